@@ -1,0 +1,59 @@
+# Everything runs from .venv, which is made on first use and made again when the dependencies change.
+
+PYTHON ?= python3
+# Where a CPU-only torch is wanted: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+# Benchmarks: make bench NAME=cost DATA=rotten-tomatoes QUICK=1
+NAME ?= cost
+DATA ?=
+QUICK ?=
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "$(PYTHON) is missing or older than Python 3.11; run make with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@# torch first and pinned: an unpinned one may be another build, of several GB
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## make .venv and pull the default models and corpora
+	$(BIN)/autoprompt models pull smollm2-135m
+	$(BIN)/autoprompt models pull minilm-l6
+	$(BIN)/autoprompt corpora pull rotten-tomatoes
+	$(BIN)/autoprompt corpora pull bbc-news
+
+demo: $(STAMP) ## search a prompt for film reviews in four minutes and list the best
+	$(BIN)/autoprompt models pull smollm2-135m
+	$(BIN)/autoprompt corpora pull rotten-tomatoes
+	$(BIN)/autoprompt search rotten-tomatoes --budget 4m --leaderboard demo.sqlite
+	$(BIN)/autoprompt leaderboard list --leaderboard demo.sqlite --limit 10
+
+test: $(STAMP) ## the tests, without those that take minutes
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## the tests with real models
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) ## formatting, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP) ## a benchmark: NAME=cost DATA=CORPUS QUICK=1
+	$(BIN)/python tests/benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick)
+
+clean: ## remove .venv, caches and the demo's leaderboard
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f demo.sqlite demo.sqlite-wal demo.sqlite-shm
+	find autoprompt tests -name __pycache__ -type d -prune -exec rm -rf {} +

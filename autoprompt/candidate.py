@@ -1,0 +1,144 @@
+"""The genome: a template, label words and training settings, with a canonical form and an id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autoprompt.errors import InputError, UsageError
+from autoprompt.template import LabelWords, Template
+
+TUNING_MODES = ("tail", "full", "none")
+SCORING_VERSION = 1  # raised whenever the same candidate would get another score
+
+_USED = {
+    "none": (),
+    "tail": ("learning_rate", "batch_size", "epochs", "rank"),
+    "full": ("learning_rate", "batch_size", "epochs"),
+}
+_DEFAULT_RATE = {"tail": 5e-4, "full": 5e-5}
+DEFAULT_BATCH = 8
+DEFAULT_RANK = 8
+DEFAULT_STEPS = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Tuning mode and its hyperparameters; those that a mode does not use are 0.
+
+    ``tail``: LoRA of ``rank`` on all linear layers, acting on the tokens after the text.
+    ``full``: all weights. ``none``: the frozen model.
+    """
+
+    tuning: str = "tail"
+    learning_rate: float = 0.0
+    batch_size: int = 0
+    epochs: int = 0
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tuning not in TUNING_MODES:
+            raise UsageError(f"The tuning mode {self.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
+        for name in ("learning_rate", "batch_size", "epochs", "rank"):
+            value = getattr(self, name)
+            if name not in _USED[self.tuning]:
+                object.__setattr__(self, name, type(value)(0))
+            elif not value > 0:
+                raise UsageError(f"The setting {name} is {value}; give a number above 0.")
+
+    @classmethod
+    def default(cls, tuning: str, train_rows: int) -> Settings:
+        """The settings of ``manual_tuned``: as many epochs as make about 32 steps of 8 rows."""
+        if tuning not in TUNING_MODES or tuning == "none":
+            return cls(tuning)
+        steps_per_epoch = -(-train_rows // DEFAULT_BATCH)
+        epochs = max(1, round(DEFAULT_STEPS / steps_per_epoch))
+        rank = DEFAULT_RANK if tuning == "tail" else 0
+        return cls(tuning, _DEFAULT_RATE[tuning], DEFAULT_BATCH, epochs, rank)
+
+    def change(self, **values: Any) -> Settings:
+        """A copy with other values."""
+        return replace(self, **values)
+
+    def steps(self, train_rows: int) -> int:
+        """Optimiser steps of one fine-tune on so many rows."""
+        return self.epochs * -(-train_rows // self.batch_size) if self.epochs else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mode and the hyperparameters it uses."""
+        return {"tuning": self.tuning} | {name: getattr(self, name) for name in _USED[self.tuning]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """The inverse of ``to_dict``. Raises InputError for unknown or missing keys."""
+        tuning = values.get("tuning")
+        expected = {"tuning", *_USED.get(str(tuning), ())}
+        if tuning not in TUNING_MODES or set(values) != expected:
+            raise InputError(f"The settings {dict(values)} do not fit; expected the keys {sorted(expected)}.")
+        return cls(**dict(values))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the search varies, and what a leaderboard entry reproduces."""
+
+    template: Template
+    label_words: LabelWords
+    settings: Settings
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "template": self.template.format(),
+            "label_words": self.label_words.mapping(),
+            "settings": self.settings.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
+        """The inverse of ``to_dict``. Raises InputError for anything that is no candidate."""
+        try:
+            template = Template.parse(values["template"])
+            words = LabelWords(tuple((str(k), str(v)) for k, v in values["label_words"].items()))
+            settings = Settings.from_dict(values["settings"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"This is no candidate (template, label_words, settings): {error!r}.") from error
+        return cls(template, words, settings)
+
+    def canonical(self) -> str:
+        """Canonical JSON: the labels keep their order, everything else is fixed."""
+        values = self.to_dict() | {"label_words": [list(pair) for pair in self.label_words.pairs]}
+        return canonical_json(values)
+
+    @property
+    def id(self) -> str:
+        """Hash of the canonical JSON (64 hexadecimal digits)."""
+        return digest(self.canonical())
+
+    @property
+    def text_id(self) -> str:
+        """Hash of template and label words alone: the key of a frozen score."""
+        frozen = replace(self, settings=Settings("none"))
+        return digest(frozen.canonical())
+
+    def entry(self, corpus_fingerprint: str, model: str, seed: int) -> str:
+        """The leaderboard's name for this candidate on this data, model and seed."""
+        return digest(canonical_json([self.id, corpus_fingerprint, model, seed]))
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces; refuses NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text's UTF-8 bytes, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def derived_seed(*parts: Any) -> int:
+    """A 63-bit seed from any JSON values: all randomness of a run derives from its seed this way."""
+    return int(digest(canonical_json(list(parts)))[:16], 16) >> 1

@@ -1,0 +1,196 @@
+"""Which columns hold the text and the label, and what their cells mean."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoprompt.corpus.readers import Table
+from autoprompt.errors import InputError
+
+_LABEL_NAMES = ("sentiment", "category", "class", "target")
+_ROW_NAMES = frozenset({"", "id", "idx", "index", "guid", "uid", "uuid", "row_id"})
+_TEXT_PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("question", "passage"),
+)
+# What a template can name as a slot.
+_SLOT_NAME = re.compile(r"[^\W\d]\w*(?:[ -]\w+)*")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The fields' columns in order, and the label's."""
+
+    fields: tuple[str, ...]
+    label: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the chosen columns; what is missing is an empty string."""
+
+    fields: Mapping[str, Any]
+    label: str
+    place: str
+
+
+def choose_columns(table: Table, text_column: str | None, label_column: str | None) -> Columns:
+    """The named columns, or the plain choice of them. Raises InputError, listing the columns, without one."""
+    texts = _named_texts(table, text_column) if text_column else ()
+    if label_column is not None:
+        _require(table, label_column, "--label-column")
+        label = label_column
+    else:
+        label = _find_label(table, texts)
+    if not texts:
+        texts = _find_texts(table, label)
+    if label in texts:
+        raise InputError(
+            f"{table.source}: the column {label!r} cannot be both text and label; name others with "
+            f"--text-column and --label-column, of {_listed(table)}."
+        )
+    for name in texts:
+        if not _SLOT_NAME.fullmatch(name) or name == "label":
+            raise InputError(
+                f"{table.source}: a template cannot name the text column {name!r}; rename it to a plain word "
+                "other than label."
+            )
+    return Columns(texts, label)
+
+
+def select_rows(table: Table, columns: Columns) -> list[Row]:
+    """The table's rows with the chosen columns only. Raises InputError for a missing column or bad cell."""
+    for name in (*columns.fields, columns.label):
+        if name not in table.columns:
+            raise InputError(
+                f"{table.source} has no column {name!r}, which the training rows have; "
+                f"its columns are {_listed(table)}."
+            )
+    names = table.class_names.get(columns.label)
+    rows = []
+    for cells, where in zip(table.rows, table.places, strict=True):
+        place = f"{table.source}: {where}"
+        fields = {name: _field(cells.get(name), place) for name in columns.fields}
+        rows.append(Row(fields, _label(cells.get(columns.label), names, place), place))
+    return rows
+
+
+def _named_texts(table: Table, text_column: str) -> tuple[str, ...]:
+    if text_column in table.columns:  # a name that holds a comma itself
+        return (text_column,)
+    names = tuple(dict.fromkeys(name.strip() for name in text_column.split(",")))
+    for name in names:
+        _require(table, name, "--text-column")
+    return names
+
+
+def _require(table: Table, name: str, option: str) -> None:
+    if name not in table.columns:
+        raise InputError(f"{table.source} has no column {name!r}; choose {option} of its columns: {_listed(table)}.")
+
+
+def _find_label(table: Table, texts: Sequence[str]) -> str:
+    found = _column(table, "label")
+    if found is not None:
+        return found
+    if len(table.class_names) == 1:
+        return next(iter(table.class_names))
+    text = _column(table, "text")
+    known = texts or ([text] if text is not None else [])
+    left = [name for name in table.columns if name not in known and name.casefold() not in _ROW_NAMES]
+    if known and len(left) == 1:
+        return left[0]
+    hinted = [name for name in left if name.casefold() in _LABEL_NAMES]
+    if len(hinted) == 1:
+        return hinted[0]
+    raise InputError(
+        f"{table.source}: it is not clear which column is the label; name it with --label-column "
+        f"(and the text with --text-column), of {_listed(table)}."
+    )
+
+
+def _find_texts(table: Table, label: str) -> tuple[str, ...]:
+    text = _column(table, "text")
+    if text is not None and text != label:
+        return (text,)
+    for pair in _TEXT_PAIRS:
+        columns = [_column(table, name) for name in pair]
+        if None not in columns and label not in columns:
+            return tuple(name for name in columns if name is not None)
+    found = tuple(
+        name
+        for name in table.columns
+        if name != label and name.casefold() not in _ROW_NAMES and _holds_text(table, name)
+    )
+    if not found:
+        raise InputError(f"{table.source}: no column holds text; name one with --text-column, of {_listed(table)}.")
+    return found
+
+
+def _column(table: Table, name: str) -> str | None:
+    if name in table.columns:
+        return name
+    return next((column for column in table.columns if column.casefold() == name), None)
+
+
+def _holds_text(table: Table, name: str) -> bool:
+    """Whether some cell is more than a number: csv cells are all strings."""
+    return any(_is_text(row.get(name)) for row in table.rows)
+
+
+def _is_text(cell: object) -> bool:
+    if isinstance(cell, dict | list):
+        return True
+    if not isinstance(cell, str) or not cell.strip():
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    # float() also reads words such as "nan" and "Infinity".
+    return not any(character.isdigit() for character in cell)
+
+
+def _listed(table: Table) -> str:
+    return ", ".join(repr(name) for name in table.columns)
+
+
+def _field(cell: object, place: str) -> Any:
+    if isinstance(cell, str):
+        return cell
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, dict | list):
+        try:
+            return json.loads(json.dumps(cell, allow_nan=False, default=str))
+        except ValueError as error:
+            raise InputError(f"{place} holds a NaN or infinite number; correct the row.") from error
+    return _scalar(cell)
+
+
+def _label(cell: object, names: tuple[str, ...] | None, place: str) -> str:
+    if names is not None and isinstance(cell, int):
+        if cell == -1:  # the sign for "not labelled" of datasets
+            return ""
+        if not 0 <= cell < len(names):
+            raise InputError(f"{place} has the label {cell}, but there are {len(names)} classes; correct it.")
+        return names[cell]
+    if isinstance(cell, dict | list):
+        raise InputError(f"{place} has a label that is no text or number; correct it.")
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    return _scalar(cell).strip()
+
+
+def _scalar(cell: object) -> str:
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float) and cell.is_integer():  # integers beside missing cells are stored as floats
+        return str(int(cell))
+    return str(cell)

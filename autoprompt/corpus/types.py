@@ -1,0 +1,114 @@
+"""``Example`` and ``Corpus``, what every other part of the engine sees of the data."""
+
+import dataclasses
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled row; ``row_id`` depends on its content alone (and on the count of equal rows before it)."""
+
+    row_id: str
+    fields: Mapping[str, Any]
+    label: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Checked and split data.
+
+    ``fingerprint`` and ``test_count`` are filled in when left out, and survive ``without_test``, so that a
+    search which cannot see the test rows still names the data that they belong to.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    label_column: str
+    labels: tuple[str, ...]
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    metric: str = "accuracy"
+    manual_template: str = ""
+    label_words: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    fingerprint: str = ""
+    test_count: int = -1
+
+    def __post_init__(self) -> None:
+        """Fill in what has a default that depends on the data."""
+        if not self.manual_template:
+            object.__setattr__(self, "manual_template", default_template(self.fields, self.label_column))
+        if not self.label_words:
+            object.__setattr__(self, "label_words", default_label_words(self.labels))
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", _fingerprint(self))
+        if self.test_count < 0:
+            object.__setattr__(self, "test_count", len(self.test))
+
+    def without_test(self) -> "Corpus":
+        """The same corpus, with the same fingerprint and test count, that holds no test rows."""
+        return dataclasses.replace(self, test=())
+
+
+def default_template(fields: tuple[str, ...], label_column: str) -> str:
+    """The manual template of data without a card: the text first, then the label column as the question."""
+    shown = label_column.replace("_", " ").replace("{", "{{").replace("}", "}}")
+    question = f"{shown[:1].upper()}{shown[1:]}: {{label}}"
+    if len(fields) == 1:
+        return f"{{{fields[0]}}}\n{question}"
+    return "\n".join([*(f"{name}: {{{name}}}" for name in fields), question])
+
+
+def default_label_words(labels: Iterable[str]) -> dict[str, str]:
+    """The lower-cased labels with ``_`` as a space."""
+    return {label: label.lower().replace("_", " ") for label in labels}
+
+
+def make_examples(rows: Iterable[tuple[Mapping[str, Any], str]], seen: dict[str, int]) -> tuple[Example, ...]:
+    """Examples with their row ids; ``seen`` counts equal rows across calls."""
+    examples = []
+    for fields, label in rows:
+        base = content_id(fields, label)
+        before = seen.get(base, 0)
+        seen[base] = before + 1
+        examples.append(Example(f"{base}-{before}" if before else base, fields, label))
+    return tuple(examples)
+
+
+def content_id(fields: Mapping[str, Any], label: str) -> str:
+    """16 hex digits that stand for a row's content."""
+    return hashlib.sha256(canonical([fields, label]).encode()).hexdigest()[:16]
+
+
+def canonical(value: object) -> str:
+    """The one JSON text of a value."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def normalised(fields: Mapping[str, Any]) -> str:
+    """What two rows share when they hold the same text: NFC, case folded, white space collapsed."""
+    parts = []
+    for name in sorted(fields):
+        value = fields[name]
+        text = value if isinstance(value, str) else canonical(value)
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+        parts.append(f"{name}\0{' '.join(folded.split())}")
+    return "\0\0".join(parts)
+
+
+def _fingerprint(corpus: Corpus) -> str:
+    content = {
+        "fields": corpus.fields,
+        "label_column": corpus.label_column,
+        "labels": corpus.labels,
+        **{split: [[row.row_id, row.fields, row.label] for row in getattr(corpus, split)] for split in SPLITS},
+    }
+    return hashlib.sha256(canonical(content).encode()).hexdigest()

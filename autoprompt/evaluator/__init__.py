@@ -1,0 +1,7 @@
+"""Scores candidates on a ladder: frozen proxy → short fine-tune → repeated folds; and, once, the test split."""
+
+from autoprompt.evaluator.evaluation import Evaluation, Rung
+from autoprompt.evaluator.evaluator import Evaluator
+from autoprompt.evaluator.worker import WorkerSpec, start_worker
+
+__all__ = ["Evaluation", "Evaluator", "Rung", "WorkerSpec", "start_worker"]

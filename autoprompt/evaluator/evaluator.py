@@ -1,0 +1,175 @@
+"""The driver's side of the ladder: hands tasks to the workers, never asks for the same score twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Corpus, Example
+from autoprompt.evaluator.evaluation import Evaluation, Rung
+from autoprompt.evaluator.worker import (
+    CheckTask,
+    FitTask,
+    FrozenTask,
+    PreparePrefix,
+    ProposeTask,
+    Readiness,
+    TestTask,
+    WordsTask,
+    Work,
+    perform,
+)
+from autoprompt.models import TokenProposals
+from autoprompt.template import LabelWords, Template
+
+TEST_BLOCK = 50
+"""Rows of one test task: a function of the split alone, so that workers change no bits."""
+
+
+class TaskMap(Protocol):
+    """What the evaluator needs of an executor."""
+
+    workers: int
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], gate: Callable[[], bool] | None = None
+    ) -> Iterator[Any]: ...
+
+
+class Evaluator:
+    """Scores candidates of one run.
+
+    ``watch`` is called with every finished evaluation, and with None when other work was done.
+    """
+
+    def __init__(self, executor: TaskMap, corpus: Corpus, watch: Callable[[Evaluation | None], None]) -> None:
+        self.executor = executor
+        self.corpus = corpus
+        self.watch = watch
+        self.fitted = 0
+        """Fine-tuned evaluations so far (frozen ones where nothing is tuned)."""
+        self.tokens = 0
+        self.worker_seconds = 0.0
+        self.fit_seconds: list[float] = []
+        self.prefix_cost = (0, 0.0)
+        """Tokens and worker seconds of all kept prefixes."""
+        self._heads: dict[Template, int] = {}
+        self._frozen: dict[str, Evaluation] = {}
+        self._fits: dict[tuple[str, int, int], Evaluation] = {}
+
+    def check(self, template: Template, words: LabelWords) -> Readiness:
+        """What the model says of the data. Raises InputError for unusable label words."""
+        (result,) = self._run([CheckTask(template, words)])
+        return result.value  # type: ignore[no-any-return]
+
+    def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
+        """Rung 0, by template and label words alone."""
+        new = {c.text_id: c for c in candidates if c.text_id not in self._frozen}
+        self._prepare([c.template for c in new.values()])
+        tasks = [FrozenTask(Evaluation(c, Rung.FROZEN, split="frozen")) for c in new.values()]
+        for text_id, work in zip(new, self._run(tasks), strict=True):
+            self._frozen[text_id] = _costed(work)
+        return [replace(self._frozen[c.text_id], candidate=c) for c in candidates]
+
+    def fit(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        rung: Rung = Rung.TUNED,
+        fold: int = 0,
+        repeat: int = 0,
+        gate: Callable[[], bool] | None = None,
+    ) -> list[Evaluation]:
+        """Short fine-tunes with validation; with a ``gate``, of a beginning of the candidates.
+
+        A score known from another rung of the same fold and repeat is carried over, not computed again.
+        """
+        new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat) not in self._fits]
+        if any(c.settings.tuning != "full" for c in new) and (gate is None or gate()):
+            self._prepare([c.template for c in new if c.settings.tuning != "full"])
+        tasks = [FitTask(Evaluation(c, rung, fold, repeat)) for c in new]
+        for candidate, work in zip(new, self._run(tasks, gate), strict=False):
+            evaluation = _costed(work)
+            self._fits[candidate.id, fold, repeat] = evaluation
+            if candidate.settings.tuning != "none":
+                self.fit_seconds.append(work.seconds)
+        known = [self._fits[c.id, fold, repeat] for c in candidates if (c.id, fold, repeat) in self._fits]
+        return [e if e.rung == rung else replace(e, rung=rung, seconds=0.0, tokens=0) for e in known]
+
+    def propose(self, candidates: Sequence[Candidate], count: int) -> list[TokenProposals]:
+        """Token edits for each candidate, ``count`` by gradient and as many by the model's own guess."""
+        self._prepare([c.template for c in candidates])
+        return [work.value for work in self._run([ProposeTask(c, count) for c in candidates])]
+
+    def rank_words(self, pairs: Sequence[tuple[Template, LabelWords]], count: int) -> list[list[LabelWords]]:
+        """The best label words for each template."""
+        self._prepare([template for template, _ in pairs])
+        return [work.value for work in self._run([WordsTask(t, w, count) for t, w in pairs])]
+
+    def test(self, trained: Sequence[Evaluation], rows: Sequence[Example]) -> list[Evaluation]:
+        """Score test rows with fine-tunes that are done; those with ``tuning`` none need no weights."""
+        tasks = [replace(e, split="test", readability=None) for e in trained]
+        blocks = [tuple(rows[start : start + TEST_BLOCK]) for start in range(0, len(rows), TEST_BLOCK)]
+        done = [_costed_all(work) for work in self._run([TestTask(tuple(tasks), block) for block in blocks])]
+        return [_join([part[i] for part in done]) for i in range(len(tasks))]
+
+    def test_seconds(self, templates: Sequence[Template], rows: int) -> float:
+        """What ``test`` will take, from the measured speed of the kept prefixes."""
+        tokens, seconds = self.prefix_cost
+        known = len(self.corpus.train) + len(self.corpus.validation)
+        if not tokens or not self._heads:
+            return 0.0
+        per_row = max(self._heads.values()) / known
+        heads = {template.head() for template in templates}
+        work = rows * (per_row * len(heads) + 12 * len(templates))
+        return work * seconds / tokens / self.executor.workers
+
+    def _prepare(self, templates: Sequence[Template]) -> None:
+        """Kept prefixes of heads not seen before, shared out over the workers."""
+        heads = {t.head(): t for t in templates if t.head() not in self._heads}
+        parts = self.executor.workers
+        tasks = [
+            PreparePrefix(t, split, part, parts) for t in heads.values() for split in (0, 1) for part in range(parts)
+        ]
+        for task, work in zip(tasks, self._run(tasks), strict=True):
+            head = task.template.head()
+            self._heads[head] = self._heads.get(head, 0) + work.value
+            tokens, seconds = self.prefix_cost
+            self.prefix_cost = (tokens + work.value, seconds + work.seconds)
+
+    def _run(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
+        for work in self.executor.map(perform, tasks, gate):
+            self.tokens += work.tokens
+            self.worker_seconds += work.seconds
+            evaluation = work.value if isinstance(work.value, Evaluation) else None
+            if evaluation is not None and evaluation.rung == Rung.TUNED:
+                self.fitted += 1
+            self.watch(_costed(work) if evaluation else None)
+            yield work
+
+
+def _costed(work: Work) -> Evaluation:
+    return replace(work.value, seconds=work.seconds, tokens=work.tokens)
+
+
+def _costed_all(work: Work) -> list[Evaluation]:
+    share = len(work.value)
+    return [replace(e, seconds=work.seconds / share, tokens=work.tokens // share) for e in work.value]
+
+
+def _join(parts: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation from those of consecutive rows; a failed part fails the whole."""
+    bad = next((part for part in parts if not part.complete), None)
+    if bad is not None:
+        return bad
+    return replace(
+        parts[0],
+        row_ids=tuple(r for p in parts for r in p.row_ids),
+        gold=tuple(g for p in parts for g in p.gold),
+        log_probs=tuple(r for p in parts for r in p.log_probs),
+        losses=tuple(x for p in parts for x in p.losses),
+        seconds=sum(p.seconds for p in parts),
+        tokens=sum(p.tokens for p in parts),
+    )

@@ -1,0 +1,110 @@
+"""Where tasks run: an ordered map over local processes. Knows nothing about prompts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol, TypeVar
+
+from autoprompt.errors import AutopromptError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class WorkerLostError(AutopromptError):
+    """A worker process ended while it had work."""
+
+
+class Executor(Protocol):
+    """An ordered map over workers that each ran an initializer once."""
+
+    workers: int
+
+    def map(
+        self, function: Callable[[T], R], items: Sequence[T], gate: Callable[[], bool] | None = None
+    ) -> Iterator[R]:
+        """Results in the order of the items. Before an item is dispatched ``gate`` is asked; at its first
+        False no further item is, so what ran is always a beginning of ``items``."""
+
+    def close(self) -> None:
+        """End the workers."""
+
+
+def default_workers() -> int:
+    """As many workers as cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LocalExecutor:
+    """Spawned processes (a fork after torch has run hangs), one thread each."""
+
+    def __init__(self, workers: int, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self.workers = workers
+        self._pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(initializer, arguments),
+        )
+
+    def map(
+        self, function: Callable[[T], R], items: Sequence[T], gate: Callable[[], bool] | None = None
+    ) -> Iterator[R]:
+        """See ``Executor.map``. Raises WorkerLostError."""
+        running: deque[Future[R]] = deque()
+        waiting = deque(items)
+        try:
+            while waiting or running:
+                while waiting and sum(not f.done() for f in running) < self.workers:
+                    if gate is not None and not gate():
+                        waiting.clear()
+                        break
+                    running.append(self._pool.submit(function, waiting.popleft()))
+                if not running:
+                    return
+                if running[0].done() or not waiting:
+                    yield running.popleft().result()
+                else:
+                    _wait_any(running)
+        except BrokenProcessPool as error:
+            raise WorkerLostError(
+                "A worker process ended unexpectedly (no memory left, or killed); use fewer --workers and start again."
+            ) from error
+        finally:
+            for future in running:
+                future.cancel()
+
+    def close(self) -> None:
+        """Drop what is queued and end the workers."""
+        processes = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(timeout=10)
+
+
+def _wait_any(running: Sequence[Future[Any]]) -> None:
+    from concurrent.futures import FIRST_COMPLETED, wait
+
+    wait([future for future in running if not future.done()], return_when=FIRST_COMPLETED)
+
+
+def _start(initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    import signal
+
+    # Ctrl-C reaches the whole process group: the driver alone decides what to do with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _THREAD_VARIABLES:
+        os.environ[name] = "1"
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+    initializer(*arguments)

@@ -1,0 +1,177 @@
+"""The winner as a file: ``best.json`` to load here, ``best.py`` to import anywhere without a dependency."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from autoprompt.candidate import Candidate
+from autoprompt.errors import InputError, StorageError, UsageError
+from autoprompt.template import Literal
+
+if TYPE_CHECKING:
+    from autoprompt.leaderboard import EvaluationRecord, RunRecord
+
+FORMAT = "autoprompt-prompt"
+VERSION = 1
+
+
+class Prompt(BaseModel):
+    """A template with its label words and settings, and where they come from. Immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str
+    version: int
+    template: str
+    label_words: dict[str, str]
+    settings: dict[str, Any]
+    model: str
+    corpus: str
+    fingerprint: str
+    entry: str
+    run: str
+    scores: dict[str, dict[str, Any]]
+
+    @classmethod
+    def from_entry(cls, evaluations: Sequence[EvaluationRecord], run: RunRecord) -> Prompt:
+        """From a leaderboard entry's evaluations and their run."""
+        scored = sorted((e for e in evaluations if e.score and e.rung > 0), key=lambda e: (e.rung, -e.fold))
+        return cls(
+            format=FORMAT,
+            version=VERSION,
+            model=run.model,
+            corpus=run.corpus,
+            fingerprint=run.fingerprint,
+            entry=evaluations[0].entry,
+            run=run.id,
+            scores={e.split: e.score.to_dict() for e in scored if e.score},
+            **evaluations[0].candidate.to_dict(),
+        )
+
+    @property
+    def candidate(self) -> Candidate:
+        """Template, label words and settings as objects, checked again."""
+        return Candidate.from_dict(
+            {"template": self.template, "label_words": self.label_words, "settings": self.settings}
+        )
+
+    def render(self, *, label: str | None = None, **fields: Any) -> str:
+        """The prompt up to the label, or all of it with a label's word. Raises InputError for a missing field."""
+        if label is not None and label not in self.label_words:
+            raise InputError(f"The label {label!r} is unknown; use one of {list(self.label_words)}.")
+        word = None if label is None else self.label_words[label]
+        return self.candidate.template.render(fields, word)
+
+
+def save(prompt: Prompt, path: Path) -> None:
+    """Write ``.json`` or ``.py``, all or nothing. Raises UsageError for another ending, StorageError."""
+    if path.suffix == ".json":
+        text = json.dumps(prompt.model_dump(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    elif path.suffix == ".py":
+        text = _module(prompt)
+    else:
+        raise UsageError(f"{path} ends in neither .json nor .py; name the file best.json or best.py.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".autoprompt-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+
+
+def load(path: str | Path) -> Prompt:
+    """Read a ``best.json``. Raises InputError for anything that is no prompt file of this version."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"The prompt file {path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"The prompt file {path} is not JSON ({error}); export it again.") from error
+    if not isinstance(values, Mapping) or values.get("format") != FORMAT:
+        raise InputError(f"{path} is no prompt file; write one with `autoprompt export`.")
+    if values.get("version") != VERSION:
+        raise InputError(f"{path} has version {values.get('version')!r}, not {VERSION}; export it again.")
+    try:
+        prompt = Prompt.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"The prompt file {path} is damaged at {place!r} ({first['msg']}); export it again."
+        ) from error
+    prompt.candidate  # noqa: B018 - a template from elsewhere is checked before it is used
+    return prompt
+
+
+def _module(prompt: Prompt) -> str:
+    """A module of literals and one function, standard library only."""
+    segments = [
+        (None, s.text) if isinstance(s, Literal) else (s.name, None) for s in prompt.candidate.template.segments
+    ]
+    values = prompt.model_dump()
+    facts = {name: values[name] for name in ("entry", "run", "model", "corpus", "fingerprint", "scores")}
+    return _MODULE.format(
+        template=prompt.template,
+        segments=segments,
+        words=prompt.label_words,
+        settings=prompt.settings,
+        facts=facts,
+    )
+
+
+_MODULE = '''"""A prompt found by autoprompt; standard library only. render(text=...) gives the text up to the label."""
+
+TEMPLATE = {template!r}
+LABEL_WORDS = {words!r}
+SETTINGS = {settings!r}
+PROVENANCE = {facts!r}
+
+_SEGMENTS = {segments!r}
+
+
+def render(*, label=None, **fields):
+    """The prompt's text up to the label; with label (a key of LABEL_WORDS), all of it."""
+    parts = []
+    for slot, text in _SEGMENTS:
+        if slot is None:
+            parts.append(text)
+        elif slot != "label":
+            parts.append(_text(fields[slot]))
+        elif label is None:
+            break
+        else:
+            parts.append(LABEL_WORDS[label])
+    return "".join(parts)
+
+
+def _text(value):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "\\n".join(f"{{key}}: {{_inline(item)}}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "\\n".join(f"{{number}}: {{_inline(item)}}" for number, item in enumerate(value, 1))
+    return str(value)
+
+
+def _inline(value):
+    if isinstance(value, dict):
+        return "; ".join(f"{{key}}: {{_inline(item)}}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_inline(item) for item in value)
+    return str(value)
+'''

@@ -1,0 +1,242 @@
+"""What the leaderboard holds, and how each record becomes a checksummed row."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+from autoprompt.candidate import Candidate, digest
+from autoprompt.errors import InputError
+from autoprompt.metrics import Score
+
+RUN_STATUSES = ("running", "finished", "stopped", "failed")
+STATUSES = ("complete", "pruned", "failed")
+BASELINES = ("manual", "manual_tuned", "null", "random")
+ROLES = ("search", *BASELINES, "finalist")
+SPLITS = ("frozen", "validation", "test")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One search: what it ran on, how far it came, what came out."""
+
+    id: str
+    name: str | None
+    corpus: str
+    fingerprint: str
+    model: str
+    seed: int
+    strategy: str
+    config: dict[str, Any]
+    started: str
+    status: str = "running"
+    finished: str | None = None
+    result: dict[str, Any] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """A candidate's outcome on one rung, fold and repeat."""
+
+    run: str
+    key: str
+    entry: str
+    candidate: Candidate
+    role: str
+    split: str
+    rung: int
+    fold: int
+    repeat: int
+    status: str
+    reason: str | None
+    score: Score | None
+    log_probs: list[list[float]]
+    predictions: list[str]
+    row_ids: list[str]
+    readability: float | None
+    seconds: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class EntryRow:
+    """A line of the leaderboard: one candidate of one run at its highest rung."""
+
+    entry: str
+    run: str
+    rung: int
+    status: str
+    reason: str | None
+    role: str
+    template: str
+    label_words: dict[str, str]
+    settings: dict[str, Any]
+    validation: Score | None
+    readability: float | None
+    evaluations: int
+    seconds: float
+    tokens: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+class Summary(NamedTuple):
+    """An evaluation's row without what belongs to single examples; the fields are the columns.
+
+    A tuple, because a listing makes tens of thousands of them.
+    """
+
+    run: str
+    key: str
+    entry: str
+    role: str
+    split: str
+    rung: int
+    fold: int
+    repeat: int
+    status: str
+    reason: str | None
+    loss: float | None
+    accuracy: float | None
+    metric: str | None
+    value: float | None
+    n: int | None
+    readability: float | None
+    seconds: float
+    tokens: int
+    length: int
+    candidate: str
+
+    @property
+    def score(self) -> Score | None:
+        """The score, if the evaluation came to one."""
+        if self.loss is None or self.metric is None or self.value is None or self.n is None:
+            return None
+        return Score(self.loss, self.accuracy, self.metric, self.value, self.n)
+
+
+# Column order of the rows' payloads, which the checksums cover.
+RUN_COLUMNS = [*(column.name for column in fields(RunRecord)), "evaluations"]
+EVALUATION_COLUMNS = list(Summary._fields)
+EXAMPLE_COLUMNS = ["log_probs", "predictions", "row_ids"]
+
+# Canonical JSON with the encoder made once: a listing checks tens of thousands of rows.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+def checksum(values: Iterable[Any]) -> str:
+    """A short hash of a row's payload; empty for values that no row of ours holds."""
+    try:
+        return digest(_encode(list(values)))[:16]
+    except (TypeError, ValueError):  # bytes, Inf, a lone surrogate: only damage puts them there
+        return ""
+
+
+def run_values(record: RunRecord, evaluations: int) -> tuple[Any, ...]:
+    """The payload of a run's row. Raises InputError for values that JSON cannot hold."""
+    return (
+        *(record.id, record.name, record.corpus, record.fingerprint, record.model, record.seed),
+        *(record.strategy, ordered_json(record.config), record.started, record.status, record.finished),
+        None if record.result is None else ordered_json(record.result),
+        *(ordered_json(record.environment), evaluations),
+    )
+
+
+def run_record(values: Sequence[Any]) -> RunRecord:
+    """The inverse of ``run_values``."""
+    row = dict(zip(RUN_COLUMNS, values, strict=True))
+    del row["evaluations"]
+    for name in ("config", "result", "environment"):
+        row[name] = None if row[name] is None else json.loads(row[name])
+    return RunRecord(**row)
+
+
+def evaluation_values(record: EvaluationRecord) -> tuple[Any, ...]:
+    """The payload of an evaluation's row. Raises InputError for a record that must not be stored."""
+    _check(record)
+    score = record.score
+    scores: tuple[Any, ...] = (None,) * 5
+    if score is not None:
+        scores = (_real(score.loss), _real(score.accuracy), score.metric, _real(score.value), int(score.n))
+    return (
+        *(record.run, record.key, record.entry, record.role, record.split),
+        *(int(record.rung), int(record.fold), int(record.repeat), record.status, record.reason),
+        *(*scores, _real(record.readability), _real(record.seconds), int(record.tokens)),
+        *(record.candidate.template.length, record.candidate.canonical()),
+    )
+
+
+def example_values(record: EvaluationRecord) -> tuple[str, str, str]:
+    """The payload of an evaluation's examples. Raises InputError for a log-probability that is not finite."""
+    log_probs = [[_real(value) for value in row] for row in record.log_probs]
+    return ordered_json(log_probs), ordered_json(record.predictions), ordered_json(record.row_ids)
+
+
+def evaluation_record(summary: Summary, examples: Sequence[str]) -> EvaluationRecord:
+    """The inverse of both. Raises InputError when this version does not know such a candidate."""
+    log_probs, predictions, row_ids = (json.loads(text) for text in examples)
+    return EvaluationRecord(
+        run=summary.run,
+        key=summary.key,
+        entry=summary.entry,
+        candidate=Candidate.from_dict(candidate_dict(summary.candidate)),
+        role=summary.role,
+        split=summary.split,
+        rung=summary.rung,
+        fold=summary.fold,
+        repeat=summary.repeat,
+        status=summary.status,
+        reason=summary.reason,
+        score=summary.score,
+        log_probs=log_probs,
+        predictions=predictions,
+        row_ids=row_ids,
+        readability=summary.readability,
+        seconds=summary.seconds,
+        tokens=summary.tokens,
+    )
+
+
+def candidate_dict(canonical: str) -> dict[str, Any]:
+    """A candidate's canonical JSON as the plain dict of ``Candidate.to_dict``."""
+    values: dict[str, Any] = json.loads(canonical)
+    return {
+        "template": values["template"],
+        "label_words": dict(values["label_words"]),
+        "settings": values["settings"],
+    }
+
+
+def ordered_json(value: Any) -> str:
+    """JSON that keeps the order of keys: labels have one. Raises InputError for NaN and for objects."""
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"A value for the leaderboard is not plain JSON: {error}; store it otherwise.") from error
+
+
+def _real(value: float | None) -> float | None:
+    # SQLite keeps a whole REAL as an integer, which loses the sign of -0.0; adding 0.0 loses it first.
+    return None if value is None else float(value) + 0.0
+
+
+def _check(record: EvaluationRecord) -> None:
+    where = f"The evaluation {record.key!r} of run {record.run!r}"
+    for name, known in (("status", STATUSES), ("role", ROLES), ("split", SPLITS)):
+        if getattr(record, name) not in known:
+            raise InputError(f"{where} has the {name} {getattr(record, name)!r}; use one of {', '.join(known)}.")
+    if record.status == "complete" and record.score is None:
+        raise InputError(f"{where} is complete without a score; score it, or store it as failed.")
+    if record.status == "failed" and not record.reason:
+        raise InputError(f"{where} failed without a reason; say why.")
+    score = record.score
+    numbers = [record.seconds, record.readability]
+    numbers += [score.loss, score.accuracy, score.value] if score else []
+    if not all(number is None or math.isfinite(number) for number in numbers):
+        raise InputError(f"{where} has a number that is not finite; store it as failed, without that number.")

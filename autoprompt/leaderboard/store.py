@@ -1,0 +1,328 @@
+"""The leaderboard's public face: start and finish runs, add evaluations, read them back checked."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from autoprompt.candidate import canonical_json, digest
+from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError
+from autoprompt.leaderboard import records, schema
+from autoprompt.leaderboard.ranking import rank
+from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
+
+NAME_LIMIT = 200
+PREFIX_LENGTH = 8
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    names = (*columns, "checksum")
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+
+
+_ADD_RUN = _insert("runs", records.RUN_COLUMNS)
+_ADD_EVALUATION = _insert("evaluations", records.EVALUATION_COLUMNS)
+_ADD_EXAMPLES = _insert("examples", ["evaluation", *records.EXAMPLE_COLUMNS])
+_CHANGE_RUN = "UPDATE runs SET status = ?, finished = ?, result = ?, evaluations = ?, checksum = ? WHERE id = ?"
+_RUNS = f"SELECT {', '.join(records.RUN_COLUMNS)}, checksum FROM runs ORDER BY number"  # noqa: S608
+_EVALUATION_NAMES = ", ".join(f"e.{name}" for name in records.EVALUATION_COLUMNS)
+_SUMMARIES = f"SELECT e.number, e.checksum, {_EVALUATION_NAMES} FROM evaluations e"  # noqa: S608
+_EXAMPLE_NAMES = ", ".join(f"x.{name}" for name in records.EXAMPLE_COLUMNS)
+_FULL = (
+    f"SELECT e.number, e.checksum, x.checksum, {_EXAMPLE_NAMES}, {_EVALUATION_NAMES} "  # noqa: S608
+    "FROM evaluations e LEFT JOIN examples x ON x.evaluation = e.number"
+)
+
+
+class Leaderboard:
+    """Runs and evaluations in one file. Every row read is checked; a damaged one raises StorageError."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, read_only: bool) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, read_only: bool = False) -> Leaderboard:
+        """Open a leaderboard, creating a missing one unless ``read_only``. Raises StorageError."""
+        place = Path(path)
+        return cls(place, schema.connect(place, read_only=read_only), read_only=read_only)
+
+    def __enter__(self) -> Leaderboard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Bring everything into the one file and close it. Raises StorageError when the disk refuses."""
+        with schema.guard(self.path, "closed"):
+            try:
+                if not self.read_only:
+                    # Others may be reading: then the last to close does this.
+                    self._connection.execute("PRAGMA busy_timeout = 1000")
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.ProgrammingError:
+                return  # closed before
+            finally:
+                self._connection.close()
+
+    # Writing
+
+    def start_run(self, record: RunRecord) -> None:
+        """Store a new run. Raises UsageError for a name that is used or no name, StorageError for a used id."""
+        _check_name(record.name)
+        _check_run_status(record.status)
+        values = records.run_values(record, 0)
+        with self._writing():
+            for known, _ in self._runs():
+                if known.id == record.id:
+                    raise StorageError(f"The run {record.id} is already in the leaderboard {self.path}; resume it.")
+                if record.name is not None and known.name == record.name:
+                    shown = shlex.quote(known.name) if known.name.isprintable() else known.id
+                    raise UsageError(
+                        f"The name {known.name!r} is used by run {known.id} in {self.path}; "
+                        f"use another --name or `autoprompt resume {shown}`."
+                    )
+            try:
+                self._connection.execute(_ADD_RUN, (*values, records.checksum(values)))
+            except OverflowError as error:
+                raise UsageError(f"The seed {record.seed} does not fit in 64 bits; use a smaller one.") from error
+
+    def finish_run(self, run_id: str, status: str, result: dict[str, Any] | None = None) -> None:
+        """Set a run's status and result; the status ``running`` takes a stopped run up again.
+
+        Raises NotFoundError for an unknown id, InputError for a result that is not plain JSON.
+        """
+        _check_run_status(status)
+        finished = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
+        with self._writing():
+            record, count = self._run_of_id(run_id)
+            self._change_run(replace(record, status=status, finished=finished, result=result), count)
+
+    def add(self, evaluations: Sequence[EvaluationRecord]) -> None:
+        """Store evaluations, all or none; on return they survive a power cut.
+
+        Raises StorageError for a key that the run already has, NotFoundError for an unknown run, InputError
+        for a record that must not be stored (a score that is not finite, a failure without a reason).
+        """
+        rows = [(records.evaluation_values(e), records.example_values(e)) for e in evaluations]
+        if not rows:
+            return
+        with self._writing():
+            for run_id, added in sorted(Counter(e.run for e in evaluations).items()):
+                record, count = self._run_of_id(run_id)
+                self._change_run(record, count + added)
+            for values, examples in rows:
+                self._add_row(values, examples)
+
+    def _add_row(self, values: tuple[Any, ...], examples: tuple[str, str, str]) -> None:
+        run, key = values[:2]
+        try:
+            cursor = self._connection.execute(_ADD_EVALUATION, (*values, records.checksum(values)))
+        except sqlite3.IntegrityError as error:
+            raise StorageError(
+                f"The evaluation {key!r} of run {run} cannot be added to {self.path} ({error}); "
+                f"within a run each key is stored once."
+            ) from error
+        # The run and key bind the examples to their evaluation.
+        check = records.checksum((run, key, *examples))
+        self._connection.execute(_ADD_EXAMPLES, (cursor.lastrowid, *examples, check))
+
+    def _change_run(self, record: RunRecord, count: int) -> None:
+        values = records.run_values(record, count)
+        row = dict(zip(records.RUN_COLUMNS, values, strict=True))
+        changed = (row["status"], row["finished"], row["result"], count, records.checksum(values), record.id)
+        self._connection.execute(_CHANGE_RUN, changed)
+
+    # Reading
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, newest first (in the order of their start, whatever the clock said)."""
+        with self._reading():
+            return [record for record, _ in reversed(self._runs())]
+
+    def run(self, reference: str) -> RunRecord:
+        """The run of this id, name, or unique prefix of an id of 8 characters or more; else NotFoundError."""
+        known = self.runs()
+        for record in known:
+            if record.id == reference:
+                return record
+        for record in known:
+            if record.name == reference:
+                return record
+        found = [record for record in known if record.id.startswith(reference)]
+        if len(reference) >= PREFIX_LENGTH and len(found) == 1:
+            return found[0]
+        raise NotFoundError(_not_found("run", reference, len(found), self.path, "leaderboard runs"))
+
+    def run_named(self, name: str) -> RunRecord | None:
+        """The run of exactly this name, if there is one."""
+        return next((record for record in self.runs() if record.name == name), None)
+
+    def evaluations(self, run: str | None = None) -> list[EvaluationRecord]:
+        """Everything stored for a run (its exact id) or for all, in the order of insertion.
+
+        Raises NotFoundError for an unknown run.
+        """
+        with self._reading():
+            found = [self._full(row) for row in self._rows(_FULL, run)]
+            self._count(Counter(record.run for record in found), run)
+        return found
+
+    def entries(self, run: str | None = None) -> list[EntryRow]:
+        """The leaderboard: one row a run (its exact id) and candidate, best first.
+
+        Raises NotFoundError for an unknown run.
+        """
+        return rank(self._summaries(run))
+
+    def entry(self, prefix: str) -> list[EvaluationRecord]:
+        """All evaluations of the entry with this unique prefix of 8 characters or more; else NotFoundError."""
+        with self._reading():
+            query = "SELECT DISTINCT entry FROM evaluations WHERE entry >= ? AND entry < ?"
+            bounds = (prefix, prefix + "\U0010ffff")
+            names = [name for (name,) in self._connection.execute(query, bounds)] if prefix.isascii() else []
+            names = [prefix] if prefix in names else names
+            if len(prefix) < PREFIX_LENGTH or len(names) != 1:
+                raise NotFoundError(_not_found("entry", prefix, len(names), self.path, "leaderboard list"))
+            rows = self._connection.execute(_FULL + " WHERE e.entry = ? ORDER BY e.number", names).fetchall()
+            return [self._full(row) for row in rows]
+
+    def digest(self, run: str) -> str:
+        """What a run (its exact id) measured, as one hash: the same whatever its id, clock, speed and row order.
+
+        Raises NotFoundError for an unknown run.
+        """
+        with self._reading():
+            found = [self._checked(row) for row in self._rows(_FULL, run)]
+            self._count(Counter(summary.run for summary, _ in found), run)
+        lines = [
+            canonical_json([s.entry, s.rung, s.fold, s.repeat, s.split, s.status, repr(s.loss), digest(examples[0])])
+            for s, examples in found
+        ]
+        return digest("\n".join(sorted(lines)))
+
+    def count_test_evaluations(self, fingerprint: str) -> int:
+        """How often the test split of this data was opened, over all runs."""
+        of_data = {record.id for record in self.runs() if record.fingerprint == fingerprint}
+        return sum(s.split == "test" and s.run in of_data for s in self._summaries(None))
+
+    # Rows
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with schema.guard(self.path, "written"):
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:  # commits, or rolls back on any exception
+                yield
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One snapshot: what another process adds meanwhile is not half seen."""
+        with schema.guard(self.path, "read"):
+            self._connection.execute("BEGIN")
+            with self._connection:
+                yield
+
+    def _runs(self) -> list[tuple[RunRecord, int]]:
+        found = []
+        for *values, check in self._connection.execute(_RUNS).fetchall():
+            self._verify("runs", values[0], values, check)
+            found.append((records.run_record(values), values[-1]))
+        return found
+
+    def _run_of_id(self, run_id: str) -> tuple[RunRecord, int]:
+        for record, count in self._runs():
+            if record.id == run_id:
+                return record, count
+        raise NotFoundError(_not_found("run", run_id, 0, self.path, "leaderboard runs"))
+
+    def _rows(self, query: str, run: str | None) -> list[Any]:
+        # All at once: a cursor left open by a damaged row would hold its table locked.
+        if run is None:
+            return self._connection.execute(query + " ORDER BY e.number").fetchall()
+        self._run_of_id(run)
+        return self._connection.execute(query + " WHERE e.run = ? ORDER BY e.number", (run,)).fetchall()
+
+    def _summaries(self, run: str | None) -> list[Summary]:
+        with self._reading():
+            found = [self._summary(row[0], row[1], row[2:]) for row in self._rows(_SUMMARIES, run)]
+            self._count(Counter(summary.run for summary in found), run)
+        return found
+
+    def _summary(self, number: int, check: str, values: Sequence[Any]) -> Summary:
+        self._verify("evaluations", number, values, check)
+        return Summary._make(values)
+
+    def _checked(self, row: Sequence[Any]) -> tuple[Summary, Sequence[str]]:
+        number, check, example_check, *rest = row
+        width = len(records.EXAMPLE_COLUMNS)
+        summary = self._summary(number, check, rest[width:])
+        examples = rest[:width]
+        self._verify("examples", number, (summary.run, summary.key, *examples), example_check)
+        return summary, examples
+
+    def _full(self, row: Sequence[Any]) -> EvaluationRecord:
+        try:
+            return records.evaluation_record(*self._checked(row))
+        except InputError as error:
+            raise StorageError(
+                f"Row {row[0]} of evaluations in {self.path} is unknown to this version; upgrade autoprompt."
+            ) from error
+
+    def _verify(self, table: str, row: Any, values: Sequence[Any], check: object) -> None:
+        expected = records.checksum(values)
+        if not expected or check != expected:
+            raise StorageError(
+                f"The leaderboard {self.path} is damaged: row {row} of table {table} does not match its "
+                f"checksum; restore a backup."
+            )
+
+    def _count(self, found: Counter[str], run: str | None) -> None:
+        """Rows that damage made invisible have no checksum to fail: each run knows how many it has."""
+        for record, expected in self._runs():
+            if run in (None, record.id) and found[record.id] != expected:
+                raise StorageError(
+                    f"The leaderboard {self.path} is damaged: table evaluations has {found[record.id]} of "
+                    f"{expected} rows of run {record.id}; restore a backup."
+                )
+
+
+def _check_name(name: str | None) -> None:
+    if name is None:
+        return
+    if len(name) > NAME_LIMIT:
+        raise UsageError(f"The run name has {len(name)} characters; use at most {NAME_LIMIT}.")
+    if not name.strip():
+        raise UsageError("The run name is blank; give a --name with letters, or none.")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"The run name {name!r} is not valid text; use another --name.") from error
+
+
+def _check_run_status(status: str) -> None:
+    if status not in records.RUN_STATUSES:
+        raise InputError(f"The run status {status!r} is unknown; use one of {', '.join(records.RUN_STATUSES)}.")
+
+
+def _not_found(what: str, reference: str, matches: int, path: Path, listing: str) -> str:
+    if matches and len(reference) < PREFIX_LENGTH:
+        why = f"a prefix needs at least {PREFIX_LENGTH} characters"
+    elif matches > 1:
+        why = f"{matches} begin with it, so give more characters"
+    else:
+        why = "nothing has that id or name"
+    return f"The {what} {reference[:NAME_LIMIT]!r} is not in {path}: {why}; see `autoprompt {listing}`."

@@ -1,0 +1,149 @@
+"""What every model family offers to the evaluator and the search."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoprompt.candidate import Settings
+from autoprompt.corpus import Example
+from autoprompt.template import LabelWords, Template
+
+Delta = Mapping[str, Tensor]
+"""What a fine-tune changed: parameter name → values."""
+
+
+class FitFailedError(Exception):
+    """One candidate could not be fine-tuned or scored (a non-finite loss); the model is unharmed."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Frozen features at the predicted place, in the order of the rows.
+
+    ``hidden``: [rows, width]. ``label_scores``: [rows, labels], unnormalised mean log-probabilities.
+    ``vocabulary``: [rows, vocabulary] logits of the first predicted token.
+    """
+
+    hidden: Tensor
+    label_scores: Tensor
+    vocabulary: Tensor
+
+
+@dataclass(frozen=True)
+class TokenProposals:
+    """Single-token edits of a template's literal text, best first.
+
+    ``replacements``: from gradients, with the first-order change of the loss that each promises.
+    ``infills``: insertions and replacements that the model itself finds likely, with their log-probability.
+    """
+
+    replacements: list[tuple[Template, float]]
+    infills: list[tuple[Template, float]]
+
+
+class Prompted(ABC):
+    """Rows rendered with one template and label words, tokenised, ready for the model."""
+
+    tokens: int
+    """Tokens that one pass over all rows processes."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+
+class LanguageModel(ABC):
+    """One resident model; fine-tuning never changes its base weights for good."""
+
+    tuning_modes: tuple[str, ...]
+    tokens_processed: int = 0
+
+    @abstractmethod
+    def prompt(
+        self,
+        template: Template,
+        words: LabelWords,
+        rows: Sequence[Example],
+        *,
+        keep_prefix: bool = True,
+    ) -> Prompted:
+        """Render and tokenise rows. ``keep_prefix``: run the part up to the text's end once and keep its
+        states. Raises InputError for unusable label words."""
+
+    @abstractmethod
+    def passing_prefixes(self) -> AbstractContextManager[None]:
+        """Inside the context prefixes are kept in memory alone, and dropped at its end: for test rows."""
+
+    @abstractmethod
+    def score(self, prompted: Prompted) -> Tensor:
+        """Log-probabilities of the labels, normalised over them: [rows, labels], float32 on the CPU."""
+
+    @abstractmethod
+    def features(self, prompted: Prompted) -> Features:
+        """Features of the frozen model."""
+
+    @abstractmethod
+    def tune(self, prompted: Prompted, gold: Sequence[int], settings: Settings, seed: int) -> Delta:
+        """Fine-tune from the base weights and return what changed. Raises FitFailedError."""
+
+    @abstractmethod
+    def adapted(self, settings: Settings, delta: Delta) -> AbstractContextManager[None]:
+        """Inside the context the model scores with a fine-tune's ``delta``."""
+
+    @abstractmethod
+    def propose_tokens(
+        self,
+        template: Template,
+        words: LabelWords,
+        rows: Sequence[Example],
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        count: int,
+    ) -> TokenProposals:
+        """Edits of the literal text by token gradients (HotFlip, Ebrahimi et al. 2018; AutoPrompt, Shin et
+        al. 2020) of ``loss(hidden [rows, width], label_scores [rows, labels])``."""
+
+    @abstractmethod
+    def perplexity(self, text: str) -> float:
+        """The frozen model's perplexity of a text; lower is more readable."""
+
+    @abstractmethod
+    def word_tokens(self) -> Mapping[int, str]:
+        """Vocabulary ids that are whole words at the predicted place, with their text."""
+
+    @abstractmethod
+    def check_words(self, template: Template, words: LabelWords) -> None:
+        """Raise InputError for label words that the tokenizer cannot write or tell apart."""
+
+    @abstractmethod
+    def prepare_prefix(self, template: Template, rows: Sequence[Example], part: int, parts: int) -> int:
+        """Compute and store one share of the kept prefixes of a template; returns the tokens processed."""
+
+    @abstractmethod
+    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
+        """How many rows have a field that is cut to the length limit."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files are, and the name it is known by."""
+
+    name: str
+    folder: Path
+    config: Mapping[str, Any]
+
+
+def pick_device(device: str) -> torch.device:
+    """``auto`` takes CUDA, then MPS, then the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

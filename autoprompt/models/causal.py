@@ -1,0 +1,345 @@
+"""Causal (GPT-like) models: label words are scored as the continuation of the prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoprompt.candidate import Settings
+from autoprompt.corpus import Example
+from autoprompt.errors import InputError
+from autoprompt.models import vocabulary
+from autoprompt.models.base import Delta, Features, LanguageModel, Prompted, TokenProposals, pick_device
+from autoprompt.models.encoding import EncodedRow, Encoder, rows_key
+from autoprompt.models.prefix import PrefixStore, blocks, gather
+from autoprompt.models.tuning import Tuner
+from autoprompt.template import LabelWords, Template
+
+SCORE_SEQUENCES = 32
+"""Sequences that one scoring pass holds."""
+
+
+@dataclass
+class CausalPrompted(Prompted):
+    """Encoded rows and, where prefixes are kept, each row's states [layers * 2, heads, length, width]."""
+
+    rows: list[EncodedRow]
+    states: list[Tensor] | None
+    tokens: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens = sum(len(tail) for row in self.rows for tail in row.tails)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences of one pass, tails right-aligned so that all predicted places end in the last column."""
+
+    ids: Tensor
+    """[sequences, tail]"""
+    mask: Tensor
+    """[sequences, prefix + tail]"""
+    positions: Tensor
+    """[sequences, tail]"""
+    past: Tensor | None
+    """[layers * 2, sequences, heads, prefix, width]"""
+    width: int
+    """Last columns whose logits are needed."""
+    index: tuple[Tensor, Tensor, Tensor]
+    """Of each target token: its sequence, its column among the last ``width``, its id."""
+    owner: Tensor
+    """Of each target token: row * labels + label."""
+    weight: Tensor
+    """Of each target token: 1 / targets of its label."""
+    first: tuple[Tensor, Tensor]
+    """Of each row: the sequence and column that predict its first label's first token."""
+    shape: tuple[int, int]
+    """Rows, labels."""
+
+    @property
+    def tokens(self) -> int:
+        return int(self.mask[:, -self.ids.shape[1] :].sum())
+
+
+class CausalModel(LanguageModel):
+    """Any ``AutoModelForCausalLM`` in float32, with bf16 autocast on CUDA."""
+
+    def __init__(self, folder: Path, *, device: str, max_length: int, prefix_folder: Path | None) -> None:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise InputError(f"The model in {folder} cannot be loaded ({str(error).splitlines()[0]}).") from error
+        finally:
+            if bars:
+                logging.enable_progress_bar()
+        self.device = pick_device(device)
+        self.model.to(self.device).eval()
+        self.encoder = Encoder(tokenizer, max_length)
+        self.store = PrefixStore(prefix_folder)
+        self.tokens_processed = 0
+        self.tuner = Tuner(self.model)
+        self.tuning_modes = ("tail", "full", "none") if self._keeps_states else ("full", "none")
+
+    @cached_property
+    def _keeps_states(self) -> bool:
+        """Whether every layer's cache is one pair of [rows, heads, length, width] of the same shape."""
+        with torch.no_grad():
+            cache = self.model(input_ids=torch.tensor([[0, 0]], device=self.device), use_cache=True).past_key_values
+        layers = getattr(cache, "layers", [])
+        shapes = {tuple(t.shape) for layer in layers for t in (getattr(layer, "keys", None),
+                  getattr(layer, "values", None)) if t is not None}  # fmt: skip
+        return len(shapes) == 1 and len(next(iter(shapes))) == 4
+
+    # Rendering and batches
+
+    def prompt(
+        self,
+        template: Template,
+        words: LabelWords,
+        rows: Sequence[Example],
+        *,
+        keep_prefix: bool = True,
+    ) -> CausalPrompted:
+        fields = [row.fields for row in rows]
+        if not (keep_prefix and self._keeps_states and template.head().segments):
+            return CausalPrompted(self.encoder.encode(template, words, fields, None), None)
+        heads = self.encoder.heads(template, fields)
+        states = self._states(template, rows, heads)
+        return CausalPrompted(self.encoder.encode(template, words, fields, heads), states)
+
+    @contextmanager
+    def passing_prefixes(self) -> Iterator[None]:
+        lasting, self.store = self.store, PrefixStore(None)
+        try:
+            yield
+        finally:
+            self.store = lasting
+
+    def _states(self, template: Template, rows: Sequence[Example], heads: list[list[int]]) -> list[Tensor]:
+        out: dict[int, Tensor] = {}
+        for key, block in self._prefix_blocks(template, rows, heads):
+            kv = self.store.get(key, lambda b=block: self._head_states([heads[row] for row in b]))  # type: ignore[misc]
+            out |= {row: kv[:, place] for place, row in enumerate(block)}
+        return [out[row] for row in range(len(rows))]
+
+    def _prefix_blocks(
+        self, template: Template, rows: Sequence[Example], heads: list[list[int]]
+    ) -> list[tuple[str, list[int]]]:
+        key = rows_key(template.head(), rows)
+        return [(f"{key}-{n}", block) for n, block in enumerate(blocks([len(head) for head in heads]))]
+
+    def prepare_prefix(self, template: Template, rows: Sequence[Example], part: int, parts: int) -> int:
+        if not self._keeps_states or not template.head().segments:
+            return 0
+        before = self.tokens_processed
+        heads = self.encoder.heads(template, [row.fields for row in rows])
+        for key, block in self._prefix_blocks(template, rows, heads)[part::parts]:
+            self.store.get(key, lambda b=block: self._head_states([heads[row] for row in b]))  # type: ignore[misc]
+        return self.tokens_processed - before
+
+    @torch.no_grad()
+    def _head_states(self, heads: list[list[int]]) -> Tensor:
+        """[layers * 2, rows, heads, longest, width]; what lies past a row's length is never looked at."""
+        longest = max(1, max(len(head) for head in heads))
+        ids = torch.tensor([head + [0] * (longest - len(head)) for head in heads], device=self.device)
+        mask = torch.tensor([[1] * len(head) + [0] * (longest - len(head)) for head in heads], device=self.device)
+        self.tokens_processed += int(mask.sum())
+        with self._autocast():
+            cache = self.model(input_ids=ids, attention_mask=mask, use_cache=True, logits_to_keep=1).past_key_values
+        return torch.stack([part for layer in cache.layers for part in (layer.keys, layer.values)])
+
+    def batch(self, prompted: Prompted, rows: Sequence[int]) -> Batch:
+        """Collate some rows."""
+        assert isinstance(prompted, CausalPrompted)  # noqa: S101
+        encoded = [prompted.rows[row] for row in rows]
+        tails = [list(tail) for row in encoded for tail in row.tails]
+        keeps = [row.keep for row in encoded for _ in row.tails]
+        longest = max(len(tail) for tail in tails)
+        pads = [longest - len(tail) for tail in tails]
+        ids = torch.tensor([[0] * pad + tail for pad, tail in zip(pads, tails, strict=True)])
+        mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads])
+        positions = (torch.tensor(keeps)[:, None] + mask.cumsum(1) - 1).clamp(min=0)
+        past = None
+        if prompted.states is not None and max(keeps) > 0:
+            states = [prompted.states[row] for row in rows for _ in prompted.rows[row].tails]
+            past, past_mask = gather(states, keeps)
+            mask = torch.cat([past_mask, mask], 1)
+        return self._with_targets(encoded, ids, mask, positions, past)
+
+    def _with_targets(
+        self, encoded: list[EncodedRow], ids: Tensor, mask: Tensor, positions: Tensor, past: Tensor | None
+    ) -> Batch:
+        width = max(len(target) for row in encoded for _, target in row.targets)
+        sequence, column, token, owner, weight, first = [], [], [], [], [], []
+        offset = 0
+        for number, row in enumerate(encoded):
+            for label, (tail, target) in enumerate(row.targets):
+                sequence += [offset + tail] * len(target)
+                column += range(width - len(target), width)
+                token += target
+                owner += [number * len(row.targets) + label] * len(target)
+                weight += [1 / len(target)] * len(target)
+            first.append((offset + row.targets[0][0], width - len(row.targets[0][1])))
+            offset += len(row.tails)
+        to = self.device
+        return Batch(
+            ids=ids.to(to),
+            mask=mask.to(to),
+            positions=positions.to(to),
+            past=past,
+            width=width,
+            index=(
+                torch.tensor(sequence, device=to),
+                torch.tensor(column, device=to),
+                torch.tensor(token, device=to),
+            ),
+            owner=torch.tensor(owner, device=to),
+            weight=torch.tensor(weight, device=to),
+            first=(
+                torch.tensor([s for s, _ in first], device=to),
+                torch.tensor([c for _, c in first], device=to),
+            ),
+            shape=(len(encoded), len(encoded[0].targets)),
+        )
+
+    # Passes
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def forward(
+        self, batch: Batch, *, embeds: Tensor | None = None, width: int | None = None, hidden: bool = False
+    ) -> Any:
+        from transformers import DynamicCache
+
+        past = None
+        if batch.past is not None:
+            kv = batch.past.to(self.device)
+            past = DynamicCache([(kv[i], kv[i + 1]) for i in range(0, len(kv), 2)])
+        self.tokens_processed += batch.tokens
+        inputs = {"input_ids": batch.ids} if embeds is None else {"inputs_embeds": embeds}
+        with self._autocast():
+            return self.model(
+                **inputs,
+                attention_mask=batch.mask,
+                position_ids=batch.positions,
+                past_key_values=past,
+                use_cache=past is not None,
+                logits_to_keep=batch.width if width is None else width,
+                output_hidden_states=hidden,
+            )
+
+    def label_scores(self, batch: Batch, logits: Tensor) -> Tensor:
+        """Mean log-probability of each label's words: [rows, labels]."""
+        logits = logits.float()
+        sequence, column, token = batch.index
+        picked = logits[sequence, column, token] - logits.logsumexp(-1)[sequence, column]
+        rows, labels = batch.shape
+        flat = picked.new_zeros(rows * labels).index_add(0, batch.owner, picked * batch.weight)
+        return flat.view(rows, labels)
+
+    def scores(self, batch: Batch) -> Tensor:
+        """``label_scores`` of one pass, with gradients where they are on."""
+        return self.label_scores(batch, self.forward(batch).logits)
+
+    def _row_blocks(self, prompted: CausalPrompted) -> list[list[int]]:
+        most = max(len(row.tails) for row in prompted.rows)
+        return blocks([len(row.tails[0]) for row in prompted.rows], max(1, SCORE_SEQUENCES // most))
+
+    @torch.no_grad()
+    def score(self, prompted: Prompted) -> Tensor:
+        assert isinstance(prompted, CausalPrompted)  # noqa: S101
+        out: Tensor | None = None
+        for rows in self._row_blocks(prompted):
+            scores = self.scores(self.batch(prompted, rows)).log_softmax(-1).cpu()
+            out = scores.new_zeros((len(prompted), scores.shape[1])) if out is None else out
+            out[rows] = scores
+        if out is None:
+            raise InputError("There are no rows to score.")
+        return out
+
+    @torch.no_grad()
+    def features(self, prompted: Prompted) -> Features:
+        assert isinstance(prompted, CausalPrompted)  # noqa: S101
+        parts: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        for rows in self._row_blocks(prompted):
+            batch = self.batch(prompted, rows)
+            output = self.forward(batch, hidden=True)
+            sequence, column = batch.first
+            hidden = output.hidden_states[-1][:, -batch.width :][sequence, column].float().cpu()
+            vocabulary_logits = output.logits[sequence, column].float().cpu()
+            scores = self.label_scores(batch, output.logits).cpu()
+            parts |= {row: (hidden[i], scores[i], vocabulary_logits[i]) for i, row in enumerate(rows)}
+        hidden, scores, logits = zip(*(parts[row] for row in range(len(prompted))), strict=True)
+        return Features(torch.stack(hidden), torch.stack(scores), torch.stack(logits))
+
+    @torch.no_grad()
+    def perplexity(self, text: str) -> float:
+        (ids, _), *_ = self.encoder.tokenize([text], special=False)
+        if not ids:
+            return 1.0
+        tokenizer = self.encoder.tokenizer
+        start = next(t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, ids[0]) if t is not None)
+        sequence = torch.tensor([[start, *ids]], device=self.device)
+        self.tokens_processed += len(ids)
+        with self._autocast():
+            log_probs = self.model(input_ids=sequence).logits[0, :-1].float().log_softmax(-1)
+        return math.exp(-float(log_probs[torch.arange(len(ids)), sequence[0, 1:]].mean()))
+
+    # Fine-tuning
+
+    def tune(self, prompted: Prompted, gold: Sequence[int], settings: Settings, seed: int) -> Delta:
+        def loss(rows: Sequence[int]) -> Tensor:
+            labels = torch.tensor([gold[row] for row in rows], device=self.device)
+            return torch.nn.functional.cross_entropy(self.scores(self.batch(prompted, rows)), labels)
+
+        return self.tuner.fit(settings, loss, len(prompted), seed)
+
+    @contextmanager
+    def adapted(self, settings: Settings, delta: Delta) -> Iterator[None]:
+        with self.tuner.applied(settings, delta):
+            yield
+
+    # Vocabulary
+
+    def word_tokens(self) -> Mapping[int, str]:
+        return vocabulary.words(self.encoder.tokenizer)
+
+    def check_words(self, template: Template, words: LabelWords) -> None:
+        vocabulary.check_words(self.encoder, template, words)
+
+    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
+        return sum(
+            any(self.encoder.cut_fields({f: row.fields[f]})[f] != str(row.fields[f]) for f in fields if
+                isinstance(row.fields[f], str)) for row in rows
+        )  # fmt: skip
+
+    def propose_tokens(
+        self,
+        template: Template,
+        words: LabelWords,
+        rows: Sequence[Example],
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        count: int,
+    ) -> TokenProposals:
+        from autoprompt.models.gradients import propose
+
+        return propose(self, template, words, rows, loss, count=count)

@@ -1,0 +1,104 @@
+"""From a model's name to a local folder that is safe to load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from autoprompt import artifacts
+from autoprompt.errors import InputError, NotFoundError, UsageError
+from autoprompt.models.base import ModelSource, pick_device
+
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+
+
+def locate_model(name: str) -> ModelSource:
+    """Find an embedded model, a local folder or a Hub model (downloaded when missing).
+
+    Raises InputError: unreachable, gated, pickle-only weights, remote code, not a causal language model.
+    """
+    folder = _folder(name)
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise InputError(f"The model folder {folder} has no config.json; name a folder saved by save_pretrained.")
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{config_file} is not valid JSON ({error}); save the model again.") from error
+    if "auto_map" in config:
+        raise InputError(f"The model {name!r} needs code of its own (auto_map), which is never run; use another.")
+    if not list(folder.glob("*.safetensors")):
+        raise InputError(f"The model {name!r} has no safetensors weights; convert them to safetensors first.")
+    _check_family(name, config)
+    return ModelSource(name, folder, config)
+
+
+def _folder(name: str) -> Path:
+    if name in {artifact.name for artifact, _ in artifacts.list_artifacts("model")}:
+        return artifacts.ensure(name)
+    path = Path(name).expanduser()
+    if path.is_absolute() or name.startswith(("./", "../", "~")):
+        if not path.is_dir():
+            raise NotFoundError(f"There is no model folder {path}; check the path.")
+        return path
+    if path.is_dir():
+        raise InputError(f"{name!r} is a folder here and may be a Hub model too; write ./{name} for the folder.")
+    return _from_hub(name)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True, allow_patterns=_FILES))
+    except HFValidationError as error:
+        raise NotFoundError(f"{name!r} is neither an embedded model, a folder, nor a Hub model's name.") from error
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        revision = HfApi().model_info(name, timeout=10).sha
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+    except HfHubHTTPError as error:
+        raise NotFoundError(
+            f"The Hub refused the model {name!r} ({str(error).splitlines()[0]}); check the name and your access."
+        ) from error
+    except (OSError, OfflineModeIsEnabled, _transport_error()) as error:
+        raise InputError(
+            f"The model {name!r} is not on this machine and the Hugging Face Hub cannot be reached "
+            f"({type(error).__name__}); connect, or use an embedded model (see `autoprompt models list`) or a folder."
+        ) from error
+
+
+def _transport_error() -> type[Exception]:
+    """The base of connection errors of the HTTP library that huggingface_hub uses."""
+    from huggingface_hub.utils import get_session
+
+    module = __import__(type(get_session()).__module__.split(".")[0])
+    error: type[Exception] = module.TransportError
+    return error
+
+
+def _check_family(name: str, config: dict[str, object]) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    if config.get("is_encoder_decoder") or config.get("model_type") not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise InputError(
+            f"The model {name!r} (type {config.get('model_type')!r}) is no causal language model; use one such as "
+            "smollm2-135m."
+        )
+
+
+def check_device(device: str) -> str:
+    """The device to use; raises UsageError when it is absent."""
+    import torch
+
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device != "auto" and not present.get(device.split(":")[0], False):
+        raise UsageError(f"The device {device!r} is not on this machine; use --device auto or cpu.")
+    return str(pick_device(device))

@@ -1,0 +1,108 @@
+"""Kept prefixes: keys and values of the tokens up to the end of the text, computed once and shared.
+
+Blocks of rows are a function of the rows and the template's head alone, so a state has the same bits whoever
+computes it. Blocks lie in a folder as safetensors files that every process maps into memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+BLOCK_ROWS = 16
+LIMIT_BYTES = 2 << 30
+"""Kept prefixes of all processes that share a folder; the longest unused go first."""
+
+
+def blocks(lengths: Sequence[int], size: int = BLOCK_ROWS) -> list[list[int]]:
+    """Row indices grouped by similar length, shortest first."""
+    order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+class PrefixStore:
+    """A folder of blocks, or process memory when ``folder`` is None."""
+
+    def __init__(self, folder: Path | None, limit: int = LIMIT_BYTES) -> None:
+        self.folder = folder
+        self.limit = limit
+        self._memory: OrderedDict[str, Tensor] = OrderedDict()
+
+    def get(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
+        """The block of this key, computed when nobody has yet."""
+        if key in self._memory:
+            self._memory.move_to_end(key)
+            return self._memory[key]
+        block = self._load(key)
+        if block is None:
+            block = compute()
+            self._save(key, block)
+        self._memory[key] = block
+        self._shrink_memory()
+        return block
+
+    def _path(self, key: str) -> Path | None:
+        return self.folder / f"{key}.safetensors" if self.folder else None
+
+    def _load(self, key: str) -> Tensor | None:
+        path = self._path(key)
+        if path is None or not path.is_file():
+            return None
+        try:
+            block = load_file(path)["kv"]
+            os.utime(path)
+        except FileNotFoundError:  # another process made room meanwhile
+            return None
+        return block
+
+    def _save(self, key: str, block: Tensor) -> None:
+        path = self._path(key)
+        if path is None:
+            return
+        self._shrink_folder(block.nbytes)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        os.close(handle)
+        save_file({"kv": block.contiguous().cpu()}, temporary)
+        Path(temporary).replace(path)
+
+    def _shrink_folder(self, needed: int) -> None:
+        assert self.folder is not None  # noqa: S101
+        files = []
+        for path in self.folder.glob("*.safetensors"):
+            with contextlib.suppress(FileNotFoundError):
+                files.append((path.stat().st_mtime_ns, path.name, path.stat().st_size))
+        total = sum(size for _, _, size in files) + needed
+        for _, name, size in sorted(files):
+            if total <= self.limit:
+                break
+            (self.folder / name).unlink(missing_ok=True)
+            self._memory.pop(name.removesuffix(".safetensors"), None)
+            total -= size
+
+    def _shrink_memory(self) -> None:
+        while len(self._memory) > 1 and sum(block.nbytes for block in self._memory.values()) > self.limit:
+            self._memory.popitem(last=False)
+
+
+def gather(states: Sequence[Tensor], keeps: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Right-padded states of a batch and their mask.
+
+    ``states``: one [layers * 2, heads, length, width] a row. Returns [layers * 2, rows, heads, longest, width]
+    and a 0/1 mask [rows, longest].
+    """
+    longest = max(keeps)
+    layers, heads, _, width = states[0].shape
+    out = states[0].new_zeros((layers, len(states), heads, longest, width))
+    mask = torch.zeros((len(states), longest), dtype=torch.long)
+    for row, (state, keep) in enumerate(zip(states, keeps, strict=True)):
+        out[:, row, :, :keep] = state[:, :, :keep]
+        mask[row, :keep] = 1
+    return out, mask

@@ -1,0 +1,55 @@
+"""Which tokens can stand in a template or as a label word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from autoprompt.errors import InputError
+from autoprompt.models.encoding import Encoder
+from autoprompt.template import LabelWords, Template
+
+
+@lru_cache(maxsize=4)
+def printable(tokenizer: Any) -> Mapping[int, str]:
+    """Ids whose text is printable, holds no brace, and is no special token's."""
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    ids = [token for token in range(len(tokenizer)) if token not in special]
+    texts = tokenizer.batch_decode([[token] for token in ids], clean_up_tokenization_spaces=False)
+    return {
+        token: text
+        for token, text in zip(ids, texts, strict=True)
+        if text.strip()
+        and text.replace("\n", "").isprintable()
+        and "\ufffd" not in text
+        and not set("{}") & set(text)
+    }
+
+
+@lru_cache(maxsize=4)
+def words(tokenizer: Any) -> Mapping[int, str]:
+    """Ids that are one whole lower-case or capitalised word with the tokenizer's word-start marker."""
+    out = {}
+    for token, text in printable(tokenizer).items():
+        word = text.strip()
+        if len(word) < 3 or not word.isalpha() or not (word.islower() or word.istitle()):
+            continue
+        ids = tokenizer("a " + word, add_special_tokens=False)["input_ids"]
+        if ids and ids[-1] == token and len(ids) == 2:
+            out[token] = word
+    return out
+
+
+def check_words(encoder: Encoder, template: Template, label_words: LabelWords) -> None:
+    """Raise InputError for a label word that contains unknown tokens."""
+    unknown = encoder.tokenizer.unk_token_id
+    for label, word in label_words.pairs:
+        (ids, _), *_ = encoder.tokenize([word], special=False)
+        if not ids or (unknown is not None and unknown in ids):
+            raise InputError(
+                f"The label word {word!r} of {label!r} has characters that the model's tokenizer does not know; "
+                "use another word."
+            )
+    fields = dict.fromkeys(template.slots, "x")
+    encoder.encode(template, label_words, [fields], None)

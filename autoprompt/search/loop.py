@@ -1,0 +1,215 @@
+"""The ladder: baselines, generations of frozen scores and short fine-tunes, then finalists on further folds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from autoprompt.candidate import Candidate, Settings, derived_seed
+from autoprompt.errors import NothingSucceededError
+from autoprompt.evaluator import Evaluation, Evaluator, Rung
+from autoprompt.search import phrases
+from autoprompt.search.budget import Budget
+from autoprompt.search.operators import Space
+from autoprompt.search.racing import best, finalists, pooled, ranked
+from autoprompt.search.strategies import STRATEGIES, Proposal, Strategy, random_tail
+from autoprompt.template import LABEL, Literal, Slot, Template
+
+SURVIVORS = 4
+"""Candidates of one generation that are fine-tuned."""
+PER_OPERATOR = 2
+"""Survivors that one operator may have in a generation: near-copies of one edit teach little."""
+FINALISTS = 3
+"""Beside ``manual_tuned``, which is always one."""
+IDLE_GENERATIONS = 3
+"""Generations without a new candidate after which a search has nothing left to try."""
+FINISH_SECONDS = 3.0
+"""Set aside for writing results."""
+
+Record = Callable[[Sequence[Evaluation], str], None]
+"""Takes finished evaluations and their role; called at barriers, in candidate order."""
+
+
+@dataclass
+class Outcome:
+    """What a search found. ``trained``: the fine-tune on the training rows of the winner (with its weights)."""
+
+    best: Evaluation
+    trained: Evaluation
+    baselines: dict[str, Evaluation]
+    generations: int
+    fitted: int
+    frozen: int
+
+
+@dataclass
+class Search:
+    """One run of one strategy over one evaluator. ``describe`` is told what is going on."""
+
+    evaluator: Evaluator
+    space: Space
+    strategy_name: str
+    seed: int
+    budget: Budget
+    test_rows: int
+    record: Record
+    describe: Callable[[str], None] = lambda _: None
+    seeds: Sequence[Template] = ()
+    tuned: list[Evaluation] = field(default_factory=list)
+    readability: dict[str, float | None] = field(default_factory=dict)
+    frozen_count: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+
+    def run(self) -> Outcome:
+        """Search until the budget's end. Raises NothingSucceededError when no candidate could be evaluated."""
+        rng = random.Random(derived_seed(self.seed, "strategy", self.strategy_name))  # noqa: S311
+        strategy = STRATEGIES[self.strategy_name](self.space, self.evaluator, rng, self.seeds)
+        baselines = self._baseline_candidates()
+        strategy.seen |= {c.id for c in baselines.values()}
+        self.describe("baselines")
+        manual = self._fit([baselines.pop("manual")], "manual")
+        generations = self._generations(strategy, baselines)
+        if not ranked(self.tuned):
+            raise NothingSucceededError(
+                f"No candidate could be evaluated ({self._reasons()}); check the model, the label words and the limits."
+            )
+        by_id = {e.candidate.id: e for e in self.tuned}
+        found = {name: by_id[c.id] for name, c in baselines.items() if c.id in by_id and by_id[c.id].complete}
+        winner = self._final(found.get("manual_tuned"))
+        trained = by_id[winner.candidate.id]
+        return Outcome(
+            best=winner,
+            trained=trained,
+            baselines={"manual": manual[0]} | found if manual[0].complete else found,
+            generations=generations,
+            fitted=self.evaluator.fitted,
+            frozen=self.frozen_count,
+        )
+
+    def _baseline_candidates(self) -> dict[str, Candidate]:
+        manual = self.space.manual
+        bare = phrases.body(manual.template).segments
+        rng = random.Random(derived_seed(self.seed, "random baseline"))  # noqa: S311
+        tail = random_tail(self.space, rng)
+        return {
+            "manual": replace(manual, settings=Settings("none")),
+            "manual_tuned": manual,
+            "null": replace(manual, template=Template((*bare, Slot(LABEL)))),
+            "random": replace(manual, template=Template((*bare, Literal(tail), Slot(LABEL)))),
+        }
+
+    def _generations(self, strategy: Strategy, baselines: dict[str, Candidate]) -> int:
+        number = idle = 0
+        roles = {c.id: name for name, c in baselines.items()}
+        while idle < IDLE_GENERATIONS and self._may_continue():
+            self.describe(f"generation {number}")
+            proposals = strategy.ask()
+            chosen = self._survivors(proposals)
+            if number == 0:
+                first, *others = baselines.values()
+                chosen = [first, *chosen, *others]
+            evaluations = self._fit(chosen, "search", roles)
+            strategy.tell([e for e in evaluations if e.rung == Rung.TUNED], proposals)
+            idle = 0 if evaluations else idle + 1
+            number += 1
+        return number
+
+    def _survivors(self, proposals: Sequence[Proposal]) -> list[Candidate]:
+        """The best frozen scores, few of one operator; one place is for new settings of a tuned prompt."""
+        tuned_texts = {e.candidate.text_id: e.loss for e in reversed(ranked(self.tuned))}
+        variants = [p for p in proposals if p.candidate.text_id in tuned_texts]
+        new = [p for p in proposals if p.candidate.text_id not in tuned_texts]
+        if self.space.manual.settings.tuning == "none":
+            return [p.candidate for p in new]
+        scored = self._frozen([p.candidate for p in new])
+        operator = {p.candidate.id: p.operator for p in new}
+        order = ranked(scored)
+        chosen: list[Candidate] = []
+        texts: set[str] = set()
+        counts: dict[str, int] = {}
+        limit = SURVIVORS - bool(variants)
+        starting = not self.tuned
+        for evaluation in order:
+            name = operator[evaluation.candidate.id]
+            if len(chosen) == limit or evaluation.candidate.text_id in texts:
+                continue
+            if counts.get(name, 0) >= PER_OPERATOR and len(counts) > 1 and not starting:
+                continue
+            counts[name] = counts.get(name, 0) + 1
+            texts.add(evaluation.candidate.text_id)
+            chosen.append(evaluation.candidate)
+        ids = {c.id for c in chosen}
+        self._record_frozen(scored, ids)
+        best_variants = sorted(variants, key=lambda p: (tuned_texts[p.candidate.text_id], p.candidate.id))
+        return chosen + [p.candidate for p in best_variants[:1]]
+
+    def _frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
+        scored = self.evaluator.frozen(candidates)
+        self.frozen_count += len(scored)
+        self.readability |= {e.candidate.text_id: e.readability for e in scored}
+        return scored
+
+    def _record_frozen(self, scored: Sequence[Evaluation], promoted: set[str]) -> None:
+        self._count_failures(scored)
+        self.record(
+            [e if e.candidate.id in promoted or not e.complete else replace(e, status="pruned") for e in scored],
+            "search",
+        )
+
+    def _fit(self, candidates: Sequence[Candidate], role: str, roles: dict[str, str] | None = None) -> list[Evaluation]:
+        left = self.budget.left(self.evaluator.fitted)
+        frozen = all(c.settings.tuning == "none" for c in candidates) and role == "manual"
+        allowed = list(candidates) if left is None or frozen else list(candidates)[:left]
+        evaluations = [
+            replace(e, readability=self.readability.get(e.candidate.text_id))
+            for e in self.evaluator.fit(allowed, gate=None if frozen else self._may_continue)
+        ]
+        self._count_failures(evaluations)
+        for evaluation in evaluations:
+            self.record([evaluation], (roles or {}).get(evaluation.candidate.id, role))
+        self.tuned += [e for e in evaluations if role != "manual"]
+        return evaluations
+
+    def _may_continue(self) -> bool:
+        """Whether one more fine-tune fits beside finalists and test, at the speed measured so far."""
+        left = self.budget.left(self.evaluator.fitted)
+        if left is not None:
+            return left > 0
+        return self.budget.room(self._fit_seconds() + self._reserve())
+
+    def _fit_seconds(self) -> float:
+        times = sorted(self.evaluator.fit_seconds[-8:])
+        return times[len(times) // 2] if times else 0.0
+
+    def _reserve(self) -> float:
+        rounds = -(-(FINALISTS + 1) // self.evaluator.executor.workers)
+        templates = [self.space.manual.template, *(e.candidate.template for e in ranked(self.tuned)[:1])]
+        test = self.evaluator.test_seconds([self.space.manual.template, *templates], self.test_rows)
+        return rounds * self._fit_seconds() * 1.15 + test + FINISH_SECONDS
+
+    def _final(self, manual_tuned: Evaluation | None) -> Evaluation:
+        """Train and validation rows change places for the finalists; both folds together name the best."""
+        leaders = finalists(self.tuned, FINALISTS)
+        if manual_tuned is not None and manual_tuned not in leaders:
+            leaders.append(manual_tuned)
+        candidates = [e.candidate for e in leaders]
+        self.describe("finalists")
+        folds = [self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold) for fold in (0, 1)]
+        both = []
+        for parts in zip(*folds, strict=True):
+            parts = tuple(replace(e, readability=self.readability.get(e.candidate.text_id)) for e in parts)
+            self.record(list(parts), "finalist")
+            if all(part.complete for part in parts):
+                both.append(pooled(parts))
+        return best(both or ranked(self.tuned)[:1])
+
+    def _count_failures(self, evaluations: Sequence[Evaluation]) -> None:
+        for evaluation in evaluations:
+            if not evaluation.complete:
+                reason = evaluation.reason or evaluation.status
+                self.failures[reason] = self.failures.get(reason, 0) + 1
+
+    def _reasons(self) -> str:
+        counts = sorted(self.failures.items(), key=lambda item: (-item[1], item[0]))
+        return "; ".join(f"{count} x {reason}" for reason, count in counts[:3]) or "none was tried"

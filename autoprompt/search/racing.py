@@ -1,0 +1,72 @@
+"""Who is better, on paired per-example losses, and who is named best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autoprompt.evaluator import Evaluation
+from autoprompt.metrics import paired_bootstrap
+
+DROP_CONFIDENCE = 0.95
+"""A candidate leaves the race when a paired bootstrap says at this level that the leader is better."""
+TIE_CONFIDENCE = 0.75
+"""Finalists closer than this to the leader tie with it. It is low on purpose: 2 x 32 rows separate little at
+95 %, and a tie is broken by length, which would hand most searches to the shortest template."""
+
+
+def paired_losses(evaluation: Evaluation) -> list[float]:
+    """Losses in the order of the row ids, so that two evaluations of the same rows can be paired."""
+    return [loss for _, loss in sorted(zip(evaluation.row_ids, evaluation.losses, strict=True))]
+
+
+def better(a: Sequence[float], b: Sequence[float]) -> float:
+    """How sure it is that the losses ``a`` are lower than ``b`` (paired bootstrap, seeded)."""
+    return paired_bootstrap(a, b, samples=2000, seed=0).p_better
+
+
+def ranked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Complete evaluations by loss; equal losses by length, readability and id."""
+    return sorted((e for e in evaluations if e.complete), key=lambda e: (e.loss, *_tie_break(e)))
+
+
+def finalists(evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]:
+    """The leaders that a paired test does not drop, at most ``count``, one for each template and words."""
+    order = ranked(evaluations)
+    out: list[Evaluation] = []
+    texts: set[str] = set()
+    for evaluation in order:
+        if len(out) == count:
+            break
+        if evaluation.candidate.text_id in texts:
+            continue
+        if out and better(paired_losses(out[0]), paired_losses(evaluation)) >= DROP_CONFIDENCE:
+            continue
+        texts.add(evaluation.candidate.text_id)
+        out.append(evaluation)
+    return out
+
+
+def pooled(parts: Sequence[Evaluation]) -> Evaluation:
+    """All folds and repeats of one candidate as one evaluation: their rows one after the other."""
+    from dataclasses import replace
+
+    joined = {
+        name: tuple(value for part in parts for value in getattr(part, name))
+        for name in ("gold", "log_probs", "losses")
+    }
+    ids = tuple(f"{part.fold}.{part.repeat}.{row}" for part in parts for row in part.row_ids)
+    return replace(parts[0], row_ids=ids, **joined)
+
+
+def best(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """The lowest loss; among those that a paired test cannot tell from it the shortest template, then the most
+    readable, then the id."""
+    order = ranked(evaluations)
+    leader = order[0]
+    tied = [e for e in order if e is leader or better(paired_losses(leader), paired_losses(e)) < TIE_CONFIDENCE]
+    return min(tied, key=_tie_break)
+
+
+def _tie_break(evaluation: Evaluation) -> tuple[int, float, str]:
+    readability = evaluation.readability if evaluation.readability is not None else float("inf")
+    return evaluation.candidate.template.length, readability, evaluation.candidate.id

@@ -1,0 +1,268 @@
+"""Prompt templates and label words: parse, bind, render, canonical form.
+
+A template is parsed once into literal and slot segments and rendered segment by segment, so text from
+the data is always literal text, even when it spells a slot.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoprompt.errors import InputError
+
+LABEL = "label"
+_SLOT_NAME = re.compile(r"[^\W\d]\w*(?:[ -]\w+)*\Z")
+_RESERVED = {"demos", "soft"}
+
+
+@dataclass(frozen=True)
+class Literal:
+    """Fixed text of a template."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place filled from a data field, or, when ``name == "label"``, the predicted place."""
+
+    name: str
+
+
+Segment = Literal | Slot
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One rendered segment: its text, and the slot it fills (None for literal text)."""
+
+    text: str
+    slot: str | None
+
+
+@dataclass(frozen=True)
+class Template:
+    """An immutable prompt template in canonical form (adjacent literals joined, empty ones dropped)."""
+
+    segments: tuple[Segment, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", _canonical(self.segments))
+
+    @classmethod
+    def parse(cls, source: str) -> Template:
+        """Parse ``"Review: {text}\\nSentiment: {label}"``; ``{{`` and ``}}`` are literal braces.
+
+        Raises InputError for unbalanced braces and for slots that are more than a plain name.
+        """
+        return cls(tuple(_parse(source)))
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Slot names in order, the label slot included."""
+        return tuple(s.name for s in self.segments if isinstance(s, Slot))
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """The literal texts in order."""
+        return tuple(s.text for s in self.segments if isinstance(s, Literal))
+
+    @property
+    def length(self) -> int:
+        """Characters of literal text, the length that ties are broken by."""
+        return sum(len(text) for text in self.literals)
+
+    def format(self) -> str:
+        """The template as text; ``Template.parse`` of it gives the template back."""
+        return "".join(
+            "{" + s.name + "}" if isinstance(s, Slot) else s.text.replace("{", "{{").replace("}", "}}")
+            for s in self.segments
+        )
+
+    def __str__(self) -> str:
+        return self.format()
+
+    def bind(self, fields: Sequence[str], label_column: str = LABEL) -> Template:
+        """Check the slots against the data's fields and name the predicted place ``{label}``.
+
+        Raises InputError for an unknown field, for no or several predicted places, and when no field is used.
+        """
+        label = self._label_slot(fields, label_column)
+        bound = Template(tuple(Slot(LABEL) if s == Slot(label) else s for s in self.segments))
+        used = [name for name in bound.slots if name != LABEL]
+        for name in used:
+            if name not in fields:
+                column = self.format().index("{" + name + "}") + 1
+                raise InputError(
+                    f"The template's slot {{{name}}} at column {column} is no field of the data; "
+                    f"use {_names(fields)} or {{label}}."
+                )
+        if bound.slots.count(LABEL) != 1:
+            raise InputError(f"The template {self.format()!r} has the label's slot more than once; keep one.")
+        if not used:
+            raise InputError(f"The template {self.format()!r} uses no data field; add {_names(fields)}.")
+        return bound
+
+    def _label_slot(self, fields: Sequence[str], label_column: str) -> str:
+        if LABEL in self.slots:
+            return LABEL
+        if label_column in self.slots:
+            return label_column
+        others = sorted(set(self.slots) - set(fields))
+        if len(others) == 1:
+            return others[0]
+        raise InputError(
+            f"The template {self.format()!r} has no {{label}} slot for the predicted word; add {{label}}."
+            if not others
+            else f"The template {self.format()!r} has the unknown slots {_names(others)} and no {{label}}; "
+            f"the data's fields are {_names(fields)}."
+        )
+
+    def pieces(self, fields: Mapping[str, Any], label: str | None = None) -> list[Piece]:
+        """The rendered segments; without ``label`` only those before the predicted place.
+
+        Raises InputError when a field is missing.
+        """
+        out = []
+        for segment in self.segments:
+            if isinstance(segment, Literal):
+                out.append(Piece(segment.text, None))
+            elif segment.name != LABEL:
+                if segment.name not in fields:
+                    raise InputError(f"The field {segment.name!r}, which the template uses, is missing.")
+                out.append(Piece(render_value(fields[segment.name]), segment.name))
+            elif label is None:
+                break
+            else:
+                out.append(Piece(label, LABEL))
+        return out
+
+    def render(self, fields: Mapping[str, Any], label: str | None = None) -> str:
+        """The prompt's text up to the label, or all of it when ``label`` (a label word) is given."""
+        return "".join(piece.text for piece in self.pieces(fields, label))
+
+    def head(self) -> Template:
+        """The part up to and including the last field slot before the label: what a prefix can keep."""
+        before = self.segments[: self.segments.index(Slot(LABEL))]
+        last = max((i for i, s in enumerate(before) if isinstance(s, Slot)), default=-1)
+        return Template(before[: last + 1])
+
+
+def _canonical(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    out: list[Segment] = []
+    for segment in segments:
+        if isinstance(segment, Literal) and out and isinstance(out[-1], Literal):
+            out[-1] = Literal(out[-1].text + segment.text)
+        elif segment != Literal(""):
+            out.append(segment)
+    return tuple(out)
+
+
+def _parse(source: str) -> Iterable[Segment]:
+    position = 0
+    while position < len(source):
+        char = source[position]
+        if char in "{}" and source[position : position + 2] == char * 2:
+            yield Literal(char)
+            position += 2
+        elif char == "{":
+            end = source.find("}", position)
+            if end < 0:
+                raise InputError(_at(source, position, "opens a slot that is never closed; write {{ for a brace"))
+            yield Slot(_slot_name(source, position, source[position + 1 : end]))
+            position = end + 1
+        elif char == "}":
+            raise InputError(_at(source, position, "closes no slot; write }} for a brace"))
+        else:
+            following = re.compile("[{}]").search(source, position)
+            end = following.start() if following else len(source)
+            yield Literal(source[position:end])
+            position = end
+
+
+def _slot_name(source: str, position: int, name: str) -> str:
+    if name.split(":")[0] in _RESERVED and name != LABEL:
+        raise InputError(_at(source, position, f"opens {{{name}}}, a reserved part that this version cannot render"))
+    if not _SLOT_NAME.match(name):
+        raise InputError(_at(source, position, f"opens {{{name[:40]}}}, but a slot is a field's plain name"))
+    return name
+
+
+def _at(source: str, position: int, what: str) -> str:
+    shown = source if len(source) <= 80 else source[:77] + "..."
+    return f"In the template {shown!r} the brace at column {position + 1} {what}."
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join("{" + name + "}" for name in names)
+
+
+def render_value(value: Any) -> str:
+    """A field as prompt text: a string as it is, a dict or list as ``key: value`` lines."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_inline(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return "\n".join(f"{number}: {_inline(item)}" for number, item in enumerate(value, 1))
+    return str(value)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_inline(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_inline(item) for item in value)
+    return str(value)
+
+
+@dataclass(frozen=True)
+class LabelWords:
+    """Which word or phrase stands for each label (the verbalizer), in the labels' order."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = {}
+        for label, word in self.pairs:
+            if not word.strip():
+                raise InputError(f"The label word of {label!r} is empty; give each label a word.")
+            key = unicodedata.normalize("NFC", word.strip())
+            if key in seen:
+                raise InputError(f"The labels {seen[key]!r} and {label!r} share the word {word!r}; give each its own.")
+            seen[key] = label
+
+    @classmethod
+    def of(cls, words: Mapping[str, str], labels: Sequence[str]) -> LabelWords:
+        """Check ``words`` (label → word) against the labels. Raises InputError naming what is off."""
+        missing = [label for label in labels if label not in words]
+        unknown = [label for label in words if label not in labels]
+        if missing or unknown:
+            what = f"miss {missing}" if missing else f"name {unknown}, which the data does not have"
+            raise InputError(f"The label words {what}; the labels are {list(labels)}.")
+        not_text = [label for label in labels if not isinstance(words[label], str)]
+        if not_text:
+            raise InputError(f"The label words of {not_text} are not text; give one word or phrase each.")
+        return cls(tuple((label, words[label]) for label in labels))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in order."""
+        return tuple(label for label, _ in self.pairs)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words in the labels' order."""
+        return tuple(word for _, word in self.pairs)
+
+    def mapping(self) -> dict[str, str]:
+        """Label → word."""
+        return dict(self.pairs)
+
+    def replace(self, label: str, word: str) -> LabelWords:
+        """A copy with another word for one label. Raises InputError when it collides."""
+        return LabelWords(tuple((name, word if name == label else old) for name, old in self.pairs))

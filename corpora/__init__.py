@@ -1,0 +1,1 @@
+"""The cards of the embedded corpora, one TOML file each."""

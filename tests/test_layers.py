@@ -1,0 +1,153 @@
+"""Which module may import which: the architecture, checked on the syntax tree of every file."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "autoprompt"
+
+ABOVE_RUN = {
+    *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "search", "execution"),
+    *("leaderboard", "manifest", "report", "export"),
+}
+# The data flows one way: a row may import the modules named in it, and errors.
+MAY_IMPORT = {
+    "errors": set(),
+    "artifacts": set(),
+    "corpus": {"artifacts"},
+    "template": set(),
+    "candidate": {"template"},
+    "metrics": set(),
+    "models": {"corpus", "template", "candidate", "artifacts"},
+    "evaluator": {"corpus", "candidate", "metrics", "models"},
+    "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models"},
+    "execution": set(),
+    "leaderboard": {"candidate", "metrics"},
+    "manifest": {"corpus", "candidate"},
+    "report": {"leaderboard", "metrics", "template", "manifest"},
+    "export": {"candidate", "metrics", "manifest", "models"},
+    "run": ABOVE_RUN,
+    "api": ABOVE_RUN | {"run"},
+    "cli": ABOVE_RUN | {"run", "api", "progress"},
+    "progress": ABOVE_RUN | {"run", "api"},
+}
+# Only inside functions: loading the module must not load them.
+LAZILY = {"export": {"models"}}
+METADATA = {"__version__"}
+
+
+def owner(path, root):
+    """The row of a file: a package is judged by its top-level name."""
+    return path.relative_to(root).with_suffix("").parts[0]
+
+
+def imported(tree, package):
+    """(module named, line, whether inside a function) for every import of ours."""
+    inside = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        for name in _named(node, package):
+            parts = name.split(".")
+            if parts[0] == "autoprompt" and len(parts) > 1:
+                yield parts[1], node.lineno, id(node) in inside
+            elif name == "autoprompt":
+                yield "autoprompt", node.lineno, id(node) in inside
+
+
+def _named(node, package):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+        module = ".".join(part for part in (base, node.module) if part)
+        if module == "autoprompt":
+            return [f"autoprompt.{alias.name}" for alias in node.names if alias.name not in METADATA]
+        return [module]
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("import_module", "importlib.import_module"):
+        return [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+    return []
+
+
+def violations(root):
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        if path == root / "__init__.py":  # exports public names of any module, lazily
+            continue
+        where, name = path.relative_to(root), owner(path, root)
+        if name not in MAY_IMPORT:
+            found.append(f"{where}: the module {name} is not in the table")
+            continue
+        package = ("autoprompt", *path.relative_to(root).parts[:-1])
+        for target, line, inside in imported(ast.parse(path.read_text("utf-8")), package):
+            allowed = MAY_IMPORT[name] | {"errors", name}
+            if target not in allowed:
+                found.append(f"{where}:{line}: {name} may not import {target}")
+            elif target in LAZILY.get(name, ()) and not inside:
+                found.append(f"{where}:{line}: {name} may import {target} inside functions only")
+    return found
+
+
+def test_every_module_imports_only_what_its_row_names():
+    assert violations(ROOT) == []
+
+
+def test_the_tree_was_looked_at():
+    assert {"errors", "template", "candidate", "metrics", "leaderboard"} <= {
+        owner(path, ROOT) for path in ROOT.rglob("*.py")
+    }
+
+
+def test_a_row_names_only_modules_that_the_table_has_and_no_two_import_each_other():
+    for name, others in MAY_IMPORT.items():
+        assert others <= set(MAY_IMPORT), name
+        assert all(name not in MAY_IMPORT[other] for other in others), name
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "expected"),
+    [
+        ("metrics.py", "import autoprompt.candidate", "metrics.py:1: metrics may not import candidate"),
+        ("template.py", "def f():\n    from autoprompt import metrics", "template.py:2: template may not import"),
+        ("models/causal.py", "from ..search import racing", "causal.py:1: models may not import search"),
+        ("models/a/b.py", "from ...search import racing", "b.py:1: models may not import search"),
+        ("corpus.py", "from . import models", "corpus.py:1: corpus may not import models"),
+        (
+            "run.py",
+            "import importlib\nimportlib.import_module('autoprompt.cli')",
+            "run.py:2: run may not import cli",
+        ),
+        ("corpus.py", "from autoprompt import PromptModel", "corpus may not import PromptModel"),
+        ("corpus.py", "import autoprompt", "corpus may not import autoprompt"),
+        ("export.py", "from autoprompt.models import causal", "export may import models inside functions only"),
+        ("helpers.py", "", "the module helpers is not in the table"),
+    ],
+)
+def test_a_forbidden_import_is_found(tmp_path, file, source, expected):
+    place = tmp_path / file
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(source)
+    (found,) = violations(tmp_path)
+    assert expected in found
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("models/causal.py", "from autoprompt.models.tuning import x\nfrom . import tuning\nfrom .tuning import y"),
+        ("models/causal.py", "from ..corpus import Corpus\nfrom autoprompt.errors import InputError"),
+        ("export.py", "def load():\n    from autoprompt.models import causal"),
+        ("manifest.py", "from autoprompt import __version__"),
+        ("cli.py", "from autoprompt import artifacts, progress, run, api"),
+        ("__init__.py", "from autoprompt.cli import main"),
+    ],
+)
+def test_an_allowed_import_is_allowed(tmp_path, file, source):
+    place = tmp_path / file
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(source)
+    assert violations(tmp_path) == []

@@ -1,0 +1,192 @@
+"""Metrics against scikit-learn, ties, and the paired test's properties."""
+
+import math
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from autoprompt.errors import InputError, UsageError
+from autoprompt.metrics import (
+    GREATER_IS_BETTER,
+    METRICS,
+    Score,
+    classification_metrics,
+    losses,
+    paired_bootstrap,
+    score,
+    separable,
+)
+
+HALF = math.log(0.5)
+
+
+def normalised(logits):
+    logits = np.asarray(logits, dtype=float)
+    return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).tolist()
+
+
+def sample(seed, rows, labels):
+    generator = np.random.default_rng(seed)
+    return normalised(generator.normal(size=(rows, labels)) * 2), generator.integers(0, labels, rows).tolist()
+
+
+@pytest.mark.parametrize(("rows", "labels"), [(200, 2), (97, 5), (12, 6), (1, 3)])
+def test_the_metrics_are_those_of_scikit_learn(rows, labels):
+    log_probs, gold = sample(rows, rows, labels)
+    predicted = np.argmax(log_probs, axis=1)
+    known = list(range(labels))
+    found = classification_metrics(log_probs, gold, labels)
+    common = {"labels": known, "zero_division": 0}
+    expected = {
+        "accuracy": sk.accuracy_score(gold, predicted),
+        "precision_macro": sk.precision_score(gold, predicted, average="macro", **common),
+        "recall_macro": sk.recall_score(gold, predicted, average="macro", **common),
+        "f1_macro": sk.f1_score(gold, predicted, average="macro", **common),
+        "f1_micro": sk.f1_score(gold, predicted, average="micro", **common),
+        "log_loss": sk.log_loss(gold, np.exp(log_probs), labels=known),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected["mcc"] = sk.matthews_corrcoef(gold, predicted)
+        expected["balanced_accuracy"] = sk.balanced_accuracy_score(gold, predicted)
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-12), name
+    assert set(found) == {*METRICS, "loss"}
+    assert found["loss"] == found["log_loss"]
+    assert set(METRICS) == set(GREATER_IS_BETTER)
+
+
+def test_no_metric_warns_when_a_label_is_absent_or_the_prediction_constant():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        constant = classification_metrics([[math.log(0.9), math.log(0.1)]] * 4, [0, 0, 0, 0], 2)
+        elsewhere = classification_metrics(normalised([[0, 0, 9]] * 3), [0, 1, 0], 3)
+    assert (constant["accuracy"], constant["mcc"], constant["f1_macro"]) == (1.0, 0.0, 0.5)
+    assert elsewhere["accuracy"] == elsewhere["balanced_accuracy"] == elsewhere["precision_macro"] == 0.0
+
+
+def test_a_tie_goes_to_the_first_label():
+    assert classification_metrics([[HALF, HALF]] * 4, [0, 0, 0, 1], 2)["accuracy"] == 0.75
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
+    sure = [math.log(0.8), math.log(0.2)]
+    assert classification_metrics([sure] * 5, [0, 0, 0, 0, 1], 2)["ece"] == pytest.approx(0.0, abs=1e-12)
+    assert classification_metrics([sure] * 5, [1, 1, 1, 1, 1], 2)["ece"] == pytest.approx(0.8)
+    # Over- and under-confidence in different bins must not cancel.
+    unsure = [math.log(0.6), math.log(0.4)]
+    assert classification_metrics([sure, unsure], [1, 0], 2)["ece"] == pytest.approx((0.8 + 0.4) / 2)
+
+
+def test_losses_are_per_example_in_nats_and_never_minus_zero():
+    assert losses([[HALF, HALF], [0.0, -50.0]], [1, 0]) == [-HALF, 0.0]
+    assert math.copysign(1, losses([[0.0, -50.0]], [0])[0]) == 1
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_score_holds_loss_accuracy_and_the_metric(metric):
+    log_probs, gold = sample(3, 40, 3)
+    found = score(log_probs, gold, 3, metric)
+    everything = classification_metrics(log_probs, gold, 3)
+    assert found == Score(everything["loss"], everything["accuracy"], metric, everything[metric], 40)
+    assert list(found.to_dict()) == ["loss", "accuracy", "metric", "value", "n"]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("function", [losses, lambda rows, gold: score(rows, gold, 2, "accuracy")])
+def test_a_value_that_is_not_finite_is_refused(bad, function):
+    with pytest.raises(InputError, match=r"Row 1 .*not finite"):
+        function([[HALF, HALF], [HALF, bad]], [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("log_probs", "gold"), [([], []), ([[HALF, HALF]], [0, 1]), ([[HALF, HALF]], [2]), ([[HALF]], [0])]
+)
+def test_rows_that_do_not_fit_are_refused(log_probs, gold):
+    with pytest.raises(InputError):
+        classification_metrics(log_probs, gold, 2)
+
+
+def test_an_unknown_metric_is_named():
+    with pytest.raises(UsageError, match="'f2'"):
+        score([[HALF, HALF]], [0], 2, "f2")
+
+
+floats = st.floats(-20, 20)
+
+
+@given(st.lists(st.tuples(floats, floats), min_size=1, max_size=30))
+def test_the_bootstrap_interval_holds_within_the_differences(pairs):
+    a, b = zip(*pairs, strict=True)
+    interval = paired_bootstrap(a, b, samples=200)
+    differences = [x - y for x, y in pairs]
+    slack = 1e-9
+    assert min(differences) - slack <= interval.low <= interval.high <= max(differences) + slack
+    assert interval.mean == pytest.approx(np.mean(differences), abs=1e-9)
+    assert 0 <= interval.p_better <= 1
+    assert interval == paired_bootstrap(a, b, samples=200)
+
+
+def test_equal_losses_are_a_tie():
+    interval = paired_bootstrap([0.3, 0.9, 0.1], [0.3, 0.9, 0.1])
+    assert (interval.mean, interval.low, interval.high, interval.p_better) == (0, 0, 0, 0.5)
+    assert not separable([0.5] * 32, [0.5] * 32)
+
+
+def test_the_bootstrap_matches_the_normal_approximation():
+    generator = np.random.default_rng(5)
+    b = generator.normal(1.0, 0.3, 400)
+    a = b - generator.normal(0.05, 0.4, 400)
+    interval = paired_bootstrap(a.tolist(), b.tolist())
+    half = 1.96 * np.std(a - b) / 20
+    assert interval.low == pytest.approx(np.mean(a - b) - half, abs=0.004)
+    assert interval.high == pytest.approx(np.mean(a - b) + half, abs=0.004)
+    assert interval.p_better > 0.9
+    assert paired_bootstrap(b.tolist(), a.tolist()).p_better < 0.1
+
+
+def test_a_consistent_difference_is_separable_from_enough_rows_only():
+    better, worse = [0.1, 0.2, 0.3, 0.4] * 8, [0.2, 0.35, 0.45, 0.5] * 8
+    assert separable(better, worse)
+    assert separable(worse, better)
+    assert not separable(better[:4], worse[:4])
+    assert not separable([0.1, 0.9] * 16, [0.9, 0.1] * 16)
+
+
+def test_a_higher_confidence_separates_less():
+    ones, differences = [1.0] * 40, [0.068, -0.132] * 20  # a mean of two standard errors below 0
+    a = [1 + difference for difference in differences]
+    assert separable(a, ones, 0.9)
+    assert not separable(a, ones, 0.99)
+
+
+def test_many_rows_are_resampled_in_pieces_with_the_whole_count():
+    a = np.linspace(0, 1, 30_000)
+    interval = paired_bootstrap(a.tolist(), np.zeros(30_000).tolist(), samples=150)
+    assert interval.low < 0.5 < interval.high
+    assert interval.p_better == 0
+
+
+@pytest.mark.parametrize("arguments", [([1.0], [1.0, 2.0]), ([], []), ([math.nan], [1.0])])
+def test_what_is_not_paired_is_refused(arguments):
+    with pytest.raises(InputError):
+        paired_bootstrap(*arguments)
+
+
+def test_wrong_arguments_of_the_bootstrap_are_refused():
+    with pytest.raises(UsageError):
+        paired_bootstrap([1.0], [1.0], confidence=1.0)
+    with pytest.raises(UsageError):
+        paired_bootstrap([1.0], [1.0], samples=0)
+
+
+def test_importing_the_module_loads_no_heavy_package():
+    code = "import sys, autoprompt.metrics; print([m for m in ('numpy', 'sklearn', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
