@@ -150,7 +150,7 @@ def evaluate(
     with _evaluator(task.corpus, source.folder, options, device, _workers(model), progress) as evaluator:
         _check(evaluator, task, model, progress)
         progress.stage("fine-tune")
-        (evaluation,) = evaluator.fit([candidate])
+        (evaluation,) = evaluator.fit([candidate], counted=False)
         if split == "test" and evaluation.complete:
             progress.stage("test")
             (evaluation,) = evaluator.test([evaluation], task.corpus.test)

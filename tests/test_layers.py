@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "candidate": {"template"},
     "metrics": set(),
     "models": {"corpus", "template", "candidate", "artifacts"},
-    "evaluator": {"corpus", "candidate", "metrics", "models"},
+    "evaluator": {"corpus", "template", "candidate", "metrics", "models"},
     "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models"},
     "execution": set(),
     "leaderboard": {"candidate", "metrics"},

@@ -80,11 +80,12 @@ class Evaluator:
         rung: Rung = Rung.TUNED,
         fold: int = 0,
         repeat: int = 0,
+        counted: bool = True,
         gate: Callable[[], bool] | None = None,
     ) -> list[Evaluation]:
         """Short fine-tunes with validation; with a ``gate``, of a beginning of the candidates.
 
-        A score known from another rung of the same fold and repeat is carried over, not computed again.
+        ``counted``: whether they belong to the search phase, whose evaluations are limited. A score known from another rung of the same fold and repeat is carried over, not computed again.
         """
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat) not in self._fits]
         if any(c.settings.tuning != "full" for c in new) and (gate is None or gate()):
@@ -93,6 +94,7 @@ class Evaluator:
         for candidate, work in zip(new, self._run(tasks, gate), strict=False):
             evaluation = _costed(work)
             self._fits[candidate.id, fold, repeat] = evaluation
+            self.fitted += counted
             if candidate.settings.tuning != "none":
                 self.fit_seconds.append(work.seconds)
         known = [self._fits[c.id, fold, repeat] for c in candidates if (c.id, fold, repeat) in self._fits]
@@ -144,8 +146,6 @@ class Evaluator:
             self.tokens += work.tokens
             self.worker_seconds += work.seconds
             evaluation = work.value if isinstance(work.value, Evaluation) else None
-            if evaluation is not None and evaluation.rung == Rung.TUNED:
-                self.fitted += 1
             self.watch(_costed(work) if evaluation else None)
             yield work
 

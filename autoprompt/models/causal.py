@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,58 +17,15 @@ from autoprompt.corpus import Example
 from autoprompt.errors import InputError
 from autoprompt.models import vocabulary
 from autoprompt.models.base import Delta, Features, LanguageModel, Prompted, TokenProposals, pick_device
-from autoprompt.models.encoding import EncodedRow, Encoder, rows_key
-from autoprompt.models.prefix import PrefixStore, blocks, gather
+from autoprompt.models.batching import Batch, CausalPrompted, collate, label_scores, with_full_vocabulary
+from autoprompt.models.encoding import Encoder, rows_key
+from autoprompt.models.output import OutputLayer
+from autoprompt.models.prefix import PrefixStore, blocks
 from autoprompt.models.tuning import Tuner
 from autoprompt.template import LabelWords, Template
 
 SCORE_SEQUENCES = 32
 """Sequences that one scoring pass holds."""
-
-
-@dataclass
-class CausalPrompted(Prompted):
-    """Encoded rows and, where prefixes are kept, each row's states [layers * 2, heads, length, width]."""
-
-    rows: list[EncodedRow]
-    states: list[Tensor] | None
-    tokens: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tokens = sum(len(tail) for row in self.rows for tail in row.tails)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Sequences of one pass, tails right-aligned so that all predicted places end in the last column."""
-
-    ids: Tensor
-    """[sequences, tail]"""
-    mask: Tensor
-    """[sequences, prefix + tail]"""
-    positions: Tensor
-    """[sequences, tail]"""
-    past: Tensor | None
-    """[layers * 2, sequences, heads, prefix, width]"""
-    width: int
-    """Last columns whose logits are needed."""
-    index: tuple[Tensor, Tensor, Tensor]
-    """Of each target token: its sequence, its column among the last ``width``, its id."""
-    owner: Tensor
-    """Of each target token: row * labels + label."""
-    weight: Tensor
-    """Of each target token: 1 / targets of its label."""
-    first: tuple[Tensor, Tensor]
-    """Of each row: the sequence and column that predict its first label's first token."""
-    shape: tuple[int, int]
-    """Rows, labels."""
-
-    @property
-    def tokens(self) -> int:
-        return int(self.mask[:, -self.ids.shape[1] :].sum())
 
 
 class CausalModel(LanguageModel):
@@ -91,6 +47,7 @@ class CausalModel(LanguageModel):
                 logging.enable_progress_bar()
         self.device = pick_device(device)
         self.model.to(self.device).eval()
+        self.output = OutputLayer(self.model.get_output_embeddings())
         self.encoder = Encoder(tokenizer, max_length)
         self.store = PrefixStore(prefix_folder)
         self.tokens_processed = 0
@@ -166,58 +123,9 @@ class CausalModel(LanguageModel):
         return torch.stack([part for layer in cache.layers for part in (layer.keys, layer.values)])
 
     def batch(self, prompted: Prompted, rows: Sequence[int]) -> Batch:
-        """Collate some rows."""
+        """Collate some rows for one pass."""
         assert isinstance(prompted, CausalPrompted)  # noqa: S101
-        encoded = [prompted.rows[row] for row in rows]
-        tails = [list(tail) for row in encoded for tail in row.tails]
-        keeps = [row.keep for row in encoded for _ in row.tails]
-        longest = max(len(tail) for tail in tails)
-        pads = [longest - len(tail) for tail in tails]
-        ids = torch.tensor([[0] * pad + tail for pad, tail in zip(pads, tails, strict=True)])
-        mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads])
-        positions = (torch.tensor(keeps)[:, None] + mask.cumsum(1) - 1).clamp(min=0)
-        past = None
-        if prompted.states is not None and max(keeps) > 0:
-            states = [prompted.states[row] for row in rows for _ in prompted.rows[row].tails]
-            past, past_mask = gather(states, keeps)
-            mask = torch.cat([past_mask, mask], 1)
-        return self._with_targets(encoded, ids, mask, positions, past)
-
-    def _with_targets(
-        self, encoded: list[EncodedRow], ids: Tensor, mask: Tensor, positions: Tensor, past: Tensor | None
-    ) -> Batch:
-        width = max(len(target) for row in encoded for _, target in row.targets)
-        sequence, column, token, owner, weight, first = [], [], [], [], [], []
-        offset = 0
-        for number, row in enumerate(encoded):
-            for label, (tail, target) in enumerate(row.targets):
-                sequence += [offset + tail] * len(target)
-                column += range(width - len(target), width)
-                token += target
-                owner += [number * len(row.targets) + label] * len(target)
-                weight += [1 / len(target)] * len(target)
-            first.append((offset + row.targets[0][0], width - len(row.targets[0][1])))
-            offset += len(row.tails)
-        to = self.device
-        return Batch(
-            ids=ids.to(to),
-            mask=mask.to(to),
-            positions=positions.to(to),
-            past=past,
-            width=width,
-            index=(
-                torch.tensor(sequence, device=to),
-                torch.tensor(column, device=to),
-                torch.tensor(token, device=to),
-            ),
-            owner=torch.tensor(owner, device=to),
-            weight=torch.tensor(weight, device=to),
-            first=(
-                torch.tensor([s for s, _ in first], device=to),
-                torch.tensor([c for _, c in first], device=to),
-            ),
-            shape=(len(encoded), len(encoded[0].targets)),
-        )
+        return collate(prompted, rows, self.device)
 
     # Passes
 
@@ -227,12 +135,12 @@ class CausalModel(LanguageModel):
     def forward(
         self, batch: Batch, *, embeds: Tensor | None = None, width: int | None = None, hidden: bool = False
     ) -> Any:
+        """One pass; logits of the last ``width`` columns (default: where targets are) over the whole vocabulary."""
         from transformers import DynamicCache
 
         past = None
         if batch.past is not None:
-            kv = batch.past.to(self.device)
-            past = DynamicCache([(kv[i], kv[i + 1]) for i in range(0, len(kv), 2)])
+            past = DynamicCache([(batch.past[i], batch.past[i + 1]) for i in range(0, len(batch.past), 2)])
         self.tokens_processed += batch.tokens
         inputs = {"input_ids": batch.ids} if embeds is None else {"inputs_embeds": embeds}
         with self._autocast():
@@ -246,18 +154,10 @@ class CausalModel(LanguageModel):
                 output_hidden_states=hidden,
             )
 
-    def label_scores(self, batch: Batch, logits: Tensor) -> Tensor:
-        """Mean log-probability of each label's words: [rows, labels]."""
-        logits = logits.float()
-        sequence, column, token = batch.index
-        picked = logits[sequence, column, token] - logits.logsumexp(-1)[sequence, column]
-        rows, labels = batch.shape
-        flat = picked.new_zeros(rows * labels).index_add(0, batch.owner, picked * batch.weight)
-        return flat.view(rows, labels)
-
     def scores(self, batch: Batch) -> Tensor:
-        """``label_scores`` of one pass, with gradients where they are on."""
-        return self.label_scores(batch, self.forward(batch).logits)
+        """Label scores of one pass [rows, labels], with gradients where they are on."""
+        with self.output.only(batch.targets.vocabulary):
+            return label_scores(batch.targets, self.forward(batch).logits)
 
     def _row_blocks(self, prompted: CausalPrompted) -> list[list[int]]:
         most = max(len(row.tails) for row in prompted.rows)
@@ -282,10 +182,10 @@ class CausalModel(LanguageModel):
         for rows in self._row_blocks(prompted):
             batch = self.batch(prompted, rows)
             output = self.forward(batch, hidden=True)
-            sequence, column = batch.first
+            sequence, column = batch.targets.first
             hidden = output.hidden_states[-1][:, -batch.width :][sequence, column].float().cpu()
             vocabulary_logits = output.logits[sequence, column].float().cpu()
-            scores = self.label_scores(batch, output.logits).cpu()
+            scores = with_full_vocabulary(batch.targets, output.logits).cpu()
             parts |= {row: (hidden[i], scores[i], vocabulary_logits[i]) for i, row in enumerate(rows)}
         hidden, scores, logits = zip(*(parts[row] for row in range(len(prompted))), strict=True)
         return Features(torch.stack(hidden), torch.stack(scores), torch.stack(logits))

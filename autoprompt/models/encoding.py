@@ -51,9 +51,7 @@ class Encoder:
         self.max_length = max_length
         self._cut: dict[str, str] = {}
 
-    def tokenize(
-        self, texts: Sequence[str], *, special: bool = True
-    ) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    def tokenize(self, texts: Sequence[str], *, special: bool = True) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Ids and character spans; special tokens spelled in a text stay text, a closing one is dropped."""
         if not texts:
             return []

@@ -15,11 +15,12 @@ from torch import Tensor
 from autoprompt.corpus import Example
 from autoprompt.models import vocabulary
 from autoprompt.models.base import TokenProposals
+from autoprompt.models.batching import CausalPrompted, with_full_vocabulary
 from autoprompt.models.encoding import LiteralToken
 from autoprompt.template import LabelWords, Literal, Template
 
 if TYPE_CHECKING:
-    from autoprompt.models.causal import CausalModel, CausalPrompted
+    from autoprompt.models.causal import CausalModel
 
 OVERSAMPLE = 4
 """Shortlisted ids for each one wanted: some fall to the round trip."""
@@ -93,9 +94,9 @@ def _row_means(
     batch = model.batch(prompted, range(rows))
     embeds = model.model.get_input_embeddings()(batch.ids).detach().requires_grad_(True)
     output = model.forward(batch, embeds=embeds, width=batch.ids.shape[1], hidden=True)
-    sequence, column = batch.first
+    sequence, column = batch.targets.first
     hidden = output.hidden_states[-1][:, -batch.width :][sequence, column].float()
-    scores = model.label_scores(batch, output.logits[:, -batch.width :])
+    scores = with_full_vocabulary(batch.targets, output.logits[:, -batch.width :])
     loss(hidden, scores).backward()  # type: ignore[no-untyped-call]
     assert embeds.grad is not None  # noqa: S101
     longest = batch.ids.shape[1]

@@ -32,7 +32,7 @@ class Tuner:
         but themselves. Raises FitFailedError when a loss is not finite.
         """
         with self._trainable(settings, seed) as parameters:
-            optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
+            optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0, fused=True)
             steps = settings.steps(rows)
             for step, batch in enumerate(row_order(rows, settings, seed)):
                 for group in optimizer.param_groups:

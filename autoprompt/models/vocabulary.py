@@ -20,10 +20,7 @@ def printable(tokenizer: Any) -> Mapping[int, str]:
     return {
         token: text
         for token, text in zip(ids, texts, strict=True)
-        if text.strip()
-        and text.replace("\n", "").isprintable()
-        and "\ufffd" not in text
-        and not set("{}") & set(text)
+        if text.strip() and text.replace("\n", "").isprintable() and "\ufffd" not in text and not set("{}") & set(text)
     }
 
 

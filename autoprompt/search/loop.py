@@ -68,7 +68,9 @@ class Search:
         baselines = self._baseline_candidates()
         strategy.seen |= {c.id for c in baselines.values()}
         self.describe("baselines")
-        manual = self._fit([baselines.pop("manual")], "manual")
+        manual = self.evaluator.fit([baselines.pop("manual")], counted=False)
+        self._count_failures(manual)
+        self.record(manual, "manual")
         generations = self._generations(strategy, baselines)
         if not ranked(self.tuned):
             raise NothingSucceededError(
@@ -107,9 +109,8 @@ class Search:
             proposals = strategy.ask()
             chosen = self._survivors(proposals)
             if number == 0:
-                first, *others = baselines.values()
-                chosen = [first, *chosen, *others]
-            evaluations = self._fit(chosen, "search", roles)
+                chosen = [*baselines.values(), *chosen]
+            evaluations = self._fit(chosen, roles)
             strategy.tell([e for e in evaluations if e.rung == Rung.TUNED], proposals)
             idle = 0 if evaluations else idle + 1
             number += 1
@@ -157,18 +158,16 @@ class Search:
             "search",
         )
 
-    def _fit(self, candidates: Sequence[Candidate], role: str, roles: dict[str, str] | None = None) -> list[Evaluation]:
+    def _fit(self, candidates: Sequence[Candidate], roles: dict[str, str]) -> list[Evaluation]:
         left = self.budget.left(self.evaluator.fitted)
-        frozen = all(c.settings.tuning == "none" for c in candidates) and role == "manual"
-        allowed = list(candidates) if left is None or frozen else list(candidates)[:left]
         evaluations = [
             replace(e, readability=self.readability.get(e.candidate.text_id))
-            for e in self.evaluator.fit(allowed, gate=None if frozen else self._may_continue)
+            for e in self.evaluator.fit(list(candidates)[:left], gate=self._may_continue)
         ]
         self._count_failures(evaluations)
         for evaluation in evaluations:
-            self.record([evaluation], (roles or {}).get(evaluation.candidate.id, role))
-        self.tuned += [e for e in evaluations if role != "manual"]
+            self.record([evaluation], roles.get(evaluation.candidate.id, "search"))
+        self.tuned += evaluations
         return evaluations
 
     def _may_continue(self) -> bool:
@@ -195,7 +194,7 @@ class Search:
             leaders.append(manual_tuned)
         candidates = [e.candidate for e in leaders]
         self.describe("finalists")
-        folds = [self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold) for fold in (0, 1)]
+        folds = [self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, counted=False) for fold in (0, 1)]
         both = []
         for parts in zip(*folds, strict=True):
             parts = tuple(replace(e, readability=self.readability.get(e.candidate.text_id)) for e in parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from autoprompt.evaluator import Evaluation
 from autoprompt.metrics import paired_bootstrap
@@ -48,14 +49,13 @@ def finalists(evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]
 
 def pooled(parts: Sequence[Evaluation]) -> Evaluation:
     """All folds and repeats of one candidate as one evaluation: their rows one after the other."""
-    from dataclasses import replace
-
-    joined = {
-        name: tuple(value for part in parts for value in getattr(part, name))
-        for name in ("gold", "log_probs", "losses")
-    }
-    ids = tuple(f"{part.fold}.{part.repeat}.{row}" for part in parts for row in part.row_ids)
-    return replace(parts[0], row_ids=ids, **joined)
+    return replace(
+        parts[0],
+        row_ids=tuple(f"{part.fold}.{part.repeat}.{row}" for part in parts for row in part.row_ids),
+        gold=tuple(gold for part in parts for gold in part.gold),
+        log_probs=tuple(row for part in parts for row in part.log_probs),
+        losses=tuple(loss for part in parts for loss in part.losses),
+    )
 
 
 def best(evaluations: Sequence[Evaluation]) -> Evaluation:
