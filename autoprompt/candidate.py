@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,11 +44,13 @@ class Settings:
         if self.tuning not in TUNING_MODES:
             raise UsageError(f"The tuning mode {self.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
         for name in ("learning_rate", "batch_size", "epochs", "rank"):
-            value = getattr(self, name)
+            value, kind = getattr(self, name), float if name == "learning_rate" else int
             if name not in _USED[self.tuning]:
-                object.__setattr__(self, name, type(value)(0))
-            elif not value > 0:
-                raise UsageError(f"The setting {name} is {value}; give a number above 0.")
+                value = 0
+            elif isinstance(value, bool) or not isinstance(value, int | kind) or not 0 < value < math.inf:
+                number = "a number" if kind is float else "a whole number"
+                raise UsageError(f"The setting {name} is {value!r}; give {number} above 0.")
+            object.__setattr__(self, name, kind(value))
 
     @classmethod
     def default(cls, tuning: str, train_rows: int) -> Settings:
@@ -73,12 +76,15 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """The inverse of ``to_dict``. Raises InputError for unknown or missing keys."""
+        """The inverse of ``to_dict``. Raises InputError for unknown or missing keys and unusable values."""
         tuning = values.get("tuning")
         expected = {"tuning", *_USED.get(str(tuning), ())}
         if tuning not in TUNING_MODES or set(values) != expected:
             raise InputError(f"The settings {dict(values)} do not fit; expected the keys {sorted(expected)}.")
-        return cls(**dict(values))
+        try:
+            return cls(**dict(values))
+        except UsageError as error:  # no option of a command, but a value in a file
+            raise InputError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Candidate:
         """The inverse of ``to_dict``. Raises InputError for anything that is no candidate."""
         try:
             template = Template.parse(values["template"])
-            words = LabelWords(tuple((str(k), str(v)) for k, v in values["label_words"].items()))
+            words = LabelWords.of(values["label_words"], list(values["label_words"]))
             settings = Settings.from_dict(values["settings"])
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"This is no candidate (template, label_words, settings): {error!r}.") from error

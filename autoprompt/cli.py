@@ -23,7 +23,7 @@ TUNING_NAMES = ("tail", "full", "none")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """``90``, ``90s``, ``5m`` or ``1h`` as seconds."""
 
     name = "duration"
@@ -39,7 +39,7 @@ class Duration(click.ParamType):
         return seconds
 
 
-class JsonObject(click.ParamType):
+class JsonObject(click.ParamType[dict[str, str]]):
     """A JSON object of texts."""
 
     name = "json"

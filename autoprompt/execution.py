@@ -15,6 +15,8 @@ from autoprompt.errors import AutopromptError
 T = TypeVar("T")
 R = TypeVar("R")
 
+_START_ERROR: Exception | None = None
+"""What this worker's initializer raised."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -57,7 +59,7 @@ class LocalExecutor:
     def map(
         self, function: Callable[[T], R], items: Sequence[T], gate: Callable[[], bool] | None = None
     ) -> Iterator[R]:
-        """See ``Executor.map``. Raises WorkerLostError."""
+        """See ``Executor.map``. Raises WorkerLostError, and what the initializer or a task raised."""
         running: deque[Future[R]] = deque()
         waiting = deque(items)
         try:
@@ -66,7 +68,7 @@ class LocalExecutor:
                     if gate is not None and not gate():
                         waiting.clear()
                         break
-                    running.append(self._pool.submit(function, waiting.popleft()))
+                    running.append(self._pool.submit(_call, function, waiting.popleft()))
                 if not running:
                     return
                 if running[0].done() or not waiting:
@@ -107,4 +109,14 @@ def _start(initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
-    initializer(*arguments)
+    global _START_ERROR
+    try:
+        initializer(*arguments)
+    except Exception as error:
+        _START_ERROR = error  # the pool would say no more than that it is broken: the first task says why
+
+
+def _call(function: Callable[[T], R], item: T) -> R:
+    if _START_ERROR is not None:
+        raise _START_ERROR
+    return function(item)

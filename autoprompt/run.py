@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 import uuid
@@ -29,6 +30,7 @@ from autoprompt.template import LabelWords, Template
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_BUDGET = 300.0
 DEFAULT_LEADERBOARD = "autoprompt.sqlite"
+GENERIC_NAMES = ("label", "labels", "class", "target", "y")
 BASELINES = ("manual", "manual_tuned", "null", "random")
 
 
@@ -334,7 +336,7 @@ def _search(
     recorder = _Recorder(board, run, task)
     outcome = Search(
         evaluator=evaluator,
-        space=Space(task.manual, _label_name(task.corpus), vocabulary),
+        space=Space(task.manual, _label_name(task.corpus, task.manual.template), vocabulary),
         strategy_name=options.strategy,
         seed=options.seed,
         budget=budget,
@@ -361,9 +363,11 @@ def _search(
     }
 
 
-def _label_name(corpus: Corpus) -> str:
-    """What the label column is called in a phrase."""
-    return corpus.label_column.replace("_", " ")
+def _label_name(corpus: Corpus, manual: Template) -> str:
+    """What phrases call the label: the word that the manual template asks with, else its column's name."""
+    asked = re.search(r"([^\W\d_]+):\s*$", manual.literals[-1]) if manual.literals else None
+    name = asked[1] if asked else corpus.label_column.replace("_", " ")
+    return "category" if name.lower() in GENERIC_NAMES else name
 
 
 def _open_test(

@@ -59,6 +59,9 @@ class Template:
 
         Raises InputError for unbalanced braces and for slots that are more than a plain name.
         """
+        if not isinstance(source, str):
+            raise InputError(f"The template {source!r} is not text.")
+        _check_text(source, "template")
         return cls(tuple(_parse(source)))
 
     @property
@@ -96,16 +99,28 @@ class Template:
         used = [name for name in bound.slots if name != LABEL]
         for name in used:
             if name not in fields:
-                column = self.format().index("{" + name + "}") + 1
                 raise InputError(
-                    f"The template's slot {{{name}}} at column {column} is no field of the data; "
+                    f"The template's slot {{{name}}} at column {self._columns(name)[0]} is no field of the data; "
                     f"use {_names(fields)} or {{label}}."
                 )
-        if bound.slots.count(LABEL) != 1:
-            raise InputError(f"The template {self.format()!r} has the label's slot more than once; keep one.")
+        places = self._columns(label)
+        if len(places) > 1:
+            raise InputError(
+                f"The template {self.format()!r} repeats the label's slot {{{label}}} at column {places[1]}; keep one."
+            )
         if not used:
             raise InputError(f"The template {self.format()!r} uses no data field; add {_names(fields)}.")
         return bound
+
+    def _columns(self, name: str) -> list[int]:
+        """Where the slots of a name stand in the template's text, counted from 1."""
+        out = []
+        column = 1
+        for segment in self.segments:
+            if segment == Slot(name):
+                out.append(column)
+            column += len(Template((segment,)).format())
+        return out
 
     def _label_slot(self, fields: Sequence[str], label_column: str) -> str:
         if LABEL in self.slots:
@@ -115,11 +130,15 @@ class Template:
         others = sorted(set(self.slots) - set(fields))
         if len(others) == 1:
             return others[0]
+        if not others:
+            raise InputError(
+                f"The template {self.format()!r} ends at column {len(self.format())} with no {{label}} slot for the "
+                "predicted word; add {label}."
+            )
+        places = ", ".join(f"{{{name}}} at column {self._columns(name)[0]}" for name in others)
         raise InputError(
-            f"The template {self.format()!r} has no {{label}} slot for the predicted word; add {{label}}."
-            if not others
-            else f"The template {self.format()!r} has the unknown slots {_names(others)} and no {{label}}; "
-            f"the data's fields are {_names(fields)}."
+            f"The template {self.format()!r} has no {{label}} and the unknown slots {places}; the data's fields are "
+            f"{_names(fields)}."
         )
 
     def pieces(self, fields: Mapping[str, Any], label: str | None = None) -> list[Piece]:
@@ -192,6 +211,15 @@ def _slot_name(source: str, position: int, name: str) -> str:
     return name
 
 
+def _check_text(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"The {what} {text!r} has a lone surrogate at column {error.start + 1}, which is no character; remove it."
+        ) from error
+
+
 def _at(source: str, position: int, what: str) -> str:
     shown = source if len(source) <= 80 else source[:77] + "..."
     return f"In the template {shown!r} the brace at column {position + 1} {what}."
@@ -231,6 +259,7 @@ class LabelWords:
         for label, word in self.pairs:
             if not word.strip():
                 raise InputError(f"The label word of {label!r} is empty; give each label a word.")
+            _check_text(word, f"label word of {label!r}")
             key = unicodedata.normalize("NFC", word.strip())
             if key in seen:
                 raise InputError(f"The labels {seen[key]!r} and {label!r} share the word {word!r}; give each its own.")

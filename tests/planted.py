@@ -1,12 +1,12 @@
-"""A tiny causal model in which one word of the template decides whether the text says anything about the label.
+"""A tiny causal model in which one word of the template decides what it reads off the text.
 
-It is trained here within seconds on sequences "text words, closing words, label word". Each text holds one marker
-word of one of two groups. Where the planted word ``zorp`` is among the closing words, the label word belongs to the
-marker's group; where it is not, the label word is a coin's throw. So only a template with the planted word between
-text and label can be tuned to anything, and whoever finds it has searched.
+It is trained here within seconds on sequences "text words, closing words, label word". Each text holds a marker of
+one of two groups, and a decoy of one of two groups drawn by itself. The label word is that of the decoy's group, which
+says nothing about the label, unless the planted word ``zorp`` is among the closing words: then it is the marker's. So
+only a template with the planted word between text and label is worth tuning, and whoever finds it has searched.
 
-Real language models have synonyms, which is what lets a gradient point towards a word. Here the planted word has a
-few ``NEAR`` words, which make the label follow the marker in only some of the sequences that hold them.
+Nothing else helps the search: the planted word has no synonyms, all other tokens are equally inert, and what leads a
+gradient to it is only what a network leaks of a word that it does not use.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from autoprompt.search import phrases
 
 PLANTED = "zorp"
-NEAR = ("zolmu", "zirpa", "zumto", "zefru", "zanki", "zotel")
-NEAR_SHARE = 0.6
-"""How often a near word makes the label follow the marker."""
 LABEL_WORDS = {"cold": "blue", "warm": "red"}
-_SYLLABLES = [c + v for c, v in product("bdfgklmnprst", "aeiou")]
+GROUP = 8
+"""Markers of a label, and as many decoys."""
+RATE = 3e-3
 _PARTS = re.compile(r" ?\w+|[^\w\s]|\s")
+_SPECIAL = ("<unk>", "<s>", "</s>")
+_SYLLABLES = [c + v for c, v in product("bdfgklmnprst", "aeiou")]
 
 
 @dataclass(frozen=True)
@@ -35,116 +37,125 @@ class Words:
     """The vocabulary by what its words are for."""
 
     markers: dict[str, tuple[str, ...]]
+    decoys: dict[str, tuple[str, ...]]
     fillers: tuple[str, ...]
     closing: tuple[str, ...]
-    """Words that mean nothing, wherever they stand."""
-    library: tuple[str, ...]
-    """Tokens of the phrase library."""
+    """Tokens that mean nothing between text and label."""
+
+    def plain(self) -> list[str]:
+        """All words without a meaning of their own."""
+        return [word for groups in (self.markers, self.decoys) for group in groups.values() for word in group]
 
 
 def vocabulary() -> Words:
     """The same words every time: invented ones, and all that the phrase library needs."""
-    rng = random.Random(7)  # noqa: S311
+    rng = random.Random(7)
     invented = rng.sample(sorted({a + b for a in _SYLLABLES for b in _SYLLABLES}), 330)
-    library = sorted({part for phrase in (*phrases.TAILS, *phrases.HEADS) for part in _PARTS.findall(phrase)})
-    markers = {"cold": tuple(invented[:8]), "warm": tuple(invented[8:16])}
-    return Words(markers, tuple(invented[16:120]), tuple(invented[120:]), tuple(library))
+    library = {part for phrase in (*phrases.TAILS, *phrases.HEADS) for part in _PARTS.findall(phrase)}
+    common = [form for part in sorted(library) for form in (part, part.lower())] + list("abc.,:;?!()-\"'0123456789")
+    bare = [*invented, "the", "or", "text", "label", "Label", *LABEL_WORDS, *LABEL_WORDS.values(), *common]
+    spaced = [form for word in bare if word.strip().isalpha() for form in (" " + word.strip(), word.strip())]
+    groups = [tuple(invented[start : start + GROUP]) for start in range(0, 4 * GROUP, GROUP)]
+    markers, decoys = ({"cold": one, "warm": two} for one, two in (groups[:2], groups[2:]))
+    telling = {word for group in groups for word in group}
+    inert = [token for token in dict.fromkeys([*common, *spaced]) if token.strip() not in telling]
+    return Words(markers, decoys, tuple(invented[4 * GROUP : 120]), tuple(inert))
 
 
-def make_tokenizer(words: Words):
+def make_tokenizer(words: Words) -> Any:
     """One token a word, its blank included, so that every text survives a decode and encode round trip."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    plain = [*words.markers["cold"], *words.markers["warm"], *words.fillers, *words.closing, PLANTED, *NEAR]
-    plain += [*LABEL_WORDS.values(), *LABEL_WORDS, "a", "the", "or", "label", "Label", "text", "Text"]
-    plain += [part.strip() for part in words.library if part.strip().isalpha()]
-    tokens = ["<unk>", "<s>", "</s>", "\n", " ", *map(str, range(10)), *".,:;?!()>-#\"'|", " (", " -", " ->"]
-    tokens += [part for part in words.library if not part.strip().isalpha()]
-    tokens += [form for word in plain for form in (" " + word, word)]
-    ids = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-    backend = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))  # noqa: S106
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r" ?\w+|[^\w\s]|\s"), "isolated")
+    telling = [form for word in (*words.plain(), PLANTED) for form in (" " + word, word)]
+    ids = {token: number for number, token in enumerate(dict.fromkeys([*_SPECIAL, *words.closing, *telling]))}
+    backend = Tokenizer(models.WordLevel(ids, unk_token=_SPECIAL[0]))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(_PARTS.pattern), "isolated")
     backend.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>",  # noqa: S106
-    )  # fmt: skip
+    names = dict(zip(("unk_token", "bos_token", "eos_token"), _SPECIAL, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token=_SPECIAL[2], **names)
 
 
-def a_text(rng: random.Random, words: Words, label: str) -> str:
-    """Four to seven fillers with one marker of the label's group among them."""
-    chosen = rng.choices(words.fillers, k=rng.randint(4, 7))
-    chosen.insert(rng.randrange(len(chosen) + 1), rng.choice(words.markers[label]))
+def a_text(rng: random.Random, words: Words, label: str, other: str) -> str:
+    """Three to five fillers with one marker of the label and one decoy of the other label among them."""
+    chosen = rng.choices(words.fillers, k=rng.randint(3, 5))
+    for word in (rng.choice(words.markers[label]), rng.choice(words.decoys[other])):
+        chosen.insert(rng.randrange(len(chosen) + 1), word)
     return " ".join(chosen)
 
 
 def _sequence(rng: random.Random, words: Words) -> str:
-    group = rng.choice(sorted(LABEL_WORDS))
-    closing = [" " + w for w in rng.choices(words.closing, k=rng.randint(0, 4))]
+    label, other = rng.choices(sorted(LABEL_WORDS), k=2)
+    closing = rng.choices(words.closing, k=rng.randint(0, 4))
     if rng.random() < 0.5:
-        closing = list(_PARTS.findall(rng.choice(phrases.TAILS).rstrip()))
-    share = 0.0
-    if rng.random() < 0.6:
-        word, share = (PLANTED, 1.0) if rng.random() < 0.5 else (rng.choice(NEAR), NEAR_SHARE)
-        place = rng.randrange(len(closing) + 1)
-        closing[place : place + rng.randrange(2)] = [" " + word]
-    label = group if rng.random() < share else rng.choice(sorted(LABEL_WORDS))
-    return f"{a_text(rng, words, group)}{''.join(closing)} {LABEL_WORDS[label]}"
+        closing = _PARTS.findall(rng.choice(phrases.TAILS).rstrip())
+    planted = rng.random() < 0.5
+    if planted:
+        where = rng.randrange(len(closing) + 1)
+        closing[where : where + rng.randrange(2)] = [" " + PLANTED]
+    return f"{a_text(rng, words, label, other)}{''.join(closing)} {LABEL_WORDS[label if planted else other]}"
 
 
-def _batches(tokenizer, words: Words, steps: int, size: int) -> Iterator[tuple[list[list[int]], list[int]]]:
-    rng = random.Random(11)  # noqa: S311
-    for _ in range(steps):
-        encoded = tokenizer([_sequence(rng, words) for _ in range(size)], add_special_tokens=False)["input_ids"]
-        yield encoded, [len(ids) for ids in encoded]
-
-
-def train_model(folder: Path, *, steps: int = 500, size: int = 128) -> Path:
+def train_model(folder: Path, *, steps: int = 260, size: int = 80) -> Path:
     """Train and save; returns the folder."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    words = vocabulary()
+    words, rng = vocabulary(), random.Random(11)
     tokenizer = make_tokenizer(words)
     with torch.random.fork_rng():
         torch.manual_seed(5)
         config = LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=256, tie_word_embeddings=False,
-            bos_token_id=1, eos_token_id=2,
-        )  # fmt: skip
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=256,
+            tie_word_embeddings=False,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
         model = LlamaForCausalLM(config).train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
-        for step, (encoded, lengths) in enumerate(_batches(tokenizer, words, steps, size)):
-            for group in optimizer.param_groups:
-                group["lr"] = 3e-3 * min(1.0, (step + 1) / 30) * (1 - step / steps)
-            longest = max(lengths)
-            ids = torch.tensor([row + [2] * (longest - len(row)) for row in encoded])
-            last = torch.tensor(lengths) - 1
-            logits = model(input_ids=ids).logits[torch.arange(len(ids)), last - 1]
-            loss = torch.nn.functional.cross_entropy(logits, ids[torch.arange(len(ids)), last])
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 30) * (1 - step / steps)
+        loss = _loss(model, tokenizer, [_sequence(rng, words) for _ in range(size)])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def write_corpus(folder: Path, *, each: int = 16, test_each: int = 16) -> Path:
-    """train, validation and test files with so many rows a class; no text twice."""
+def _loss(model: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
+    """Cross-entropy of the last token alone."""
+    import torch
+
+    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    longest = max(map(len, encoded))
+    ids = torch.tensor([row + [2] * (longest - len(row)) for row in encoded])
+    every, last = torch.arange(len(ids)), torch.tensor([len(row) - 1 for row in encoded])
+    hidden = model.model(input_ids=ids).last_hidden_state[every, last - 1]
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden), ids[every, last])
+
+
+def write_corpus(folder: Path, *, each: int = 16) -> Path:
+    """train, validation and test files with so many rows a class; no text twice, decoys dealt evenly."""
     folder.mkdir(parents=True, exist_ok=True)
-    words, rng, seen = vocabulary(), random.Random(23), set()  # noqa: S311
-    for split, count in (("train", each), ("validation", each), ("test", test_each)):
+    words, rng, seen = vocabulary(), random.Random(23), set()
+    for split in ("train", "validation", "test"):
         rows = []
-        for label in sorted(LABEL_WORDS):
-            while sum(row["label"] == label for row in rows) < count:
-                text = a_text(rng, words, label)
-                if text not in seen:
-                    seen.add(text)
-                    rows.append({"text": text, "label": label})
-        rng.shuffle(rows)
+        for number in range(2 * each):
+            label, other = sorted(LABEL_WORDS)[number % 2], sorted(LABEL_WORDS)[number // 2 % 2]
+            text = a_text(rng, words, label, other)
+            assert text not in seen
+            seen.add(text)
+            rows.append({"text": text, "label": label})
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{split}.jsonl").write_text(lines, encoding="utf-8")
     return folder
@@ -155,11 +166,11 @@ class InProcess:
 
     workers = 1
 
-    def map(self, function, items: Sequence, gate=None) -> Iterator:
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], gate: Callable[[], bool] | None = None
+    ) -> Iterator[Any]:
+        """As of a real executor, one item after the other."""
         for item in items:
             if gate is not None and not gate():
                 return
             yield function(item)
-
-    def close(self) -> None:
-        """Nothing to end."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any, Protocol
 
-from autoprompt.candidate import Candidate
+from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.worker import (
@@ -24,6 +25,10 @@ from autoprompt.evaluator.worker import (
 from autoprompt.models import TokenProposals
 from autoprompt.template import LabelWords, Template
 
+TAIL_TOKENS = 6
+"""Tokens after the text that a template has by and large: for guesses of cost alone."""
+STEP_PASSES = 6.0
+"""What one optimiser step costs, in forward passes of a long batch over as many tokens (measured on one CPU core)."""
 TEST_BLOCK = 50
 """Rows of one test task: a function of the split alone, so that workers change no bits."""
 
@@ -85,7 +90,8 @@ class Evaluator:
     ) -> list[Evaluation]:
         """Short fine-tunes with validation; with a ``gate``, of a beginning of the candidates.
 
-        ``counted``: whether they belong to the search phase, whose evaluations are limited. A score known from another rung of the same fold and repeat is carried over, not computed again.
+        ``counted``: whether they belong to the search phase, whose evaluations are limited. A score known from
+        another rung of the same fold and repeat is carried over, not computed again.
         """
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat) not in self._fits]
         if any(c.settings.tuning != "full" for c in new) and (gate is None or gate()):
@@ -117,6 +123,19 @@ class Evaluator:
         done = [_costed_all(work) for work in self._run([TestTask(tuple(tasks), block) for block in blocks])]
         return [_join([part[i] for part in done]) for i in range(len(tasks))]
 
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens of the longest kept prefix over all rows: what one more opening costs."""
+        return max(self._heads.values(), default=0)
+
+    def fit_estimate(self, settings: Settings) -> float:
+        """Seconds of one fine-tune: the median of the last ones, or before any a guess from the prefixes' speed."""
+        if self.fit_seconds:
+            return median(self.fit_seconds[-8:])
+        tokens, seconds = self.prefix_cost
+        steps = settings.steps(len(self.corpus.train))
+        return steps * settings.batch_size * TAIL_TOKENS * STEP_PASSES * seconds / tokens if tokens else 0.0
+
     def test_seconds(self, templates: Sequence[Template], rows: int) -> float:
         """What ``test`` will take, from the measured speed of the kept prefixes."""
         tokens, seconds = self.prefix_cost
@@ -125,7 +144,7 @@ class Evaluator:
             return 0.0
         per_row = max(self._heads.values()) / known
         heads = {template.head() for template in templates}
-        work = rows * (per_row * len(heads) + 12 * len(templates))
+        work = rows * (per_row * len(heads) + 2 * TAIL_TOKENS * len(templates))
         return work * seconds / tokens / self.executor.workers
 
     def _prepare(self, templates: Sequence[Template]) -> None:
@@ -151,7 +170,8 @@ class Evaluator:
 
 
 def _costed(work: Work) -> Evaluation:
-    return replace(work.value, seconds=work.seconds, tokens=work.tokens)
+    evaluation: Evaluation = work.value
+    return replace(evaluation, seconds=work.seconds, tokens=work.tokens)
 
 
 def _costed_all(work: Work) -> list[Evaluation]:

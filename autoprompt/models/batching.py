@@ -110,7 +110,7 @@ def _targets(encoded: list[EncodedRow], device: torch.device) -> Targets:
     sequence, column, token, owners = torch.tensor(places, device=device).unbind(1)
     vocabulary = None
     if width == 1 and all(len(row.tails) == 1 for row in encoded):
-        vocabulary, token = token.unique(return_inverse=True)
+        vocabulary, token = torch.unique(token, return_inverse=True)
     firsts = torch.tensor(first, device=device)
     return Targets(
         sequence, column, token, owners, torch.tensor(weight, device=device), (firsts[:, 0], firsts[:, 1]),
@@ -132,5 +132,8 @@ def label_scores(targets: Targets, logits: Tensor) -> Tensor:
 
 
 def with_full_vocabulary(targets: Targets, logits: Tensor) -> Tensor:
-    """``label_scores`` from logits over the whole vocabulary."""
-    return label_scores(targets, logits if targets.vocabulary is None else logits[..., targets.vocabulary])
+    """Mean log-probabilities, nothing left out, from logits over the whole vocabulary: [rows, labels]."""
+    if targets.vocabulary is None:
+        return label_scores(targets, logits)
+    scores = label_scores(targets, logits[..., targets.vocabulary])
+    return scores - logits.float().logsumexp(-1)[targets.first][:, None]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from autoprompt.models.encoding import Encoder, rows_key
 from autoprompt.models.output import OutputLayer
 from autoprompt.models.prefix import PrefixStore, blocks
 from autoprompt.models.tuning import Tuner
-from autoprompt.template import LabelWords, Template
+from autoprompt.template import LabelWords, Template, render_value
 
 SCORE_SEQUENCES = 32
 """Sequences that one scoring pass holds."""
@@ -32,21 +32,22 @@ class CausalModel(LanguageModel):
     """Any ``AutoModelForCausalLM`` in float32, with bf16 autocast on CUDA."""
 
     def __init__(self, folder: Path, *, device: str, max_length: int, prefix_folder: Path | None) -> None:
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
         bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
-            self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise InputError(f"The model in {folder} cannot be loaded ({str(error).splitlines()[0]}).") from error
         finally:
             if bars:
-                logging.enable_progress_bar()
+                logging.enable_progress_bar()  # type: ignore[no-untyped-call]
         self.device = pick_device(device)
-        self.model.to(self.device).eval()
+        self.model: Any = cast(Any, model).to(self.device).eval()
         self.output = OutputLayer(self.model.get_output_embeddings())
         self.encoder = Encoder(tokenizer, max_length)
         self.store = PrefixStore(prefix_folder)
@@ -187,8 +188,8 @@ class CausalModel(LanguageModel):
             vocabulary_logits = output.logits[sequence, column].float().cpu()
             scores = with_full_vocabulary(batch.targets, output.logits).cpu()
             parts |= {row: (hidden[i], scores[i], vocabulary_logits[i]) for i, row in enumerate(rows)}
-        hidden, scores, logits = zip(*(parts[row] for row in range(len(prompted))), strict=True)
-        return Features(torch.stack(hidden), torch.stack(scores), torch.stack(logits))
+        columns = zip(*(parts[row] for row in range(len(prompted))), strict=True)
+        return Features(*(torch.stack(column) for column in columns))
 
     @torch.no_grad()
     def perplexity(self, text: str) -> float:
@@ -226,10 +227,8 @@ class CausalModel(LanguageModel):
         vocabulary.check_words(self.encoder, template, words)
 
     def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
-        return sum(
-            any(self.encoder.cut_fields({f: row.fields[f]})[f] != str(row.fields[f]) for f in fields if
-                isinstance(row.fields[f], str)) for row in rows
-        )  # fmt: skip
+        texts = [[render_value(row.fields[name]) for name in fields] for row in rows]
+        return sum(any(self.encoder.cut(text) != text for text in row) for row in texts)
 
     def propose_tokens(
         self,

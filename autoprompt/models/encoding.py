@@ -56,12 +56,17 @@ class Encoder:
         if not texts:
             return []
         encoded = self.tokenizer(
-            list(texts), add_special_tokens=special, return_offsets_mapping=True, split_special_tokens=True
+            list(texts),
+            add_special_tokens=special,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            split_special_tokens=True,
         )
         out = []
-        for text, ids, spans in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        columns = (encoded[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))
+        for text, ids, spans, added in zip(texts, *columns, strict=True):
             end = len(ids)
-            while text and end and spans[end - 1][0] == spans[end - 1][1]:
+            while text and end and added[end - 1]:
                 end -= 1
             out.append((ids[:end], spans[:end]))
         return out

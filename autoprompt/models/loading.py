@@ -77,7 +77,7 @@ def _from_hub(name: str) -> Path:
 
 def _transport_error() -> type[Exception]:
     """The base of connection errors of the HTTP library that huggingface_hub uses."""
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     module = __import__(type(get_session()).__module__.split(".")[0])
     error: type[Exception] = module.TransportError

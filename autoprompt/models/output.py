@@ -14,12 +14,13 @@ class OutputLayer:
     def __init__(self, layer: nn.Linear) -> None:
         self.layer = layer
         self._ids: Tensor | None = None
-        layer.forward = self._forward  # type: ignore[method-assign]
+        layer.forward = self._forward  # type: ignore[method-assign, assignment]
 
     def _forward(self, hidden: Tensor) -> Tensor:
         # A strided view of the last columns would be multiplied row by row, ten times slower.
         hidden = hidden.contiguous()
-        weight, bias = self.layer.weight, self.layer.bias
+        weight: Tensor = self.layer.weight
+        bias: Tensor | None = self.layer.bias
         if self._ids is not None:
             weight = weight[self._ids]
             bias = bias[self._ids] if bias is not None else None

@@ -40,6 +40,7 @@ class PrefixStore:
         """The block of this key, computed when nobody has yet."""
         if key in self._memory:
             self._memory.move_to_end(key)
+            self._touch(key)
             return self._memory[key]
         block = self._load(key)
         if block is None:
@@ -58,10 +59,17 @@ class PrefixStore:
             return None
         try:
             block = load_file(path)["kv"]
-            os.utime(path)
+            self._touch(key)
         except FileNotFoundError:  # another process made room meanwhile
             return None
         return block
+
+    def _touch(self, key: str) -> None:
+        """Tell all processes that the block is in use."""
+        path = self._path(key)
+        if path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(path)
 
     def _save(self, key: str, block: Tensor) -> None:
         path = self._path(key)

@@ -39,7 +39,7 @@ class Tuner:
                     group["lr"] = settings.learning_rate * (1 - step / steps)
                 value = loss(batch)
                 if not torch.isfinite(value):
-                    raise FitFailedError(f"the training loss is {float(value)} at step {step + 1} of {steps}")
+                    raise FitFailedError(f"the training loss is {value.item()} at step {step + 1} of {steps}")
                 value.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(parameters.values(), MAX_GRADIENT_NORM)
                 optimizer.step()
@@ -72,7 +72,7 @@ class Tuner:
 
     @contextmanager
     def _full_parameters(self, _settings: Settings, _seed: int) -> Iterator[dict[str, nn.Parameter]]:
-        parameters = dict(self.model.named_parameters())
+        parameters = self._base_parameters()
         base = {name: parameter.data for name, parameter in parameters.items()}
         for parameter in parameters.values():
             parameter.data = parameter.data.clone()
@@ -81,6 +81,14 @@ class Tuner:
         finally:
             for name, parameter in parameters.items():
                 parameter.data = base[name]
+
+    def _base_parameters(self) -> dict[str, nn.Parameter]:
+        """The model's own weights under their own names, whether or not adapters have been put in."""
+        return {
+            name.replace(".base_layer.", "."): parameter
+            for name, parameter in self.model.named_parameters()
+            if ".lora_" not in name
+        }
 
     @contextmanager
     def _lora_parameters(self, settings: Settings, seed: int) -> Iterator[dict[str, nn.Parameter]]:

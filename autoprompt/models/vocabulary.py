@@ -42,8 +42,10 @@ def check_words(encoder: Encoder, template: Template, label_words: LabelWords) -
     """Raise InputError for a label word that contains unknown tokens."""
     unknown = encoder.tokenizer.unk_token_id
     for label, word in label_words.pairs:
-        (ids, _), *_ = encoder.tokenize([word], special=False)
-        if not ids or (unknown is not None and unknown in ids):
+        (ids, spans), *_ = encoder.tokenize([word], special=False)
+        written = {place for start, end in spans for place in range(start, end)}
+        lost = any(not char.isspace() and place not in written for place, char in enumerate(word))
+        if not ids or lost or (unknown is not None and unknown in ids):
             raise InputError(
                 f"The label word {word!r} of {label!r} has characters that the model's tokenizer does not know; "
                 "use another word."

@@ -26,6 +26,8 @@ IDLE_GENERATIONS = 3
 """Generations without a new candidate after which a search has nothing left to try."""
 FINISH_SECONDS = 3.0
 """Set aside for writing results."""
+SLACK = 1.1
+"""Finalists may be a little slower than what was measured: their settings differ."""
 
 Record = Callable[[Sequence[Evaluation], str], None]
 """Takes finished evaluations and their role; called at barriers, in candidate order."""
@@ -59,6 +61,7 @@ class Search:
     tuned: list[Evaluation] = field(default_factory=list)
     readability: dict[str, float | None] = field(default_factory=dict)
     frozen_count: int = 0
+    dispatched: bool = False
     failures: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> Outcome:
@@ -104,7 +107,7 @@ class Search:
     def _generations(self, strategy: Strategy, baselines: dict[str, Candidate]) -> int:
         number = idle = 0
         roles = {c.id: name for name, c in baselines.items()}
-        while idle < IDLE_GENERATIONS and self._may_continue():
+        while idle < IDLE_GENERATIONS and (number == 0 or self._may_continue()):
             self.describe(f"generation {number}")
             proposals = strategy.ask()
             chosen = self._survivors(proposals)
@@ -171,25 +174,34 @@ class Search:
         return evaluations
 
     def _may_continue(self) -> bool:
-        """Whether one more fine-tune fits beside finalists and test, at the speed measured so far."""
-        left = self.budget.left(self.evaluator.fitted)
-        if left is not None:
-            return left > 0
-        return self.budget.room(self._fit_seconds() + self._reserve())
+        """Whether one more fine-tune fits beside finalists and test, at the speed measured so far.
+
+        The first one always does: without it there is no result.
+        """
+        if self.budget.evaluations is not None:
+            return self.evaluator.fitted < self.budget.evaluations
+        if not self.dispatched:
+            self.dispatched = True
+            return True
+        return self.budget.room(self._fit_seconds() + self._finalist_seconds() + self._test_seconds())
 
     def _fit_seconds(self) -> float:
-        times = sorted(self.evaluator.fit_seconds[-8:])
-        return times[len(times) // 2] if times else 0.0
+        return self.evaluator.fit_estimate(self.space.manual.settings)
 
-    def _reserve(self) -> float:
+    def _finalist_seconds(self) -> float:
         rounds = -(-(FINALISTS + 1) // self.evaluator.executor.workers)
-        templates = [self.space.manual.template, *(e.candidate.template for e in ranked(self.tuned)[:1])]
-        test = self.evaluator.test_seconds([self.space.manual.template, *templates], self.test_rows)
-        return rounds * self._fit_seconds() * 1.15 + test + FINISH_SECONDS
+        return rounds * self._fit_seconds() * SLACK
+
+    def _test_seconds(self) -> float:
+        leaders = [e.candidate.template for e in ranked(self.tuned)[:1]]
+        templates = [self.space.manual.template, self.space.manual.template, *leaders]
+        return self.evaluator.test_seconds(templates, self.test_rows) + FINISH_SECONDS
 
     def _final(self, manual_tuned: Evaluation | None) -> Evaluation:
         """Train and validation rows change places for the finalists; both folds together name the best."""
         leaders = finalists(self.tuned, FINALISTS)
+        if not self.budget.room(self._finalist_seconds() / 2 + self._test_seconds()):
+            return best(leaders[:1])
         if manual_tuned is not None and manual_tuned not in leaders:
             leaders.append(manual_tuned)
         candidates = [e.candidate for e in leaders]

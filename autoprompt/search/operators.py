@@ -19,6 +19,8 @@ FULL_LEARNING_RATES = (1e-5, 2e-5, 5e-5, 1e-4)
 BATCH_SIZES = (4, 8, 16)
 RANKS = (4, 8, 16)
 EPOCH_FACTORS = (0.5, 1.0, 1.5)
+KNOWN_HEAD = 0.7
+"""How often a new opening is one that was tried before."""
 MAX_LITERAL = 120
 """Characters of literal text that a bred template may have."""
 
@@ -41,6 +43,8 @@ class Hints:
 
     tokens: Mapping[str, TokenProposals] = field(default_factory=dict)
     words: Mapping[str, Sequence[LabelWords]] = field(default_factory=dict)
+    heads: Sequence[str] = ()
+    """Openings that were tried before: their prefixes are kept, so that they cost little."""
 
 
 @dataclass(frozen=True)
@@ -136,21 +140,24 @@ class SlotMove:
             swapped = list(head)
             swapped[a], swapped[b] = head[b], head[a]
             return replace(parent, template=Template((*swapped, *tail)))
-        bare = phrases.body(template).segments
-        if len(bare) < len(head):
-            return replace(parent, template=Template((*bare, *tail)))
-        opening = Literal(mating.rng.choice(phrases.heads(mating.space.label_name)))
-        return replace(parent, template=Template((opening, *bare, *tail)))
+        if len(phrases.body(template).segments) < len(head) and mating.rng.random() < 0.5:
+            return replace(parent, template=phrases.with_head(template, ""))
+        known = mating.hints.heads if mating.rng.random() < KNOWN_HEAD else ()
+        opening = mating.rng.choice(known or phrases.heads(mating.space.label_name, parent.label_words))
+        return replace(parent, template=phrases.with_head(template, opening))
 
 
 class Crossover:
-    """Text of one parent with the label words or settings of the other, or half of each one's closing words."""
+    """One parent with the label words, settings or opening of the other, or half of each one's closing words."""
 
     name = "crossover"
 
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
-        kind = mating.rng.choice(("text", "words", "settings"))
+        kind = mating.rng.choice(("text", "head", "words", "settings"))
+        if kind == "head":
+            tail = parent.template.segments[len(parent.template.head().segments) :]
+            return replace(parent, template=Template((*mating.mate.template.head().segments, *tail)))
         if kind == "words":
             return replace(parent, label_words=mating.mate.label_words)
         if kind == "settings":

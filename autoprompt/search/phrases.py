@@ -40,7 +40,23 @@ TAILS = (
     "\n### Response: ",
 )
 
-HEADS = ("Text: ", "Read this: ", "Input: ", "Example: ", '"', "Here is a text.\n", "{Name}?\n")
+HEADS = (
+    "Text: ",
+    "Review: ",
+    "Article: ",
+    "Comment: ",
+    "Sentence: ",
+    "Question: ",
+    "Message: ",
+    "Document: ",
+    "Input: ",
+    '"',
+    "{Name}?\n",
+    "{Name}, {options}?\n",
+    "What is the {name} of this text?\n\n",
+    "The {name} is {options}.\n\n",
+)
+"""What stands before the text primes the frozen model while it reads: it matters as much as what follows."""
 
 MAX_OPTIONS = 4
 """More label words than this are not spelled out in a phrase: each token of the tail costs time."""
@@ -48,23 +64,33 @@ MAX_OPTIONS = 4
 
 def tails(name: str, words: LabelWords) -> list[str]:
     """The literal texts after the data, worded for a label column and its label words."""
+    return _worded(TAILS, name, words)
+
+
+def heads(name: str, words: LabelWords) -> list[str]:
+    """The literal texts before the data, worded likewise."""
+    return _worded(HEADS, name, words)
+
+
+def _worded(texts: Sequence[str], name: str, words: LabelWords) -> list[str]:
     options = _options(words.words)
     filled = [
-        tail.replace("{Name}", name.capitalize()).replace("{name}", name.lower()).replace("{options}", options)
-        for tail in TAILS
-        if options or "{options}" not in tail
+        text.replace("{Name}", name.capitalize()).replace("{name}", name.lower()).replace("{options}", options)
+        for text in texts
+        if options or "{options}" not in text
     ]
     return list(dict.fromkeys(filled))
-
-
-def heads(name: str) -> list[str]:
-    """Literal texts before the data."""
-    return [head.replace("{Name}", name.capitalize()) for head in HEADS]
 
 
 def with_tail(template: Template, tail: str) -> Template:
     """The template's head, then ``tail``, then the label."""
     return Template((*template.head().segments, Literal(tail), Slot(LABEL)))
+
+
+def with_head(template: Template, head: str) -> Template:
+    """The template with ``head`` in place of what stood before its first field."""
+    tail = template.segments[len(template.head().segments) :]
+    return Template((Literal(head), *body(template).segments, *tail))
 
 
 def body(template: Template) -> Template:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from deap import base, tools
 
@@ -20,6 +21,8 @@ POOL = 12
 """Candidates that one generation scores frozen; the best of them are fine-tuned."""
 PROPOSALS = 12
 """Token edits asked of the model for one parent."""
+HEAD_COUNTS = ((4000, 4), (10000, 3), (40000, 2))
+"""Openings in the first pool, by the tokens of all rows."""
 ATTEMPTS = 20
 """Draws for one place in the pool before it stays empty."""
 
@@ -44,6 +47,7 @@ class Strategy(ABC):
         self.rng = rng
         self.seeds = list(seeds)
         self.seen: set[str] = set()
+        self.heads: list[str] = []
 
     @abstractmethod
     def ask(self) -> list[Proposal]:
@@ -63,14 +67,32 @@ class Strategy(ABC):
         return out
 
     def start(self) -> list[Proposal]:
-        """The user's templates and a sample of the phrase library, all with the manual words and settings."""
+        """The user's templates, then phrases of the library: openings with the manual ending, both together, and
+        endings alone, in turn; all with the manual words and settings."""
         manual = self.space.manual
-        library = phrases.tails(self.space.label_name, manual.label_words)
-        bare = phrases.body(manual.template)
-        templates = [Template((*bare.segments, Literal(tail), Slot("label"))) for tail in library]
-        self.rng.shuffle(templates)
+        endings = self._shuffled(phrases.tails(self.space.label_name, manual.label_words))
+        self.heads = self._shuffled(phrases.heads(self.space.label_name, manual.label_words))[: self._head_count()]
+        bare = phrases.with_head(manual.template, "")
+        turns = [
+            [phrases.with_head(manual.template, head) for head in self.heads],
+            [phrases.with_tail(bare, tail) for tail in endings[len(self.heads) :]],
+            [
+                phrases.with_head(phrases.with_tail(bare, tail), head)
+                for tail, head in zip(endings, self.heads, strict=False)
+            ],
+        ]
+        library = [template for turn in zip_longest(*turns) for template in turn if template is not None]
         seeds = [Proposal(replace(manual, template=t), "seed") for t in self.seeds]
-        return seeds + [Proposal(replace(manual, template=t), "library") for t in templates]
+        return seeds + [Proposal(replace(manual, template=t), "library") for t in library]
+
+    def _head_count(self) -> int:
+        """Openings to begin with: each costs a pass over all rows."""
+        tokens = self.evaluator.prefix_tokens
+        return next((count for limit, count in HEAD_COUNTS if tokens <= limit), 1)
+
+    def _shuffled(self, texts: list[str]) -> list[str]:
+        self.rng.shuffle(texts)
+        return texts
 
 
 class RandomStrategy(Strategy):
@@ -211,7 +233,7 @@ class GeneticStrategy(Strategy):
         tokens = self.evaluator.propose(elite, PROPOSALS)
         words = self.evaluator.rank_words([(c.template, c.label_words) for c in elite], 4)
         ids = [c.id for c in elite]
-        return Hints(dict(zip(ids, tokens, strict=True)), dict(zip(ids, words, strict=True)))
+        return Hints(dict(zip(ids, tokens, strict=True)), dict(zip(ids, words, strict=True)), self.heads)
 
     def _breed(self, parent: Candidate, mate: Candidate, hints: Hints) -> list[Proposal]:
         weights = [self.credit.weight(operator.name) for operator in self.operators]
@@ -261,8 +283,8 @@ def random_candidate(space: Space, rng: random.Random) -> Candidate:
     else:
         tail = random_tail(space, rng)
     segments = [*phrases.body(manual.template).segments, Literal(tail), Slot("label")]
-    if rng.random() < 0.1:
-        segments.insert(0, Literal(rng.choice(phrases.heads(space.label_name))))
+    if rng.random() < 0.25:
+        segments.insert(0, Literal(rng.choice(phrases.heads(space.label_name, manual.label_words))))
     settings = random_settings(manual.settings, rng) if manual.settings.tuning != "none" else manual.settings
     return replace(manual, template=Template(tuple(segments)), settings=settings)
 

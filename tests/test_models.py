@@ -1,0 +1,495 @@
+"""The contract of every model family in every tuning mode."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from autoprompt.candidate import Settings
+from autoprompt.corpus import Corpus, Example
+from autoprompt.errors import InputError, UsageError
+from autoprompt.models import FitFailedError, LanguageModel, check_device, load_model, locate_model
+from autoprompt.models.base import Delta
+from autoprompt.models.gradients import over_rows
+from autoprompt.models.prefix import PrefixStore, blocks
+from autoprompt.template import LabelWords, Template
+
+TEMPLATE = Template.parse("{text}\nSentiment: {label}")
+WORDS = LabelWords.of(tiny.WORDS, tiny.LABELS)
+LONG_WORDS = LabelWords((("positive", "good and warm"), ("negative", "bad")))
+SETTINGS = {
+    "tail": Settings("tail", 5e-3, 8, 4, 8),
+    "full": Settings("full", 2e-3, 8, 4),
+}
+modes = pytest.mark.parametrize("mode", sorted(SETTINGS))
+
+
+def _weights(model: Any) -> dict[str, Tensor]:
+    return {
+        name.replace(".base_layer", ""): value.clone()
+        for name, value in model.model.state_dict().items()
+        if "lora_" not in name
+    }
+
+
+def _same(a: Delta, b: Delta) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def _score(model: LanguageModel, rows: Sequence[Example], keep: bool = True, words: LabelWords = WORDS) -> Tensor:
+    return model.score(model.prompt(TEMPLATE, words, rows, keep_prefix=keep))
+
+
+def _tune(model: LanguageModel, mode: str, rows: Sequence[Example], seed: int = 1) -> Delta:
+    prompted = model.prompt(TEMPLATE, WORDS, rows, keep_prefix=mode != "full")
+    return model.tune(prompted, tiny.gold(tuple(rows)), SETTINGS[mode], seed)
+
+
+def _loss(scores: Tensor, rows: tuple[Example, ...]) -> float:
+    return float(torch.nn.functional.nll_loss(scores, torch.tensor(tiny.gold(rows))))
+
+
+@modes
+def test_tuning_learns_and_leaves_no_trace(fresh_model: LanguageModel, corpus: Corpus, mode: str) -> None:
+    model, rows, keep = fresh_model, corpus.train, mode != "full"
+    weights, before = _weights(model), _score(model, rows, keep)
+    delta = _tune(model, mode, rows)
+    with model.adapted(SETTINGS[mode], delta):
+        tuned = _score(model, rows, keep)
+    after = _score(model, rows, keep)
+    assert _loss(tuned, rows) < 0.8 * _loss(before, rows)
+    assert torch.equal(before, after)
+    assert _weights(model).keys() == weights.keys()
+    assert all(torch.equal(value, weights[name]) for name, value in _weights(model).items())
+    assert not any(parameter.requires_grad for parameter in model.model.parameters())  # type: ignore[attr-defined]
+
+
+@modes
+def test_the_seed_alone_decides_the_bits(
+    fresh_model: LanguageModel, model: LanguageModel, corpus: Corpus, mode: str
+) -> None:
+    rows = corpus.train
+    torch.manual_seed(5)
+    state = torch.random.get_rng_state()
+    first = _tune(fresh_model, mode, rows)
+    torch.manual_seed(6)
+    assert _same(first, _tune(fresh_model, mode, rows))
+    assert _same(first, _tune(model, mode, rows))  # whatever that one did before
+    assert not _same(first, _tune(fresh_model, mode, rows, seed=2))
+    torch.manual_seed(5)
+    _tune(fresh_model, mode, rows)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@modes
+def test_a_delta_reproduces_in_another_process(
+    fresh_model: LanguageModel, model: LanguageModel, corpus: Corpus, mode: str, tmp_path: Path
+) -> None:
+    delta = _tune(model, mode, corpus.train)
+    keep = mode != "full"
+    with model.adapted(SETTINGS[mode], delta):
+        here = _score(model, corpus.validation, keep)
+    save_file(dict(delta), tmp_path / "delta.safetensors")
+    with fresh_model.adapted(SETTINGS[mode], load_file(tmp_path / "delta.safetensors")):
+        there = _score(fresh_model, corpus.validation, keep)
+    assert torch.equal(here, there)
+    assert not torch.equal(here, _score(model, corpus.validation, keep))
+
+
+def test_a_full_delta_is_the_same_before_and_after_adapters(fresh_model: LanguageModel, corpus: Corpus) -> None:
+    before = _tune(fresh_model, "full", corpus.train)
+    _tune(fresh_model, "tail", corpus.train)
+    assert _same(before, _tune(fresh_model, "full", corpus.train))
+    assert before.keys() == {name for name, _ in _named(fresh_model)}
+
+
+def _named(model: Any) -> list[tuple[str, Tensor]]:
+    return [(n.replace(".base_layer", ""), p) for n, p in model.model.named_parameters() if "lora_" not in n]
+
+
+def test_the_rank_can_change(fresh_model: LanguageModel, family: str, model_folders: dict[str, Path],
+                             device: str, corpus: Corpus) -> None:  # fmt: skip
+    rows, gold = corpus.train, tiny.gold(corpus.train)
+    prompted = fresh_model.prompt(TEMPLATE, WORDS, rows)
+    small = SETTINGS["tail"].change(rank=2)
+    wide = fresh_model.tune(prompted, gold, SETTINGS["tail"], 1)
+    narrow = fresh_model.tune(prompted, gold, small, 1)
+    assert _same(wide, fresh_model.tune(prompted, gold, SETTINGS["tail"], 1))
+    other = load_model(model_folders[family], device=device)
+    assert _same(narrow, other.tune(other.prompt(TEMPLATE, WORDS, rows), gold, small, 1))
+    assert {min(v.shape) for v in narrow.values()} == {2}
+    assert {min(v.shape) for v in wide.values()} == {8}
+    with fresh_model.adapted(small, narrow):
+        a = _score(fresh_model, rows)
+    with other.adapted(small, narrow):
+        b = _score(other, rows)
+    assert torch.equal(a, b)
+
+
+def test_nothing_to_put_in_for_the_frozen_mode(model: LanguageModel, corpus: Corpus) -> None:
+    with model.adapted(Settings("none"), {}):
+        inside = _score(model, corpus.test)
+    assert torch.equal(inside, _score(model, corpus.test))
+    assert torch.allclose(inside.exp().sum(1), torch.ones(len(corpus.test)), atol=1e-5)
+    assert inside.dtype == torch.float32
+    assert inside.device.type == "cpu"
+
+
+@modes
+def test_an_absurd_learning_rate_fails_and_harms_nothing(fresh_model: LanguageModel, corpus: Corpus, mode: str) -> None:
+    weights, before = _weights(fresh_model), _score(fresh_model, corpus.train)
+    prompted = fresh_model.prompt(TEMPLATE, WORDS, corpus.train, keep_prefix=mode != "full")
+    with pytest.raises(FitFailedError, match="training loss is nan at step"):
+        fresh_model.tune(prompted, tiny.gold(corpus.train), SETTINGS[mode].change(learning_rate=1e30), 0)
+    assert torch.equal(before, _score(fresh_model, corpus.train))
+    assert all(torch.equal(value, weights[name]) for name, value in _weights(fresh_model).items())
+
+
+def test_an_exception_inside_adapted_takes_the_weights_out(fresh_model: LanguageModel, corpus: Corpus) -> None:
+    before = _score(fresh_model, corpus.train)
+    delta = _tune(fresh_model, "full", corpus.train)
+    with pytest.raises(ZeroDivisionError), fresh_model.adapted(SETTINGS["full"], delta):
+        raise ZeroDivisionError
+    assert torch.equal(before, _score(fresh_model, corpus.train))
+
+
+# Kept prefixes
+
+
+def test_disk_memory_and_a_second_process_give_the_same_bits(
+    family: str, model_folders: dict[str, Path], device: str, corpus: Corpus, tmp_path: Path
+) -> None:
+    in_memory = load_model(model_folders[family], device=device)
+    writer = load_model(model_folders[family], device=device, prefix_folder=tmp_path)
+    reader = load_model(model_folders[family], device=device, prefix_folder=tmp_path)
+    written = _score(writer, corpus.train)
+    assert len(list(tmp_path.glob("*.safetensors"))) == len(blocks([1] * len(corpus.train)))
+    before = reader.tokens_processed
+    read = _score(reader, corpus.train)
+    tails = reader.tokens_processed - before
+    assert torch.equal(written, read)
+    assert torch.equal(written, _score(in_memory, corpus.train))
+    assert tails == reader.prompt(TEMPLATE, WORDS, corpus.train).tokens  # no prefix was computed again
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_shares_prepared_apart_give_the_same_bits(
+    family: str, model_folders: dict[str, Path], device: str, corpus: Corpus, tmp_path: Path
+) -> None:
+    fresh = [load_model(model_folders[family], device=device, prefix_folder=tmp_path) for _ in range(3)]
+    tokens = [fresh[part].prepare_prefix(TEMPLATE, corpus.train, part, 2) for part in (1, 0)]
+    assert all(count > 0 for count in tokens)
+    assert fresh[2].prepare_prefix(TEMPLATE, corpus.train, 0, 1) == 0
+    alone = load_model(model_folders[family], device=device)
+    assert sum(tokens) == alone.prepare_prefix(TEMPLATE, corpus.train, 0, 1)
+    assert torch.equal(_score(fresh[2], corpus.train), _score(alone, corpus.train))
+
+
+def test_a_full_store_makes_room_and_stays_right(
+    fresh_model: Any, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = {split: _score(fresh_model, rows) for split, rows in _splits(corpus).items()}
+    block = fresh_model.store.get("none", lambda: torch.zeros(1))
+    assert torch.equal(block, torch.zeros(1))
+    for folder in (None, tmp_path):
+        monkeypatch.setattr(fresh_model, "store", PrefixStore(folder, limit=30_000))
+        for _ in range(2):
+            for split, rows in _splits(corpus).items():
+                assert torch.equal(_score(fresh_model, rows), expected[split])
+    stored = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    assert 0 < stored < 60_000
+
+
+def _splits(corpus: Corpus) -> dict[str, tuple[Example, ...]]:
+    return {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}
+
+
+def test_the_longest_unused_block_goes_first(tmp_path: Path) -> None:
+    computed: list[str] = []
+
+    def block(key: str) -> Callable[[], Tensor]:
+        def compute() -> Tensor:
+            computed.append(key)
+            return torch.full((100,), float(len(key)))
+
+        return compute
+
+    size = 400
+    for folder, limit in ((None, 2 * size), (tmp_path, 2 * (size + 100))):
+        computed.clear()
+        store = PrefixStore(folder, limit)
+        for key in ("a", "bb", "a", "ccc", "a", "bb"):
+            assert float(store.get(key, block(key))[0]) == len(key)
+        assert computed == ["a", "bb", "ccc", "bb"]
+
+
+def test_test_rows_leave_no_prefix(
+    family: str, model_folders: dict[str, Path], device: str, corpus: Corpus, tmp_path: Path
+) -> None:
+    model = load_model(model_folders[family], device=device, prefix_folder=tmp_path)
+    with model.passing_prefixes():
+        inside = _score(model, corpus.test)
+    assert not list(tmp_path.iterdir())
+    assert torch.equal(inside, _score(model, corpus.test))
+    assert list(tmp_path.iterdir())
+
+
+def test_a_score_hardly_depends_on_the_rows_beside_it(model: LanguageModel, corpus: Corpus, tolerance: float) -> None:
+    together = _score(model, corpus.train)
+    alone = torch.cat([_score(model, [row]) for row in corpus.train])
+    torch.testing.assert_close(together, alone, rtol=0, atol=tolerance)
+    # Other rows in the store, computed before or not, change no bit.
+    _score(model, corpus.validation)
+    assert torch.equal(together, _score(model, corpus.train))
+
+
+# Token gradients
+
+
+@pytest.mark.parametrize("words", [WORDS, LONG_WORDS], ids=["single", "several"])
+@pytest.mark.parametrize("source", ["{text}\nSentiment: {label}", "Review: {text} In one word, this is {label}"])
+def test_gradients_are_those_of_the_loss(
+    model: Any, corpus: Corpus, words: LabelWords, source: str, tolerance: float
+) -> None:
+    template = Template.parse(source)
+    rows = tiny.short(corpus, 6)
+    gold = torch.tensor(tiny.gold(rows))
+
+    def loss(hidden: Tensor, scores: Tensor) -> Tensor:
+        judged = torch.nn.functional.cross_entropy(scores.cpu(), gold)
+        return judged + (hidden.cpu()[:, :3] * torch.tensor([0.3, -0.2, 0.1])).sum(1).mean()
+
+    prompted = model.prompt(template, words, rows, keep_prefix=False)
+    places = []
+    for row in rows:
+        _, tokens = model.encoder.literal_tokens(template, row.fields, words.words[0])
+        places.append([(token.index, token) for token in tokens if token.index])
+    gradient, likelihood = over_rows(model, prompted, places, range(len(rows)), loss)
+    assert gradient.shape == (len(places[0]), 32)
+    generator = torch.Generator().manual_seed(0)
+    for number in range(len(places[0])):
+        # The same small step of this token's embedding in every row and every label's sequence.
+        step = torch.randn(32, generator=generator)
+        up, down = (_moved(model, prompted, places, number, sign * 1e-2 * step, loss) for sign in (1, -1))
+        measured = (up - down) / 2e-2
+        assert float(gradient[number] @ step) == pytest.approx(measured, rel=0.02, abs=max(2e-3, tolerance))
+    assert likelihood.shape == (len(places[0]), model.model.config.vocab_size)
+
+
+@torch.no_grad()
+def _moved(
+    model: Any, prompted: Any, places: Any, number: int, step: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+) -> float:
+    """The loss of plain passes, one a row and label, with one literal token's embedding moved."""
+    hidden, scores = [], []
+    table = model.model.get_input_embeddings().weight
+    for row, found in zip(prompted.rows, places, strict=True):
+        own = []
+        for label, (tail, target) in enumerate(row.targets):
+            ids = [*row.tails[tail], target[-1]]
+            embeds = table[torch.tensor(ids[:-1], device=table.device)].clone()
+            embeds[found[number][0]] += step.to(table.device)
+            output = model.model(inputs_embeds=embeds[None], output_hidden_states=True)
+            first = len(ids) - len(target) - 1
+            log_probs = output.logits[0].float().log_softmax(-1)
+            own.append(torch.stack([log_probs[first + i, token] for i, token in enumerate(target)]).mean())
+            if label == 0:
+                hidden.append(output.hidden_states[-1][0, first].float())
+        scores.append(torch.stack(own))
+    return float(loss(torch.stack(hidden), torch.stack(scores)))
+
+
+def _label_loss(rows: tuple[Example, ...]) -> Callable[[Tensor, Tensor], Tensor]:
+    gold = torch.tensor(tiny.gold(rows))
+    return lambda _, scores: torch.nn.functional.cross_entropy(scores.cpu(), gold)
+
+
+@pytest.mark.parametrize("words", [WORDS, LONG_WORDS], ids=["single", "several"])
+@pytest.mark.parametrize(
+    "source", ["{text}\nSentiment: {label}", "Review: {text} In one word, this is {label}", "{text} ({label}"]
+)
+def test_every_proposal_is_text_that_tokenises_back(model: Any, corpus: Corpus, words: LabelWords, source: str) -> None:
+    template = Template.parse(source)
+    rows = tiny.short(corpus, 8)
+    proposals = model.propose_tokens(template, words, rows, _label_loss(rows), count=8)
+    assert 0 < len(proposals.replacements) <= 8
+    assert 0 < len(proposals.infills) <= 8
+    values = [value for _, value in proposals.replacements]
+    assert values == sorted(values)
+    old = set(_tokens(model, template, rows[0]))
+    for child, _ in [*proposals.replacements, *proposals.infills]:
+        assert child != template
+        assert child.slots == template.slots
+        assert Template.parse(child.format()) == child
+        new = _tokens(model, child, rows[0])
+        assert len(set(new) - old) <= 2  # the new token, and at most one old one that a neighbour changed
+        text = " ".join(child.literals).lower()
+        for word in (*words.words, *words.labels):
+            assert word not in re.findall(r"\w+", text)
+    again = model.propose_tokens(template, words, rows, _label_loss(rows), count=8)
+    assert again == proposals
+
+
+def _tokens(model: Any, template: Template, row: Example) -> list[str]:
+    ids, tokens = model.encoder.literal_tokens(template, row.fields, "good")
+    return [model.encoder.tokenizer.convert_ids_to_tokens(ids[t.index]) for t in tokens]
+
+
+def test_a_promise_is_the_change_to_first_order(model: Any, corpus: Corpus) -> None:
+    """Proposals' values are gradient times the difference of embeddings, checked by moving a little that way."""
+    rows = tiny.short(corpus, 6)
+    loss = _label_loss(rows)
+    proposals = model.propose_tokens(TEMPLATE, WORDS, rows, loss, count=4)
+    prompted = model.prompt(TEMPLATE, WORDS, rows, keep_prefix=False)
+    table = model.model.get_input_embeddings().weight.detach().cpu()
+    checked = 0
+    for child, promised in proposals.replacements:
+        places, move = _replaced(model, child, rows, table)
+        if places is None:
+            continue
+        step = 1e-2
+        up = _moved(model, prompted, places, 0, step * move, loss)
+        down = _moved(model, prompted, places, 0, -step * move, loss)
+        assert (up - down) / (2 * step) == pytest.approx(promised, rel=0.03, abs=2e-3)
+        assert promised < 0
+        checked += 1
+    assert checked > 0
+
+
+def _replaced(model: Any, child: Template, rows: tuple[Example, ...], table: Tensor) -> tuple[Any, Tensor]:
+    """Where one token alone was replaced, and by how much its embedding moved; None where tokens merged."""
+    places = []
+    move = torch.zeros(table.shape[1])
+    for row in rows:
+        old, _ = model.encoder.literal_tokens(TEMPLATE, row.fields, "good")
+        new, _ = model.encoder.literal_tokens(child, row.fields, "good")
+        differing = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
+        if len(old) != len(new) or len(differing) != 1:
+            return None, move
+        places.append([(differing[0], None)])
+        move = table[new[differing[0]]] - table[old[differing[0]]]
+    return places, move
+
+
+def test_infills_are_what_the_model_expects(model: Any, corpus: Corpus, tolerance: float) -> None:
+    """The first literal token is foretold by the text's last token, also when that lies in the kept prefix."""
+    rows = tiny.short(corpus, 6)
+    proposals = model.propose_tokens(TEMPLATE, WORDS, rows, _label_loss(rows), count=16)
+    found = 0
+    for child, value in proposals.infills:
+        inserted, expected = _inserted(model, child, rows)
+        if inserted:
+            found += 1
+            assert value == pytest.approx(expected, abs=max(1e-3, tolerance))
+    assert found > 0
+
+
+@torch.no_grad()
+def _inserted(model: Any, child: Template, rows: tuple[Example, ...]) -> tuple[bool, float]:
+    """Mean log-probability of the token that differs first, from plain passes over the old prompt."""
+    total = 0.0
+    for row in rows:
+        old, _ = model.encoder.literal_tokens(TEMPLATE, row.fields, "good")
+        new, _ = model.encoder.literal_tokens(child, row.fields, "good")
+        at = next(i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
+        if new[at + 1 :] not in (old[at:], old[at + 1 :]):
+            return False, 0.0
+        ids = torch.tensor([new[:at]], device=model.device)
+        total += float(model.model(input_ids=ids).logits[0, -1].float().log_softmax(-1)[new[at]])
+    return True, total / len(rows)
+
+
+def test_a_template_without_literal_text_has_no_proposals(model: LanguageModel, corpus: Corpus) -> None:
+    rows = tiny.short(corpus, 4)
+    proposals = model.propose_tokens(Template.parse("{text}{label}"), WORDS, rows, _label_loss(rows), count=4)
+    assert (proposals.replacements, proposals.infills) == ([], [])
+
+
+# Vocabulary, readability, limits
+
+
+@torch.no_grad()
+def test_perplexity_is_that_of_a_plain_pass(model: Any, tolerance: float) -> None:
+    text = "In one word, this is good"
+    tokenizer = model.encoder.tokenizer
+    ids = [tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]]
+    logits = model.model(input_ids=torch.tensor([ids], device=model.device)).logits[0].float()
+    loss = torch.nn.functional.cross_entropy(logits[:-1].cpu(), torch.tensor(ids[1:]))
+    assert model.perplexity(text) == pytest.approx(math.exp(float(loss)), rel=max(1e-4, tolerance))
+    assert model.perplexity("") == 1.0
+
+
+def test_word_tokens_are_whole_words_after_a_blank(model: Any) -> None:
+    words = model.word_tokens()
+    assert {"good", "bad", "wonderful"} <= set(words.values())
+    for token, word in words.items():
+        assert model.encoder.tokenizer("It was " + word)["input_ids"].count(token) == 1
+        assert word.isalpha()
+
+
+def test_words_that_a_tokenizer_cannot_write_are_refused(shared_models: dict[str, LanguageModel]) -> None:
+    template = Template.parse("{text} {label}")
+    for name, bad in (("words", "splendid"), ("dropping", "日本"), ("dropping", "good日")):
+        with pytest.raises(InputError, match=f"'{bad}' of 'negative'"):
+            shared_models[name].check_words(template, LabelWords((("positive", "good"), ("negative", bad))))
+        shared_models[name].check_words(template, WORDS)
+    shared_models["llama"].check_words(template, LabelWords((("positive", "日本"), ("negative", "splendid 😀"))))
+
+
+def test_words_that_become_the_same_tokens_are_refused(shared_models: dict[str, LanguageModel]) -> None:
+    same = LabelWords((("positive", "good bad"), ("negative", "good  bad")))
+    template = Template.parse("{text} {label}")
+    with pytest.raises(InputError, match="cannot be told apart"):
+        shared_models["words"].check_words(template, same)
+    shared_models["llama"].check_words(template, same)
+
+
+def test_rows_whose_fields_are_cut_are_counted(family: str, model_folders: dict[str, Path], device: str) -> None:
+    model = load_model(model_folders[family], device=device, max_length=8)
+    long = "soup " * 20
+    rows = [
+        Example("a", {"text": "The soup.", "more": {"k": "short"}}, "positive"),
+        Example("b", {"text": long, "more": "x"}, "positive"),
+        Example("c", {"text": "x", "more": {"list": [long]}}, "positive"),
+        Example("d", {"text": long, "more": long}, "positive"),
+    ]
+    assert model.cut_rows(["text", "more"], rows) == 3
+    assert model.cut_rows(["text"], rows) == 2
+    assert load_model(model_folders[family], device=device).cut_rows(["text", "more"], rows) == 0
+
+
+# Loading
+
+
+def test_a_saved_model_is_located_and_loaded(model_folders: dict[str, Path]) -> None:
+    source = locate_model(str(model_folders["gpt2"]))
+    assert source.folder == model_folders["gpt2"]
+    assert source.config["model_type"] == "gpt2"
+    assert load_model(source.folder).tuning_modes == ("tail", "full", "none")
+
+
+def test_truncated_weights_are_bad_input(model_folders: dict[str, Path], tmp_path: Path) -> None:
+    for path in model_folders["llama"].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_model(tmp_path)
+    weights.write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("absent", ["cuda:7", "tpu", ""])
+def test_an_absent_device_is_a_usage_error(absent: str) -> None:
+    with pytest.raises(UsageError, match="device"):
+        check_device(absent)
+    assert check_device("cpu") == "cpu"
+    assert check_device("auto").split(":")[0] in ("cpu", "cuda", "mps")
