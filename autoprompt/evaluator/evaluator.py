@@ -94,8 +94,7 @@ class Evaluator:
         another rung of the same fold and repeat is carried over, not computed again.
         """
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat) not in self._fits]
-        if any(c.settings.tuning != "full" for c in new) and (gate is None or gate()):
-            self._prepare([c.template for c in new if c.settings.tuning != "full"])
+        self._prepare([c.template for c in new if c.settings.tuning != "full"])
         tasks = [FitTask(Evaluation(c, rung, fold, repeat)) for c in new]
         for candidate, work in zip(new, self._run(tasks, gate), strict=False):
             evaluation = _costed(work)
