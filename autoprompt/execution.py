@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from autoprompt.errors import AutopromptError
@@ -99,9 +101,10 @@ def _wait_any(running: Sequence[Future[Any]]) -> None:
     wait([future for future in running if not future.done()], return_when=FIRST_COMPLETED)
 
 
-def _start(initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    import signal
+_prepare: Callable[[], None] | None = None
 
+
+def _start(initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     # Ctrl-C reaches the whole process group: the driver alone decides what to do with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in _THREAD_VARIABLES:
@@ -109,14 +112,14 @@ def _start(initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
-    global _START_ERROR
-    try:
-        initializer(*arguments)
-    except Exception as error:
-        _START_ERROR = error  # the pool would say no more than that it is broken: the first task says why
+    # The initializer runs with the first task: an error in it then reaches the caller as it is.
+    global _prepare
+    _prepare = partial(initializer, *arguments)
 
 
 def _call(function: Callable[[T], R], item: T) -> R:
-    if _START_ERROR is not None:
-        raise _START_ERROR
+    global _prepare
+    if _prepare is not None:
+        _prepare()
+        _prepare = None
     return function(item)

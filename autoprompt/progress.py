@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
@@ -161,17 +162,14 @@ def show_result(result: dict[str, Any], leaderboard: Path) -> None:
         f"\n[bold]{escape(result['corpus'])}[/] with {escape(result['model'])}: {result['evaluations']} fine-tunes and "
         f"{result['frozen']} frozen scores in {_clock(result['seconds'])}, run {result['run']}"
     )
-    table = Table(title=None, show_edge=False)
-    for name in ("", "test accuracy", "validation loss", "template", "label words"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("", "validation loss"))
+    table = _table("", "test accuracy", "validation loss", "prompt", fold=("prompt",))
     rows = {"winner": best} | {name: row for name, row in result["baselines"].items() if row}
     for name, row in rows.items():
         table.add_row(
             Text(name, style="bold" if name == "winner" else ""),
             _percent(row["test"]),
             f"{row['validation']['loss']:.3f} (n={row['validation']['n']})",
-            Text(repr(row["template"])),
-            Text(", ".join(row["label_words"].values())),
+            _prompt(row),
         )
     console.print(table)
     difference = result["difference"]
@@ -197,21 +195,18 @@ def show_evaluation(result: dict[str, Any]) -> None:
 
 def show_entries(entries: Sequence[dict[str, Any]], limit: int) -> None:
     """The leaderboard."""
-    table = Table(show_edge=False)
-    for name in ("entry", "rung", "loss", "accuracy", "n", "template", "label words", "settings", "role"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("entry", "loss"))
+    table = _table("entry", "rung", "loss", "acc", "n", "prompt", "settings", fold=("prompt", "settings"))
     for entry in entries[:limit]:
         score = entry["validation"]
+        role = "" if entry["role"] in ("search", "finalist") else f" ({entry['role']})"
         table.add_row(
-            entry["entry"][:12],
+            entry["entry"][:8],
             str(entry["rung"]),
-            f"{score['loss']:.4f}" if score else entry["status"],
-            f"{score['accuracy']:.3f}" if score else "",
+            f"{score['loss']:.3f}" if score else entry["status"],
+            f"{score['accuracy']:.2f}" if score else "",
             str(score["n"]) if score else "",
-            Text(repr(entry["template"])),
-            Text(", ".join(entry["label_words"].values())),
+            _prompt(entry, role),
             _settings(entry["settings"]),
-            entry["role"],
         )
     console = Console()
     console.print(table)
@@ -277,9 +272,26 @@ def show_card(card: dict[str, Any]) -> None:
         console.print(Text(f"{name}: {value!r}" if name == "template" else f"{name}: {value}"))
 
 
+def _table(*columns: str, fold: Sequence[str]) -> Table:
+    """Columns that keep to one line, but for those in ``fold``."""
+    table = Table(show_edge=False, box=box.SIMPLE_HEAD)
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name not in fold, justify="left")
+    return table
+
+
+def _prompt(row: dict[str, Any], note: str = "") -> Text:
+    """Template and label words as one text."""
+    words = "/".join(row["label_words"].values())
+    return Text.assemble(repr(row["template"])[1:-1], (f"  {words}{note}", "dim"))
+
+
 def _settings(settings: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-                    for name, value in settings.items())  # fmt: skip
+    """``tail lr 5e-04 batch 8 epochs 8 rank 8``."""
+    short = {"learning_rate": "lr", "batch_size": "batch"}
+    numbers = [f"{short.get(k, k)} {v:.0e}" if isinstance(v, float) else f"{short.get(k, k)} {v}"
+               for k, v in settings.items() if k != "tuning"]  # fmt: skip
+    return " ".join([settings["tuning"], *numbers])
 
 
 def _percent(score: dict[str, Any] | None) -> str:

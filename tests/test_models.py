@@ -1,7 +1,9 @@
 """The contract of every model family in every tuning mode."""
 
+import copy
 import math
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from autoprompt.models import FitFailedError, LanguageModel, check_device, load_
 from autoprompt.models.base import Delta
 from autoprompt.models.gradients import over_rows
 from autoprompt.models.prefix import PrefixStore, blocks
-from autoprompt.template import LabelWords, Template
+from autoprompt.template import LabelWords, Literal, Template
 
 TEMPLATE = Template.parse("{text}\nSentiment: {label}")
 WORDS = LabelWords.of(tiny.WORDS, tiny.LABELS)
@@ -226,6 +228,7 @@ def test_the_longest_unused_block_goes_first(tmp_path: Path) -> None:
         computed.clear()
         store = PrefixStore(folder, limit)
         for key in ("a", "bb", "a", "ccc", "a", "bb"):
+            time.sleep(0.02)  # files have coarse times
             assert float(store.get(key, block(key))[0]) == len(key)
         assert computed == ["a", "bb", "ccc", "bb"]
 
@@ -264,7 +267,7 @@ def test_gradients_are_those_of_the_loss(
 
     def loss(hidden: Tensor, scores: Tensor) -> Tensor:
         judged = torch.nn.functional.cross_entropy(scores.cpu(), gold)
-        return judged + (hidden.cpu()[:, :3] * torch.tensor([0.3, -0.2, 0.1])).sum(1).mean()
+        return judged + (hidden.cpu()[:, :3] * torch.tensor([0.3, -0.2, 0.1], dtype=hidden.dtype)).sum(1).mean()
 
     prompted = model.prompt(template, words, rows, keep_prefix=False)
     places = []
@@ -277,31 +280,39 @@ def test_gradients_are_those_of_the_loss(
     for number in range(len(places[0])):
         # The same small step of this token's embedding in every row and every label's sequence.
         step = torch.randn(32, generator=generator)
-        up, down = (_moved(model, prompted, places, number, sign * 1e-2 * step, loss) for sign in (1, -1))
-        measured = (up - down) / 2e-2
-        assert float(gradient[number] @ step) == pytest.approx(measured, rel=0.02, abs=max(2e-3, tolerance))
+        measured = _slope(model, prompted, places, number, step, loss)
+        assert float(gradient[number] @ step) == pytest.approx(measured, rel=max(5e-3, tolerance), abs=2e-3)
     assert likelihood.shape == (len(places[0]), model.model.config.vocab_size)
+
+
+def _slope(
+    model: Any, prompted: Any, places: Any, number: int, step: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+) -> float:
+    """How the loss changes with a step of one literal token's embedding: central differences in float64."""
+    network = copy.deepcopy(model.model).double().cpu()
+    up, down = (_moved(network, prompted, places, number, sign * 1e-4 * step.double(), loss) for sign in (1, -1))
+    return (up - down) / 2e-4
 
 
 @torch.no_grad()
 def _moved(
-    model: Any, prompted: Any, places: Any, number: int, step: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+    network: Any, prompted: Any, places: Any, number: int, step: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
 ) -> float:
     """The loss of plain passes, one a row and label, with one literal token's embedding moved."""
     hidden, scores = [], []
-    table = model.model.get_input_embeddings().weight
+    table = network.get_input_embeddings().weight
     for row, found in zip(prompted.rows, places, strict=True):
         own = []
         for label, (tail, target) in enumerate(row.targets):
-            ids = [*row.tails[tail], target[-1]]
-            embeds = table[torch.tensor(ids[:-1], device=table.device)].clone()
-            embeds[found[number][0]] += step.to(table.device)
-            output = model.model(inputs_embeds=embeds[None], output_hidden_states=True)
-            first = len(ids) - len(target) - 1
-            log_probs = output.logits[0].float().log_softmax(-1)
+            ids = row.tails[tail]
+            embeds = table[torch.tensor(ids)].clone()
+            embeds[found[number][0]] += step
+            output = network(inputs_embeds=embeds[None], output_hidden_states=True)
+            first = len(ids) - len(target)
+            log_probs = output.logits[0].log_softmax(-1)
             own.append(torch.stack([log_probs[first + i, token] for i, token in enumerate(target)]).mean())
             if label == 0:
-                hidden.append(output.hidden_states[-1][0, first].float())
+                hidden.append(output.hidden_states[-1][0, first])
         scores.append(torch.stack(own))
     return float(loss(torch.stack(hidden), torch.stack(scores)))
 
@@ -323,13 +334,11 @@ def test_every_proposal_is_text_that_tokenises_back(model: Any, corpus: Corpus, 
     assert 0 < len(proposals.infills) <= 8
     values = [value for _, value in proposals.replacements]
     assert values == sorted(values)
-    old = set(_tokens(model, template, rows[0]))
     for child, _ in [*proposals.replacements, *proposals.infills]:
         assert child != template
         assert child.slots == template.slots
         assert Template.parse(child.format()) == child
-        new = _tokens(model, child, rows[0])
-        assert len(set(new) - old) <= 2  # the new token, and at most one old one that a neighbour changed
+        assert any(_has_new_token(model, template, child, row) for row in rows)
         text = " ".join(child.literals).lower()
         for word in (*words.words, *words.labels):
             assert word not in re.findall(r"\w+", text)
@@ -337,12 +346,21 @@ def test_every_proposal_is_text_that_tokenises_back(model: Any, corpus: Corpus, 
     assert again == proposals
 
 
-def _tokens(model: Any, template: Template, row: Example) -> list[str]:
-    ids, tokens = model.encoder.literal_tokens(template, row.fields, "good")
-    return [model.encoder.tokenizer.convert_ids_to_tokens(ids[t.index]) for t in tokens]
+def _has_new_token(model: Any, template: Template, child: Template, row: Example) -> bool:
+    """Whether the child is the template but for one literal token, put in or in place of some text."""
+    _, tokens = model.encoder.literal_tokens(child, row.fields, "good")
+    for token in tokens:
+        old, new = template.segments[token.segment], child.segments[token.segment]
+        assert isinstance(old, Literal)
+        assert isinstance(new, Literal)
+        rest = new.text[token.end :]
+        others = [(a, b) for a, b in zip(template.segments, child.segments, strict=True) if a != b]
+        if others == [(old, new)] and old.text[: token.start] == new.text[: token.start] and old.text.endswith(rest):
+            return len(old.text) - len(rest) >= token.start
+    return False
 
 
-def test_a_promise_is_the_change_to_first_order(model: Any, corpus: Corpus) -> None:
+def test_a_promise_is_the_change_to_first_order(model: Any, corpus: Corpus, tolerance: float) -> None:
     """Proposals' values are gradient times the difference of embeddings, checked by moving a little that way."""
     rows = tiny.short(corpus, 6)
     loss = _label_loss(rows)
@@ -354,10 +372,8 @@ def test_a_promise_is_the_change_to_first_order(model: Any, corpus: Corpus) -> N
         places, move = _replaced(model, child, rows, table)
         if places is None:
             continue
-        step = 1e-2
-        up = _moved(model, prompted, places, 0, step * move, loss)
-        down = _moved(model, prompted, places, 0, -step * move, loss)
-        assert (up - down) / (2 * step) == pytest.approx(promised, rel=0.03, abs=2e-3)
+        measured = _slope(model, prompted, places, 0, move, loss)
+        assert measured == pytest.approx(promised, rel=max(5e-3, tolerance), abs=2e-3)
         assert promised < 0
         checked += 1
     assert checked > 0
@@ -430,7 +446,7 @@ def test_word_tokens_are_whole_words_after_a_blank(model: Any) -> None:
     words = model.word_tokens()
     assert {"good", "bad", "wonderful"} <= set(words.values())
     for token, word in words.items():
-        assert model.encoder.tokenizer("It was " + word)["input_ids"].count(token) == 1
+        assert token in model.encoder.tokenizer("one " + word)["input_ids"][1:]
         assert word.isalpha()
 
 

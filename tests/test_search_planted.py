@@ -15,7 +15,7 @@ from autoprompt.search.operators import Space
 from autoprompt.template import LabelWords, Template
 
 EVALUATIONS = 16
-EPOCHS = 2
+EPOCHS = 1
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from autoprompt.template import LabelWords, Template
 
 TAIL_TOKENS = 6
 """Tokens after the text that a template has by and large: for guesses of cost alone."""
-STEP_PASSES = 6.0
+STEP_PASSES = 4.5
 """What one optimiser step costs, in forward passes of a long batch over as many tokens (measured on one CPU core)."""
 TEST_BLOCK = 50
 """Rows of one test task: a function of the split alone, so that workers change no bits."""

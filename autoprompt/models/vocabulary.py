@@ -26,11 +26,11 @@ def printable(tokenizer: Any) -> Mapping[int, str]:
 
 @lru_cache(maxsize=4)
 def words(tokenizer: Any) -> Mapping[int, str]:
-    """Ids that are one whole lower-case or capitalised word with the tokenizer's word-start marker."""
+    """Ids that are one whole lower-case word with the tokenizer's word-start marker."""
     out = {}
     for token, text in printable(tokenizer).items():
         word = text.strip()
-        if len(word) < 3 or not word.isalpha() or not (word.islower() or word.istitle()):
+        if len(word) < 3 or not word.isalpha() or not word.islower():
             continue
         ids = tokenizer("a " + word, add_special_tokens=False)["input_ids"]
         if ids and ids[-1] == token and len(ids) == 2:

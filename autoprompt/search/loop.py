@@ -61,7 +61,7 @@ class Search:
     tuned: list[Evaluation] = field(default_factory=list)
     readability: dict[str, float | None] = field(default_factory=dict)
     frozen_count: int = 0
-    dispatched: bool = False
+    asked: int = 0
     failures: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> Outcome:
@@ -176,12 +176,12 @@ class Search:
     def _may_continue(self) -> bool:
         """Whether one more fine-tune fits beside finalists and test, at the speed measured so far.
 
-        The first one always does: without it there is no result.
+        The first round always does: it gives a result at all, and the speed.
         """
         if self.budget.evaluations is not None:
             return self.evaluator.fitted < self.budget.evaluations
-        if not self.dispatched:
-            self.dispatched = True
+        self.asked += 1
+        if self.asked <= self.evaluator.executor.workers:
             return True
         return self.budget.room(self._fit_seconds() + self._finalist_seconds() + self._test_seconds())
 

@@ -1,0 +1,351 @@
+"""The ladder: what is computed, what is kept, what fails, and the probes of its cheapest rung."""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import Corpus
+from autoprompt.errors import InputError
+from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, start_worker
+from autoprompt.evaluator.evaluator import TEST_BLOCK
+from autoprompt.evaluator.proxy import FOLDS, cross_fit, deal, fit_probe
+from autoprompt.models import Features, load_model
+from autoprompt.search.racing import ranked
+from autoprompt.template import LabelWords, Template
+
+WORDS = LabelWords.of(tiny.WORDS, ("negative", "positive"))
+TAIL = Settings("tail", 5e-3, 8, 2, 4)
+FULL = Settings("full", 2e-3, 8, 2)
+
+
+class InProcess:
+    """An executor of one worker: this process."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.workers = 1
+        self.tasks: list[Any] = []
+        self._spec: WorkerSpec | None = spec
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], gate: Callable[[], bool] | None = None
+    ) -> Iterator[Any]:
+        if self._spec is not None:
+            start_worker(self._spec)
+            self._spec = None
+        for item in items:
+            if gate is not None and not gate():
+                return
+            self.tasks.append(item)
+            yield function(item)
+
+    def close(self) -> None:
+        """Nothing runs beside."""
+
+    def count(self, kind: str) -> int:
+        """Tasks of a kind so far."""
+        return sum(type(task).__name__ == kind for task in self.tasks)
+
+
+class Bench:
+    """An evaluator with its executor and what it reported."""
+
+    def __init__(self, corpus: Corpus, folder: Path, scratch: Path, seed: int = 0) -> None:
+        self.executor = InProcess(WorkerSpec(folder, corpus.without_test(), seed, "cpu", 128, scratch))
+        self.seen: list[Evaluation | None] = []
+        self.evaluator = Evaluator(self.executor, corpus, self.seen.append)
+        self.corpus = corpus
+
+
+@pytest.fixture
+def bench(corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path) -> Bench:
+    return Bench(corpus, model_folders["llama"], tmp_path)
+
+
+def _candidate(source: str = "{text}\nSentiment: {label}", settings: Settings = TAIL, words: Any = WORDS) -> Candidate:
+    return Candidate(Template.parse(source), words, settings)
+
+
+def _values(evaluation: Evaluation) -> tuple[Any, ...]:
+    return evaluation.row_ids, evaluation.gold, evaluation.log_probs, evaluation.losses
+
+
+def test_a_frozen_score_is_keyed_by_template_and_words_alone(bench: Bench) -> None:
+    first = _candidate()
+    other = _candidate(settings=TAIL.change(rank=2))
+    a, b, c = bench.evaluator.frozen([first, other, _candidate("{text}{label}")])
+    assert bench.executor.count("FrozenTask") == 2
+    assert (a.candidate, b.candidate) == (first, other)
+    assert _values(a) == _values(b) != _values(c)
+    assert a.rung == Rung.FROZEN
+    assert len(a.losses) == len(bench.corpus.train) + len(bench.corpus.validation)
+    assert a.row_ids == tuple(row.row_id for row in bench.corpus.train + bench.corpus.validation)
+    assert a.readability is not None
+    assert a.readability > 1
+    assert a.loss == pytest.approx(sum(a.losses) / len(a.losses))
+    again = bench.evaluator.frozen([other])
+    assert bench.executor.count("FrozenTask") == 2
+    assert again == [b]
+    assert bench.evaluator.fitted == 0
+
+
+@pytest.mark.parametrize("settings", [TAIL, FULL, Settings("none")], ids=["tail", "full", "none"])
+def test_a_fit_scores_the_validation_rows_once(bench: Bench, settings: Settings) -> None:
+    candidate = _candidate(settings=settings)
+    (done,) = bench.evaluator.fit([candidate])
+    assert done.complete
+    assert done.rung == Rung.TUNED
+    assert done.row_ids == tuple(row.row_id for row in bench.corpus.validation)
+    assert done.gold == tuple(bench.corpus.labels.index(row.label) for row in bench.corpus.validation)
+    assert all(math.fsum(map(math.exp, row)) == pytest.approx(1, abs=1e-5) for row in done.log_probs)
+    assert done.losses == tuple(-row[g] for row, g in zip(done.log_probs, done.gold, strict=True))
+    assert set(done.predictions) <= set(bench.corpus.labels)
+    assert done.seconds > 0
+    assert done.tokens > 0
+    assert bench.evaluator.fit([candidate, candidate]) == [done, done]
+    assert bench.executor.count("FitTask") == bench.evaluator.fitted == 1
+    assert done in bench.seen
+    assert (done.weights is None) == (settings.tuning == "none")
+
+
+def test_a_known_fit_is_carried_to_the_next_rung(bench: Bench) -> None:
+    candidate = _candidate()
+    (done,) = bench.evaluator.fit([candidate])
+    (carried,) = bench.evaluator.fit([candidate], rung=Rung.REPEATED)
+    assert bench.executor.count("FitTask") == 1
+    assert carried == replace(done, rung=Rung.REPEATED, seconds=0.0, tokens=0)
+
+
+def test_fold_one_swaps_the_rows_and_a_repeat_has_other_randomness(bench: Bench) -> None:
+    candidate = _candidate()
+    (zero,) = bench.evaluator.fit([candidate])
+    (one,) = bench.evaluator.fit([candidate], rung=Rung.REPEATED, fold=1)
+    (repeat,) = bench.evaluator.fit([candidate], rung=Rung.REPEATED, repeat=1)
+    assert one.row_ids == tuple(row.row_id for row in bench.corpus.train)
+    assert repeat.row_ids == zero.row_ids
+    assert repeat.log_probs != zero.log_probs
+    keys = {e.key(model="m", fingerprint="f", seed=0, device="cpu") for e in (zero, one, repeat)}
+    assert len(keys) == 3
+    swapped = replace(bench.corpus, train=bench.corpus.validation, validation=bench.corpus.train)
+    assert len(one.losses) == len(swapped.validation)
+
+
+def test_the_same_run_seed_gives_the_same_bits(
+    bench: Bench, corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    candidates = [_candidate(), _candidate("{text} It was {label}")]
+    first = bench.evaluator.fit(candidates)
+    again = Bench(corpus, model_folders["llama"], tmp_path / "again")
+    again.evaluator.frozen(candidates)  # other work before, and the other order
+    second = again.evaluator.fit(candidates[::-1])[::-1]
+    assert [_values(e) for e in first] == [_values(e) for e in second]
+    other = Bench(corpus, model_folders["llama"], tmp_path / "other", seed=1)
+    assert [_values(e) for e in other.evaluator.fit(candidates)] != [_values(e) for e in first]
+
+
+def test_a_gate_stops_at_a_beginning(bench: Bench) -> None:
+    candidates = [_candidate(f"{{text}} {n} {{label}}", Settings("none")) for n in range(4)]
+    done = bench.evaluator.fit(candidates, gate=lambda: bench.evaluator.fitted < 2)
+    assert [e.candidate for e in done] == candidates[:2]
+    assert [e.candidate for e in bench.evaluator.fit(candidates)] == candidates
+    assert bench.executor.count("FitTask") == 4
+    assert bench.evaluator.fit([_candidate("{text} no {label}")], gate=lambda: False) == []
+
+
+def test_unusable_label_words_are_a_stored_failure(
+    corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    bench = Bench(corpus, model_folders["words"], tmp_path)
+    bad = _candidate("{text} {label}", words=LabelWords((("negative", "bad"), ("positive", "splendid"))))
+    good = _candidate("{text} {label}")
+    for results in (bench.evaluator.frozen([bad, good]), bench.evaluator.fit([bad, good])):
+        assert [e.status for e in results] == ["failed", "complete"]
+        assert "'splendid' of 'positive'" in (results[0].reason or "")
+        assert results[0].losses == ()
+        assert [e.candidate for e in ranked(results)] == [good]
+    with pytest.raises(ValueError, match="no loss"):
+        _ = results[0].loss
+    bench.evaluator.frozen([bad])
+    bench.evaluator.fit([bad])
+    assert bench.executor.count("FrozenTask") == bench.executor.count("FitTask") == 2
+    with pytest.raises(InputError, match="splendid"):
+        bench.evaluator.check(bad.template, bad.label_words)
+
+
+@pytest.mark.parametrize("settings", [TAIL, FULL], ids=["tail", "full"])
+def test_a_diverging_fit_fails_and_is_never_ranked(bench: Bench, settings: Settings) -> None:
+    wild = _candidate(settings=settings.change(learning_rate=1e30))
+    tame = _candidate(settings=settings)
+    alone = bench.evaluator.fit([wild, tame])
+    assert [e.status for e in alone] == ["failed", "complete"]
+    assert "loss is nan" in (alone[0].reason or "")
+    assert alone[0].log_probs == ()
+    assert ranked(alone) == alone[1:]
+
+
+def test_weights_that_are_no_numbers_fail(corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path) -> None:
+    model: Any = load_model(model_folders["gpt2"])
+    with torch.no_grad():
+        next(iter(model.model.parameters()))[:] = float("nan")
+    broken = tmp_path / "broken"
+    model.model.save_pretrained(broken)
+    model.encoder.tokenizer.save_pretrained(broken)
+    bench = Bench(corpus, broken, tmp_path / "scratch")
+    candidates = [_candidate(settings=s) for s in (Settings("none"), TAIL, FULL)]
+    results = [*bench.evaluator.fit(candidates), *bench.evaluator.frozen(candidates[:1])]
+    assert [e.status for e in results] == ["failed"] * 4
+    assert all(e.reason for e in results)
+    assert ranked(results) == []
+
+
+def test_test_rows_in_blocks_score_as_in_one_go(bench: Bench, model_folders: dict[str, Path]) -> None:
+    candidates = [_candidate(), _candidate(settings=FULL), _candidate("{text} It was {label}", Settings("none"))]
+    trained = bench.evaluator.fit(candidates)
+    rows = [replace(row, row_id=f"{row.row_id}-{n}") for n in range(5) for row in bench.corpus.test]
+    assert len(rows) > 2 * TEST_BLOCK
+    done = bench.evaluator.test(trained, rows)
+    assert bench.executor.count("TestTask") == -(-len(rows) // TEST_BLOCK)
+    model = load_model(model_folders["llama"])
+    from safetensors.torch import load_file
+
+    for before, after in zip(trained, done, strict=True):
+        assert after.split == "test"
+        assert after.row_ids == tuple(row.row_id for row in rows)
+        assert after.candidate == before.candidate
+        settings = after.candidate.settings
+        prompted = model.prompt(after.candidate.template, WORDS, rows, keep_prefix=settings.tuning != "full")
+        with model.adapted(settings, load_file(before.weights) if before.weights else {}):
+            whole = model.score(prompted)
+        torch.testing.assert_close(torch.tensor(after.log_probs), whole, rtol=0, atol=1e-4)
+    # Rows that are equal but for their id have equal scores, in whichever block they are.
+    assert done[0].log_probs[:2] == pytest.approx(done[0].log_probs[24:26], abs=1e-4)
+
+
+def test_a_failed_part_fails_the_whole_test_score(bench: Bench) -> None:
+    (trained,) = bench.evaluator.fit([_candidate()])
+    assert trained.weights is not None
+    from safetensors.torch import load_file, save_file
+
+    save_file({n: v * float("nan") for n, v in load_file(trained.weights).items()}, trained.weights)
+    (done,) = bench.evaluator.test([trained], list(bench.corpus.test) * 3)
+    assert done.status == "failed"
+    assert done.losses == ()
+
+
+@pytest.mark.parametrize("settings", [TAIL, Settings("none")], ids=["tail", "none"])
+def test_proposals_come_for_each_candidate(bench: Bench, settings: Settings) -> None:
+    candidates = [_candidate(settings=settings), _candidate("{text}{label}", settings)]
+    with_tail, bare = bench.evaluator.propose(candidates, 4)
+    assert 0 < len(with_tail.replacements) <= 4
+    assert 0 < len(with_tail.infills) <= 4
+    assert (bare.replacements, bare.infills) == ([], [])
+    for template, _ in with_tail.replacements:
+        assert template.slots == ("text", "label")
+    assert bench.evaluator.propose(candidates, 4) == [with_tail, bare]
+
+
+def test_ranked_label_words_separate_the_labels(bench: Bench) -> None:
+    template = Template.parse("{text} It was {label}")
+    (found,) = bench.evaluator.rank_words([(template, WORDS)], 5)
+    assert 1 <= len(found) <= 5
+    assert len(set(found)) == len(found)
+    assert all(words.labels == WORDS.labels for words in found)
+    scores = bench.evaluator.frozen([_candidate(template.format(), words=w) for w in found])
+    assert all(e.complete for e in scores)
+    assert bench.evaluator.rank_words([(template, WORDS)], 5) == [found]
+
+
+def test_readiness_counts_what_the_model_can_do(bench: Bench) -> None:
+    ready = bench.evaluator.check(Template.parse("{text}\nSentiment: {label}"), WORDS)
+    assert ready.cut_rows == 0
+    assert ready.tuning_modes == ("tail", "full", "none")
+    assert {"good", "bad"} <= set(ready.vocabulary)
+
+
+def test_costs_are_counted(bench: Bench) -> None:
+    assert bench.evaluator.test_seconds([Template.parse("{text}{label}")], 100) == 0.0
+    bench.evaluator.fit([_candidate()])
+    assert bench.evaluator.tokens > 0
+    assert bench.evaluator.worker_seconds > 0
+    assert len(bench.evaluator.fit_seconds) == 1
+    few, many = (bench.evaluator.test_seconds([Template.parse("{text}{label}")], rows) for rows in (10, 1000))
+    assert 0 < few < many
+
+
+# The probes
+
+
+def _features(hidden: Any, scores: Any) -> Features:
+    hidden, scores = torch.tensor(hidden).float(), torch.tensor(scores).float()
+    return Features(hidden, scores, torch.zeros(len(hidden), 1))
+
+
+@pytest.mark.parametrize("labels", [2, 3, 6])
+def test_separable_features_have_a_low_loss_and_noise_has_not(labels: int) -> None:
+    generator = np.random.default_rng(0)
+    gold = [n % labels for n in range(96)]
+    signal = np.eye(labels)[gold]
+    noise = generator.normal(size=(96, 20))
+    clear = np.concatenate([signal * 10, noise[:, :5] * 0.1], 1)
+    chance = 2 * math.log(labels)
+
+    def mean_loss(hidden: Any, scores: Any) -> float:
+        features = _features(hidden, scores)
+        proxy = cross_fit(features, gold, labels)
+        return float(proxy.losses(features.hidden, features.label_scores).mean())
+
+    assert mean_loss(clear, signal * 5) < 0.25 * chance
+    assert mean_loss(noise, noise[:, :labels]) == pytest.approx(chance, rel=0.35)
+    assert mean_loss(clear, signal * 5) < mean_loss(clear, noise[:, :labels]) < mean_loss(noise, noise[:, :labels])
+
+
+def test_a_probe_never_sees_the_row_it_judges() -> None:
+    generator = np.random.default_rng(1)
+    values = generator.normal(size=(40, 6))
+    gold = np.array([n % 2 for n in range(40)])
+    fold_of = deal(gold.tolist())
+    before = fit_probe(values, gold, fold_of, 2, 1.0)
+    for row in range(0, 40, 7):
+        changed = gold.copy()
+        changed[row] = 1 - changed[row]
+        after = fit_probe(values, changed, fold_of, 2, 1.0)
+        rows, folds = torch.from_numpy(values).float(), torch.from_numpy(fold_of)
+        own = fold_of == fold_of[row]
+        assert torch.equal(before.log_probs(rows, folds)[own], after.log_probs(rows, folds)[own])
+        assert not torch.equal(before.log_probs(rows, folds)[~own], after.log_probs(rows, folds)[~own])
+
+
+def test_folds_are_stratified() -> None:
+    gold = [0] * 9 + [1] * 8 + [2]
+    random.Random(0).shuffle(gold)
+    fold_of = deal(gold)
+    for label in (0, 1):
+        counts = [sum(g == label and f == fold for g, f in zip(gold, fold_of, strict=True)) for fold in range(FOLDS)]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_a_label_that_a_fold_never_saw_keeps_finite_scores() -> None:
+    values = np.random.default_rng(0).normal(size=(17, 3))
+    gold = [0, 1] * 8 + [2]
+    features = _features(values, values)
+    proxy = cross_fit(features, gold, 3)
+    losses = proxy.losses(features.hidden, features.label_scores)
+    assert torch.isfinite(losses).all()
+    assert float(losses[-1]) > float(losses[:-1].max())
+
+
+def test_the_training_loss_is_that_of_its_rows() -> None:
+    values = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
+    features = _features(values.tolist(), values[:, :2].tolist())
+    proxy = cross_fit(features, [n % 2 for n in range(24)], 2)
+    everything = proxy.losses(features.hidden, features.label_scores)
+    part = proxy.training_loss(slice(0, 10))(features.hidden[:10], features.label_scores[:10])
+    assert float(part) == pytest.approx(float(everything[:10].mean()), abs=1e-6)

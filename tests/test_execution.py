@@ -1,0 +1,172 @@
+"""An ordered map over spawned processes."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoprompt.errors import InputError
+from autoprompt.execution import LocalExecutor, WorkerLostError, default_workers
+
+_STARTED: list[str] = []
+
+
+def _start(folder: str = "") -> None:
+    _STARTED.append(folder)
+    if folder:
+        (Path(folder) / f"{os.getpid()}.{len(_STARTED)}").touch()
+
+
+def _refuse() -> None:
+    raise InputError("The model in x cannot be loaded.")
+
+
+def _slow_square(number: int) -> int:
+    time.sleep(0.05 * (number % 3))
+    return number * number
+
+
+def _fail_at_two(number: int) -> int:
+    if number == 2:
+        raise InputError("two is wrong")
+    return number
+
+
+def _mark(item: tuple[str, int]) -> int:
+    (Path(item[0]) / f"item{item[1]}").touch()
+    return item[1]
+
+
+def _die(number: int) -> int:
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.1)
+    return number
+
+
+def _sleep(number: int) -> int:
+    time.sleep(60)
+    return number
+
+
+def _facts(_: int) -> dict[str, Any]:
+    import torch
+    from threadpoolctl import threadpool_info
+
+    return {
+        "pid": os.getpid(),
+        "torch": torch.get_num_threads(),
+        "pools": [pool["num_threads"] for pool in threadpool_info()],
+        "variable": os.environ["OMP_NUM_THREADS"],
+        "interrupt": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
+        "started": len(_STARTED),
+    }
+
+
+@contextmanager
+def _executor(workers: int, initializer: Any = _start, arguments: tuple[Any, ...] = ()) -> Iterator[LocalExecutor]:
+    executor = LocalExecutor(workers, initializer, arguments)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_results_come_in_the_order_of_the_items_and_an_initializer_runs_once_a_worker(tmp_path: Path) -> None:
+    with _executor(2, _start, (str(tmp_path),)) as executor:
+        items = list(range(9))
+        assert list(executor.map(_slow_square, items)) == [n * n for n in items]
+        assert list(executor.map(_slow_square, [])) == []
+        assert list(executor.map(_slow_square, [3])) == [9]
+        started = sorted(path.name for path in tmp_path.iterdir())
+        assert 1 <= len(started) <= 2
+        assert all(name.endswith(".1") for name in started)
+
+
+def test_workers_have_one_thread_and_leave_interrupts_to_the_driver() -> None:
+    with _executor(1) as executor:
+        (facts,) = executor.map(_facts, [0])
+    assert facts["pid"] != os.getpid()
+    assert facts["torch"] == 1
+    assert facts["pools"]
+    assert set(facts["pools"]) == {1}
+    assert facts["variable"] == "1"
+    assert facts["interrupt"]
+    assert facts["started"] == 1
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 3])
+def test_a_gate_lets_a_beginning_through(tmp_path: Path, allowed: int) -> None:
+    asked = []
+
+    def gate() -> bool:
+        asked.append(None)
+        return len(asked) <= allowed
+
+    with _executor(2) as executor:
+        items = [(str(tmp_path), n) for n in range(6)]
+        assert list(executor.map(_mark, items, gate)) == list(range(allowed))
+        assert len(asked) == allowed + 1  # never asked again after its first False
+        assert {path.name for path in tmp_path.iterdir()} == {f"item{n}" for n in range(allowed)}
+
+
+def test_a_failing_task_reaches_the_caller_and_the_workers_live_on() -> None:
+    with _executor(2) as executor:
+        results = executor.map(_fail_at_two, range(5))
+        assert [next(results), next(results)] == [0, 1]
+        with pytest.raises(InputError, match="two is wrong"):
+            next(results)
+        assert list(executor.map(_slow_square, [4])) == [16]
+
+
+def test_what_an_initializer_says_reaches_the_caller() -> None:
+    with _executor(1, _refuse) as executor, pytest.raises(InputError, match="The model in x cannot be loaded"):
+        list(executor.map(_slow_square, [1]))
+
+
+@pytest.mark.timeout(60)
+def test_a_killed_worker_is_noticed() -> None:
+    with _executor(2) as executor:
+        with pytest.raises(WorkerLostError, match="fewer --workers"):
+            list(executor.map(_die, range(4)))
+        with pytest.raises(WorkerLostError):  # and again, rather than waiting for ever
+            list(executor.map(_slow_square, [1]))
+
+
+@pytest.mark.timeout(60)
+def test_no_process_is_left_after_close_even_in_the_middle_of_work() -> None:
+    lost = []
+
+    def wait_for_ever() -> None:
+        try:
+            list(executor.map(_sleep, range(4)))
+        except WorkerLostError as error:
+            lost.append(error)
+
+    with _executor(2) as executor:
+        pids = {facts["pid"] for facts in executor.map(_facts, range(6))}
+        assert all(_alive(pid) for pid in pids)
+        waiting = threading.Thread(target=wait_for_ever, daemon=True)
+        waiting.start()
+        time.sleep(0.5)
+    assert not any(_alive(pid) for pid in pids)
+    waiting.join(20)
+    assert len(lost) == 1
+
+
+def test_default_workers_are_the_cores_this_process_may_use() -> None:
+    assert default_workers() == len(os.sched_getaffinity(0))

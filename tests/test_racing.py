@@ -1,0 +1,128 @@
+"""Who is better, who is named best, and how much may be spent."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.errors import UsageError
+from autoprompt.evaluator import Evaluation, Rung
+from autoprompt.search.budget import Budget
+from autoprompt.search.racing import best, better, finalists, paired_losses, pooled, ranked
+from autoprompt.template import LabelWords, Template
+
+WORDS = LabelWords((("a", "yes"), ("b", "no")))
+
+
+def _evaluation(
+    tail: str, losses: list[float], *, readability: float | None = 10.0, fold: int = 0, rank: int = 8
+) -> Evaluation:
+    candidate = Candidate(Template.parse(f"{{text}}{tail}{{label}}"), WORDS, Settings("tail", 1e-3, 8, 1, rank))
+    return Evaluation(
+        candidate,
+        Rung.TUNED,
+        fold=fold,
+        row_ids=tuple(f"r{n}" for n in range(len(losses))),
+        gold=tuple(0 for _ in losses),
+        log_probs=tuple((-loss, -1.0) for loss in losses),
+        losses=tuple(losses),
+        readability=readability,
+    )
+
+
+def _noisy(mean: float, spread: float, seed: int, rows: int = 32) -> list[float]:
+    rng = random.Random(seed)
+    return [mean + rng.uniform(-spread, spread) for _ in range(rows)]
+
+
+def test_losses_are_paired_by_row_not_by_place() -> None:
+    a = _evaluation(" ", [0.1, 0.2, 0.3])
+    b = replace(a, row_ids=a.row_ids[::-1], losses=a.losses[::-1])
+    assert paired_losses(a) == paired_losses(b) == [0.1, 0.2, 0.3]
+
+
+def test_better_is_sure_of_a_constant_gap_and_unsure_of_noise() -> None:
+    low = _noisy(0.5, 0.2, 0)
+    assert better(low, [x + 0.1 for x in low]) == 1.0
+    assert better([x + 0.1 for x in low], low) == 0.0
+    assert 0.05 < better(low, random.Random(1).sample(low, len(low))) < 0.95
+    assert better(low, low) < 0.75
+
+
+def test_ranked_leaves_failures_out() -> None:
+    good, bad = _evaluation(" a ", [0.1]), _evaluation(" b ", [0.2])
+    assert ranked([bad, good.failed("x"), good]) == [good, bad]
+    assert ranked([good.failed("x")]) == []
+
+
+def test_pooled_puts_folds_one_after_the_other() -> None:
+    zero, one = _evaluation(" ", [0.1, 0.3]), _evaluation(" ", [0.5, 0.7], fold=1)
+    both = pooled([zero, one])
+    assert both.losses == (0.1, 0.3, 0.5, 0.7)
+    assert both.loss == pytest.approx(0.4)
+    assert both.row_ids == ("0.0.r0", "0.0.r1", "1.0.r0", "1.0.r1")
+    assert len(set(both.row_ids)) == len(both.gold) == len(both.log_probs) == 4
+    assert both.candidate == zero.candidate
+
+
+def test_the_best_is_the_shortest_of_those_that_tie() -> None:
+    base = _noisy(0.5, 0.3, 0)
+    leader = _evaluation(" It was quite long ", base)
+    jitter = random.Random(3)
+    tied = _evaluation(" ", [x + jitter.choice((-0.1, 0.1)) + 0.001 for x in base])
+    worse = _evaluation("", [x + 0.2 for x in base])
+    assert best([worse, leader, tied]) == tied
+    assert best([leader, worse]) == leader
+    assert best([worse]) == worse
+
+
+def test_ties_of_length_go_to_the_readable_then_to_the_id() -> None:
+    base = _noisy(0.5, 0.3, 0)
+    odd = _evaluation(" zz ", base, readability=90.0)
+    plain = _evaluation(" it ", base, readability=9.0)
+    unknown = _evaluation(" no ", base, readability=None)
+    assert best([odd, plain, unknown]) == plain
+    same = [_evaluation(f" {word} ", base) for word in ("it", "so", "at")]
+    assert best(same) == best(same[::-1]) == min(same, key=lambda e: e.candidate.id)
+
+
+def test_finalists_are_distinct_texts_that_the_leader_does_not_beat() -> None:
+    base = _noisy(0.5, 0.3, 0)
+    jitter = random.Random(3)
+    leader = _evaluation(" a ", base)
+    twin = _evaluation(" a ", [x + 0.0001 for x in base], rank=4)  # same text, other settings
+    near = _evaluation(" b ", [x + jitter.choice((-0.1, 0.1)) + 0.002 for x in base])
+    far = _evaluation(" c ", [x + 0.3 for x in base])
+    failed = _evaluation(" d ", base).failed("nan")
+    assert finalists([far, near, failed, twin, leader], 4) == [leader, near]
+    assert finalists([far, near, twin, leader], 1) == [leader]
+    assert finalists([], 3) == []
+
+
+def test_a_budget_needs_a_limit_above_nothing() -> None:
+    with pytest.raises(UsageError, match="--max-evaluations"):
+        Budget()
+    for seconds in (0.0, -1.0, float("nan")):
+        with pytest.raises(UsageError, match="--budget is"):
+            Budget(seconds=seconds)
+    for evaluations in (0, -3):
+        with pytest.raises(UsageError, match="--max-evaluations is"):
+            Budget(evaluations=evaluations)
+
+
+def test_a_budget_of_seconds_goes_by_its_clock() -> None:
+    now = [100.0]
+    budget = Budget(seconds=10.0, clock=lambda: now[0])
+    assert budget.room(10.0)
+    now[0] = 106.0
+    assert budget.spent == 6.0
+    assert budget.room(4.0)
+    assert not budget.room(4.5)
+    assert budget.left(5) is None
+
+
+def test_a_budget_of_evaluations_counts_down_and_has_no_clock() -> None:
+    budget = Budget(evaluations=5)
+    assert [budget.left(used) for used in (0, 3, 5, 9)] == [5, 2, 0, 0]
+    assert budget.room(1e9)

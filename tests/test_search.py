@@ -1,0 +1,228 @@
+"""Searches as a whole: repeatable, within their limits, blind to the test rows, and stoppable."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import commands
+import pytest
+
+from autoprompt import run
+from autoprompt.api import Silent
+from autoprompt.errors import NothingSucceededError, UsageError
+from autoprompt.evaluator import Evaluation, Evaluator, start_worker
+from autoprompt.execution import LocalExecutor
+from autoprompt.leaderboard import Leaderboard
+from autoprompt.search import Budget
+
+LIMIT = 6
+
+
+@pytest.fixture
+def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path) -> run.SearchOptions:
+    return run.SearchOptions(
+        corpus=str(corpus_folder),
+        model=run.ModelOptions(str(model_folders["llama"]), "cpu", 1),
+        max_evaluations=LIMIT,
+        leaderboard=tmp_path / "lb.sqlite",
+    )
+
+
+def digest(options: run.SearchOptions, result: dict) -> str:
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        return board.digest(result["run"])
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_the_workers(options: run.SearchOptions) -> None:
+    two = replace(options, model=replace(options.model, workers=2))
+    results = [run.search(o, Silent()) for o in (options, two)]
+    with commands.inline():
+        results += [run.search(o, Silent()) for o in (options, replace(options, seed=1))]
+    digests = [digest(options, result) for result in results]
+    assert digests[0] == digests[1], "one worker and two"
+    assert digests[0] == digests[2], "the same again"
+    assert digests[0] != digests[3], "another seed"
+    assert results[0]["best"] == results[1]["best"]
+    assert [r["evaluations"] for r in results] == [LIMIT] * 4
+
+
+@pytest.mark.parametrize("strategy", ["hybrid", "genetic", "gradient", "random"])
+def test_the_limit_counts_fine_tunes_and_baselines_race(options: run.SearchOptions, strategy: str) -> None:
+    with commands.inline():
+        result = run.search(replace(options, strategy=strategy), Silent())
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        stored = board.evaluations(result["run"])
+    tuned = [e for e in stored if e.rung == 1 and e.split == "validation" and e.candidate.settings.tuning != "none"]
+    assert result["evaluations"] == len(tuned) <= LIMIT
+    assert len(tuned) == LIMIT
+    assert result["frozen"] == sum(e.split == "frozen" for e in stored) > 0
+    assert all(result["baselines"][name] for name in ("manual", "manual_tuned", "null", "random"))
+    assert result["baselines"]["manual"]["settings"] == {"tuning": "none"}
+    assert {"manual", "manual_tuned"} <= {e.role for e in stored}
+    assert result["best"]["validation"]["n"] == 48  # both folds
+
+
+def test_a_limit_of_one_still_gives_a_result(options: run.SearchOptions) -> None:
+    with commands.inline():
+        result = run.search(replace(options, max_evaluations=1), Silent())
+    assert result["evaluations"] == 1
+    assert result["best"]["template"] == result["baselines"]["manual_tuned"]["template"]
+
+
+@dataclass
+class Watcher(Silent):
+    """Remembers what a run told its view."""
+
+    stages: list[str] = field(default_factory=list)
+    seen: list[tuple[str, str]] = field(default_factory=list)
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
+
+    def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:  # noqa: ARG002
+        if evaluation is not None:
+            self.seen.append((self.stages[-1], evaluation.split))
+
+
+def test_test_rows_are_out_of_reach_until_the_end(options: run.SearchOptions, monkeypatch) -> None:
+    specs = []
+
+    class Spying(commands.Inline):
+        def __init__(self, workers, initializer, arguments) -> None:
+            specs.extend(arguments)
+            super().__init__(workers, initializer, arguments)
+
+        def map(self, function, items: Sequence, gate=None):
+            tests.append(any(type(item).__name__ == "TestTask" for item in items))
+            return super().map(function, items, gate)
+
+    tests: list[bool] = []
+    monkeypatch.setattr("autoprompt.run.LocalExecutor", Spying)
+    watcher = Watcher()
+    result = run.search(options, watcher)
+    assert [spec.corpus.test for spec in specs] == [()]
+    assert tests[-1]
+    assert not any(tests[:-1])
+    assert watcher.stages[-1] == "test"
+    assert {split for _, split in watcher.seen} == {"frozen", "validation"}
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        stored = board.evaluations(result["run"])
+    opened = [e for e in stored if e.split == "test"]
+    assert stored[-len(opened) :] == opened
+    assert 1 <= len(opened) <= 3
+    assert {e.entry for e in opened} == {
+        row["entry"] for row in (result["best"], result["baselines"]["manual"], result["baselines"]["manual_tuned"])
+    }
+    assert all(len(e.row_ids) == 24 for e in opened)
+
+
+def test_without_tuning_the_frozen_loss_is_the_fitness(options: run.SearchOptions) -> None:
+    with commands.inline():
+        result = run.search(replace(options, model=replace(options.model, tuning="none")), Silent())
+    assert result["evaluations"] <= LIMIT
+    assert result["best"]["settings"] == {"tuning": "none"}
+    assert result["best"]["validation"]["loss"] <= result["baselines"]["manual"]["validation"]["loss"]
+
+
+def test_a_time_limit_is_kept_and_the_count_reported(options: run.SearchOptions) -> None:
+    started = time.monotonic()
+    limited = replace(options, max_evaluations=None, budget=20.0, started=started)
+    with commands.inline():
+        result = run.search(limited, Silent())
+    assert time.monotonic() - started <= 22
+    assert result["seconds"] <= 22
+    assert result["evaluations"] > 1
+    again = replace(options, max_evaluations=result["evaluations"])
+    with commands.inline():
+        repeated = run.search(again, Silent())
+    assert digest(options, repeated) == digest(options, result)
+
+
+def test_budgets_refuse_nothing_and_less() -> None:
+    for limits in ({}, {"seconds": 0.0}, {"seconds": -5.0}, {"evaluations": 0}):
+        with pytest.raises(UsageError):
+            Budget(**limits)
+
+
+def test_every_candidate_failing_is_named_with_its_reasons(
+    options: run.SearchOptions, model_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = commands.copied(model_folders["llama"], tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"] *= float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    broken = replace(options, model=replace(options.model, model=str(folder)))
+    with commands.inline(), pytest.raises(NothingSucceededError, match=r"\d x .*(loss|finite)") as caught:
+        run.search(broken, Silent())
+    assert caught.value.exit_code == 5
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        (record,) = board.runs()
+        assert record.status == "failed"
+        assert {e.status for e in board.evaluations(record.id)} == {"failed"}
+
+
+def group_members(group: int) -> list[int]:
+    """Living processes of a process group."""
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            try:
+                fields = (place / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(place.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_keeps_what_it_has_and_leaves_nobody(
+    options: run.SearchOptions, number: signal.Signals, code: int
+) -> None:
+    process = commands.start(
+        "search", options.corpus, "--model", options.model.model, "--max-evaluations", 100000, "--workers", 2,
+        "--leaderboard", options.leaderboard, "--json",
+    )  # fmt: skip
+    try:
+        for line in process.stderr:
+            if "generation 1" in line:
+                break
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == code
+    assert out == ""
+    assert "Traceback" not in err
+    deadline = time.monotonic() + 10
+    while group_members(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert group_members(process.pid) == []
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        (record,) = board.runs()
+        assert record.status == "stopped"
+        assert any(e.rung == 1 and e.status == "complete" for e in board.evaluations(record.id))
+
+
+def test_a_lost_worker_is_named_and_the_run_is_marked(options: run.SearchOptions) -> None:
+    executor = LocalExecutor(1, os.putenv, ("AUTOPROMPT_TEST", "1"))
+    try:
+        with pytest.raises(Exception, match="worker process ended") as caught:
+            list(executor.map(os._exit, [3]))
+    finally:
+        executor.close()
+    assert "\n" not in str(caught.value)
+    assert json.dumps(str(caught.value))
+    assert callable(start_worker)
+    assert options.max_evaluations == LIMIT
