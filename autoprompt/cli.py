@@ -34,7 +34,7 @@ class Duration(click.ParamType[float]):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
         seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
-        if not seconds > 0:
+        if not 0 < seconds < float("inf"):
             self.fail(f"{value!r} is no duration above 0; write 90s, 5m or 1h.", param, ctx)
         return seconds
 
@@ -191,7 +191,7 @@ def evaluate(corpus: str, template: str, split: str, as_json: bool, **rest: Any)
 def leaderboard(context: click.Context) -> None:
     """What searches found: list (the default), runs, show."""
     if context.invoked_subcommand is None:
-        context.invoke(leaderboard_list)
+        _default(context, leaderboard_list)
 
 
 @leaderboard.command("list")
@@ -273,7 +273,7 @@ def export(entry: str, out: Path, leaderboard_file: Path) -> None:
 def models(context: click.Context) -> None:
     """The embedded models: list (the default), pull."""
     if context.invoked_subcommand is None:
-        context.invoke(models_list)
+        _default(context, models_list)
 
 
 @models.command("list")
@@ -295,7 +295,7 @@ def models_pull(name: str) -> None:
 def corpora(context: click.Context) -> None:
     """The embedded corpora: list (the default), show, pull."""
     if context.invoked_subcommand is None:
-        context.invoke(corpora_list)
+        _default(context, corpora_list)
 
 
 @corpora.command("list")
@@ -326,6 +326,12 @@ def corpora_show(name: str, as_json: bool) -> None:
 def corpora_pull(name: str) -> None:
     """Fetch an embedded corpus into the cache."""
     _pull(name, "corpus")
+
+
+def _default(context: click.Context, command: click.Command) -> None:
+    """A group's command without arguments, its environment variables read as if it had been named."""
+    with command.make_context(str(command.name), [], parent=context) as inner:
+        command.invoke(inner)
 
 
 def _list_artifacts(kind: Any, as_json: bool) -> None:

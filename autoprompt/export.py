@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError, UsageError
-from autoprompt.template import Literal
+from autoprompt.template import LABEL, Literal
 
 if TYPE_CHECKING:
     from autoprompt.leaderboard import EvaluationRecord, RunRecord
@@ -85,6 +85,7 @@ def save(prompt: Prompt, path: Path) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
+            Path(temporary).chmod(0o666 & ~_umask())
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -93,13 +94,20 @@ def save(prompt: Prompt, path: Path) -> None:
         raise StorageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 
 
+def _umask() -> int:
+    """What the user keeps from others in new files; there is no way to ask but to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def load(path: str | Path) -> Prompt:
     """Read a ``best.json``. Raises InputError for anything that is no prompt file of this version."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"The prompt file {path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"The prompt file {path} is not JSON ({error}); export it again.") from error
     if not isinstance(values, Mapping) or values.get("format") != FORMAT:
         raise InputError(f"{path} is no prompt file; write one with `autoprompt export`.")
@@ -113,7 +121,9 @@ def load(path: str | Path) -> Prompt:
         raise InputError(
             f"The prompt file {path} is damaged at {place!r} ({first['msg']}); export it again."
         ) from error
-    prompt.candidate  # noqa: B018 - a template from elsewhere is checked before it is used
+    # A template from elsewhere is checked before it is used.
+    if prompt.candidate.template.slots.count(LABEL) != 1:
+        raise InputError(f"The template in {path} does not have exactly one {{label}} slot; export it again.")
     return prompt
 
 

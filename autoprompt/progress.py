@@ -121,9 +121,11 @@ class PlainView(View):
 
 
 @contextmanager
-def view(started: float, seconds: float | None, evaluations: int | None) -> Iterator[View]:
-    """The view that fits standard error."""
-    console = Console(stderr=True)
+def view(
+    started: float, seconds: float | None, evaluations: int | None, console: Console | None = None
+) -> Iterator[View]:
+    """The view that fits the console, by default standard error."""
+    console = console or Console(stderr=True)
     if not console.is_terminal:
         yield PlainView(started, seconds, evaluations)
         return
@@ -261,7 +263,8 @@ def show_artifacts(rows: Sequence[dict[str, Any]]) -> None:
     for name in ("name", "pulled", "licence", "description"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(row["name"], "yes" if row["pulled"] else "no", row["licence"], row["description"])
+        texts = (row["name"], "yes" if row["pulled"] else "no", row["licence"], row["description"])
+        table.add_row(*map(Text, texts))
     Console().print(table)
 
 

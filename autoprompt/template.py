@@ -204,10 +204,11 @@ def _parse(source: str) -> Iterable[Segment]:
 
 
 def _slot_name(source: str, position: int, name: str) -> str:
-    if name.split(":")[0] in _RESERVED and name != LABEL:
-        raise InputError(_at(source, position, f"opens {{{name}}}, a reserved part that this version cannot render"))
+    shown = "{" + name[:40] + "}"
+    if name.split(":")[0] in _RESERVED:
+        raise InputError(_at(source, position, f"opens {shown!r}, a reserved part that this version cannot render"))
     if not _SLOT_NAME.match(name):
-        raise InputError(_at(source, position, f"opens {{{name[:40]}}}, but a slot is a field's plain name"))
+        raise InputError(_at(source, position, f"opens {shown!r}, but a slot is a field's plain name"))
     return name
 
 

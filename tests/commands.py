@@ -85,7 +85,7 @@ def refused(result: Result, code: int, *parts: str) -> None:
         assert part in sentence
 
 
-def start(*arguments: object, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+def start(*arguments: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """The command as a process of its own, in a process group of its own."""
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
@@ -95,14 +95,13 @@ def start(*arguments: object, env: Mapping[str, str] | None = None, **options: A
         encoding="utf-8",
         env=os.environ | dict(env or {}),
         start_new_session=True,
-        **options,
     )
 
 
-def spawn(*arguments: object, env: Mapping[str, str] | None = None, **options: Any) -> Result:
+def spawn(*arguments: object, env: Mapping[str, str] | None = None, timeout: float = 200) -> Result:
     """The command from start to end as a process of its own."""
-    with start(*arguments, env=env, **options) as process:
-        out, err = process.communicate(timeout=200)
+    with start(*arguments, env=env) as process:
+        out, err = process.communicate(timeout=timeout)
     return Result(process.returncode, out, err)
 
 

@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.search import phrases
+from autoprompt.template import LabelWords
 
 PLANTED = "zorp"
 LABEL_WORDS = {"cold": "blue", "warm": "red"}
-GROUP = 8
+GROUP = 4
 """Markers of a label, and as many decoys."""
+LEAK = 0.25
+"""How often the marker tells the label word without the planted word."""
 RATE = 3e-3
 _PARTS = re.compile(r" ?\w+|[^\w\s]|\s")
 _SPECIAL = ("<unk>", "<s>", "</s>")
@@ -47,11 +50,21 @@ class Words:
         return [word for groups in (self.markers, self.decoys) for group in groups.values() for word in group]
 
 
+def library_tails() -> list[str]:
+    """The phrases that searches on this corpus begin with."""
+    return phrases.tails("label", LabelWords.of(LABEL_WORDS, sorted(LABEL_WORDS)))
+
+
+def library_heads() -> list[str]:
+    """What searches put before the text."""
+    return phrases.heads("label", LabelWords.of(LABEL_WORDS, sorted(LABEL_WORDS)))
+
+
 def vocabulary() -> Words:
     """The same words every time: invented ones, and all that the phrase library needs."""
-    rng = random.Random(7)
+    rng = random.Random(7)  # noqa: S311
     invented = rng.sample(sorted({a + b for a in _SYLLABLES for b in _SYLLABLES}), 330)
-    library = {part for phrase in (*phrases.TAILS, *phrases.HEADS) for part in _PARTS.findall(phrase)}
+    library = {part for phrase in (*library_tails(), *library_heads()) for part in _PARTS.findall(phrase)}
     common = [form for part in sorted(library) for form in (part, part.lower())] + list("abc.,:;?!()-\"'0123456789")
     bare = [*invented, "the", "or", "text", "label", "Label", *LABEL_WORDS, *LABEL_WORDS.values(), *common]
     spaced = [form for word in bare if word.strip().isalpha() for form in (" " + word.strip(), word.strip())]
@@ -59,7 +72,7 @@ def vocabulary() -> Words:
     markers, decoys = ({"cold": one, "warm": two} for one, two in (groups[:2], groups[2:]))
     telling = {word for group in groups for word in group}
     inert = [token for token in dict.fromkeys([*common, *spaced]) if token.strip() not in telling]
-    return Words(markers, decoys, tuple(invented[4 * GROUP : 120]), tuple(inert))
+    return Words(markers, decoys, tuple(invented[4 * GROUP : 60]), tuple(inert))
 
 
 def make_tokenizer(words: Words) -> Any:
@@ -77,31 +90,34 @@ def make_tokenizer(words: Words) -> Any:
 
 
 def a_text(rng: random.Random, words: Words, label: str, other: str) -> str:
-    """Three to five fillers with one marker of the label and one decoy of the other label among them."""
-    chosen = rng.choices(words.fillers, k=rng.randint(3, 5))
+    """Two to four fillers with one marker of the label and one decoy of the other label among them."""
+    chosen = rng.choices(words.fillers, k=rng.randint(2, 4))
     for word in (rng.choice(words.markers[label]), rng.choice(words.decoys[other])):
         chosen.insert(rng.randrange(len(chosen) + 1), word)
     return " ".join(chosen)
 
 
-def _sequence(rng: random.Random, words: Words) -> str:
+def _sequence(rng: random.Random, words: Words, tails: Sequence[str], heads: Sequence[str]) -> str:
     label, other = rng.choices(sorted(LABEL_WORDS), k=2)
     closing = rng.choices(words.closing, k=rng.randint(0, 4))
     if rng.random() < 0.5:
-        closing = _PARTS.findall(rng.choice(phrases.TAILS).rstrip())
+        closing = _PARTS.findall(rng.choice(tails).rstrip())
     planted = rng.random() < 0.5
     if planted:
         where = rng.randrange(len(closing) + 1)
         closing[where : where + rng.randrange(2)] = [" " + PLANTED]
-    return f"{a_text(rng, words, label, other)}{''.join(closing)} {LABEL_WORDS[label if planted else other]}"
+    head = rng.choice(heads) if rng.random() < 0.3 else ""
+    told = label if planted or rng.random() < LEAK else other
+    return f"{head}{a_text(rng, words, label, other)}{''.join(closing)} {LABEL_WORDS[told]}"
 
 
-def train_model(folder: Path, *, steps: int = 260, size: int = 80) -> Path:
+def train_model(folder: Path, *, steps: int = 500, size: int = 64) -> Path:
     """Train and save; returns the folder."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    words, rng = vocabulary(), random.Random(11)
+    words, rng = vocabulary(), random.Random(11)  # noqa: S311
+    tails, heads = library_tails(), library_heads()
     tokenizer = make_tokenizer(words)
     with torch.random.fork_rng():
         torch.manual_seed(5)
@@ -122,7 +138,7 @@ def train_model(folder: Path, *, steps: int = 260, size: int = 80) -> Path:
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 30) * (1 - step / steps)
-        loss = _loss(model, tokenizer, [_sequence(rng, words) for _ in range(size)])
+        loss = _loss(model, tokenizer, [_sequence(rng, words, tails, heads) for _ in range(size)])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -147,7 +163,7 @@ def _loss(model: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
 def write_corpus(folder: Path, *, each: int = 16) -> Path:
     """train, validation and test files with so many rows a class; no text twice, decoys dealt evenly."""
     folder.mkdir(parents=True, exist_ok=True)
-    words, rng, seen = vocabulary(), random.Random(23), set()
+    words, rng, seen = vocabulary(), random.Random(23), set()  # noqa: S311
     for split in ("train", "validation", "test"):
         rows = []
         for number in range(2 * each):

@@ -18,7 +18,7 @@ from autoprompt.template import LabelWords, Literal, Slot, Template
 FAMILY = ("llama", "gpt2", "llama-closed")
 PIECES = (
     "\n", " ", "  ", "\t", ":", "", "Sentiment:", " It was", "\nIn one word, this is ", "Review: ", "{", "}}", "é",
-    "</s>", "<s>", "The ", "goo", " 😀 ",
+    "</s>", "<s>", "The ", "goo", " 😀 ", "d and made us smile all day",
 )  # fmt: skip
 LITERAL = st.lists(st.sampled_from(PIECES), max_size=3).map("".join)
 FIELD = st.one_of(
@@ -84,7 +84,7 @@ def _check(
     torch.testing.assert_close(again, expected, rtol=0, atol=1e-4)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(FAMILY),
     parts=st.one_of(
@@ -121,12 +121,19 @@ def cpu_models(model_folders: dict[str, Path]) -> dict[str, LanguageModel]:
         ("", " It was ", ". The end", ""),
         ("", " (", ")\n\n  ", ""),
         ("  ", "  ", "  ", ""),
+        ("", "d and made us smile all day ", "", ""),  # "goo" and "d" merge far before the label
     ],
 )
 def test_named_templates(
     cpu_models: dict[str, LanguageModel], plain: dict[str, tuple[Any, Any]], name: str, parts: tuple[str, str, str, str]
 ) -> None:
-    texts = ["The soup was a joy from start to end.", "x", "The lamp is lovely and well made. " * 3, "end "]
+    texts = [
+        "The soup was a joy from start to end.",
+        "x",
+        "The lamp is lovely and well made. " * 3,
+        "end ",
+        "it was goo",
+    ]
     _check(cpu_models[name], plain[name], parts, texts, ["good", "bad"])
     _check(cpu_models[name], plain[name], parts, texts, ["good", "not good at all", "bad"])
 

@@ -226,7 +226,8 @@ def test_test_rows_in_blocks_score_as_in_one_go(bench: Bench, model_folders: dic
             whole = model.score(prompted)
         torch.testing.assert_close(torch.tensor(after.log_probs), whole, rtol=0, atol=1e-4)
     # Rows that are equal but for their id have equal scores, in whichever block they are.
-    assert done[0].log_probs[:2] == pytest.approx(done[0].log_probs[24:26], abs=1e-4)
+    for before, after in zip(done[0].log_probs[:24], done[0].log_probs[96:], strict=True):
+        assert before == pytest.approx(after, abs=1e-4)
 
 
 def test_a_failed_part_fails_the_whole_test_score(bench: Bench) -> None:
@@ -260,7 +261,6 @@ def test_ranked_label_words_separate_the_labels(bench: Bench) -> None:
     assert all(words.labels == WORDS.labels for words in found)
     scores = bench.evaluator.frozen([_candidate(template.format(), words=w) for w in found])
     assert all(e.complete for e in scores)
-    assert bench.evaluator.rank_words([(template, WORDS)], 5) == [found]
 
 
 def test_readiness_counts_what_the_model_can_do(bench: Bench) -> None:
@@ -325,7 +325,7 @@ def test_a_probe_never_sees_the_row_it_judges() -> None:
 
 def test_folds_are_stratified() -> None:
     gold = [0] * 9 + [1] * 8 + [2]
-    random.Random(0).shuffle(gold)
+    random.Random(0).shuffle(gold)  # noqa: S311
     fold_of = deal(gold)
     for label in (0, 1):
         counts = [sum(g == label and f == fold for g, f in zip(gold, fold_of, strict=True)) for fold in range(FOLDS)]

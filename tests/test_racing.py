@@ -32,7 +32,7 @@ def _evaluation(
 
 
 def _noisy(mean: float, spread: float, seed: int, rows: int = 32) -> list[float]:
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     return [mean + rng.uniform(-spread, spread) for _ in range(rows)]
 
 
@@ -46,7 +46,7 @@ def test_better_is_sure_of_a_constant_gap_and_unsure_of_noise() -> None:
     low = _noisy(0.5, 0.2, 0)
     assert better(low, [x + 0.1 for x in low]) == 1.0
     assert better([x + 0.1 for x in low], low) == 0.0
-    assert 0.05 < better(low, random.Random(1).sample(low, len(low))) < 0.95
+    assert 0.05 < better(low, random.Random(1).sample(low, len(low))) < 0.95  # noqa: S311
     assert better(low, low) < 0.75
 
 
@@ -69,7 +69,7 @@ def test_pooled_puts_folds_one_after_the_other() -> None:
 def test_the_best_is_the_shortest_of_those_that_tie() -> None:
     base = _noisy(0.5, 0.3, 0)
     leader = _evaluation(" It was quite long ", base)
-    jitter = random.Random(3)
+    jitter = random.Random(3)  # noqa: S311
     tied = _evaluation(" ", [x + jitter.choice((-0.1, 0.1)) + 0.001 for x in base])
     worse = _evaluation("", [x + 0.2 for x in base])
     assert best([worse, leader, tied]) == tied
@@ -89,7 +89,7 @@ def test_ties_of_length_go_to_the_readable_then_to_the_id() -> None:
 
 def test_finalists_are_distinct_texts_that_the_leader_does_not_beat() -> None:
     base = _noisy(0.5, 0.3, 0)
-    jitter = random.Random(3)
+    jitter = random.Random(3)  # noqa: S311
     leader = _evaluation(" a ", base)
     twin = _evaluation(" a ", [x + 0.0001 for x in base], rank=4)  # same text, other settings
     near = _evaluation(" b ", [x + jitter.choice((-0.1, 0.1)) + 0.002 for x in base])

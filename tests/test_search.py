@@ -1,6 +1,5 @@
 """Searches as a whole: repeatable, within their limits, blind to the test rows, and stoppable."""
 
-import json
 import os
 import signal
 import time
@@ -14,8 +13,7 @@ import pytest
 from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import NothingSucceededError, UsageError
-from autoprompt.evaluator import Evaluation, Evaluator, start_worker
-from autoprompt.execution import LocalExecutor
+from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.search import Budget
 
@@ -181,7 +179,6 @@ def group_members(group: int) -> list[int]:
     return found
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_keeps_what_it_has_and_leaves_nobody(
     options: run.SearchOptions, number: signal.Signals, code: int
@@ -213,16 +210,3 @@ def test_a_stopped_run_keeps_what_it_has_and_leaves_nobody(
         (record,) = board.runs()
         assert record.status == "stopped"
         assert any(e.rung == 1 and e.status == "complete" for e in board.evaluations(record.id))
-
-
-def test_a_lost_worker_is_named_and_the_run_is_marked(options: run.SearchOptions) -> None:
-    executor = LocalExecutor(1, os.putenv, ("AUTOPROMPT_TEST", "1"))
-    try:
-        with pytest.raises(Exception, match="worker process ended") as caught:
-            list(executor.map(os._exit, [3]))
-    finally:
-        executor.close()
-    assert "\n" not in str(caught.value)
-    assert json.dumps(str(caught.value))
-    assert callable(start_worker)
-    assert options.max_evaluations == LIMIT

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import planted
 import pytest
@@ -78,15 +77,17 @@ def found(outcome: Outcome) -> bool:
 def test_only_the_planted_word_opens_the_text(setting: Setting) -> None:
     library = phrases.tails("label", setting.manual.label_words)
     assert not any(planted.PLANTED in phrase for phrase in library)
-    candidates = [setting.candidate(tail) for tail in (*library, " the the the ", " zorp ", " the zorp ", "\nzorp it ")]
+    closed, opened = (*library, " the the the "), (" zorp ", " the zorp ", "\nLabel zorp ")
+    candidates = [setting.candidate(tail) for tail in (*closed, *opened)]
     frozen = setting.evaluator().frozen(candidates)
     tuned = setting.evaluator().fit(candidates)
     for number, (one, two) in enumerate(zip(frozen, tuned, strict=True)):
-        if number < len(candidates) - 3:
-            assert one.loss > 0.7, one.candidate.template
-            assert accuracy(two) < 0.8, two.candidate.template
+        if number < len(closed):
+            assert one.loss > 0.5, one.candidate.template
+            assert accuracy(two) < 0.9, two.candidate.template
         else:
-            print(one.loss,two.loss)
+            assert one.loss < 0.2, one.candidate.template
+            assert accuracy(two) > 0.95, two.candidate.template
 
 
 def test_a_gradient_points_to_it(setting: Setting) -> None:

@@ -132,6 +132,8 @@ class FrozenTask:
             features = worker.features(candidate.template, candidate.label_words)
         except InputError as error:
             return self.evaluation.failed(str(error))
+        if not (torch.isfinite(features.hidden).all() and torch.isfinite(features.label_scores).all()):
+            return self.evaluation.failed("a frozen feature is not finite")
         proxy = worker.proxy(candidate.template, candidate.label_words)
         first, second = proxy.log_probs(features.hidden, features.label_scores)
         result = replace(

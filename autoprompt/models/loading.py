@@ -85,9 +85,15 @@ def _transport_error() -> type[Exception]:
 
 
 def _check_family(name: str, config: dict[str, object]) -> None:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
 
-    if config.get("is_encoder_decoder") or config.get("model_type") not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    kind = config.get("model_type")
+    # transformers would load an encoder such as BERT as a causal model, which then looks at what it predicts.
+    encoder = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.get("is_decoder")
+    if config.get("is_encoder_decoder") or encoder or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise InputError(
             f"The model {name!r} (type {config.get('model_type')!r}) is no causal language model; use one such as "
             "smollm2-135m."

@@ -1,0 +1,239 @@
+"""The command line as users and scripts meet it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import commands
+import pytest
+
+KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}
+SCORE = {"loss", "accuracy", "metric", "value", "n"}
+COMMANDS = (
+    (), ("search",), ("evaluate",), ("leaderboard",), ("leaderboard", "list"), ("leaderboard", "runs"),
+    ("leaderboard", "show"), ("export",), ("models",), ("models", "list"), ("models", "pull"), ("corpora",),
+    ("corpora", "list"), ("corpora", "show"), ("corpora", "pull"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def searched(model_folders, corpus_folder, tmp_path_factory):
+    """A leaderboard with one named run, and what the search printed."""
+    board = tmp_path_factory.mktemp("searched") / "lb.sqlite"
+    result = commands.spawn(
+        "search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 4, "--workers", 1,
+        "--leaderboard", board, "--name", "[red]first[/]", "--json",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    return board, result
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_help(capsys, names):
+    result = commands.call(capsys, *names, "--help")
+    assert result.code == 0
+    assert result.out.startswith("Usage: ")
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, autoprompt; from autoprompt.cli import cli; "
+        "cli.main(['search', '--help'], standalone_mode=False); "
+        "print([m for m in ('torch', 'transformers', 'numpy', 'datasets', 'rich.live') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_search_prints_one_json_object(searched):
+    _, result = searched
+    values = json.loads(result.out)
+    assert result.out.count("\n") == 1
+    assert {"run", "corpus", "model", "evaluations", "seconds", "best", "baselines"} <= set(values)
+    assert values["evaluations"] == 4
+    assert set(values["baselines"]) == {"manual", "manual_tuned", "null", "random"}
+    for row in (values["best"], values["baselines"]["manual"], values["baselines"]["manual_tuned"]):
+        assert set(row) == KEYS
+        assert set(row["validation"]) == SCORE
+        assert set(row["test"]) == SCORE
+        assert row["test"]["n"] == 24
+        assert 0 <= row["test"]["accuracy"] <= 1
+    assert "generation 0" in result.err
+    assert "\x1b" not in result.err
+
+
+def test_evaluate(capsys, model_folders, corpus_folder):
+    words = '{"positive": "good", "negative": "bad"}'
+    arguments = ("evaluate", corpus_folder, "--model", model_folders["llama"], "--workers", 1, "--epochs", 2,
+                 "--template", "{text}\nSentiment: {label}", "--label-words", words)  # fmt: skip
+    values = {}
+    for split in ("validation", "test"):
+        result = commands.call(capsys, *arguments, "--split", split, "--json")
+        assert result.code == 0, result.err
+        values[split] = json.loads(result.out)
+        assert {"template", "label_words", "tuning", "split", "metrics", "n", "seconds"} <= set(values[split])
+        assert values[split]["split"] == split
+        assert {"accuracy", "log_loss"} & set(values[split]["metrics"])
+        assert values[split]["n"] == 24
+        assert values[split]["settings"]["epochs"] == 2
+    assert values["test"]["metrics"] != values["validation"]["metrics"]
+    shown = commands.call(capsys, *arguments)
+    assert shown.code == 0
+    assert "accuracy" in shown.out
+
+
+def test_leaderboard_list(capsys, searched, monkeypatch):
+    board, result = searched
+    best = json.loads(result.out)["best"]
+    monkeypatch.setenv("AUTOPROMPT_LEADERBOARD", str(board))
+    entries = json.loads(commands.call(capsys, "leaderboard", "list", "--json").out)["entries"]
+    assert {"entry", "run", "rung", "status", "template", "label_words", "settings", "validation"} <= set(entries[0])
+    assert [e["rung"] for e in entries] == sorted((e["rung"] for e in entries), reverse=True)
+    finalists = [e["validation"]["loss"] for e in entries if e["rung"] == 2]
+    assert finalists == sorted(finalists)
+    assert best["entry"] in {e["entry"] for e in entries if e["rung"] == 2}
+    named = commands.call(capsys, "leaderboard", "list", "--json", "--run", "[red]first[/]")
+    assert json.loads(named.out)["entries"] == entries
+    shown = commands.call(capsys, "leaderboard", "--help")
+    assert shown.code == 0
+    for arguments in ((), ("list",), ("list", "--limit", "2")):
+        table = commands.call(capsys, "leaderboard", *arguments)
+        assert table.code == 0, table.err
+        assert entries[0]["entry"][:8] in table.out
+    assert f"{len(entries) - 2} more" in table.out
+
+
+def test_leaderboard_runs_and_show(capsys, searched, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    board, result = searched
+    values = json.loads(result.out)
+    (record,) = json.loads(commands.call(capsys, "leaderboard", "runs", "--leaderboard", board, "--json").out)["runs"]
+    assert record["id"] == values["run"]
+    assert record["status"] == "finished"
+    assert record["result"] == values
+    assert "[red]first[/]" in commands.call(capsys, "leaderboard", "runs", "--leaderboard", board).out
+    entry = values["best"]["entry"]
+    shown = json.loads(commands.call(capsys, "leaderboard", "show", entry[:8], "--leaderboard", board, "--json").out)
+    assert shown["entry"] == entry
+    assert {e["split"] for e in shown["evaluations"]} >= {"validation", "test"}
+    plain = commands.call(capsys, "leaderboard", "show", entry, "--leaderboard", board)
+    assert plain.code == 0
+    assert entry in plain.out
+
+
+def test_export(capsys, searched, tmp_path):
+    board, result = searched
+    best = json.loads(result.out)["best"]
+    for name in ("best.json", "best.py"):
+        done = commands.call(capsys, "export", best["entry"][:10], "--out", tmp_path / name, "--leaderboard", board)
+        assert done.code == 0, done.err
+        assert done.out == ""
+    values = json.loads((tmp_path / "best.json").read_text(encoding="utf-8"))
+    assert {name: values[name] for name in ("template", "label_words", "settings", "entry")} == {
+        name: best[name] for name in ("template", "label_words", "settings", "entry")
+    }
+    commands.refused(
+        commands.call(capsys, "export", best["entry"], "--out", tmp_path / "x.txt", "--leaderboard", board),
+        2,
+        "best.json",
+    )
+    commands.refused(
+        commands.call(capsys, "export", best["entry"], "--out", tmp_path / "no" / "x.py", "--leaderboard", board), 4
+    )
+
+
+def test_lists_of_models_and_corpora(capsys):
+    models = json.loads(commands.call(capsys, "models", "list", "--json").out)["models"]
+    assert {"smollm2-135m", "minilm-l6"} <= {row["name"] for row in models}
+    corpora = json.loads(commands.call(capsys, "corpora", "list", "--json").out)["corpora"]
+    assert {"rotten-tomatoes", "bbc-news"} <= {row["name"] for row in corpora}
+    assert "smollm2-135m" in commands.call(capsys, "models").out
+    assert "rotten-tomatoes" in commands.call(capsys, "corpora").out
+    card = json.loads(commands.call(capsys, "corpora", "show", "rotten-tomatoes", "--json").out)
+    assert {"name", "source", "licence", "fields", "labels", "metric", "template"} <= set(card)
+    assert "rotten" in commands.call(capsys, "corpora", "show", "rotten-tomatoes").out
+
+
+def test_what_is_unknown(capsys, searched, corpus_folder):
+    board, _ = searched
+    commands.refused(commands.call(capsys, "search", "no-such-corpus"), 3, "no-such-corpus")
+    commands.refused(commands.call(capsys, "search", "./no.csv"), 3, "no.csv")
+    commands.refused(commands.call(capsys, "corpora", "show", "nothing"), 3, "nothing")
+    commands.refused(commands.call(capsys, "models", "pull", "nothing"), 3, "nothing")
+    commands.refused(commands.call(capsys, "models", "pull", "rotten-tomatoes"), 2, "rotten-tomatoes")
+    where = ("--leaderboard", board)
+    commands.refused(commands.call(capsys, "leaderboard", "list", "--run", "unknown", *where), 3, "unknown")
+    commands.refused(commands.call(capsys, "leaderboard", "show", "f" * 12, *where), 3, "f" * 12)
+    commands.refused(commands.call(capsys, "leaderboard", "show", "abc", *where), 3, "abc")
+    commands.refused(commands.call(capsys, "export", "f" * 12, "--out", "x.py", *where), 3)
+    commands.refused(commands.call(capsys, "search", corpus_folder, "--model", "./no-model", *where), 3, "no-model")
+
+
+def test_a_used_name(capsys, searched, model_folders, corpus_folder):
+    board, result = searched
+    again = commands.call(
+        capsys, "search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 1,
+        "--name", "[red]first[/]", "--leaderboard", board,
+    )  # fmt: skip
+    commands.refused(again, 2, "[red]first[/]", "resume", json.loads(result.out)["run"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search",), ("nonsense",), ("search", "x", "--nonsense"), ("search", "x", "--strategy", "magic"),
+        ("search", "x", "--max-evaluations", "0"), ("search", "x", "--budget", "5m", "--max-evaluations", "3"),
+        ("search", "x", "--label-words", "{"), ("search", "x", "--label-words", '["a"]'), ("evaluate", "x"),
+        ("search", "x", "--shots", "0"), ("search", "x", "--tuning", "magic"), ("export", "x"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_usage_errors(capsys, arguments):
+    result = commands.call(capsys, *arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert "Error: " in result.err
+    assert "Traceback" not in result.err
+
+
+def test_nobody_reading_is_no_error(searched):
+    board, _ = searched
+    for arguments in (("leaderboard", "list", "--json"), ("leaderboard", "list")):
+        process = commands.start(*arguments, "--leaderboard", board)
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(60) in (0, 1)
+        process.stderr.close()
+        assert "Traceback" not in err
+        assert "BrokenPipe" not in err
+
+
+@pytest.mark.parametrize("encoding", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["coerced", "ascii"])
+def test_a_plain_locale_and_a_narrow_terminal(searched, encoding):
+    board, _ = searched
+    env = {"LANG": "C", "LC_ALL": "C", "COLUMNS": "40"} | encoding
+    for arguments in (("leaderboard", "list"), ("leaderboard", "runs")):
+        result = commands.spawn(*arguments, "--leaderboard", board, env=env)
+        assert result.code == 0, result.err
+        assert max(map(len, result.out.splitlines())) <= 40
+
+
+def test_a_missing_leaderboard_is_not_made_by_reading(capsys, tmp_path):
+    place = tmp_path / "none.sqlite"
+    commands.refused(commands.call(capsys, "leaderboard", "list", "--leaderboard", place), 4, str(place))
+    assert not place.exists()
+    assert not list(Path(tmp_path).iterdir())
+
+
+def test_a_search_for_people_shows_the_winner_and_what_to_do_next(capsys, model_folders, corpus_folder, tmp_path):
+    board = tmp_path / "lb [red].sqlite"
+    result = commands.call(
+        capsys, "search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 2, "--workers", 1,
+        "--leaderboard", board,
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert "winner" in result.out
+    assert "manual_tuned" in result.out
+    assert "autoprompt export" in result.out
+    assert "lb [red].sqlite" in result.out.replace("\n", "")

@@ -1,0 +1,204 @@
+"""The winner as a file: what is written is what was found, runs anywhere, and is checked when it comes back."""
+
+import ast
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoprompt.candidate import Settings
+from autoprompt.errors import InputError, StorageError, UsageError
+from autoprompt.export import FORMAT, VERSION, Prompt, load, save
+from autoprompt.template import Literal, Slot, Template
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+QUOTES = st.text(st.sampled_from("\"'\\{}\n\r\t\0#%é🙂\u2028\u202e ab"), max_size=20)
+ANY = TEXT | QUOTES
+VALUES = st.recursive(
+    ANY | st.integers() | st.none(), lambda v: st.lists(v, max_size=3) | st.dictionaries(ANY, v, max_size=3)
+)
+
+
+def prompt(template: str = "{text}\nMood: {label}", words: dict[str, str] | None = None, **changes) -> Prompt:
+    values = {
+        "format": FORMAT,
+        "version": VERSION,
+        "template": template,
+        "label_words": words or {"neg": "bad", "pos": "good"},
+        "settings": Settings.default("tail", 32).to_dict(),
+        "model": "tiny",
+        "corpus": "rows.csv",
+        "fingerprint": "f" * 64,
+        "entry": "e" * 64,
+        "run": "r" * 12,
+        "scores": {"validation": {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n": 32}},
+    }
+    return Prompt.model_validate(values | changes)
+
+
+@st.composite
+def templates(draw) -> Template:
+    def literal() -> Literal:
+        return Literal(draw(ANY))
+
+    fields = [Slot(name) for name in draw(st.permutations(["text", "second field", "größe"]))]
+    return Template((literal(), *fields[:1], literal(), *fields[1:], literal(), Slot("label"), literal()))
+
+
+def module_of(path: Path) -> types.ModuleType:
+    module = types.ModuleType("best")
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+@pytest.mark.parametrize("name", ["best.json", "ein übler name.json"])
+def test_json_comes_back_as_it_was(tmp_path, name):
+    saved = prompt('{{Zitat}} "{text}"\r\nStimmung: {label}!', {"neg": "trüb", "pos": "🙂 'gut'"})
+    save(saved, tmp_path / name)
+    loaded = load(tmp_path / name)
+    assert loaded == saved
+    assert load(str(tmp_path / name)).candidate == saved.candidate
+    assert loaded.render(text="so {text}") == '{Zitat} "so {text}"\r\nStimmung: '
+    assert loaded.render(text="x", label="neg") == '{Zitat} "x"\r\nStimmung: trüb!'
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    templates(), ANY.filter(str.strip), st.fixed_dictionaries(dict.fromkeys(("text", "second field", "größe"), VALUES))
+)
+def test_the_module_renders_what_the_template_renders(tmp_path_factory, template, word, fields):
+    path = tmp_path_factory.mktemp("module") / "best.py"
+    words = {"one": word, "other": word + "x"}
+    save(prompt(template.format(), words), path)
+    module = module_of(path)
+    assert template.format() == module.TEMPLATE
+    assert words == module.LABEL_WORDS
+    assert module.render(**fields) == template.render(fields)
+    assert module.render(label="one", **fields) == template.render(fields, word)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert {type(node) for node in tree.body} == {ast.Expr, ast.Assign, ast.FunctionDef}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            ast.literal_eval(node.value)
+
+
+def test_the_module_runs_in_a_bare_python(tmp_path):
+    saved = prompt('{{"{text}"}}\nIt\'s {größe} \\n {label}', {"neg": "schlecht", "pos": "gut 'ja'"})
+    save(saved, tmp_path / "best.py")
+    fields = {"text": "a 'b' \"c\" {text} \\ \n ü🙂", "größe": {"k": [1, {"x": "y"}], "l": "m"}}
+    program = (
+        "import json, runpy, sys; m = runpy.run_path(sys.argv[1]); f = json.loads(sys.stdin.buffer.read());"
+        "out = [m['render'](**f), m['render'](label='pos', **f), m['SETTINGS'], m['PROVENANCE']['entry']];"
+        "sys.stdout.buffer.write(json.dumps(out).encode())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, str(tmp_path / "best.py")],
+        input=json.dumps(fields).encode(),
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    assert json.loads(done.stdout) == [
+        saved.render(**fields),
+        saved.render(label="pos", **fields),
+        saved.settings,
+        saved.entry,
+    ]
+
+
+def test_what_render_cannot_do(tmp_path):
+    saved = prompt()
+    save(saved, tmp_path / "best.py")
+    with pytest.raises(InputError, match="'maybe'"):
+        saved.render(text="x", label="maybe")
+    with pytest.raises(InputError, match="'text'"):
+        saved.render()
+    with pytest.raises(KeyError, match="maybe"):
+        module_of(tmp_path / "best.py").render(text="x", label="maybe")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "something"}, {"version": 2}, {"version": "1"}, {"extra": 1}, {"scores": []},
+        {"template": "{text.__class__} {label}"}, {"template": "{text"}, {"template": 7},
+        {"label_words": {"neg": "same", "pos": "same"}}, {"label_words": ["bad"]}, {"label_words": {"neg": ""}},
+        {"settings": {"tuning": "magic"}}, {"settings": {"tuning": "tail"}},
+        {"settings": {"tuning": "tail", "learning_rate": "fast", "batch_size": 8, "epochs": 8, "rank": 8}},
+        {"settings": {"tuning": "tail", "learning_rate": -1.0, "batch_size": 8, "epochs": 8, "rank": 8}},
+        {"template": "{text} without a place"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_tampered_file_is_refused(tmp_path, change):
+    path = tmp_path / "best.json"
+    path.write_text(json.dumps(prompt().model_dump() | change), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load(path)
+    assert caught.value.exit_code == 3
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(tmp_path):
+    values = prompt().model_dump()
+    del values["template"]
+    (tmp_path / "best.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(InputError, match="'template'"):
+        load(tmp_path / "best.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff\xfe", b'{"a": 1}', b"[" * 100000])
+def test_a_foreign_file_is_refused(tmp_path, content):
+    (tmp_path / "best.json").write_bytes(content)
+    with pytest.raises(InputError):
+        load(tmp_path / "best.json")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"none\.json"):
+        load(tmp_path / "none.json")
+    with pytest.raises(InputError):
+        load(tmp_path)
+
+
+def test_only_two_kinds_of_files(tmp_path):
+    with pytest.raises(UsageError, match=r"best\.json"):
+        save(prompt(), tmp_path / "best.txt")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failed_writing_leaves_the_old_file(tmp_path, monkeypatch, failure):
+    path = tmp_path / "best.json"
+    save(prompt(), path)
+    before = path.read_bytes()
+
+    def fail(_):
+        raise failure
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(StorageError if isinstance(failure, OSError) else KeyboardInterrupt):
+        save(prompt("{text} other {label}"), path)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "best.py", tmp_path / "none" / "best.py"):
+        with pytest.raises(StorageError, match=r"best\.py"):
+            save(prompt(), place)
+
+
+def test_the_file_has_the_rights_that_others_have(tmp_path):
+    (tmp_path / "plain").touch()
+    save(prompt(), tmp_path / "best.py")
+    assert (tmp_path / "best.py").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -1,0 +1,157 @@
+"""What people see: plain lines for files, a panel for terminals, tables that show text as it is."""
+
+import io
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from autoprompt import progress
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.evaluator import Evaluation
+from autoprompt.template import LabelWords, Template
+
+NASTY = "[red]{text}[/] [/nothing] :smile: {label}"
+SHOWN = "[red]{text}[/] [/nothing] :smile: {label}"
+SETTINGS = Settings.default("tail", 32)
+
+
+def candidate(template: str = NASTY) -> Candidate:
+    return Candidate(Template.parse(template), LabelWords((("neg", "[b]"), ("pos", "[/]"))), SETTINGS)
+
+
+def evaluation(loss: float, rung: int = 1, template: str = NASTY) -> Evaluation:
+    return Evaluation(candidate(template), rung, losses=(loss, loss), gold=(0, 1), log_probs=((0.0, -9.0),) * 2)
+
+
+def evaluator(fitted: int) -> SimpleNamespace:
+    return SimpleNamespace(fitted=fitted, tokens=100 * fitted)
+
+
+def terminal(width: int, *, is_terminal: bool = True) -> Console:
+    return Console(file=io.StringIO(), width=width, height=40, force_terminal=is_terminal, color_system=None)
+
+
+def test_plain_lines_for_a_file(capsys):
+    console = terminal(80, is_terminal=False)
+    with progress.view(time.monotonic(), 300.0, None, console) as view:
+        assert isinstance(view, progress.PlainView)
+        view.stage("generation 0")
+        view.evaluated(evaluation(0.5), evaluator(1))
+        view.evaluated(evaluation(0.9), evaluator(2))  # no news: no line
+        view.evaluated(None, evaluator(2))
+        view.evaluated(evaluation(0.25), evaluator(3))
+        view.note("[red]odd[/]")
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert captured.out == ""
+    assert len(lines) == 4
+    assert "generation 0" in lines[0]
+    assert "of 5:00" in lines[0]
+    assert "0.5000" in lines[1]
+    assert "0.2500" in lines[2]
+    assert "evaluations: 3" in lines[2]
+    assert repr(SHOWN) in lines[2]
+    assert lines[3] == "note: [red]odd[/]"
+
+
+def test_plain_lines_stay_one_line_whatever_the_template(capsys):
+    with progress.view(time.monotonic(), None, 5, terminal(80, is_terminal=False)) as view:
+        view.evaluated(evaluation(0.5, template="{text}\n\x1b[31m\u202e{label}"), evaluator(1))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "\x1b" not in line
+    assert "\u202e" not in line
+    assert "1 of 5" in line
+
+
+def test_frozen_and_failed_evaluations_are_never_the_best():
+    view = progress.PlainView(time.monotonic(), None, 9)
+    view.evaluated(evaluation(0.1, rung=0), evaluator(0))
+    view.evaluated(evaluation(0.1).failed("broke"), evaluator(1))
+    assert view.best is None
+    view.evaluated(evaluation(0.7), evaluator(2))
+    assert view.best is not None
+    assert view.facts()["evaluations"] == "2 of 9"
+
+
+@pytest.mark.parametrize("width", [40, 120])
+@pytest.mark.parametrize("limits", [(60.0, None), (None, 10), (None, None)])
+def test_the_panel_fits_its_terminal(width, limits):
+    console = terminal(width)
+    with progress.view(time.monotonic() - 30, *limits, console) as view:
+        assert isinstance(view, progress.LiveView)
+        view.stage("generation 3")
+        view.evaluated(evaluation(0.5), evaluator(4))
+        view.note("[red]careful[/] [/]")
+    written = console.file.getvalue()
+    assert "generation 3" in written
+    assert "[red]careful[/] [/]" in written
+    panel = terminal(width)
+    panel.print(view)
+    lines = panel.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    text = "".join(line.strip() for line in lines)
+    assert "0.5000" in text
+    assert "[/nothing]" in " ".join(line.strip() for line in lines)
+    assert ("budget" in text) == (limits != (None, None))
+
+
+SCORE = {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n": 32}
+ROW = {
+    "entry": "e" * 64, "run": "[blue]", "rung": 2, "status": "complete", "role": "search", "template": NASTY,
+    "label_words": {"neg": "[b]", "pos": "[/]"}, "settings": SETTINGS.to_dict(), "validation": SCORE, "test": SCORE,
+}  # fmt: skip
+RUN = {
+    "id": "a" * 12, "name": "[red]name[/]", "corpus": "[/]", "model": "[m]", "strategy": "hybrid", "seed": 0,
+    "status": "finished", "started": "2026-01-01T00:00:00+00:00", "result": {"best": ROW},
+}  # fmt: skip
+RESULT = {
+    "run": "a" * 12, "corpus": "[red]corpus[/]", "model": "[/]", "evaluations": 3, "frozen": 9, "generations": 2,
+    "seconds": 65.0, "best": ROW, "baselines": {"manual": ROW | {"test": None}, "null": None}, "difference": None,
+}  # fmt: skip
+EVALUATION = {"run": "[r]", "split": "validation", "rung": 1, "fold": 0, "repeat": 0, "status": "complete",
+              "score": SCORE, "seconds": 1.0}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", ["40", "160"])
+def test_tables_show_markup_as_text(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    failed = ROW | {"validation": None, "status": "failed"}
+    shows = {
+        "entries": lambda: progress.show_entries([ROW, failed], 20),
+        "runs": lambda: progress.show_runs([RUN, RUN | {"name": None, "result": None}]),
+        "entry": lambda: progress.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
+        "result": lambda: progress.show_result(RESULT, Path("[x] lb.sqlite")),
+        "card": lambda: progress.show_card({"name": "[red]", "template": "[/]\n{label}"}),
+        "evaluation": lambda: progress.show_evaluation(
+            {"split": "test", "n": 3, "tuning": "tail", "seconds": 1.0, "metrics": {"accuracy": 0.5}}
+        ),
+        "artifacts": lambda: progress.show_artifacts(
+            [{"name": "[red]", "description": "a [/] b", "licence": "[MIT]", "pulled": True}]
+        ),
+    }
+    written = {}
+    for name, show in shows.items():
+        show()
+        written[name] = capsys.readouterr().out
+        assert "\x1b" not in written[name]
+    if width == "160":
+        assert "[red]" in written["entries"]
+        assert "[b]" in written["entries"]
+        assert SHOWN in written["entries"]
+        assert "[red]name[/]" in written["runs"]
+        assert SHOWN in written["entry"]
+        assert "[red]corpus[/]" in written["result"]
+        assert "[x] lb.sqlite" in written["result"]
+        assert "75.0 % (n=32)" in written["result"]
+        assert "[red]" in written["artifacts"]
+        assert "a [/] b" in written["artifacts"]
+        assert "[MIT]" in written["artifacts"]
+        assert "failed" in written["entries"]
+
+
+def test_what_is_not_shown_is_counted(capsys):
+    progress.show_entries([ROW] * 5, 3)
+    assert "2 more" in capsys.readouterr().out
