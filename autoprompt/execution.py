@@ -17,8 +17,6 @@ from autoprompt.errors import AutopromptError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_START_ERROR: Exception | None = None
-"""What this worker's initializer raised."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 

@@ -27,7 +27,7 @@ PLANTED = "zorp"
 LABEL_WORDS = {"cold": "blue", "warm": "red"}
 GROUP = 4
 """Markers of a label, and as many decoys."""
-LEAK = 0.25
+LEAK = 0.1
 """How often the marker tells the label word without the planted word."""
 RATE = 3e-3
 _PARTS = re.compile(r" ?\w+|[^\w\s]|\s")
@@ -111,7 +111,7 @@ def _sequence(rng: random.Random, words: Words, tails: Sequence[str], heads: Seq
     return f"{head}{a_text(rng, words, label, other)}{''.join(closing)} {LABEL_WORDS[told]}"
 
 
-def train_model(folder: Path, *, steps: int = 500, size: int = 64) -> Path:
+def train_model(folder: Path, *, steps: int = 400, size: int = 64) -> Path:
     """Train and save; returns the folder."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM

@@ -259,7 +259,7 @@ def test_ranked_label_words_separate_the_labels(bench: Bench) -> None:
     assert 1 <= len(found) <= 5
     assert len(set(found)) == len(found)
     assert all(words.labels == WORDS.labels for words in found)
-    scores = bench.evaluator.frozen([_candidate(template.format(), words=w) for w in found])
+    scores = bench.evaluator.frozen([_candidate(template.format(), words=w) for w in found[:1]])
     assert all(e.complete for e in scores)
 
 

@@ -24,6 +24,8 @@ from autoprompt.models.prefix import PrefixStore, blocks
 from autoprompt.template import LabelWords, Literal, Template
 
 TEMPLATE = Template.parse("{text}\nSentiment: {label}")
+LONG_TEMPLATE = Template.parse("{text}\nIn one word, this is {label}")
+"""With enough words after the text for the kept prefix to end exactly there."""
 WORDS = LabelWords.of(tiny.WORDS, tiny.LABELS)
 LONG_WORDS = LabelWords((("positive", "good and warm"), ("negative", "bad")))
 SETTINGS = {
@@ -397,9 +399,10 @@ def _replaced(model: Any, child: Template, rows: tuple[Example, ...], table: Ten
 def test_infills_are_what_the_model_expects(model: Any, corpus: Corpus, tolerance: float) -> None:
     """The first literal token is foretold by the text's last token, also when that lies in the kept prefix."""
     rows = tiny.short(corpus, 6)
-    proposals = model.propose_tokens(TEMPLATE, WORDS, rows, _label_loss(rows), count=16)
+    proposals = model.propose_tokens(LONG_TEMPLATE, WORDS, rows, _label_loss(rows), count=300)
+    assert not all(child.literals[0].startswith("\n") for child, _ in proposals.infills)
     found = 0
-    for child, value in proposals.infills:
+    for child, value in proposals.infills[::10]:
         inserted, expected = _inserted(model, child, rows)
         if inserted:
             found += 1
@@ -412,7 +415,7 @@ def _inserted(model: Any, child: Template, rows: tuple[Example, ...]) -> tuple[b
     """Mean log-probability of the token that differs first, from plain passes over the old prompt."""
     total = 0.0
     for row in rows:
-        old, _ = model.encoder.literal_tokens(TEMPLATE, row.fields, "good")
+        old, _ = model.encoder.literal_tokens(LONG_TEMPLATE, row.fields, "good")
         new, _ = model.encoder.literal_tokens(child, row.fields, "good")
         at = next(i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
         if new[at + 1 :] not in (old[at:], old[at + 1 :]):

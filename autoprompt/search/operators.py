@@ -24,7 +24,7 @@ KNOWN_HEAD = 0.7
 MAX_LITERAL = 120
 """Characters of literal text that a bred template may have."""
 
-_WORD = re.compile(r"\s*\S+\s*\Z|\s*\S+")
+_WORD = re.compile(r"\s*\S+")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ class WordEdit:
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
         words = _tail_words(parent.template)
-        action = mating.rng.choice(("insert", "delete", "replace", "swap"))
+        invented = ("insert", "replace") if mating.space.vocabulary else ()
+        action = mating.rng.choice((*invented, "delete", "swap"))
         if action == "insert":
             words.insert(mating.rng.randint(0, len(words)), " " + mating.rng.choice(mating.space.vocabulary))
         elif not words:
@@ -216,7 +217,8 @@ def random_settings(default: Settings, rng: random.Random) -> Settings:
 def valid(candidate: Candidate) -> bool:
     """Whether a bred candidate may be scored at all."""
     template = candidate.template
-    if template.slots.count(LABEL) != 1 or template.slots[-1] != LABEL or template.length > MAX_LITERAL:
+    slots = template.slots
+    if slots.count(LABEL) != 1 or slots[-1] != LABEL or len(slots) == 1 or template.length > MAX_LITERAL:
         return False
     try:
         LabelWords(candidate.label_words.pairs)

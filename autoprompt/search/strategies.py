@@ -278,7 +278,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
 def random_candidate(space: Space, rng: random.Random) -> Candidate:
     """A uniform draw from the space of template tails and settings."""
     manual = space.manual
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or not space.vocabulary:
         tail = rng.choice(phrases.tails(space.label_name, manual.label_words))
     else:
         tail = random_tail(space, rng)
@@ -290,7 +290,9 @@ def random_candidate(space: Space, rng: random.Random) -> Candidate:
 
 
 def random_tail(space: Space, rng: random.Random) -> str:
-    """One to four random words."""
+    """One to four random words; a blank where the model's vocabulary has no whole words."""
+    if not space.vocabulary:
+        return " "
     return " " + " ".join(rng.choice(space.vocabulary) for _ in range(rng.randint(1, 4))) + " "
 
 
