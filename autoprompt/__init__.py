@@ -3,6 +3,8 @@
 Public names are imported on first use, so that ``import autoprompt`` costs nothing.
 """
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ _HOME = {
     "Prompt": "autoprompt.export",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",
-    "search": "autoprompt.api",
 }
 
 
@@ -33,3 +34,21 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+class _Package(ModuleType):
+    """``autoprompt.search`` is the function, also once the package of that name, which does the work, is imported:
+    the import system would set the attribute to it."""
+
+    @property
+    def search(self) -> Any:
+        from autoprompt.api import search
+
+        return search
+
+    @search.setter
+    def search(self, _module: ModuleType) -> None:
+        """The package stays reachable by ``from autoprompt.search import ...``."""
+
+
+sys.modules[__name__].__class__ = _Package

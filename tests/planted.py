@@ -25,10 +25,10 @@ from autoprompt.template import LabelWords
 
 PLANTED = "zorp"
 LABEL_WORDS = {"cold": "blue", "warm": "red"}
-GROUP = 4
+GROUP = 6
 """Markers of a label, and as many decoys."""
-LEAK = 0.1
-"""How often the marker tells the label word without the planted word."""
+MARKER, COIN = 0.1, 0.4
+"""Where the planted word is missing, how often the marker and a coin tell the label word; else the decoy does."""
 RATE = 3e-3
 _PARTS = re.compile(r" ?\w+|[^\w\s]|\s")
 _SPECIAL = ("<unk>", "<s>", "</s>")
@@ -97,9 +97,12 @@ def a_text(rng: random.Random, words: Words, label: str, other: str) -> str:
     return " ".join(chosen)
 
 
-def _sequence(rng: random.Random, words: Words, tails: Sequence[str], heads: Sequence[str]) -> str:
+def _sequence(
+    rng: random.Random, words: Words, tails: Sequence[str], heads: Sequence[str]
+) -> tuple[str, dict[str, float]]:
+    """A prompt and how likely each label word is after it: exact shares teach faster than drawn words."""
     label, other = rng.choices(sorted(LABEL_WORDS), k=2)
-    closing = rng.choices(words.closing, k=rng.randint(0, 4))
+    closing = rng.choices(words.closing, k=rng.randint(0, 6))
     if rng.random() < 0.5:
         closing = _PARTS.findall(rng.choice(tails).rstrip())
     planted = rng.random() < 0.5
@@ -107,11 +110,13 @@ def _sequence(rng: random.Random, words: Words, tails: Sequence[str], heads: Seq
         where = rng.randrange(len(closing) + 1)
         closing[where : where + rng.randrange(2)] = [" " + PLANTED]
     head = rng.choice(heads) if rng.random() < 0.3 else ""
-    told = label if planted or rng.random() < LEAK else other
-    return f"{head}{a_text(rng, words, label, other)}{''.join(closing)} {LABEL_WORDS[told]}"
+    shares = dict.fromkeys(LABEL_WORDS.values(), 0.0 if planted else COIN / 2)
+    shares[LABEL_WORDS[label]] += 1.0 if planted else MARKER
+    shares[LABEL_WORDS[other]] += 0.0 if planted else 1 - COIN - MARKER
+    return f"{head}{a_text(rng, words, label, other)}{''.join(closing)}", shares
 
 
-def train_model(folder: Path, *, steps: int = 400, size: int = 64) -> Path:
+def train_model(folder: Path, *, steps: int = 450, size: int = 80) -> Path:
     """Train and save; returns the folder."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -148,16 +153,20 @@ def train_model(folder: Path, *, steps: int = 400, size: int = 64) -> Path:
     return folder
 
 
-def _loss(model: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
-    """Cross-entropy of the last token alone."""
+def _loss(model: Any, tokenizer: Any, batch: Sequence[tuple[str, dict[str, float]]]) -> Any:
+    """Cross-entropy of the next token after each prompt."""
     import torch
 
-    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    encoded = tokenizer([text for text, _ in batch], add_special_tokens=False)["input_ids"]
     longest = max(map(len, encoded))
     ids = torch.tensor([row + [2] * (longest - len(row)) for row in encoded])
-    every, last = torch.arange(len(ids)), torch.tensor([len(row) - 1 for row in encoded])
-    hidden = model.model(input_ids=ids).last_hidden_state[every, last - 1]
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden), ids[every, last])
+    last = torch.tensor([len(row) - 1 for row in encoded])
+    targets = torch.zeros(len(ids), len(tokenizer))
+    for row, (_, shares) in enumerate(batch):
+        for word, share in shares.items():
+            targets[row, tokenizer.convert_tokens_to_ids(" " + word)] = share
+    hidden = model.model(input_ids=ids).last_hidden_state[torch.arange(len(ids)), last]
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden), targets)
 
 
 def write_corpus(folder: Path, *, each: int = 16) -> Path:

@@ -13,7 +13,7 @@ from autoprompt.search import Budget, Outcome, Search, phrases
 from autoprompt.search.operators import Space
 from autoprompt.template import LabelWords, Template
 
-EVALUATIONS = 16
+EVALUATIONS = 20
 EPOCHS = 1
 
 
