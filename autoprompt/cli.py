@@ -258,13 +258,13 @@ def leaderboard_show(entry: str, leaderboard_file: Path, as_json: bool) -> None:
 @leaderboard_option
 def export(entry: str, out: Path, leaderboard_file: Path) -> None:
     """Write ENTRY as a file that other programs import: best.json, or best.py without any dependency."""
-    from autoprompt.export import Prompt, save
+    from autoprompt.export import save
     from autoprompt.leaderboard import Leaderboard
+    from autoprompt.run import prompt_of
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
-        evaluations = board.entry(entry)
-        run = board.run(evaluations[0].run)
-    save(Prompt.from_entry(evaluations, run), out)
+        prompt = prompt_of(board, entry)
+    save(prompt, out)
     click.echo(f"Wrote {out}.", err=True)
 
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError, UsageError
-from autoprompt.template import LABEL, Literal
-
-if TYPE_CHECKING:
-    from autoprompt.leaderboard import EvaluationRecord, RunRecord
 
 FORMAT = "autoprompt-prompt"
 VERSION = 1
@@ -38,22 +34,6 @@ class Prompt(BaseModel):
     entry: str
     run: str
     scores: dict[str, dict[str, Any]]
-
-    @classmethod
-    def from_entry(cls, evaluations: Sequence[EvaluationRecord], run: RunRecord) -> Prompt:
-        """From a leaderboard entry's evaluations and their run."""
-        scored = sorted((e for e in evaluations if e.score and e.rung > 0), key=lambda e: (e.rung, -e.fold))
-        return cls(
-            format=FORMAT,
-            version=VERSION,
-            model=run.model,
-            corpus=run.corpus,
-            fingerprint=run.fingerprint,
-            entry=evaluations[0].entry,
-            run=run.id,
-            scores={e.split: e.score.to_dict() for e in scored if e.score},
-            **evaluations[0].candidate.to_dict(),
-        )
 
     @property
     def candidate(self) -> Candidate:
@@ -122,21 +102,18 @@ def load(path: str | Path) -> Prompt:
             f"The prompt file {path} is damaged at {place!r} ({first['msg']}); export it again."
         ) from error
     # A template from elsewhere is checked before it is used.
-    if prompt.candidate.template.slots.count(LABEL) != 1:
+    if prompt.candidate.template.slots.count("label") != 1:
         raise InputError(f"The template in {path} does not have exactly one {{label}} slot; export it again.")
     return prompt
 
 
 def _module(prompt: Prompt) -> str:
     """A module of literals and one function, standard library only."""
-    segments = [
-        (None, s.text) if isinstance(s, Literal) else (s.name, None) for s in prompt.candidate.template.segments
-    ]
     values = prompt.model_dump()
     facts = {name: values[name] for name in ("entry", "run", "model", "corpus", "fingerprint", "scores")}
     return _MODULE.format(
         template=prompt.template,
-        segments=segments,
+        segments=prompt.candidate.template.parts(),
         words=prompt.label_words,
         settings=prompt.settings,
         facts=facts,

@@ -19,6 +19,7 @@ from autoprompt.corpus import Corpus
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, start_worker
 from autoprompt.execution import LocalExecutor, default_workers
+from autoprompt.export import FORMAT, VERSION, Prompt
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.manifest import environment
 from autoprompt.metrics import METRICS, Score, classification_metrics, paired_bootstrap, score
@@ -168,6 +169,24 @@ def evaluate(
         "n": len(evaluation.gold),
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def prompt_of(board: Leaderboard, entry: str) -> Prompt:
+    """A leaderboard entry as a prompt to export. Raises NotFoundError."""
+    evaluations = board.entry(entry)
+    run = board.run(evaluations[0].run)
+    scored = sorted((e for e in evaluations if e.score and e.rung > 0), key=lambda e: (e.rung, -e.fold))
+    return Prompt(
+        format=FORMAT,
+        version=VERSION,
+        model=run.model,
+        corpus=run.corpus,
+        fingerprint=run.fingerprint,
+        entry=evaluations[0].entry,
+        run=run.id,
+        scores={e.split: e.score.to_dict() for e in scored if e.score},
+        **evaluations[0].candidate.to_dict(),
+    )
 
 
 def prepare(

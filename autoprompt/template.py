@@ -164,6 +164,10 @@ class Template:
         """The prompt's text up to the label, or all of it when ``label`` (a label word) is given."""
         return "".join(piece.text for piece in self.pieces(fields, label))
 
+    def parts(self) -> list[tuple[str | None, str | None]]:
+        """Each segment as (slot's name, None) or (None, literal text): for programs without this package."""
+        return [(None, s.text) if isinstance(s, Literal) else (s.name, None) for s in self.segments]
+
     def head(self) -> Template:
         """The part up to and including the last field slot before the label: what a prefix can keep."""
         before = self.segments[: self.segments.index(Slot(LABEL))]

@@ -249,6 +249,8 @@ class WordsTask:
 
     def __call__(self, worker: Worker) -> list[LabelWords]:
         features = worker.features(self.template, self.words)
+        if not torch.isfinite(features.vocabulary).all():
+            return []
         texts = worker.model.word_tokens()
         gold = torch.tensor(worker.all_gold)
         train = len(worker.splits[0])

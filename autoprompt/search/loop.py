@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from autoprompt.candidate import Candidate, Settings, derived_seed
 from autoprompt.errors import NothingSucceededError
@@ -74,13 +75,17 @@ class Search:
         manual = self.evaluator.fit([baselines.pop("manual")], counted=False)
         self._count_failures(manual)
         self.record(manual, "manual")
+        if self.space.manual.settings.tuning == "none":
+            self.tuned += manual  # it is manual_tuned as well, and was just scored
+            del baselines["manual_tuned"]
         generations = self._generations(strategy, baselines)
         if not ranked(self.tuned):
             raise NothingSucceededError(
                 f"No candidate could be evaluated ({self._reasons()}); check the model, the label words and the limits."
             )
         by_id = {e.candidate.id: e for e in self.tuned}
-        found = {name: by_id[c.id] for name, c in baselines.items() if c.id in by_id and by_id[c.id].complete}
+        names = {"manual_tuned": self.space.manual} | baselines
+        found = {name: by_id[c.id] for name, c in names.items() if c.id in by_id and by_id[c.id].complete}
         winner = self._final(found.get("manual_tuned"))
         trained = by_id[winner.candidate.id]
         return Outcome(
@@ -110,22 +115,23 @@ class Search:
         while idle < IDLE_GENERATIONS and (number == 0 or self._may_continue()):
             self.describe(f"generation {number}")
             proposals = strategy.ask()
-            chosen = self._survivors(proposals)
+            chosen, scored = self._survivors(proposals)
+            promoted = {c.id for c in chosen}
             if number == 0:
                 chosen = [*baselines.values(), *chosen]
-            evaluations = self._fit(chosen, roles)
+            evaluations = self._fit(chosen, roles, partial(self._record_frozen, scored, promoted))
             strategy.tell([e for e in evaluations if e.rung == Rung.TUNED], proposals)
             idle = 0 if evaluations else idle + 1
             number += 1
         return number
 
-    def _survivors(self, proposals: Sequence[Proposal]) -> list[Candidate]:
+    def _survivors(self, proposals: Sequence[Proposal]) -> tuple[list[Candidate], list[Evaluation]]:
         """The best frozen scores, few of one operator; one place is for new settings of a tuned prompt."""
         tuned_texts = {e.candidate.text_id: e.loss for e in reversed(ranked(self.tuned))}
         variants = [p for p in proposals if p.candidate.text_id in tuned_texts]
         new = [p for p in proposals if p.candidate.text_id not in tuned_texts]
         if self.space.manual.settings.tuning == "none":
-            return [p.candidate for p in new]
+            return [p.candidate for p in new], []
         scored = self._frozen([p.candidate for p in new])
         operator = {p.candidate.id: p.operator for p in new}
         order = ranked(scored)
@@ -143,10 +149,8 @@ class Search:
             counts[name] = counts.get(name, 0) + 1
             texts.add(evaluation.candidate.text_id)
             chosen.append(evaluation.candidate)
-        ids = {c.id for c in chosen}
-        self._record_frozen(scored, ids)
         best_variants = sorted(variants, key=lambda p: (tuned_texts[p.candidate.text_id], p.candidate.id))
-        return chosen + [p.candidate for p in best_variants[:1]]
+        return chosen + [p.candidate for p in best_variants[:1]], scored
 
     def _frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
         scored = self.evaluator.frozen(candidates)
@@ -161,11 +165,23 @@ class Search:
             "search",
         )
 
-    def _fit(self, candidates: Sequence[Candidate], roles: dict[str, str]) -> list[Evaluation]:
+    def _fit(
+        self, candidates: Sequence[Candidate], roles: dict[str, str], record_frozen: Callable[[], None]
+    ) -> list[Evaluation]:
+        """Fine-tune as many as the budget allows. The frozen scores that led to them are recorded with the first,
+        so that a search stopped by the clock and its repetition by number of evaluations record the same."""
+        waiting = [record_frozen]
+
+        def gate() -> bool:
+            allowed = self._may_continue()
+            if allowed and waiting:
+                waiting.pop()()
+            return allowed
+
         left = self.budget.left(self.evaluator.fitted)
         evaluations = [
             replace(e, readability=self.readability.get(e.candidate.text_id))
-            for e in self.evaluator.fit(list(candidates)[:left], gate=self._may_continue)
+            for e in self.evaluator.fit(list(candidates)[:left], gate=gate)
         ]
         self._count_failures(evaluations)
         for evaluation in evaluations:

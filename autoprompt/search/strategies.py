@@ -217,10 +217,15 @@ class GeneticStrategy(Strategy):
             chosen = [i.candidate for i in tools.selTournament(self.population, POOL, tournsize=2)]
         # Half of the children come from the elite, for which the model's own proposals are at hand.
         parents = [elite[n % len(elite)] if n % 2 == 0 else chosen[n] for n in range(POOL)]
-        out: list[Proposal] = []
+        out = self.fresh(self._directed(elite, hints))
         for parent in parents:
             out += self._breed(parent, self.rng.choice(chosen), hints)
         return out
+
+    def _directed(self, elite: Sequence[Candidate], hints: Hints) -> list[Proposal]:
+        """What goes into the pool without a draw: nothing here."""
+        del elite, hints
+        return []
 
     def _first(self) -> list[Proposal]:
         manual = self.space.manual
@@ -264,10 +269,19 @@ class GeneticStrategy(Strategy):
 
 
 class HybridStrategy(GeneticStrategy):
-    """Genetic search whose operators include token gradients."""
+    """Genetic search whose operators include token gradients, and whose pool always holds their best edits."""
 
     name = "hybrid"
     operators = HYBRID
+    directed = 3
+    """Best replacements of each elite candidate: scoring them frozen costs little."""
+
+    def _directed(self, elite: Sequence[Candidate], hints: Hints) -> list[Proposal]:
+        return [
+            Proposal(replace(parent, template=template), "gradient", (parent.id,))
+            for parent in elite
+            for template, _ in hints.tokens[parent.id].replacements[: self.directed]
+        ]
 
 
 STRATEGIES: dict[str, type[Strategy]] = {
