@@ -27,7 +27,7 @@ from autoprompt.template import LabelWords, Template
 
 TAIL_TOKENS = 6
 """Tokens after the text that a template has by and large: for guesses of cost alone."""
-STEP_PASSES = 4.5
+STEP_PASSES = 3.0
 """What one optimiser step costs, in forward passes of a long batch over as many tokens (measured on one CPU core)."""
 TEST_BLOCK = 50
 """Rows of one test task: a function of the split alone, so that workers change no bits."""
@@ -143,7 +143,7 @@ class Evaluator:
             return 0.0
         per_row = max(self._heads.values()) / known
         heads = {template.head() for template in templates}
-        work = rows * (per_row * len(heads) + 2 * TAIL_TOKENS * len(templates))
+        work = rows * (per_row * len(heads) + TAIL_TOKENS * len(templates))
         return work * seconds / tokens / self.executor.workers
 
     def _prepare(self, templates: Sequence[Template]) -> None:

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-BLOCK_ROWS = 16
+BLOCK_ROWS = 8
 LIMIT_BYTES = 2 << 30
 """Kept prefixes of all processes that share a folder; the longest unused go first."""
 

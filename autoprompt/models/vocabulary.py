@@ -27,15 +27,14 @@ def printable(tokenizer: Any) -> Mapping[int, str]:
 @lru_cache(maxsize=4)
 def words(tokenizer: Any) -> Mapping[int, str]:
     """Ids that are one whole lower-case word with the tokenizer's word-start marker."""
-    out = {}
-    for token, text in printable(tokenizer).items():
-        word = text.strip()
-        if len(word) < 3 or not word.isalpha() or not word.islower():
-            continue
-        ids = tokenizer("a " + word, add_special_tokens=False)["input_ids"]
-        if ids and ids[-1] == token and len(ids) == 2:
-            out[token] = word
-    return out
+    found = {token: text.strip() for token, text in printable(tokenizer).items()}
+    wanted = {token: w for token, w in found.items() if len(w) >= 3 and w.isalpha() and w.islower()}
+    encoded = tokenizer(["a " + word for word in wanted.values()], add_special_tokens=False)["input_ids"]
+    return {
+        token: word
+        for (token, word), ids in zip(wanted.items(), encoded, strict=True)
+        if len(ids) == 2 and ids[-1] == token
+    }
 
 
 def check_words(encoder: Encoder, template: Template, label_words: LabelWords) -> None:
