@@ -58,8 +58,8 @@ class Evaluator:
         self.tokens = 0
         self.worker_seconds = 0.0
         self.fit_seconds: list[float] = []
-        self.prefix_cost = (0, 0.0)
-        """Tokens and worker seconds of all kept prefixes."""
+        self.prefix_speeds: list[float] = []
+        """Seconds a token of each share of the kept prefixes."""
         self._heads: dict[Template, int] = {}
         self._frozen: dict[str, Evaluation] = {}
         self._fits: dict[tuple[str, int, int], Evaluation] = {}
@@ -131,20 +131,21 @@ class Evaluator:
         """Seconds of one fine-tune: the median of the last ones, or before any a guess from the prefixes' speed."""
         if self.fit_seconds:
             return median(self.fit_seconds[-8:])
-        tokens, seconds = self.prefix_cost
         steps = settings.steps(len(self.corpus.train))
-        return steps * settings.batch_size * TAIL_TOKENS * STEP_PASSES * seconds / tokens if tokens else 0.0
+        return steps * settings.batch_size * TAIL_TOKENS * STEP_PASSES * self._token_seconds
 
     def test_seconds(self, templates: Sequence[Template], rows: int) -> float:
         """What ``test`` will take, from the measured speed of the kept prefixes."""
-        tokens, seconds = self.prefix_cost
         known = len(self.corpus.train) + len(self.corpus.validation)
-        if not tokens or not self._heads:
-            return 0.0
-        per_row = max(self._heads.values()) / known
         heads = {template.head() for template in templates}
-        work = rows * (per_row * len(heads) + TAIL_TOKENS * len(templates))
-        return work * seconds / tokens / self.executor.workers
+        work = rows * (self.prefix_tokens / known * len(heads) + TAIL_TOKENS * len(templates))
+        return work * self._token_seconds / self.executor.workers
+
+    @property
+    def _token_seconds(self) -> float:
+        """Seconds of one prefix token in one worker: of the quicker half of what was measured, since a worker's
+        first passes are slower than all others."""
+        return median(sorted(self.prefix_speeds)[: max(1, len(self.prefix_speeds) // 2)]) if self.prefix_speeds else 0.0
 
     def _prepare(self, templates: Sequence[Template]) -> None:
         """Kept prefixes of heads not seen before, shared out over the workers."""
@@ -156,8 +157,8 @@ class Evaluator:
         for task, work in zip(tasks, self._run(tasks), strict=True):
             head = task.template.head()
             self._heads[head] = self._heads.get(head, 0) + work.value
-            tokens, seconds = self.prefix_cost
-            self.prefix_cost = (tokens + work.value, seconds + work.seconds)
+            if work.value:
+                self.prefix_speeds.append(work.seconds / work.value)
 
     def _run(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
         for work in self.executor.map(perform, tasks, gate):

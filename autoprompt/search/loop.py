@@ -27,6 +27,8 @@ IDLE_GENERATIONS = 3
 """Generations without a new candidate after which a search has nothing left to try."""
 FINISH_SECONDS = 3.0
 """Set aside for writing results."""
+LATE = 0.8
+"""Share of the guess for finalists and test that must be left for the finalists to run at all."""
 SLACK = 1.1
 """Finalists may be a little slower than what was measured: their settings differ."""
 
@@ -216,7 +218,7 @@ class Search:
     def _final(self, manual_tuned: Evaluation | None) -> Evaluation:
         """Train and validation rows change places for the finalists; both folds together name the best."""
         leaders = finalists(self.tuned, FINALISTS)
-        if not self.budget.room(self._finalist_seconds() / 2 + self._test_seconds()):
+        if not self.budget.room((self._finalist_seconds() + self._test_seconds()) * LATE):
             return best(leaders[:1])
         if manual_tuned is not None and manual_tuned not in leaders:
             leaders.append(manual_tuned)
