@@ -120,7 +120,7 @@ class Search:
             chosen, scored = self._survivors(proposals)
             promoted = {c.id for c in chosen}
             if number == 0:
-                chosen = [*baselines.values(), *chosen]
+                chosen = _mixed(list(baselines.values()), chosen)
             evaluations = self._fit(chosen, roles, partial(self._record_frozen, scored, promoted))
             strategy.tell([e for e in evaluations if e.rung == Rung.TUNED], proposals)
             idle = 0 if evaluations else idle + 1
@@ -242,3 +242,8 @@ class Search:
     def _reasons(self) -> str:
         counts = sorted(self.failures.items(), key=lambda item: (-item[1], item[0]))
         return "; ".join(f"{count} x {reason}" for reason, count in counts[:3]) or "none was tried"
+
+
+def _mixed(baselines: Sequence[Candidate], survivors: Sequence[Candidate]) -> list[Candidate]:
+    """The order of the first fine-tunes: whatever the limit, the tuned manual template has rivals among the first."""
+    return [*baselines[:1], *survivors[:2], *baselines[1:], *survivors[2:]]

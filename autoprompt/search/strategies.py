@@ -21,7 +21,7 @@ POOL = 12
 """Candidates that one generation scores frozen; the best of them are fine-tuned."""
 PROPOSALS = 12
 """Token edits asked of the model for one parent."""
-HEAD_COUNTS = ((4000, 4), (10000, 3), (40000, 2))
+HEAD_COUNTS = ((3000, 4), (6000, 2), (20000, 1))
 """Openings in the first pool, by the tokens of all rows."""
 ATTEMPTS = 20
 """Draws for one place in the pool before it stays empty."""
@@ -88,7 +88,7 @@ class Strategy(ABC):
     def _head_count(self) -> int:
         """Openings to begin with: each costs a pass over all rows."""
         tokens = self.evaluator.prefix_tokens
-        return next((count for limit, count in HEAD_COUNTS if tokens <= limit), 1)
+        return next((count for limit, count in HEAD_COUNTS if tokens <= limit), 0)
 
     def _shuffled(self, texts: list[str]) -> list[str]:
         self.rng.shuffle(texts)
