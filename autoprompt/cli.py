@@ -98,9 +98,16 @@ def cli() -> None:
     """Find the prompt template, label words and training settings that make a language model do your task best."""
 
 
+def _unescaped(_context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
+    """``\\n`` typed in a shell is a line break, as the leaderboard prints it."""
+    if isinstance(value, str):
+        return value.replace("\\n", "\n")
+    return tuple(text.replace("\\n", "\n") for text in value)
+
+
 @cli.command()
 @click.argument("corpus")
-@click.option("--template", "templates", multiple=True, metavar="TEXT",
+@click.option("--template", "templates", multiple=True, metavar="TEXT", callback=_unescaped,
               help="The first replaces the manual baseline, further ones join the search.")  # fmt: skip
 @click.option("--strategy", type=click.Choice(STRATEGY_NAMES), default="hybrid", show_default=True)
 @click.option("--budget", type=Duration(), metavar="TIME", help="Time from start to result.  [default: 5m]")
@@ -160,7 +167,7 @@ def search(
 
 @cli.command()
 @click.argument("corpus")
-@click.option("--template", required=True, metavar="TEXT")
+@click.option("--template", required=True, metavar="TEXT", callback=_unescaped, help=r"\n is a line break.")
 @click.option("--learning-rate", type=float)
 @click.option("--batch-size", type=click.IntRange(1))
 @click.option("--epochs", type=click.IntRange(1))

@@ -66,7 +66,7 @@ def test_search_prints_one_json_object(searched):
 def test_evaluate(capsys, model_folders, corpus_folder):
     words = '{"positive": "good", "negative": "bad"}'
     arguments = ("evaluate", corpus_folder, "--model", model_folders["llama"], "--workers", 1, "--epochs", 2,
-                 "--template", "{text}\nSentiment: {label}", "--label-words", words)  # fmt: skip
+                 "--template", r"{text}\nSentiment: {label}", "--label-words", words)  # fmt: skip
     values = {}
     for split in ("validation", "test"):
         result = commands.call(capsys, *arguments, "--split", split, "--json")
@@ -74,6 +74,7 @@ def test_evaluate(capsys, model_folders, corpus_folder):
         values[split] = json.loads(result.out)
         assert {"template", "label_words", "tuning", "split", "metrics", "n", "seconds"} <= set(values[split])
         assert values[split]["split"] == split
+        assert values[split]["template"] == "{text}\nSentiment: {label}"  # what a shell passes on is a line break
         assert {"accuracy", "log_loss"} & set(values[split]["metrics"])
         assert values[split]["n"] == 24
         assert values[split]["settings"]["epochs"] == 2

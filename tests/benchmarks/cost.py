@@ -53,7 +53,12 @@ def long_rows(corpus: Corpus, tokenizer: Any, count: int) -> tuple[Example, ...]
     pool = [*corpus.train, *corpus.validation, *corpus.test]
     rows = [row for row in pool if len(tokenizer(row.fields["text"])["input_ids"]) >= TOKENS]
     by_label = [[row for row in rows if row.label == label] for label in corpus.labels]
-    return tuple(row for group in zip(*by_label, strict=False) for row in group)[:count]
+    found = tuple(row for group in zip(*by_label, strict=False) for row in group)[:count]
+    if len(found) < count:
+        raise SystemExit(
+            f"The data has {len(found)} balanced rows of {TOKENS} tokens or more, not {count}; use other data."
+        )
+    return found
 
 
 class Plain:
@@ -94,7 +99,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    corpus = corpora.load(options.data, shots=16, test_rows=400)
+    corpus = corpora.load(options.data, shots=16, test_rows=100_000)
     folder = locate_model("smollm2-135m").folder
     words = LabelWords.of(corpus.label_words, corpus.labels)
     engine = load_model(folder, device="cpu", max_length=TOKENS)
