@@ -13,7 +13,7 @@ from autoprompt.errors import InputError, UsageError
 from autoprompt.template import LabelWords, Template
 
 TUNING_MODES = ("tail", "full", "none")
-SCORING_VERSION = 1  # raised whenever the same candidate would get another score
+SCORING_VERSION = 2  # raised whenever the same candidate would get another score
 
 _USED = {
     "none": (),
@@ -30,7 +30,7 @@ DEFAULT_STEPS = 32
 class Settings:
     """Tuning mode and its hyperparameters; those that a mode does not use are 0.
 
-    ``tail``: LoRA of ``rank`` on all linear layers, acting on the tokens after the text.
+    ``tail``: LoRA of ``rank`` on the linear layers of the upper half, acting on the tokens after the text.
     ``full``: all weights. ``none``: the frozen model.
     """
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,6 +19,7 @@ from autoprompt.errors import AutopromptError
 T = TypeVar("T")
 R = TypeVar("R")
 
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -110,9 +113,18 @@ def _start(initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
+    _keep_freed_memory()
     # The initializer runs with the first task: an error in it then reaches the caller as it is.
     global _prepare
     _prepare = partial(initializer, *arguments)
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to use freed memory again: fresh pages for each tensor took a fifth of a pass's time."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_TRIM_THRESHOLD, 1 << 30)
 
 
 def _call(function: Callable[[T], R], item: T) -> R:

@@ -27,8 +27,9 @@ from autoprompt.template import LabelWords, Template
 
 TAIL_TOKENS = 6
 """Tokens after the text that a template has by and large: for guesses of cost alone."""
-STEP_PASSES = 3.0
-"""What one optimiser step costs, in forward passes of a long batch over as many tokens (measured on one CPU core)."""
+STEP_PASSES = 1.5
+"""What one optimiser step costs, in passes of a long batch over as many tokens (measured on one CPU core: the upper
+layers alone, forward and back)."""
 TEST_BLOCK = 50
 """Rows of one test task: a function of the split alone, so that workers change no bits."""
 
@@ -138,7 +139,8 @@ class Evaluator:
         """What ``test`` will take, from the measured speed of the kept prefixes."""
         known = len(self.corpus.train) + len(self.corpus.validation)
         heads = {template.head() for template in templates}
-        work = rows * (self.prefix_tokens / known * len(heads) + TAIL_TOKENS * len(templates))
+        prefixes = sum(self._heads.get(head, self.prefix_tokens) for head in heads) / known
+        work = rows * (prefixes + TAIL_TOKENS * len(templates))
         return work * self._token_seconds / self.executor.workers
 
     @property

@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoprompt.models.base import Prompted
 from autoprompt.models.encoding import EncodedRow
-from autoprompt.models.prefix import gather
+from autoprompt.models.kept import Past
 
 
 @dataclass
 class CausalPrompted(Prompted):
-    """Encoded rows and, where prefixes are kept, each row's states [layers * 2, heads, length, width]."""
+    """Encoded rows and, where prefixes are kept, each row's states [layers * 2, heads, length, width].
+
+    ``lower``: where it is known, the output of the lower layers for each tail of each row: [tail, hidden].
+    """
 
     rows: list[EncodedRow]
     states: list[Tensor] | None
+    lower: list[list[Tensor]] | None = None
     tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,8 +64,9 @@ class Batch:
     """[sequences, prefix + tail]"""
     positions: Tensor
     """[sequences, tail]"""
-    past: Tensor | None
-    """[layers * 2, sequences, heads, prefix, width]"""
+    past: Past | None
+    lower: Tensor | None
+    """[sequences, tail, hidden]"""
     targets: Targets
 
     @property
@@ -88,9 +93,13 @@ def collate(prompted: CausalPrompted, rows: Sequence[int], device: torch.device)
     past = None
     if prompted.states is not None and max(keeps) > 0:
         states = [prompted.states[row] for row in rows for _ in prompted.rows[row].tails]
-        past, past_mask = gather(states, keeps)
-        past, mask = past.to(device), torch.cat([past_mask, mask], 1)
-    return Batch(ids.to(device), mask.to(device), positions.to(device), past, _targets(encoded, device))
+        past = Past(states, keeps, device)
+        mask = torch.cat([past.mask(), mask], 1)
+    lower = None
+    if prompted.lower is not None:
+        known = [hidden for row in rows for hidden in prompted.lower[row]]
+        lower = torch.stack([nn.functional.pad(h, (0, 0, pad, 0)) for pad, h in zip(pads, known, strict=True)])
+    return Batch(ids.to(device), mask.to(device), positions.to(device), past, lower, _targets(encoded, device))
 
 
 def _targets(encoded: list[EncodedRow], device: torch.device) -> Targets:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -19,10 +21,14 @@ from autoprompt.models import vocabulary
 from autoprompt.models.base import Delta, Features, LanguageModel, Prompted, TokenProposals, pick_device
 from autoprompt.models.batching import Batch, CausalPrompted, collate, label_scores, with_full_vocabulary
 from autoprompt.models.encoding import Encoder, rows_key
+from autoprompt.models.layers import LayerStack
 from autoprompt.models.output import OutputLayer
 from autoprompt.models.prefix import PrefixStore, blocks
 from autoprompt.models.tuning import Tuner
 from autoprompt.template import LabelWords, Template, render_value
+
+_SHARED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
+"""How transformers is told that grouped-query attention needs no copies although there is a mask."""
 
 SCORE_SEQUENCES = 32
 """Sequences that one scoring pass holds."""
@@ -52,15 +58,18 @@ class CausalModel(LanguageModel):
         self.encoder = Encoder(tokenizer, max_length)
         self.store = PrefixStore(prefix_folder)
         self.tokens_processed = 0
-        self.tuner = Tuner(self.model)
+        self.layers = LayerStack(self.model, self.model.config.get_text_config().num_hidden_layers, self._small_pass)
+        self.tuner = Tuner(self.model, self.layers.linear_names(self.model))
         self.tuning_modes = ("tail", "full", "none") if self._keeps_states else ("full", "none")
+
+    @torch.no_grad()
+    def _small_pass(self) -> Any:
+        return self.model(input_ids=torch.tensor([[0, 0]], device=self.device), use_cache=True)
 
     @cached_property
     def _keeps_states(self) -> bool:
         """Whether every layer's cache is one pair of [rows, heads, length, width] of the same shape."""
-        with torch.no_grad():
-            cache = self.model(input_ids=torch.tensor([[0, 0]], device=self.device), use_cache=True).past_key_values
-        layers = getattr(cache, "layers", [])
+        layers = getattr(self._small_pass().past_key_values, "layers", [])
         shapes = {tuple(t.shape) for layer in layers for t in (getattr(layer, "keys", None),
                   getattr(layer, "values", None)) if t is not None}  # fmt: skip
         return len(shapes) == 1 and len(next(iter(shapes))) == 4
@@ -119,7 +128,7 @@ class CausalModel(LanguageModel):
         ids = torch.tensor([head + [0] * (longest - len(head)) for head in heads], device=self.device)
         mask = torch.tensor([[1] * len(head) + [0] * (longest - len(head)) for head in heads], device=self.device)
         self.tokens_processed += int(mask.sum())
-        with self._autocast():
+        with self._on_device():
             cache = self.model(input_ids=ids, attention_mask=mask, use_cache=True, logits_to_keep=1).past_key_values
         return torch.stack([part for layer in cache.layers for part in (layer.keys, layer.values)])
 
@@ -130,21 +139,30 @@ class CausalModel(LanguageModel):
 
     # Passes
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
+    @contextmanager
+    def _on_device(self) -> Iterator[None]:
+        """bf16 autocast on CUDA; on the CPU attention that shares keys and values among its heads, not copies."""
+        cuda, cpu = self.device.type == "cuda", self.device.type == "cpu"
+        before = os.environ.get(_SHARED_HEADS)
+        if cpu:
+            os.environ[_SHARED_HEADS] = "1"
+        try:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=cuda):
+                yield
+        finally:
+            if cpu and before is None:
+                del os.environ[_SHARED_HEADS]
+            elif cpu:
+                os.environ[_SHARED_HEADS] = str(before)
 
     def forward(
         self, batch: Batch, *, embeds: Tensor | None = None, width: int | None = None, hidden: bool = False
     ) -> Any:
         """One pass; logits of the last ``width`` columns (default: where targets are) over the whole vocabulary."""
-        from transformers import DynamicCache
-
-        past = None
-        if batch.past is not None:
-            past = DynamicCache([(batch.past[i], batch.past[i + 1]) for i in range(0, len(batch.past), 2)])
+        past = batch.past.cache() if batch.past is not None else None
         self.tokens_processed += batch.tokens
         inputs = {"input_ids": batch.ids} if embeds is None else {"inputs_embeds": embeds}
-        with self._autocast():
+        with self._on_device():
             return self.model(
                 **inputs,
                 attention_mask=batch.mask,
@@ -157,8 +175,23 @@ class CausalModel(LanguageModel):
 
     def scores(self, batch: Batch) -> Tensor:
         """Label scores of one pass [rows, labels], with gradients where they are on."""
-        with self.output.only(batch.targets.vocabulary):
+        with self.output.only(batch.targets.vocabulary), self.layers.replaying(batch.lower):
             return label_scores(batch.targets, self.forward(batch).logits)
+
+    @torch.no_grad()
+    def _through_lower_layers(self, prompted: CausalPrompted) -> CausalPrompted:
+        """The same rows with what the lower half of the layers makes of them."""
+        if not self.layers.replayable:
+            return prompted
+        lower: list[list[Tensor]] = [[] for _ in prompted.rows]
+        for rows in self._row_blocks(prompted):
+            batch = self.batch(prompted, rows)
+            with self.layers.recording() as outputs, self.output.only(batch.targets.vocabulary):
+                self.forward(batch)
+            sequences = iter(outputs[0])
+            for row in rows:
+                lower[row] = [next(sequences)[-len(tail) :] for tail in prompted.rows[row].tails]
+        return replace(prompted, lower=lower)
 
     def _row_blocks(self, prompted: CausalPrompted) -> list[list[int]]:
         most = max(len(row.tails) for row in prompted.rows)
@@ -200,7 +233,7 @@ class CausalModel(LanguageModel):
         start = next(t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, ids[0]) if t is not None)
         sequence = torch.tensor([[start, *ids]], device=self.device)
         self.tokens_processed += len(ids)
-        with self._autocast():
+        with self._on_device():
             log_probs = self.model(input_ids=sequence).logits[0, :-1].float().log_softmax(-1)
         return math.exp(-float(log_probs[torch.arange(len(ids)), sequence[0, 1:]].mean()))
 
@@ -211,6 +244,9 @@ class CausalModel(LanguageModel):
             labels = torch.tensor([gold[row] for row in rows], device=self.device)
             return torch.nn.functional.cross_entropy(self.scores(self.batch(prompted, rows)), labels)
 
+        assert isinstance(prompted, CausalPrompted)  # noqa: S101
+        if settings.tuning == "tail":
+            prompted = self._through_lower_layers(prompted)
         return self.tuner.fit(settings, loss, len(prompted), seed)
 
     @contextmanager

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -98,19 +97,3 @@ class PrefixStore:
     def _shrink_memory(self) -> None:
         while len(self._memory) > 1 and sum(block.nbytes for block in self._memory.values()) > self.limit:
             self._memory.popitem(last=False)
-
-
-def gather(states: Sequence[Tensor], keeps: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Right-padded states of a batch and their mask.
-
-    ``states``: one [layers * 2, heads, length, width] a row. Returns [layers * 2, rows, heads, longest, width]
-    and a 0/1 mask [rows, longest].
-    """
-    longest = max(keeps)
-    layers, heads, _, width = states[0].shape
-    out = states[0].new_zeros((layers, len(states), heads, longest, width))
-    mask = torch.zeros((len(states), longest), dtype=torch.long)
-    for row, (state, keep) in enumerate(zip(states, keeps, strict=True)):
-        out[:, row, :, :keep] = state[:, :, :keep]
-        mask[row, :keep] = 1
-    return out, mask

@@ -20,8 +20,10 @@ MAX_GRADIENT_NORM = 1.0
 class Tuner:
     """Fine-tunes one model again and again; outside ``fit`` and ``applied`` it is the base model, bit by bit."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, linear_names: Sequence[str]) -> None:
+        """``linear_names``: the layers that get adapters, by full name."""
         self.model = model
+        self.linear_names = list(linear_names)
         model.requires_grad_(False)
         self._lora: Any = None
 
@@ -92,7 +94,7 @@ class Tuner:
 
     @contextmanager
     def _lora_parameters(self, settings: Settings, seed: int) -> Iterator[dict[str, nn.Parameter]]:
-        """Low-rank adapters on all linear layers (Hu et al. 2021), from peft."""
+        """Low-rank adapters on linear layers (Hu et al. 2021), from peft."""
         name = self._adapter(settings.rank)
         lora = self._lora
         with torch.random.fork_rng():
@@ -113,7 +115,7 @@ class Tuner:
         from peft.tuners.lora import LoraModel
 
         name = f"rank{rank}"
-        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=self.linear_names, task_type="CAUSAL_LM")
         with warnings.catch_warnings(), torch.random.fork_rng():
             warnings.simplefilter("ignore")  # peft asks transformers for an attribute that it renamed
             if self._lora is None:

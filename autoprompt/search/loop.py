@@ -17,12 +17,14 @@ from autoprompt.search.racing import best, finalists, pooled, ranked
 from autoprompt.search.strategies import STRATEGIES, Proposal, Strategy, random_tail
 from autoprompt.template import LABEL, Literal, Slot, Template
 
-SURVIVORS = 4
+SURVIVORS = 6
 """Candidates of one generation that are fine-tuned."""
 PER_OPERATOR = 2
 """Survivors that one operator may have in a generation: near-copies of one edit teach little."""
-FINALISTS = 3
-"""Beside ``manual_tuned``, which is always one."""
+FINALISTS = 5
+"""At most, beside ``manual_tuned``, which is always one."""
+TUNED_PER_FINALIST = 3
+"""Fine-tunes of the search for each finalist after the first."""
 IDLE_GENERATIONS = 3
 """Generations without a new candidate after which a search has nothing left to try."""
 FINISH_SECONDS = 3.0
@@ -206,18 +208,26 @@ class Search:
     def _fit_seconds(self) -> float:
         return self.evaluator.fit_estimate(self.space.manual.settings)
 
+    @staticmethod
+    def _finalist_count(fitted: int) -> int:
+        return min(FINALISTS, 1 + fitted // TUNED_PER_FINALIST)
+
     def _finalist_seconds(self) -> float:
-        rounds = -(-(FINALISTS + 1) // self.evaluator.executor.workers)
+        rounds = -(-(self._finalist_count(self.evaluator.fitted + 1) + 1) // self.evaluator.executor.workers)
         return rounds * self._fit_seconds() * SLACK
 
     def _test_seconds(self) -> float:
-        leaders = [e.candidate.template for e in ranked(self.tuned)[:1]]
-        templates = [self.space.manual.template, self.space.manual.template, *leaders]
-        return self.evaluator.test_seconds(templates, self.test_rows) + FINISH_SECONDS
+        """Of the finalist that costs most: any may win."""
+        manual = self.space.manual.template
+        count = self._finalist_count(self.evaluator.fitted + 1)
+        leaders = [e.candidate.template for e in ranked(self.tuned)[:count]] or [manual]
+        return FINISH_SECONDS + max(
+            self.evaluator.test_seconds([manual, manual, leader], self.test_rows) for leader in leaders
+        )
 
     def _final(self, manual_tuned: Evaluation | None) -> Evaluation:
         """Train and validation rows change places for the finalists; both folds together name the best."""
-        leaders = finalists(self.tuned, FINALISTS)
+        leaders = finalists(self.tuned, self._finalist_count(len(self.tuned)))
         if not self.budget.room((self._finalist_seconds() + self._test_seconds()) * LATE):
             return best(leaders[:1])
         if manual_tuned is not None and manual_tuned not in leaders:

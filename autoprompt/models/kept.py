@@ -1,0 +1,60 @@
+"""A pass's past from kept prefixes, gathered one layer at a time as the pass asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+
+@dataclass(frozen=True)
+class Past:
+    """What stands before each sequence of a batch.
+
+    ``states``: one [layers * 2, heads, length, width] a sequence. ``keeps``: how much of each counts.
+    """
+
+    states: Sequence[Tensor]
+    keeps: Sequence[int]
+    device: torch.device
+
+    @property
+    def longest(self) -> int:
+        """Columns before the batch's own."""
+        return max(self.keeps)
+
+    def mask(self) -> Tensor:
+        """Which columns count: 0/1 [sequences, longest]."""
+        return torch.tensor([[1] * keep + [0] * (self.longest - keep) for keep in self.keeps])
+
+    def part(self, index: int) -> Tensor:
+        """Keys (even) or values (odd) of a layer: [sequences, heads, longest, width], zeros after a row's end."""
+        _, heads, _, width = self.states[0].shape
+        out = self.states[0].new_zeros((len(self.states), heads, self.longest, width))
+        for row, (state, keep) in enumerate(zip(self.states, self.keeps, strict=True)):
+            out[row, :, :keep] = state[index, :, :keep]
+        return out.to(self.device)
+
+    def cache(self) -> Cache:
+        """For one pass of a transformers model."""
+        return Cache(layers=[_KeptLayer(self, layer) for layer in range(len(self.states[0]) // 2)])
+
+
+class _KeptLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Hands out past and new states together and keeps neither: layers that a pass leaves out cost nothing."""
+
+    def __init__(self, past: Past, layer: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.past = past
+        self.layer = layer
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        keys, values = self.past.part(2 * self.layer), self.past.part(2 * self.layer + 1)
+        return torch.cat([keys, key_states], -2), torch.cat([values, value_states], -2)
+
+    def get_seq_length(self) -> int:
+        return self.past.longest
