@@ -30,7 +30,7 @@ DEFAULT_STEPS = 32
 class Settings:
     """Tuning mode and its hyperparameters; those that a mode does not use are 0.
 
-    ``tail``: LoRA of ``rank`` on the linear layers of the upper half, acting on the tokens after the text.
+    ``tail``: LoRA of ``rank`` in the upper layers, acting on the tokens after the text.
     ``full``: all weights. ``none``: the frozen model.
     """
 

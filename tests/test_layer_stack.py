@@ -68,7 +68,7 @@ def test_a_fine_tune_is_the_same_without_them(
     assert all(torch.allclose(quick[name], slow[name], atol=2e-3) for name in quick)
 
 
-def test_adapters_sit_in_the_upper_half(deep_model: LanguageModel, corpus: Corpus) -> None:
+def test_adapters_sit_in_the_upper_layers(deep_model: LanguageModel, corpus: Corpus) -> None:
     delta = _tuned(deep_model, corpus, tiny.WORDS, TEMPLATE)
     lower, upper = deep_model.layers.lower, deep_model.layers.upper  # type: ignore[attr-defined]
     assert (len(lower), len(upper)) == (2, 3)

@@ -27,7 +27,7 @@ from autoprompt.template import LabelWords, Template
 
 TAIL_TOKENS = 6
 """Tokens after the text that a template has by and large: for guesses of cost alone."""
-STEP_PASSES = 1.5
+STEP_PASSES = 1.8
 """What one optimiser step costs, in passes of a long batch over as many tokens (measured on one CPU core: the upper
 layers alone, forward and back)."""
 TEST_BLOCK = 50

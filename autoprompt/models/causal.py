@@ -180,7 +180,7 @@ class CausalModel(LanguageModel):
 
     @torch.no_grad()
     def _through_lower_layers(self, prompted: CausalPrompted) -> CausalPrompted:
-        """The same rows with what the lower half of the layers makes of them."""
+        """The same rows with what the lower layers make of them."""
         if not self.layers.replayable:
             return prompted
         lower: list[list[Tensor]] = [[] for _ in prompted.rows]
