@@ -120,7 +120,7 @@ def _start(initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc to use freed memory again: fresh pages for each tensor took a fifth of a pass's time."""
+    """Tell glibc to use freed memory again: fresh pages for each tensor cost time in every pass."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, 32 << 20)

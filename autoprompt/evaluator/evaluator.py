@@ -28,8 +28,8 @@ from autoprompt.template import LabelWords, Template
 TAIL_TOKENS = 6
 """Tokens after the text that a template has by and large: for guesses of cost alone."""
 STEP_PASSES = 1.8
-"""What one optimiser step costs, in passes of a long batch over as many tokens (measured on one CPU core: the upper
-layers alone, forward and back)."""
+"""What one optimiser step costs, in passes of a long batch over as many tokens: a guess, used until the first
+fine-tune has been timed."""
 TEST_BLOCK = 50
 """Rows of one test task: a function of the split alone, so that workers change no bits."""
 
