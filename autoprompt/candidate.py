@@ -12,15 +12,20 @@ from typing import Any
 from autoprompt.errors import InputError, UsageError
 from autoprompt.template import LabelWords, Template
 
-TUNING_MODES = ("tail", "full", "none")
 SCORING_VERSION = 2  # raised whenever the same candidate would get another score
 
-_USED = {
+_TRAINED = ("learning_rate", "batch_size", "epochs")
+_USED: dict[str, tuple[str, ...]] = {
     "none": (),
-    "tail": ("learning_rate", "batch_size", "epochs", "rank"),
-    "full": ("learning_rate", "batch_size", "epochs"),
+    "tail": (*_TRAINED, "rank"),
+    "lora": (*_TRAINED, "rank"),
+    "soft": _TRAINED,
+    "bias": _TRAINED,
+    "head": _TRAINED,
+    "full": _TRAINED,
 }
-_DEFAULT_RATE = {"tail": 5e-4, "full": 5e-5}
+TUNING_MODES = tuple(_USED)
+_DEFAULT_RATE = {"tail": 5e-4, "lora": 5e-4, "soft": 5e-3, "bias": 1e-3, "head": 5e-3, "full": 5e-5}
 DEFAULT_BATCH = 8
 DEFAULT_RANK = 8
 DEFAULT_STEPS = 32
@@ -30,8 +35,10 @@ DEFAULT_STEPS = 32
 class Settings:
     """Tuning mode and its hyperparameters; those that a mode does not use are 0.
 
-    ``tail``: LoRA of ``rank`` in the upper layers, acting on the tokens after the text.
-    ``full``: all weights. ``none``: the frozen model.
+    ``none``: the frozen model. ``tail``: LoRA of ``rank`` in a causal model's upper layers, acting on the tokens
+    after the text. ``lora``: LoRA in all layers, acting on all tokens. ``soft``: the trainable vectors of the
+    template alone. ``bias``: the biases (BitFit, Ben Zaken et al. 2022). ``head``: a classifier's head. ``full``: all
+    weights. ``calibration``: label scores are divided by those of inputs without content (Zhao et al. 2021).
     """
 
     tuning: str = "tail"
@@ -39,10 +46,13 @@ class Settings:
     batch_size: int = 0
     epochs: int = 0
     rank: int = 0
+    calibration: bool = False
 
     def __post_init__(self) -> None:
         if self.tuning not in TUNING_MODES:
             raise UsageError(f"The tuning mode {self.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
+        if not isinstance(self.calibration, bool):
+            raise UsageError(f"The setting calibration is {self.calibration!r}; give true or false.")
         for name in ("learning_rate", "batch_size", "epochs", "rank"):
             value, kind = getattr(self, name), float if name == "learning_rate" else int
             if name not in _USED[self.tuning]:
@@ -59,8 +69,7 @@ class Settings:
             return cls(tuning)
         steps_per_epoch = -(-train_rows // DEFAULT_BATCH)
         epochs = max(1, round(DEFAULT_STEPS / steps_per_epoch))
-        rank = DEFAULT_RANK if tuning == "tail" else 0
-        return cls(tuning, _DEFAULT_RATE[tuning], DEFAULT_BATCH, epochs, rank)
+        return cls(tuning, _DEFAULT_RATE[tuning], DEFAULT_BATCH, epochs, DEFAULT_RANK)
 
     def change(self, **values: Any) -> Settings:
         """A copy with other values."""
@@ -71,15 +80,16 @@ class Settings:
         return self.epochs * -(-train_rows // self.batch_size) if self.epochs else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The mode and the hyperparameters it uses."""
-        return {"tuning": self.tuning} | {name: getattr(self, name) for name in _USED[self.tuning]}
+        """The mode and the hyperparameters it uses; calibration where it is on."""
+        values: dict[str, Any] = {"tuning": self.tuning} | {name: getattr(self, name) for name in _USED[self.tuning]}
+        return values | ({"calibration": True} if self.calibration else {})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
         """The inverse of ``to_dict``. Raises InputError for unknown or missing keys and unusable values."""
         tuning = values.get("tuning")
         expected = {"tuning", *_USED.get(str(tuning), ())}
-        if tuning not in TUNING_MODES or set(values) != expected:
+        if tuning not in TUNING_MODES or set(values) - {"calibration"} != expected:
             raise InputError(f"The settings {dict(values)} do not fit; expected the keys {sorted(expected)}.")
         try:
             return cls(**dict(values))
@@ -88,20 +98,47 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Demo:
+    """One solved training example: its row's id, its fields as canonical JSON, and its label."""
+
+    row_id: str
+    content: str
+    label: str
+
+    @classmethod
+    def of(cls, row_id: str, fields: Mapping[str, Any], label: str) -> Demo:
+        """From a row's parts."""
+        return cls(row_id, canonical_json(dict(fields)), label)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The row's fields."""
+        return dict(json.loads(self.content))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"row_id": self.row_id, "fields": self.fields, "label": self.label}
+
+
+@dataclass(frozen=True)
 class Candidate:
     """What the search varies, and what a leaderboard entry reproduces."""
 
     template: Template
     label_words: LabelWords
+    """Empty for a classifier and for a target text."""
     settings: Settings
+    demos: tuple[Demo, ...] = ()
+    """The solved examples of ``{demos:k}`` in their order."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {
+        values: dict[str, Any] = {
             "template": self.template.format(),
             "label_words": self.label_words.mapping(),
             "settings": self.settings.to_dict(),
         }
+        return values | ({"demos": [demo.to_dict() for demo in self.demos]} if self.demos else {})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
@@ -110,9 +147,10 @@ class Candidate:
             template = Template.parse(values["template"])
             words = LabelWords.of(values["label_words"], list(values["label_words"]))
             settings = Settings.from_dict(values["settings"])
+            demos = tuple(Demo.of(d["row_id"], d["fields"], d["label"]) for d in values.get("demos", ()))
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"This is no candidate (template, label_words, settings): {error!r}.") from error
-        return cls(template, words, settings)
+        return cls(template, words, settings, demos)
 
     def canonical(self) -> str:
         """Canonical JSON: the labels keep their order, everything else is fixed."""

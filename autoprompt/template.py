@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, UsageError
 
 LABEL = "label"
 _SLOT_NAME = re.compile(r"[^\W\d]\w*(?:[ -]\w+)*\Z")
-_RESERVED = {"demos", "soft"}
+_PART = re.compile(r"(demos|soft)(?::([0-9]*))?\Z")
+MAX_PARTS = {"demos": 32, "soft": 64}
+"""The most solved examples and trainable vectors that one part may ask for."""
+BETWEEN_DEMOS = "\n\n"
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,33 @@ class Slot:
     name: str
 
 
-Segment = Literal | Slot
+@dataclass(frozen=True)
+class Demos:
+    """``{demos:4}``: solved training examples, each rendered with what follows this part."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Soft:
+    """``{soft:8}``: trainable vectors in place of tokens."""
+
+    count: int
+
+
+Segment = Literal | Slot | Demos | Soft
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One rendered segment: its text, and the slot it fills (None for literal text)."""
+    """One rendered segment: its text, and the slot it fills (None for literal text).
+
+    ``soft``: how many trainable vectors it stands for; its text is empty then.
+    """
 
     text: str
     slot: str | None
+    soft: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,16 +96,23 @@ class Template:
         return tuple(s.text for s in self.segments if isinstance(s, Literal))
 
     @property
+    def demos(self) -> int:
+        """How many solved examples the template shows."""
+        return sum(s.count for s in self.segments if isinstance(s, Demos))
+
+    @property
+    def soft(self) -> int:
+        """How many trainable vectors the template holds."""
+        return sum(s.count for s in self.segments if isinstance(s, Soft))
+
+    @property
     def length(self) -> int:
         """Characters of literal text, the length that ties are broken by."""
         return sum(len(text) for text in self.literals)
 
     def format(self) -> str:
         """The template as text; ``Template.parse`` of it gives the template back."""
-        return "".join(
-            "{" + s.name + "}" if isinstance(s, Slot) else s.text.replace("{", "{{").replace("}", "}}")
-            for s in self.segments
-        )
+        return "".join(_source(segment) for segment in self.segments)
 
     def __str__(self) -> str:
         return self.format()
@@ -108,8 +136,12 @@ class Template:
             raise InputError(
                 f"The template {self.format()!r} repeats the label's slot {{{label}}} at column {places[1]}; keep one."
             )
+        if sum(isinstance(s, Demos) for s in self.segments) > 1:
+            raise InputError(f"The template {self.format()!r} has several {{demos}} parts; keep one.")
         if not used:
             raise InputError(f"The template {self.format()!r} uses no data field; add {_names(fields)}.")
+        if not {LABEL, *used} <= set(bound._pattern().slots):
+            raise InputError(f"In the template {self.format()!r} the {{demos}} come after a slot; put them first.")
         return bound
 
     def _columns(self, name: str) -> list[int]:
@@ -141,15 +173,33 @@ class Template:
             f"{_names(fields)}."
         )
 
-    def pieces(self, fields: Mapping[str, Any], label: str | None = None) -> list[Piece]:
+    def _pattern(self) -> Template:
+        """What one solved example is rendered with: all that follows the demos, trainable vectors left out."""
+        first = next((i + 1 for i, s in enumerate(self.segments) if isinstance(s, Demos)), 0)
+        return Template(tuple(s for s in self.segments[first:] if not isinstance(s, Soft)))
+
+    def render_demos(self, solved: Sequence[tuple[Mapping[str, Any], str]]) -> str:
+        """The text of ``{demos:k}`` from k pairs of fields and label word, in their order."""
+        pattern = self._pattern()
+        return "".join(pattern.render(fields, word) + BETWEEN_DEMOS for fields, word in solved)
+
+    def with_demos(self, text: str) -> Template:
+        """The template with its solved examples as literal text, for programs that have no training rows."""
+        return Template(tuple(Literal(text) if isinstance(s, Demos) else s for s in self.segments))
+
+    def pieces(self, fields: Mapping[str, Any], label: str | None = None, demos: str = "") -> list[Piece]:
         """The rendered segments; without ``label`` only those before the predicted place.
 
-        Raises InputError when a field is missing.
+        ``demos``: the text of the solved examples. Raises InputError when a field is missing.
         """
         out = []
         for segment in self.segments:
             if isinstance(segment, Literal):
                 out.append(Piece(segment.text, None))
+            elif isinstance(segment, Demos):
+                out.append(Piece(demos, "demos"))
+            elif isinstance(segment, Soft):
+                out.append(Piece("", "soft", segment.count))
             elif segment.name != LABEL:
                 if segment.name not in fields:
                     raise InputError(f"The field {segment.name!r}, which the template uses, is missing.")
@@ -166,12 +216,18 @@ class Template:
 
     def parts(self) -> list[tuple[str | None, str | None]]:
         """Each segment as (slot's name, None) or (None, literal text): for programs without this package."""
-        return [(None, s.text) if isinstance(s, Literal) else (s.name, None) for s in self.segments]
+        if self.soft or self.demos:
+            raise UsageError(
+                f"The template {self.format()!r} has parts that are no text of their own; trainable vectors need the "
+                "model and its weights, solved examples are written out with `with_demos`."
+            )
+        return [(None, s.text) if isinstance(s, Literal) else (s.name, None) for s in self.segments
+                if isinstance(s, Literal | Slot)]  # fmt: skip
 
     def head(self) -> Template:
-        """The part up to and including the last field slot before the label: what a prefix can keep."""
+        """The part up to and including the last field slot or demos before the label: what a prefix can keep."""
         before = self.segments[: self.segments.index(Slot(LABEL))]
-        last = max((i for i, s in enumerate(before) if isinstance(s, Slot)), default=-1)
+        last = max((i for i, s in enumerate(before) if isinstance(s, Slot | Demos)), default=-1)
         return Template(before[: last + 1])
 
 
@@ -196,7 +252,7 @@ def _parse(source: str) -> Iterable[Segment]:
             end = source.find("}", position)
             if end < 0:
                 raise InputError(_at(source, position, "opens a slot that is never closed; write {{ for a brace"))
-            yield Slot(_slot_name(source, position, source[position + 1 : end]))
+            yield _slot(source, position, source[position + 1 : end])
             position = end + 1
         elif char == "}":
             raise InputError(_at(source, position, "closes no slot; write }} for a brace"))
@@ -207,13 +263,32 @@ def _parse(source: str) -> Iterable[Segment]:
             position = end
 
 
-def _slot_name(source: str, position: int, name: str) -> str:
+def _slot(source: str, position: int, name: str) -> Segment:
     shown = "{" + name[:40] + "}"
-    if name.split(":")[0] in _RESERVED:
-        raise InputError(_at(source, position, f"opens {shown!r}, a reserved part that this version cannot render"))
+    part = _PART.match(name)
+    if part:
+        most = MAX_PARTS[part[1]]
+        count = int(part[2]) if part[2] and len(part[2]) < 4 else 0
+        if not 1 <= count <= most or part[2] != str(count):
+            raise InputError(_at(source, position, f"opens {shown!r}, which takes a number from 1 to {most}: "
+                                 f"{{{part[1]}:4}}"))  # fmt: skip
+        return Demos(count) if part[1] == "demos" else Soft(count)
     if not _SLOT_NAME.match(name):
         raise InputError(_at(source, position, f"opens {shown!r}, but a slot is a field's plain name"))
-    return name
+    return Slot(name)
+
+
+def _source(segment: Segment) -> str:
+    """A segment as it is written in a template."""
+    match segment:
+        case Literal(text):
+            return text.replace("{", "{{").replace("}", "}}")
+        case Slot(name):
+            return "{" + name + "}"
+        case Demos(count):
+            return f"{{demos:{count}}}"
+        case Soft(count):
+            return f"{{soft:{count}}}"
 
 
 def _check_text(text: str, what: str) -> None:

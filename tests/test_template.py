@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, UsageError
 from autoprompt.template import LabelWords, Literal, Piece, Segment, Slot, Template, render_value
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -110,10 +110,39 @@ def test_the_column_of_an_unknown_slot_is_not_that_of_escaped_braces() -> None:
         Template.parse(source).bind(["text"])
 
 
-@pytest.mark.parametrize("source", ["{demos:4}{label}", "{soft:8}{label}", "{soft}"])
-def test_reserved_parts_are_refused(source: str) -> None:
-    with pytest.raises(InputError, match="reserved"):
+@pytest.mark.parametrize(
+    "source", ["{demos}{label}", "{demos:0}{label}", "{demos:33}", "{soft:}", "{soft:65}", "{soft:08}"]
+)
+def test_parts_without_a_usable_number_are_refused(source: str) -> None:
+    with pytest.raises(InputError, match="takes a number from 1 to"):
         Template.parse(source)
+
+
+def test_solved_examples_are_rendered_with_what_follows_them() -> None:
+    template = Template.parse("Classify.\n{demos:2}{soft:3}Text: {text}\nLabel: {label}").bind(["text"])
+    shown = template.render_demos([({"text": "a {label}"}, "good"), ({"text": "b"}, "bad")])
+    assert shown == "Text: a {label}\nLabel: good\n\nText: b\nLabel: bad\n\n"
+    assert "".join(p.text for p in template.pieces({"text": "c"}, "good", shown)) == (
+        f"Classify.\n{shown}Text: c\nLabel: good"
+    )
+    assert (template.demos, template.soft) == (2, 3)
+    written = template.with_demos(shown)
+    assert written.demos == 0
+    assert Template.parse(written.format()) == written
+
+
+@pytest.mark.parametrize(
+    "source", ["{text}{demos:2}{label}", "{demos:1}{demos:2}{text}{label}", "{label}{demos:2}{text}"]
+)
+def test_demos_stand_once_and_before_all_slots(source: str) -> None:
+    with pytest.raises(InputError, match="demos"):
+        Template.parse(source).bind(["text"])
+
+
+@pytest.mark.parametrize("source", ["{demos:2}{text}{label}", "{soft:2}{text}{label}"])
+def test_parts_that_are_no_text_cannot_leave_for_other_programs(source: str) -> None:
+    with pytest.raises(UsageError, match="no text"):
+        Template.parse(source).parts()
 
 
 def test_a_missing_field_is_named() -> None:
