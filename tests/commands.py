@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-COMMAND = [sys.executable, "-c", "from autoprompt.cli import main; main()"]
+# A shell without job control starts its background jobs with SIGINT ignored, and what they start inherits it.
+_LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{_LISTENING}; from autoprompt.cli import main; main()"]
 
 
 @dataclass(frozen=True)
