@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, ties, and the paired test's properties."""
+"""Classification metrics against scikit-learn, ties, and the paired test's properties."""
 
 import math
 import subprocess
@@ -10,15 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from autoprompt.errors import InputError, UsageError
 from autoprompt.metrics import (
+    ALL_METRICS,
+    ECE_BINS,
+    GENERATION_METRICS,
     GREATER_IS_BETTER,
     METRICS,
     Score,
     classification_metrics,
     losses,
+    metric_names,
     paired_bootstrap,
+    predict,
     score,
     separable,
 )
@@ -55,11 +61,31 @@ def test_the_metrics_are_those_of_scikit_learn(rows, labels):
         warnings.simplefilter("ignore")
         expected["mcc"] = sk.matthews_corrcoef(gold, predicted)
         expected["balanced_accuracy"] = sk.balanced_accuracy_score(gold, predicted)
+        expected["ece"] = calibration_error(np.exp(log_probs).max(axis=1), predicted == gold)
+    assert predict(log_probs) == predicted.tolist()
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-12), name
+    assert set(expected) == set(METRICS)
     assert set(found) == {*METRICS, "loss"}
     assert found["loss"] == found["log_loss"]
-    assert set(METRICS) == set(GREATER_IS_BETTER)
+
+
+def calibration_error(confidence, correct):
+    """From scikit-learn's reliability curve, with the share of rows in each bin."""
+    # Two rows without a gap, for scikit-learn takes no curve of one class; bins as in its "uniform".
+    confidence, correct = np.append(confidence, [0.0, 1.0]), np.append(correct, [0, 1])
+    shares, means = calibration_curve(correct, confidence, n_bins=ECE_BINS)
+    counts = np.bincount(np.searchsorted(np.linspace(0, 1, ECE_BINS + 1)[1:-1], confidence), minlength=ECE_BINS)
+    return (counts[counts > 0] * np.abs(shares - means)).sum() / (len(confidence) - 2)
+
+
+def test_every_metric_has_a_task_and_a_direction():
+    assert metric_names("classification") == METRICS
+    assert metric_names("generation") == GENERATION_METRICS
+    assert METRICS + GENERATION_METRICS == ALL_METRICS == tuple(GREATER_IS_BETTER)
+    assert [name for name in ALL_METRICS if not GREATER_IS_BETTER[name]] == ["log_loss", "ece"]
+    with pytest.raises(UsageError, match=r"'regression'.*classification, generation"):
+        metric_names("regression")
 
 
 def test_no_metric_warns_when_a_label_is_absent_or_the_prediction_constant():
@@ -186,7 +212,8 @@ def test_wrong_arguments_of_the_bootstrap_are_refused():
         paired_bootstrap([1.0], [1.0], samples=0)
 
 
-def test_importing_the_module_loads_no_heavy_package():
-    code = "import sys, autoprompt.metrics; print([m for m in ('numpy', 'sklearn', 'torch') if m in sys.modules])"
+def test_importing_the_package_loads_no_heavy_package():
+    heavy = ("numpy", "sklearn", "scipy", "torch", "sacrebleu", "rouge_score", "nltk")
+    code = f"import sys, autoprompt.metrics; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -4,18 +4,36 @@ Heavy packages are imported where they are used, so that importing this package 
 """
 
 from autoprompt.metrics.classification import ECE_BINS, LogProbs, classification_metrics, losses, predict, score
-from autoprompt.metrics.comparison import Interval, paired_bootstrap, separable
-from autoprompt.metrics.types import GREATER_IS_BETTER, METRICS, Score
+from autoprompt.metrics.comparison import (
+    Interval,
+    paired_bootstrap,
+    separable,
+)
+from autoprompt.metrics.generation import example_values, generation_metrics, generation_score
+from autoprompt.metrics.types import (
+    ALL_METRICS,
+    GENERATION_METRICS,
+    GREATER_IS_BETTER,
+    METRICS,
+    Score,
+    metric_names,
+)
 
 __all__ = [
+    "ALL_METRICS",
     "ECE_BINS",
+    "GENERATION_METRICS",
     "GREATER_IS_BETTER",
     "METRICS",
     "Interval",
     "LogProbs",
     "Score",
     "classification_metrics",
+    "example_values",
+    "generation_metrics",
+    "generation_score",
     "losses",
+    "metric_names",
     "paired_bootstrap",
     "predict",
     "score",
