@@ -19,9 +19,12 @@ from autoprompt.metrics import (
     GENERATION_METRICS,
     GREATER_IS_BETTER,
     METRICS,
+    Comparison,
     Score,
     classification_metrics,
+    compare,
     losses,
+    mean_and_deviation,
     metric_names,
     paired_bootstrap,
     predict,
@@ -210,6 +213,55 @@ def test_wrong_arguments_of_the_bootstrap_are_refused():
         paired_bootstrap([1.0], [1.0], confidence=1.0)
     with pytest.raises(UsageError):
         paired_bootstrap([1.0], [1.0], samples=0)
+
+
+def test_entries_are_compared_over_the_rows_that_both_have():
+    ids_a, ids_b = [f"r{i}" for i in range(30)], [f"r{i}" for i in range(10, 50)]
+    generator = np.random.default_rng(2)
+    a, b = generator.normal(size=30).tolist(), generator.normal(1, 1, size=40).tolist()
+    found = compare(a, b, ids_a, ids_b)
+    expected = paired_bootstrap(a[10:], b[:20])
+    assert found == Comparison(expected.mean, expected.low, expected.high, expected.p_better, 20)
+    assert found.mean == pytest.approx(np.mean(a[10:]) - np.mean(b[:20]))
+    few = compare(a, b, ids_a, ids_b, samples=50, seed=3, confidence=0.5)
+    assert found.low < few.low < few.high < found.high
+
+
+@given(st.permutations(range(8)), st.permutations(range(8)))
+def test_the_order_of_rows_changes_no_comparison(one, other):
+    a, b = [0.1 * i for i in range(8)], [0.05 * i * i for i in range(8)]
+    found = compare([a[i] for i in one], [b[i] for i in other], [f"r{i}" for i in one], [f"r{i}" for i in other])
+    names = [f"r{i}" for i in range(8)]
+    assert found == compare(a, b, names, names)
+
+
+@pytest.mark.parametrize(
+    ("ids_a", "ids_b", "message"),
+    [
+        (["r1", "r2"], ["r3", "r4", "r5"], "share 0 of 2 and 3 rows"),
+        (["r1", "r2"], ["r2", "r4", "r5"], "share 1 of 2 and 3 rows"),
+        (["r1"], ["r1", "r2", "r3"], "1 row ids"),
+        (["r1", "r2"], ["r1", "r2"], "2 row ids"),
+        (["r1", "r2"], ["r1", "r2", "r2"], "only 2 differ"),
+    ],
+)
+def test_entries_that_cannot_be_paired_are_refused(ids_a, ids_b, message):
+    with pytest.raises(InputError, match=message):
+        compare([1.0, 2.0], [1.0, 2.0, 3.0], ids_a, ids_b)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_mean_and_deviation_are_those_of_numpy(values):
+    found = mean_and_deviation(values)
+    assert found == (pytest.approx(np.mean(values), abs=1e-6), pytest.approx(np.std(values, ddof=1), abs=1e-6))
+
+
+def test_one_value_deviates_by_nothing_and_none_is_refused():
+    assert mean_and_deviation([0.3]) == (0.3, 0.0)
+    assert mean_and_deviation([0.1] * 3) == (0.1, 0.0)
+    for values in ([], [1.0, math.nan], [math.inf]):
+        with pytest.raises(InputError, match="finite"):
+            mean_and_deviation(values)
 
 
 def test_importing_the_package_loads_no_heavy_package():

@@ -5,7 +5,10 @@ Heavy packages are imported where they are used, so that importing this package 
 
 from autoprompt.metrics.classification import ECE_BINS, LogProbs, classification_metrics, losses, predict, score
 from autoprompt.metrics.comparison import (
+    Comparison,
     Interval,
+    compare,
+    mean_and_deviation,
     paired_bootstrap,
     separable,
 )
@@ -25,14 +28,17 @@ __all__ = [
     "GENERATION_METRICS",
     "GREATER_IS_BETTER",
     "METRICS",
+    "Comparison",
     "Interval",
     "LogProbs",
     "Score",
     "classification_metrics",
+    "compare",
     "example_values",
     "generation_metrics",
     "generation_score",
     "losses",
+    "mean_and_deviation",
     "metric_names",
     "paired_bootstrap",
     "predict",
