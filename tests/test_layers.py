@@ -111,7 +111,7 @@ def test_a_row_names_only_modules_that_the_table_has_and_no_two_import_each_othe
 @pytest.mark.parametrize(
     ("file", "source", "expected"),
     [
-        ("metrics.py", "import autoprompt.candidate", "metrics.py:1: metrics may not import candidate"),
+        ("metrics/types.py", "import autoprompt.candidate", "types.py:1: metrics may not import candidate"),
         ("template.py", "def f():\n    from autoprompt import metrics", "template.py:2: template may not import"),
         ("models/causal.py", "from ..search import racing", "causal.py:1: models may not import search"),
         ("models/a/b.py", "from ...search import racing", "b.py:1: models may not import search"),

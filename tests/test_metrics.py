@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, ties, and the paired test's properties."""
+"""Classification metrics against scikit-learn, ties, and the paired test's properties."""
 
 import math
 import subprocess
@@ -10,15 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from autoprompt.errors import InputError, UsageError
 from autoprompt.metrics import (
+    ALL_METRICS,
+    ECE_BINS,
+    GENERATION_METRICS,
     GREATER_IS_BETTER,
     METRICS,
+    Comparison,
     Score,
     classification_metrics,
+    compare,
     losses,
+    mean_and_deviation,
+    metric_names,
     paired_bootstrap,
+    predict,
     score,
     separable,
 )
@@ -55,11 +64,31 @@ def test_the_metrics_are_those_of_scikit_learn(rows, labels):
         warnings.simplefilter("ignore")
         expected["mcc"] = sk.matthews_corrcoef(gold, predicted)
         expected["balanced_accuracy"] = sk.balanced_accuracy_score(gold, predicted)
+        expected["ece"] = calibration_error(np.exp(log_probs).max(axis=1), predicted == gold)
+    assert predict(log_probs) == predicted.tolist()
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-12), name
+    assert set(expected) == set(METRICS)
     assert set(found) == {*METRICS, "loss"}
     assert found["loss"] == found["log_loss"]
-    assert set(METRICS) == set(GREATER_IS_BETTER)
+
+
+def calibration_error(confidence, correct):
+    """From scikit-learn's reliability curve, with the share of rows in each bin."""
+    # Two rows without a gap, for scikit-learn takes no curve of one class; bins as in its "uniform".
+    confidence, correct = np.append(confidence, [0.0, 1.0]), np.append(correct, [0, 1])
+    shares, means = calibration_curve(correct, confidence, n_bins=ECE_BINS)
+    counts = np.bincount(np.searchsorted(np.linspace(0, 1, ECE_BINS + 1)[1:-1], confidence), minlength=ECE_BINS)
+    return (counts[counts > 0] * np.abs(shares - means)).sum() / (len(confidence) - 2)
+
+
+def test_every_metric_has_a_task_and_a_direction():
+    assert metric_names("classification") == METRICS
+    assert metric_names("generation") == GENERATION_METRICS
+    assert METRICS + GENERATION_METRICS == ALL_METRICS == tuple(GREATER_IS_BETTER)
+    assert [name for name in ALL_METRICS if not GREATER_IS_BETTER[name]] == ["log_loss", "ece"]
+    with pytest.raises(UsageError, match=r"'regression'.*classification, generation"):
+        metric_names("regression")
 
 
 def test_no_metric_warns_when_a_label_is_absent_or_the_prediction_constant():
@@ -186,7 +215,57 @@ def test_wrong_arguments_of_the_bootstrap_are_refused():
         paired_bootstrap([1.0], [1.0], samples=0)
 
 
-def test_importing_the_module_loads_no_heavy_package():
-    code = "import sys, autoprompt.metrics; print([m for m in ('numpy', 'sklearn', 'torch') if m in sys.modules])"
+def test_entries_are_compared_over_the_rows_that_both_have():
+    ids_a, ids_b = [f"r{i}" for i in range(30)], [f"r{i}" for i in range(10, 50)]
+    generator = np.random.default_rng(2)
+    a, b = generator.normal(size=30).tolist(), generator.normal(1, 1, size=40).tolist()
+    found = compare(a, b, ids_a, ids_b)
+    expected = paired_bootstrap(a[10:], b[:20])
+    assert found == Comparison(expected.mean, expected.low, expected.high, expected.p_better, 20)
+    assert found.mean == pytest.approx(np.mean(a[10:]) - np.mean(b[:20]))
+    few = compare(a, b, ids_a, ids_b, samples=50, seed=3, confidence=0.5)
+    assert found.low < few.low < few.high < found.high
+
+
+@given(st.permutations(range(8)), st.permutations(range(8)))
+def test_the_order_of_rows_changes_no_comparison(one, other):
+    a, b = [0.1 * i for i in range(8)], [0.05 * i * i for i in range(8)]
+    found = compare([a[i] for i in one], [b[i] for i in other], [f"r{i}" for i in one], [f"r{i}" for i in other])
+    names = [f"r{i}" for i in range(8)]
+    assert found == compare(a, b, names, names)
+
+
+@pytest.mark.parametrize(
+    ("ids_a", "ids_b", "message"),
+    [
+        (["r1", "r2"], ["r3", "r4", "r5"], "share 0 of 2 and 3 rows"),
+        (["r1", "r2"], ["r2", "r4", "r5"], "share 1 of 2 and 3 rows"),
+        (["r1"], ["r1", "r2", "r3"], "1 row ids"),
+        (["r1", "r2"], ["r1", "r2"], "2 row ids"),
+        (["r1", "r2"], ["r1", "r2", "r2"], "only 2 differ"),
+    ],
+)
+def test_entries_that_cannot_be_paired_are_refused(ids_a, ids_b, message):
+    with pytest.raises(InputError, match=message):
+        compare([1.0, 2.0], [1.0, 2.0, 3.0], ids_a, ids_b)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_mean_and_deviation_are_those_of_numpy(values):
+    found = mean_and_deviation(values)
+    assert found == (pytest.approx(np.mean(values), abs=1e-6), pytest.approx(np.std(values, ddof=1), abs=1e-6))
+
+
+def test_one_value_deviates_by_nothing_and_none_is_refused():
+    assert mean_and_deviation([0.3]) == (0.3, 0.0)
+    assert mean_and_deviation([0.1] * 3) == (0.1, 0.0)
+    for values in ([], [1.0, math.nan], [math.inf]):
+        with pytest.raises(InputError, match="finite"):
+            mean_and_deviation(values)
+
+
+def test_importing_the_package_loads_no_heavy_package():
+    heavy = ("numpy", "sklearn", "scipy", "torch", "sacrebleu", "rouge_score", "nltk")
+    code = f"import sys, autoprompt.metrics; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

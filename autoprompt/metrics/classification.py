@@ -1,59 +1,16 @@
-"""Classification metrics, per-example losses, and the paired test that comparisons rest on.
-
-scikit-learn and numpy are imported where they are used, so that importing this module costs nothing.
-"""
+"""Classification metrics and per-example losses, from the log-probability of every label."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from autoprompt.errors import InputError, UsageError
+from autoprompt.metrics.types import METRICS, Score
 
 ECE_BINS = 15
-_CHUNK = 2_000_000  # resampled values held in memory at once
-
-GREATER_IS_BETTER = {
-    "accuracy": True,
-    "balanced_accuracy": True,
-    "precision_macro": True,
-    "recall_macro": True,
-    "f1_macro": True,
-    "f1_micro": True,
-    "mcc": True,
-    "log_loss": False,
-    "ece": False,
-}
-METRICS = tuple(GREATER_IS_BETTER)
 
 LogProbs = Sequence[Sequence[float]]
-
-
-@dataclass(frozen=True)
-class Score:
-    """What one evaluation is ranked and read by: mean log-loss in nats, accuracy, the chosen metric."""
-
-    loss: float
-    accuracy: float | None
-    metric: str
-    value: float
-    n: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Bootstrap interval of a mean paired difference; ``p_better`` is the share of resamples below 0."""
-
-    mean: float
-    low: float
-    high: float
-    p_better: float
 
 
 def losses(log_probs: LogProbs, gold: Sequence[int]) -> list[float]:
@@ -87,46 +44,6 @@ def score(log_probs: LogProbs, gold: Sequence[int], n_labels: int, metric: str) 
     if not all(math.isfinite(number) for number in (loss, accuracy, value)):
         raise InputError(f"The score is not finite (loss {loss}, {metric} {value}); count it as a failure.")
     return Score(loss, accuracy, metric, value, len(gold))
-
-
-def paired_bootstrap(
-    a: Sequence[float], b: Sequence[float], *, samples: int = 10_000, seed: int = 0, confidence: float = 0.95
-) -> Interval:
-    """The mean of a - b over paired examples with its percentile interval; losses below 0 favour ``a``.
-
-    Raises InputError when the two are not paired, empty or not finite, and UsageError for other arguments.
-    """
-    import numpy as np
-
-    if samples < 1 or not 0 < confidence < 1:
-        raise UsageError(f"Give samples above 0 and a confidence between 0 and 1, not {samples}, {confidence}.")
-    if len(a) != len(b) or not len(a):
-        raise InputError(f"A paired test needs the same rows on both sides, not {len(a)} and {len(b)}.")
-    differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    if not np.isfinite(differences).all():
-        raise InputError("A paired test was given a loss that is not finite; count it as a failure.")
-    n = len(differences)
-    generator = np.random.default_rng(seed)
-    rows = max(1, _CHUNK // n)
-    parts = [
-        differences[generator.integers(0, n, size=(min(rows, samples - start), n))].mean(axis=1)
-        for start in range(0, samples, rows)
-    ]
-    means = np.concatenate(parts)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    better = float((means < 0).mean() + (means == 0).mean() / 2)
-    return Interval(float(differences.mean()), float(low), float(high), better)
-
-
-def separable(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> bool:
-    """Whether the paired test says which of two is better: its interval leaves out 0.
-
-    So few rows that even agreeing signs would be chance (2 ** (1 - n) > 1 - confidence) separate nothing: a
-    bootstrap of two or three rows is sure of anything. Raises as ``paired_bootstrap`` does.
-    """
-    interval = paired_bootstrap(a, b, confidence=confidence)
-    enough = 0.5 ** (len(a) - 1) <= 1 - confidence
-    return enough and (interval.high < 0 or interval.low > 0)
 
 
 def _check(log_probs: LogProbs, gold: Sequence[int], n_labels: int | None) -> None:

@@ -1,0 +1,120 @@
+"""The paired test that comparisons rest on, and means over repeats."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from autoprompt.errors import InputError, UsageError
+
+_CHUNK = 2_000_000  # resampled values held in memory at once
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bootstrap interval of a mean paired difference; ``p_better`` is the share of resamples below 0."""
+
+    mean: float
+    low: float
+    high: float
+    p_better: float
+
+
+@dataclass(frozen=True)
+class Comparison(Interval):
+    """The interval of two entries over the ``n`` rows that both have."""
+
+    n: int
+
+
+def paired_bootstrap(
+    a: Sequence[float], b: Sequence[float], *, samples: int = 10_000, seed: int = 0, confidence: float = 0.95
+) -> Interval:
+    """The mean of a - b over paired examples with its percentile interval; losses below 0 favour ``a``.
+
+    Raises InputError when the two are not paired, empty or not finite, and UsageError for other arguments.
+    """
+    import numpy as np
+
+    if samples < 1 or not 0 < confidence < 1:
+        raise UsageError(f"Give samples above 0 and a confidence between 0 and 1, not {samples}, {confidence}.")
+    if len(a) != len(b) or not len(a):
+        raise InputError(f"A paired test needs the same rows on both sides, not {len(a)} and {len(b)}.")
+    differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    if not np.isfinite(differences).all():
+        raise InputError("A paired test was given a loss that is not finite; count it as a failure.")
+    n = len(differences)
+    generator = np.random.default_rng(seed)
+    rows = max(1, _CHUNK // n)
+    parts = [
+        differences[generator.integers(0, n, size=(min(rows, samples - start), n))].mean(axis=1)
+        for start in range(0, samples, rows)
+    ]
+    means = np.concatenate(parts)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    better = float((means < 0).mean() + (means == 0).mean() / 2)
+    return Interval(float(differences.mean()), float(low), float(high), better)
+
+
+def separable(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> bool:
+    """Whether the paired test says which of two is better: its interval leaves out 0.
+
+    So few rows that even agreeing signs would be chance (2 ** (1 - n) > 1 - confidence) separate nothing: a
+    bootstrap of two or three rows is sure of anything. Raises as ``paired_bootstrap`` does.
+    """
+    interval = paired_bootstrap(a, b, confidence=confidence)
+    enough = 0.5 ** (len(a) - 1) <= 1 - confidence
+    return enough and (interval.high < 0 or interval.low > 0)
+
+
+def compare(
+    a: Sequence[float],
+    b: Sequence[float],
+    row_ids_a: Sequence[str],
+    row_ids_b: Sequence[str],
+    *,
+    samples: int = 10_000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Comparison:
+    """``paired_bootstrap`` of the values of two entries over the rows that both have, in any order.
+
+    Raises InputError when ids do not fit the values or repeat, or fewer than 2 rows are shared, and as
+    ``paired_bootstrap`` does.
+    """
+    left, right = _by_row(a, row_ids_a), _by_row(b, row_ids_b)
+    shared = sorted(left.keys() & right.keys())  # the seed draws positions, so the order must not matter
+    if len(shared) < 2:
+        raise InputError(
+            f"The two entries share {len(shared)} of {len(left)} and {len(right)} rows; a comparison needs 2."
+        )
+    interval = paired_bootstrap(
+        [left[row] for row in shared],
+        [right[row] for row in shared],
+        samples=samples,
+        seed=seed,
+        confidence=confidence,
+    )
+    return Comparison(**asdict(interval), n=len(shared))
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and the standard deviation with n - 1, which is 0 for a single value.
+
+    Raises InputError for no values and for one that is not finite.
+    """
+    if not len(values) or not all(math.isfinite(value) for value in values):
+        raise InputError(f"A mean needs finite values, not {list(values)}; count what failed apart.")
+    # Exact sums: equal values have themselves as their mean and deviate by 0.
+    return float(statistics.mean(values)), float(statistics.stdev(values)) if len(values) > 1 else 0.0
+
+
+def _by_row(values: Sequence[float], row_ids: Sequence[str]) -> dict[str, float]:
+    if len(values) != len(row_ids):
+        raise InputError(f"{len(values)} values do not fit {len(row_ids)} row ids; give one for each row.")
+    rows = dict(zip(row_ids, values, strict=True))
+    if len(rows) < len(row_ids):
+        raise InputError(f"Of {len(row_ids)} row ids only {len(rows)} differ; a row can be paired once.")
+    return rows
