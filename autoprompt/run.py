@@ -256,7 +256,7 @@ def _evaluator(
 def _check(evaluator: Evaluator, task: Task, model: ModelOptions, progress: Progress) -> tuple[str, ...]:
     """What only the model knows: cut rows, words, modes. Returns the vocabulary's whole words."""
     progress.stage("model")
-    ready = evaluator.check(task.manual.template, task.manual.label_words)
+    ready = evaluator.check(task.manual)
     if model.tuning not in ready.tuning_modes:
         raise UsageError(
             f"The model {model.model!r} cannot be tuned with {model.tuning!r}; use --tuning "

@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from autoprompt.errors import InputError
 from autoprompt.models import LanguageModel, load_model
-from autoprompt.models.encoding import MIN_TAIL, Encoder
+from autoprompt.models.causal import MIN_TAIL
+from autoprompt.models.encoding import Encoder
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
 FAMILY = ("llama", "gpt2", "llama-closed")
@@ -74,12 +75,12 @@ def _check(
         scores = [[_plain_score(*plain, opening + text + between, word, after) for word in words] for text in texts]
     except _NothingBeforeError:
         with model.passing_prefixes(), pytest.raises(InputError, match="label words"):
-            model.prompt(template, labels, rows)
+            model.prompt(tiny.prompt_of(template, labels), rows)
         return
     expected = torch.tensor(scores).log_softmax(-1)
     with model.passing_prefixes():
-        kept = model.score(model.prompt(template, labels, rows))
-        again = model.score(model.prompt(template, labels, rows, keep_prefix=False))
+        kept = model.score(model.prompt(tiny.prompt_of(template, labels), rows))
+        again = model.score(model.prompt(tiny.prompt_of(template, labels, "full"), rows))
     torch.testing.assert_close(kept, expected, rtol=0, atol=1e-4)
     torch.testing.assert_close(again, expected, rtol=0, atol=1e-4)
 
@@ -149,7 +150,7 @@ def test_features_hold_the_mean_log_probabilities(
         rows = tiny.examples(*texts)
         with cpu_models[name].passing_prefixes():
             features = cpu_models[name].features(
-                cpu_models[name].prompt(Template.parse("{text} It was {label}"), labels, rows)
+                cpu_models[name].prompt(tiny.prompt_of(Template.parse("{text} It was {label}"), labels), rows)
             )
         expected = [[_plain_score(network, tokenizer, f"{t} It was ", word, "") for word in words] for t in texts]
         torch.testing.assert_close(features.label_scores, torch.tensor(expected), rtol=0, atol=1e-4)
@@ -182,23 +183,22 @@ def encoders(model_folders: dict[str, Path]) -> dict[str, Encoder]:
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_a_tail_has_some_positions_and_a_prefix_is_common_to_all_labels(
-    model_folders: dict[str, Path], name: str
+    cpu_models: dict[str, LanguageModel], name: str
 ) -> None:
-    encoder = _encoder(model_folders, name)
+    model: Any = cpu_models[name]
     labels = LabelWords((("a", "good"), ("b", "not good at all")))
-    rows = [{"text": "The soup was a joy from start to end."}]
+    rows = tiny.examples("The soup was a joy from start to end.")
     for source in ("{text}{label}", "{text} It was {label}", "{text}\nIn one word, this is about: {label}"):
         template = Template.parse(source)
-        heads = encoder.heads(template, rows)
-        (row,) = encoder.encode(template, labels, rows, heads)
-        (whole,) = encoder.encode(template, labels, rows, None)
+        (head,) = model.encoder.heads(tiny.prompt_of(template, labels), rows)
+        with model.passing_prefixes():
+            (row,) = model.prompt(tiny.prompt_of(template, labels), rows).rows
+            (whole,) = model.prompt(tiny.prompt_of(template, labels, "full"), rows).rows
         assert whole.keep == 0
-        assert 0 < row.keep <= len(heads[0])
-        prefixes = {tail[: row.keep] for tail in whole.tails}
-        assert prefixes == {tuple(heads[0][: row.keep])}
-        assert [tail[row.keep :] for tail in whole.tails] == list(row.tails)
-        shortest = min(len(row.tails[number]) - len(target) + 1 for number, target in row.targets)
-        assert shortest >= MIN_TAIL
+        assert 0 < row.keep <= len(head)
+        assert {ids[: row.keep] for ids in whole.inputs} == {tuple(head[: row.keep])}
+        assert [ids[row.keep :] for ids in whole.inputs] == list(row.inputs)
+        assert min(target.places[0] + 1 for target in row.targets) >= MIN_TAIL
 
 
 @pytest.mark.parametrize("name", FAMILY)

@@ -177,7 +177,7 @@ def test_unusable_label_words_are_a_stored_failure(
     bench.evaluator.fit([bad])
     assert bench.executor.count("FrozenTask") == bench.executor.count("FitTask") == 2
     with pytest.raises(InputError, match="splendid"):
-        bench.evaluator.check(bad.template, bad.label_words)
+        bench.evaluator.check(bad)
 
 
 @pytest.mark.parametrize("settings", [TAIL, FULL], ids=["tail", "full"])
@@ -221,7 +221,7 @@ def test_test_rows_in_blocks_score_as_in_one_go(bench: Bench, model_folders: dic
         assert after.row_ids == tuple(row.row_id for row in rows)
         assert after.candidate == before.candidate
         settings = after.candidate.settings
-        prompted = model.prompt(after.candidate.template, WORDS, rows, keep_prefix=settings.tuning != "full")
+        prompted = model.prompt(after.candidate, rows)
         with model.adapted(settings, load_file(before.weights) if before.weights else {}):
             whole = model.score(prompted)
         torch.testing.assert_close(torch.tensor(after.log_probs), whole, rtol=0, atol=1e-4)
@@ -255,7 +255,7 @@ def test_proposals_come_for_each_candidate(bench: Bench, settings: Settings) -> 
 
 def test_ranked_label_words_separate_the_labels(bench: Bench) -> None:
     template = Template.parse("{text} It was {label}")
-    (found,) = bench.evaluator.rank_words([(template, WORDS)], 5)
+    (found,) = bench.evaluator.rank_words([tiny.prompt_of(template, WORDS)], 5)
     assert 1 <= len(found) <= 5
     assert len(set(found)) == len(found)
     assert all(words.labels == WORDS.labels for words in found)
@@ -264,19 +264,19 @@ def test_ranked_label_words_separate_the_labels(bench: Bench) -> None:
 
 
 def test_readiness_counts_what_the_model_can_do(bench: Bench) -> None:
-    ready = bench.evaluator.check(Template.parse("{text}\nSentiment: {label}"), WORDS)
+    ready = bench.evaluator.check(tiny.prompt_of(Template.parse("{text}\nSentiment: {label}"), WORDS))
     assert ready.cut_rows == 0
-    assert ready.tuning_modes == ("tail", "full", "none")
+    assert ready.tuning_modes == ("tail", "lora", "soft", "full", "none")
     assert {"good", "bad"} <= set(ready.vocabulary)
 
 
 def test_costs_are_counted(bench: Bench) -> None:
-    assert bench.evaluator.test_seconds([Template.parse("{text}{label}")], 100) == 0.0
+    assert bench.evaluator.test_seconds([_candidate("{text}{label}")], 100) == 0.0
     bench.evaluator.fit([_candidate()])
     assert bench.evaluator.tokens > 0
     assert bench.evaluator.worker_seconds > 0
     assert len(bench.evaluator.fit_seconds) == 1
-    few, many = (bench.evaluator.test_seconds([Template.parse("{text}{label}")], rows) for rows in (10, 1000))
+    few, many = (bench.evaluator.test_seconds([_candidate("{text}{label}")], rows) for rows in (10, 1000))
     assert 0 < few < many
 
 

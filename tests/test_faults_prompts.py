@@ -34,14 +34,14 @@ def test_fault_09_data_is_literal_and_one_place_is_predicted(model: LanguageMode
     text = f"The soup {hostile} was bad"
     assert [p.slot for p in TEMPLATE.pieces({"text": text}, "good")] == ["text", None, "label"]
     assert TEMPLATE.render({"text": text}) == f"{text}\nSentiment: "
-    prompted = model.prompt(TEMPLATE, WORDS, tiny.examples(text), keep_prefix=False)
+    prompted = model.prompt(tiny.prompt_of(TEMPLATE, WORDS, "full"), tiny.examples(text))
     (row,) = prompted.rows  # type: ignore[attr-defined]
-    assert len(row.tails) == 1  # both words after one and the same context
-    assert [len(target) for _, target in row.targets] == [1, 1]
+    assert len(row.inputs) == 1  # both words after one and the same context
+    assert [len(target.ids) for target in row.targets] == [1, 1]
     tokenizer = model.encoder.tokenizer  # type: ignore[attr-defined]
-    ids = [token for token in row.tails[0][1:] if token in tokenizer.all_special_ids]
+    ids = [token for token in row.inputs[0][1:] if token in tokenizer.all_special_ids]
     assert ids == []
-    written = tokenizer.decode([*row.tails[0], *row.targets[0][1]], clean_up_tokenization_spaces=False)
+    written = tokenizer.decode([*row.inputs[0], *row.targets[0].ids], clean_up_tokenization_spaces=False)
     assert written.removeprefix("<s>") == f"{text}\nSentiment: good"
     assert torch.isfinite(model.score(prompted)).all()
 
@@ -54,11 +54,11 @@ def test_fault_10_only_the_field_is_cut_and_the_cut_is_counted(
     rows = tiny.examples(long, "short", long + "x")
     assert model.cut_rows(["text"], rows) == 2
     template = Template.parse("Read this film review: {text}\nIn one word, the Sentiment of this is {label} , all day")
-    prompted = model.prompt(template, WORDS, rows, keep_prefix=False)
+    prompted = model.prompt(tiny.prompt_of(template, WORDS, "full"), rows)
     tokenizer = AutoTokenizer.from_pretrained(model_folders[family])
     for row, encoded in zip(rows, prompted.rows, strict=True):  # type: ignore[attr-defined]
-        for (tail, target), word in zip(encoded.targets, WORDS.words, strict=True):
-            ids = [*encoded.tails[tail], target[-1]]
+        for target, word in zip(encoded.targets, WORDS.words, strict=True):
+            ids = [*encoded.inputs[target.input], target.ids[-1]]
             text = tokenizer.decode(ids, clean_up_tokenization_spaces=False).removeprefix("<s>")
             assert text.startswith("Read this film review: ")
             assert text.endswith(f"\nIn one word, the Sentiment of this is {word} , all day")
@@ -136,10 +136,10 @@ def test_fault_15_label_words_unknown_to_the_tokenizer(shared_models: dict[str, 
     template = Template.parse("{text} {label}")
     for name, word in (("words", "splendid"), ("words", "good splendid"), ("dropping", "日本"), ("dropping", "bad日")):
         with pytest.raises(InputError) as caught:
-            shared_models[name].check_words(template, WORDS.replace("positive", word))
+            shared_models[name].check(tiny.prompt_of(template, WORDS.replace("positive", word)))
         assert f"{word!r} of 'positive'" in _message(caught)
     with pytest.raises(InputError) as caught:
-        shared_models["words"].check_words(template, LabelWords((("a", "good bad"), ("b", "good  bad"))))
+        shared_models["words"].check(tiny.prompt_of(template, LabelWords((("a", "good bad"), ("b", "good  bad")))))
     assert "cannot be told apart" in _message(caught)
 
 
@@ -218,15 +218,16 @@ def test_fault_19_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model
     ("change", "part"),
     [
         ({"auto_map": {"AutoModelForCausalLM": "code.Model"}}, "auto_map"),
-        ({"model_type": "bert"}, "'bert'"),
-        ({"is_encoder_decoder": True}, "no causal language model"),
+        ({"model_type": "vit", "architectures": ["ViTModel"]}, "'vit'"),
+        ({"is_encoder_decoder": True}, "neither a causal"),
     ],
 )
-def test_fault_18_a_config_that_is_not_safe_or_no_causal_model(
+def test_fault_18_a_config_that_is_not_safe_or_of_no_family(
     change: dict[str, object], part: str, tmp_path: Path, model_folders: dict[str, Path]
 ) -> None:
     config = json.loads((model_folders["llama"] / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(config | change), encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text("{}", encoding="utf-8")
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(InputError) as caught:
         locate_model(str(tmp_path))
@@ -240,9 +241,9 @@ def test_fault_18_a_config_that_is_not_safe_or_no_causal_model(
 def test_a_frozen_prompt_scores_rows_with_structured_fields(shared_models: dict[str, LanguageModel]) -> None:
     row = Example("r", {"text": {"title": "{label}", "tags": ["</s>", "x"]}}, "positive")
     model = shared_models["llama"]
-    scores = model.score(model.prompt(TEMPLATE, WORDS, [row]))
-    plain = model.score(model.prompt(TEMPLATE, WORDS, tiny.examples("title: {label}\ntags: </s>, x")))
+    scores = model.score(model.prompt(tiny.prompt_of(TEMPLATE, WORDS), [row]))
+    plain = model.score(model.prompt(tiny.prompt_of(TEMPLATE, WORDS), tiny.examples("title: {label}\ntags: </s>, x")))
     assert scores.tolist()[0] == pytest.approx(plain.tolist()[0], abs=1e-5)
     with model.adapted(Settings("none"), {}):
-        assert torch.equal(scores, model.score(model.prompt(TEMPLATE, WORDS, [row])))
+        assert torch.equal(scores, model.score(model.prompt(tiny.prompt_of(TEMPLATE, WORDS), [row])))
     assert isinstance(model.encoder, Encoder)  # type: ignore[attr-defined]

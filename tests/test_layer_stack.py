@@ -43,7 +43,7 @@ def deep_model(request: pytest.FixtureRequest, tmp_path: Path) -> LanguageModel:
 
 
 def _tuned(model: LanguageModel, corpus: Corpus, words: dict[str, str], template: Template) -> Delta:
-    prompted = model.prompt(template, LabelWords.of(words, tiny.LABELS), corpus.train)
+    prompted = model.prompt(tiny.prompt_of(template, LabelWords.of(words, tiny.LABELS), "tail"), corpus.train)
     return model.tune(prompted, tiny.gold(corpus.train), SETTINGS, 1)
 
 
@@ -78,7 +78,9 @@ def test_adapters_sit_in_the_upper_layers(deep_model: LanguageModel, corpus: Cor
 
 
 def test_a_pass_is_whole_again_afterwards(deep_model: LanguageModel, corpus: Corpus) -> None:
-    prompted = deep_model.prompt(TEMPLATE, LabelWords.of(tiny.WORDS, tiny.LABELS), corpus.validation)
+    prompted = deep_model.prompt(
+        tiny.prompt_of(TEMPLATE, LabelWords.of(tiny.WORDS, tiny.LABELS), "tail"), corpus.validation
+    )
     before = deep_model.score(prompted)
     _tuned(deep_model, corpus, tiny.WORDS, TEMPLATE)
     assert torch.equal(before, deep_model.score(prompted))

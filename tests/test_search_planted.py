@@ -35,7 +35,7 @@ class Setting:
     def search(self, strategy: str, seed: int) -> Outcome:
         """One search of so many fine-tunes."""
         evaluator = self.evaluator()
-        ready = evaluator.check(self.manual.template, self.manual.label_words)
+        ready = evaluator.check(self.manual)
         return Search(
             evaluator=evaluator,
             space=Space(self.manual, "label", ready.vocabulary),

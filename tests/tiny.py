@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
+from autoprompt.template import LabelWords, Template
 
 LABELS = ("positive", "negative")
 WORDS = {"positive": "good", "negative": "bad"}
@@ -52,6 +55,18 @@ def write_corpus(folder: Path) -> None:
 def examples(*texts: str, label: str = "positive") -> list[Example]:
     """Rows with one field named ``text``."""
     return [Example(f"row{number}", {"text": text}, label) for number, text in enumerate(texts)]
+
+
+def prompt_of(template: Template, words: LabelWords, tuning: str = "none") -> Candidate:
+    """A candidate with the default settings of a tuning mode: a frozen one keeps prefixes, a full one does not."""
+    return Candidate(template, words, Settings.default(tuning, 24))
+
+
+def literal_tokens(model: Any, template: Template, row: Example, word: str) -> tuple[tuple[int, ...], list[Any]]:
+    """A rendered row's ids and those of its tokens that lie wholly in literal text before the label."""
+    words = LabelWords((("positive", word),))
+    ((rendered,),) = model.encoder.render(prompt_of(template, words), [row], [[word]], closing=False)
+    return rendered.ids, rendered.literals(after_answer=False)
 
 
 def gold(corpus_rows: tuple[Example, ...]) -> list[int]:

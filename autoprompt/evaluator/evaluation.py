@@ -21,7 +21,9 @@ class Rung(IntEnum):
 class Evaluation:
     """``log_probs``: normalised log-probabilities [rows][labels]; ``losses``: what ranks, one a row, in nats.
 
-    On the frozen rung of a tuned search ``losses`` are the proxy's, the sum of two cross-fitted log-losses.
+    On the frozen rung of a search among labels ``losses`` are the proxy's, the sum of cross-fitted log-losses. For
+    target texts ``labels`` are empty and ``log_probs`` are mean log-probabilities of the targets' tokens; where texts
+    were written (``outputs``), ``losses`` are 1 - the metric's value of each.
     """
 
     candidate: Candidate
@@ -31,10 +33,13 @@ class Evaluation:
     split: str = "validation"
     status: str = "complete"
     reason: str | None = None
+    labels: tuple[str, ...] = ()
     row_ids: tuple[str, ...] = ()
     gold: tuple[int, ...] = ()
     log_probs: tuple[tuple[float, ...], ...] = ()
     losses: tuple[float, ...] = ()
+    references: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     readability: float | None = None
     seconds: float = 0.0
     tokens: int = 0
@@ -55,13 +60,24 @@ class Evaluation:
 
     @property
     def predictions(self) -> list[str]:
-        """The most probable label of each row."""
-        labels = self.candidate.label_words.labels
-        return [labels[max(range(len(row)), key=row.__getitem__)] for row in self.log_probs]
+        """The most probable label of each row, or the text that was written for it."""
+        if not self.labels:
+            return list(self.outputs)
+        return [self.labels[max(range(len(row)), key=row.__getitem__)] for row in self.log_probs]
 
     def failed(self, reason: str) -> Evaluation:
         """The same evaluation as a failure."""
-        return replace(self, status="failed", reason=reason, row_ids=(), gold=(), log_probs=(), losses=())
+        return replace(
+            self,
+            status="failed",
+            reason=reason,
+            row_ids=(),
+            gold=(),
+            log_probs=(),
+            losses=(),
+            references=(),
+            outputs=(),
+        )
 
     def key(self, *, model: str, fingerprint: str, seed: int, device: str) -> str:
         """Names the computation: within a run the same key is never computed twice."""

@@ -7,10 +7,10 @@ from dataclasses import replace
 from statistics import median
 from typing import Any, Protocol
 
-from autoprompt.candidate import Candidate, Settings
+from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.evaluator.evaluation import Evaluation, Rung
-from autoprompt.evaluator.worker import (
+from autoprompt.evaluator.tasks import (
     CheckTask,
     FitTask,
     FrozenTask,
@@ -19,9 +19,8 @@ from autoprompt.evaluator.worker import (
     Readiness,
     TestTask,
     WordsTask,
-    Work,
-    perform,
 )
+from autoprompt.evaluator.worker import FROZEN, Work, perform
 from autoprompt.models import TokenProposals
 from autoprompt.template import LabelWords, Template
 
@@ -30,6 +29,8 @@ TAIL_TOKENS = 6
 STEP_PASSES = 1.8
 """What one optimiser step costs, in passes of a long batch over as many tokens: a guess, used until the first
 fine-tune has been timed."""
+KEEPS_PREFIX = ("none", "tail", "soft")
+"""Tuning modes that may use the frozen model's states of the part up to the text's end."""
 TEST_BLOCK = 50
 """Rows of one test task: a function of the split alone, so that workers change no bits."""
 
@@ -61,19 +62,19 @@ class Evaluator:
         self.fit_seconds: list[float] = []
         self.prefix_speeds: list[float] = []
         """Seconds a token of each share of the kept prefixes."""
-        self._heads: dict[Template, int] = {}
+        self._heads: dict[tuple[Template, tuple[Demo, ...]], int] = {}
         self._frozen: dict[str, Evaluation] = {}
-        self._fits: dict[tuple[str, int, int], Evaluation] = {}
+        self._fits: dict[tuple[str, int, int, int], Evaluation] = {}
 
-    def check(self, template: Template, words: LabelWords) -> Readiness:
+    def check(self, candidate: Candidate) -> Readiness:
         """What the model says of the data. Raises InputError for unusable label words."""
-        (result,) = self._run([CheckTask(template, words)])
+        (result,) = self._run([CheckTask(candidate)])
         return result.value  # type: ignore[no-any-return]
 
     def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
         """Rung 0, by template and label words alone."""
         new = {c.text_id: c for c in candidates if c.text_id not in self._frozen}
-        self._prepare([c.template for c in new.values()])
+        self._prepare([_frozen(c) for c in new.values()])
         tasks = [FrozenTask(Evaluation(c, Rung.FROZEN, split="frozen")) for c in new.values()]
         for text_id, work in zip(new, self._run(tasks), strict=True):
             self._frozen[text_id] = _costed(work)
@@ -94,27 +95,30 @@ class Evaluator:
         ``counted``: whether they belong to the search phase, whose evaluations are limited. A score known from
         another rung of the same fold and repeat is carried over, not computed again.
         """
-        new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat) not in self._fits]
-        self._prepare([c.template for c in new if c.settings.tuning != "full"])
+        # Where texts are written on the last rung, a score of the rung before says something else.
+        judged = int(rung) if not self.corpus.labels else 0
+        new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, judged) not in self._fits]
+        self._prepare([_frozen(c) for c in new if c.settings.tuning in KEEPS_PREFIX])
         tasks = [FitTask(Evaluation(c, rung, fold, repeat)) for c in new]
         for candidate, work in zip(new, self._run(tasks, gate), strict=False):
             evaluation = _costed(work)
-            self._fits[candidate.id, fold, repeat] = evaluation
+            self._fits[candidate.id, fold, repeat, judged] = evaluation
             self.fitted += counted
             if candidate.settings.tuning != "none":
                 self.fit_seconds.append(work.seconds)
-        known = [self._fits[c.id, fold, repeat] for c in candidates if (c.id, fold, repeat) in self._fits]
+        keys = [(c.id, fold, repeat, judged) for c in candidates]
+        known = [self._fits[key] for key in keys if key in self._fits]
         return [e if e.rung == rung else replace(e, rung=rung, seconds=0.0, tokens=0) for e in known]
 
     def propose(self, candidates: Sequence[Candidate], count: int) -> list[TokenProposals]:
         """Token edits for each candidate, ``count`` by gradient and as many by the model's own guess."""
-        self._prepare([c.template for c in candidates])
+        self._prepare([_frozen(c) for c in candidates])
         return [work.value for work in self._run([ProposeTask(c, count) for c in candidates])]
 
-    def rank_words(self, pairs: Sequence[tuple[Template, LabelWords]], count: int) -> list[list[LabelWords]]:
-        """The best label words for each template."""
-        self._prepare([template for template, _ in pairs])
-        return [work.value for work in self._run([WordsTask(t, w, count) for t, w in pairs])]
+    def rank_words(self, candidates: Sequence[Candidate], count: int) -> list[list[LabelWords]]:
+        """The best label words for each candidate's template."""
+        self._prepare([_frozen(c) for c in candidates])
+        return [work.value for work in self._run([WordsTask(_frozen(c), count) for c in candidates])]
 
     def test(self, trained: Sequence[Evaluation], rows: Sequence[Example]) -> list[Evaluation]:
         """Score test rows with fine-tunes that are done; those with ``tuning`` none need no weights."""
@@ -135,12 +139,12 @@ class Evaluator:
         steps = settings.steps(len(self.corpus.train))
         return steps * settings.batch_size * TAIL_TOKENS * STEP_PASSES * self._token_seconds
 
-    def test_seconds(self, templates: Sequence[Template], rows: int) -> float:
+    def test_seconds(self, candidates: Sequence[Candidate], rows: int) -> float:
         """What ``test`` will take, from the measured speed of the kept prefixes."""
         known = len(self.corpus.train) + len(self.corpus.validation)
-        heads = {template.head() for template in templates}
+        heads = {_head(candidate) for candidate in candidates}
         prefixes = sum(self._heads.get(head, self.prefix_tokens) for head in heads) / known
-        work = rows * (prefixes + TAIL_TOKENS * len(templates))
+        work = rows * (prefixes + TAIL_TOKENS * len(candidates))
         return work * self._token_seconds / self.executor.workers
 
     @property
@@ -149,15 +153,15 @@ class Evaluator:
         first passes are slower than all others."""
         return median(sorted(self.prefix_speeds)[: max(1, len(self.prefix_speeds) // 2)]) if self.prefix_speeds else 0.0
 
-    def _prepare(self, templates: Sequence[Template]) -> None:
+    def _prepare(self, candidates: Sequence[Candidate]) -> None:
         """Kept prefixes of heads not seen before, shared out over the workers."""
-        heads = {t.head(): t for t in templates if t.head() not in self._heads}
+        heads = {_head(c): c for c in candidates if _head(c) not in self._heads}
         parts = self.executor.workers
         tasks = [
-            PreparePrefix(t, split, part, parts) for t in heads.values() for split in (0, 1) for part in range(parts)
+            PreparePrefix(c, split, part, parts) for c in heads.values() for split in (0, 1) for part in range(parts)
         ]
         for task, work in zip(tasks, self._run(tasks), strict=True):
-            head = task.template.head()
+            head = _head(task.candidate)
             self._heads[head] = self._heads.get(head, 0) + work.value
             if work.value:
                 self.prefix_speeds.append(work.seconds / work.value)
@@ -169,6 +173,15 @@ class Evaluator:
             evaluation = work.value if isinstance(work.value, Evaluation) else None
             self.watch(_costed(work) if evaluation else None)
             yield work
+
+
+def _frozen(candidate: Candidate) -> Candidate:
+    return replace(candidate, settings=FROZEN)
+
+
+def _head(candidate: Candidate) -> tuple[Template, tuple[Demo, ...]]:
+    """What kept prefixes depend on; whether there are any, the model alone knows."""
+    return candidate.template.head(), candidate.demos
 
 
 def _costed(work: Work) -> Evaluation:
@@ -191,6 +204,8 @@ def _join(parts: Sequence[Evaluation]) -> Evaluation:
         row_ids=tuple(r for p in parts for r in p.row_ids),
         gold=tuple(g for p in parts for g in p.gold),
         log_probs=tuple(r for p in parts for r in p.log_probs),
+        references=tuple(r for p in parts for r in p.references),
+        outputs=tuple(r for p in parts for r in p.outputs),
         losses=tuple(x for p in parts for x in p.losses),
         seconds=sum(p.seconds for p in parts),
         tokens=sum(p.tokens for p in parts),

@@ -48,23 +48,24 @@ class Probe:
 
 @dataclass(frozen=True)
 class Proxy:
-    """Both probes over the same rows and folds."""
+    """The probes over the same rows and folds; without label words (a classifier) that on the hidden state alone."""
 
     hidden: Probe
-    scores: Probe
+    scores: Probe | None
     fold_of: Tensor
     gold: Tensor
 
-    def log_probs(self, hidden: Tensor, scores: Tensor, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def log_probs(self, hidden: Tensor, scores: Tensor, rows: slice = slice(None)) -> list[Tensor]:
         """Each probe's held-out log-probabilities of the given rows."""
         fold_of = self.fold_of[rows]
-        return self.hidden.log_probs(hidden, fold_of), self.scores.log_probs(scores, fold_of)
+        found = [self.hidden.log_probs(hidden, fold_of)]
+        return found + ([self.scores.log_probs(scores, fold_of)] if self.scores is not None else [])
 
     def losses(self, hidden: Tensor, scores: Tensor, rows: slice = slice(None)) -> Tensor:
         """Summed log-losses, one a row."""
         gold = self.gold[rows][:, None]
-        first, second = self.log_probs(hidden, scores, rows)
-        return -(first.gather(1, gold) + second.gather(1, gold))[:, 0]
+        summed = torch.stack([part.gather(1, gold) for part in self.log_probs(hidden, scores, rows)]).sum(0)
+        return -summed[:, 0]
 
     def training_loss(self, rows: slice) -> Callable[[Tensor, Tensor], Tensor]:
         """The mean loss of some rows as a function of their features, for token gradients."""
@@ -72,20 +73,22 @@ class Proxy:
 
 
 def cross_fit(features: Features, gold: Sequence[int], labels: int) -> Proxy:
-    """Fit both probes; rows of a label are dealt to the folds in turn."""
+    """Fit the probes; rows of a label are dealt to the folds in turn."""
     target = np.asarray(gold)
     fold_of = deal(gold)
     hidden = fit_probe(features.hidden.double().numpy(), target, fold_of, labels, HIDDEN_STRENGTH)
-    scores = fit_probe(features.label_scores.double().numpy(), target, fold_of, labels, SCORES_STRENGTH)
+    scores = None
+    if features.label_scores.shape[1]:
+        scores = fit_probe(features.label_scores.double().numpy(), target, fold_of, labels, SCORES_STRENGTH)
     return Proxy(hidden, scores, torch.from_numpy(fold_of), torch.from_numpy(target))
 
 
-def deal(gold: Sequence[int]) -> NDArray[np.int64]:
+def deal(gold: Sequence[int], folds: int = FOLDS) -> NDArray[np.int64]:
     """Fold of each row: stratified, by order of appearance."""
     seen: dict[int, int] = {}
     out = []
     for label in gold:
-        out.append(seen.get(label, 0) % FOLDS)
+        out.append(seen.get(label, 0) % folds)
         seen[label] = seen.get(label, 0) + 1
     return np.asarray(out, dtype=np.int64)
 

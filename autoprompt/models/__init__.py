@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from autoprompt.models.base import Features, FitFailedError, LanguageModel, Prompted, TokenProposals
+from autoprompt.errors import InputError
+from autoprompt.models.base import Features, FitFailedError, LanguageModel, LoadOptions, Prompted, TokenProposals
+from autoprompt.models.families import FAMILIES
 from autoprompt.models.loading import check_device, locate_model
 
 __all__ = [
+    "FAMILIES",
     "Features",
     "FitFailedError",
     "LanguageModel",
@@ -20,13 +24,52 @@ __all__ = [
 
 
 def load_model(
-    folder: Path, *, device: str = "cpu", max_length: int = 128, prefix_folder: Path | None = None
+    folder: Path,
+    *,
+    device: str = "cpu",
+    max_length: int = 128,
+    labels: tuple[str, ...] = (),
+    prefix_folder: Path | None = None,
+    family: str | None = None,
+    chat: bool = False,
 ) -> LanguageModel:
     """Load the model of a local folder (see ``locate_model``).
 
-    ``max_length``: tokens that a field is cut to. ``prefix_folder``: where kept prefixes are shared between
-    processes; without it they stay in memory. Raises InputError when the weights cannot be used.
+    ``max_length``: tokens that a field is cut to. ``labels``: the data's, for a classifier's head. ``prefix_folder``:
+    where kept prefixes are shared between processes; without it they stay in memory. ``family``: None takes what the
+    checkpoint was saved as. ``chat``: wrap prompts in the tokenizer's chat format. Raises InputError when the model
+    cannot be used.
     """
-    from autoprompt.models.causal import CausalModel
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForMaskedLM,
+        AutoModelForSeq2SeqLM,
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+    )
 
-    return CausalModel(folder, device=device, max_length=max_length, prefix_folder=prefix_folder)
+    from autoprompt.models.causal import CausalModel
+    from autoprompt.models.classifier import ClassifierModel, load_network
+    from autoprompt.models.loading import loaded, read_family
+    from autoprompt.models.masked import MaskedModel
+    from autoprompt.models.seq2seq import Seq2SeqModel
+
+    options = LoadOptions(device, max_length, labels, chat, prefix_folder, family)
+    family = options.family or read_family(folder)
+    tokenizer = loaded(folder, AutoTokenizer.from_pretrained)
+    if family == "classifier":
+        if not options.labels:
+            raise InputError("A classifier needs labels, and the data has none; use a causal or encoder-decoder model.")
+        network, missing = loaded(
+            folder,
+            lambda *a, **k: load_network(options.labels, AutoModelForSequenceClassification.from_pretrained, *a, **k),
+        )
+        return ClassifierModel(network, tokenizer, options, missing)
+    kinds: dict[str, tuple[type[Any], type[Any]]] = {
+        "causal": (AutoModelForCausalLM, CausalModel),
+        "masked": (AutoModelForMaskedLM, MaskedModel),
+        "seq2seq": (AutoModelForSeq2SeqLM, Seq2SeqModel),
+    }
+    auto, kind = kinds[family]
+    model: LanguageModel = kind(loaded(folder, auto.from_pretrained), tokenizer, options)
+    return model

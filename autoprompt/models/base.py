@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoprompt.candidate import Settings
+from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
-from autoprompt.template import LabelWords, Template
+from autoprompt.template import Template
 
 Delta = Mapping[str, Tensor]
 """What a fine-tune changed: parameter name → values."""
@@ -29,7 +29,8 @@ class Features:
     """Frozen features at the predicted place, in the order of the rows.
 
     ``hidden``: [rows, width]. ``label_scores``: [rows, labels], unnormalised mean log-probabilities.
-    ``vocabulary``: [rows, vocabulary] logits of the first predicted token.
+    ``vocabulary``: [rows, vocabulary] logits of the first predicted token. A classifier has no label words: the last
+    two have no columns, and ``hidden`` is the mean of the last layer's states.
     """
 
     hidden: Tensor
@@ -62,20 +63,17 @@ class Prompted(ABC):
 class LanguageModel(ABC):
     """One resident model; fine-tuning never changes its base weights for good."""
 
+    family: str
     tuning_modes: tuple[str, ...]
+    label_anywhere: bool
+    """Whether the model predicts a place with text after it as readily as one at the end."""
     tokens_processed: int = 0
 
     @abstractmethod
-    def prompt(
-        self,
-        template: Template,
-        words: LabelWords,
-        rows: Sequence[Example],
-        *,
-        keep_prefix: bool = True,
-    ) -> Prompted:
-        """Render and tokenise rows. ``keep_prefix``: run the part up to the text's end once and keep its
-        states. Raises InputError for unusable label words."""
+    def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> Prompted:
+        """Render and tokenise rows. Where the candidate's tuning mode leaves the part up to the text's end as it is,
+        that part is run once and its states are kept: the frozen model's, so that prompts are made outside of
+        ``adapted``. Raises InputError for unusable label words."""
 
     @abstractmethod
     def passing_prefixes(self) -> AbstractContextManager[None]:
@@ -83,15 +81,25 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def score(self, prompted: Prompted) -> Tensor:
-        """Log-probabilities of the labels, normalised over them: [rows, labels], float32 on the CPU."""
+        """Float32 on the CPU: log-probabilities of the labels, normalised over them [rows, labels]; of target texts
+        the mean log-probability of a token [rows, 1]."""
 
     @abstractmethod
     def features(self, prompted: Prompted) -> Features:
         """Features of the frozen model."""
 
     @abstractmethod
+    def asking(self, candidate: Candidate, rows: Sequence[Example]) -> Prompted:
+        """Rows rendered up to the answer, for ``generate``. Raises UsageError where the family writes no text."""
+
+    @abstractmethod
+    def generate(self, prompted: Prompted, length: int) -> list[str]:
+        """Each row's answer by greedy decoding, at most ``length`` tokens."""
+
+    @abstractmethod
     def tune(self, prompted: Prompted, gold: Sequence[int], settings: Settings, seed: int) -> Delta:
-        """Fine-tune from the base weights and return what changed. Raises FitFailedError."""
+        """Fine-tune from the base weights and return what changed. ``gold``: label indices, 0 for target texts.
+        Raises FitFailedError."""
 
     @abstractmethod
     def adapted(self, settings: Settings, delta: Delta) -> AbstractContextManager[None]:
@@ -100,8 +108,7 @@ class LanguageModel(ABC):
     @abstractmethod
     def propose_tokens(
         self,
-        template: Template,
-        words: LabelWords,
+        candidate: Candidate,
         rows: Sequence[Example],
         loss: Callable[[Tensor, Tensor], Tensor],
         *,
@@ -111,24 +118,46 @@ class LanguageModel(ABC):
         al. 2020) of ``loss(hidden [rows, width], label_scores [rows, labels])``."""
 
     @abstractmethod
-    def perplexity(self, text: str) -> float:
-        """The frozen model's perplexity of a text; lower is more readable."""
+    def perplexity(self, text: str) -> float | None:
+        """The frozen model's perplexity of a text, lower is more readable; None where the family knows none."""
 
     @abstractmethod
     def word_tokens(self) -> Mapping[int, str]:
         """Vocabulary ids that are whole words at the predicted place, with their text."""
 
     @abstractmethod
-    def check_words(self, template: Template, words: LabelWords) -> None:
-        """Raise InputError for label words that the tokenizer cannot write or tell apart."""
+    def check(self, candidate: Candidate) -> None:
+        """Raise InputError for label words that the tokenizer cannot write or tell apart, and for a template that
+        the family cannot predict with."""
 
     @abstractmethod
-    def prepare_prefix(self, template: Template, rows: Sequence[Example], part: int, parts: int) -> int:
+    def target_length(self, rows: Sequence[Example]) -> int:
+        """Tokens of the longest target text."""
+
+    @abstractmethod
+    def prepare_prefix(self, candidate: Candidate, rows: Sequence[Example], part: int, parts: int) -> int:
         """Compute and store one share of the kept prefixes of a template; returns the tokens processed."""
 
     @abstractmethod
     def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
         """How many rows have a field that is cut to the length limit."""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded.
+
+    ``max_length``: tokens that a field is cut to. ``labels``: the data's, for a classifier's head. ``chat``: wrap
+    prompts in the tokenizer's chat format. ``prefix_folder``: where kept prefixes are shared between processes;
+    without it they stay in memory. ``family``: None takes what the checkpoint was saved as.
+    """
+
+    device: str = "cpu"
+    max_length: int = 128
+    labels: tuple[str, ...] = ()
+    chat: bool = False
+    prefix_folder: Path | None = None
+    family: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +167,7 @@ class ModelSource:
     name: str
     folder: Path
     config: Mapping[str, Any]
+    family: str
 
 
 def pick_device(device: str) -> torch.device:

@@ -1,9 +1,10 @@
-"""Collates encoded rows into the tensors of one pass of a causal model."""
+"""Collates encoded rows into the tensors of one pass."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -11,22 +12,24 @@ from torch import Tensor, nn
 from autoprompt.models.base import Prompted
 from autoprompt.models.encoding import EncodedRow
 from autoprompt.models.kept import Past
+from autoprompt.models.output import Asked
 
 
 @dataclass
-class CausalPrompted(Prompted):
+class EncodedPrompt(Prompted):
     """Encoded rows and, where prefixes are kept, each row's states [layers * 2, heads, length, width].
 
-    ``lower``: where it is known, the output of the lower layers for each tail of each row: [tail, hidden].
+    ``lower``: where it is known, the output of the lower layers for each input of each row: [length, hidden].
     """
 
     rows: list[EncodedRow]
-    states: list[Tensor] | None
+    soft: int = 0
+    states: list[Tensor] | None = None
     lower: list[list[Tensor]] | None = None
     tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tokens = sum(len(tail) for row in self.rows for tail in row.tails)
+        self.tokens = sum(len(ids) for row in self.rows for ids in (row.context, *row.inputs))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -34,115 +37,127 @@ class CausalPrompted(Prompted):
 
 @dataclass(frozen=True)
 class Targets:
-    """Which logits make which label's score; the first four have one value a target token."""
+    """Which of the logits [1, places, ids] make which label's score; ``place`` to ``weight``: one value a target token.
+
+    ``asked``: the places. ``owner``: row * labels + label. ``weight``: 1 / tokens of the label. ``first``: for each
+    row the place that foretells its first label's first token. ``one_softmax``: the only ids that count, in a row's
+    only place: the full softmax's normaliser cancels in the softmax over labels.
+    """
 
     sequence: Tensor
     column: Tensor
-    """Among the last ``width`` columns."""
+    place: Tensor
     token: Tensor
     owner: Tensor
-    """row * labels + label"""
     weight: Tensor
-    """1 / targets of its label"""
-    first: tuple[Tensor, Tensor]
-    """Of each row: the sequence and column that predict its first label's first token."""
+    first: Tensor
     rows: int
     labels: int
-    width: int
-    vocabulary: Tensor | None
-    """The only ids whose logits are needed, or None. Where the labels of a row are single tokens after the same
-    context, the full softmax's normaliser cancels in the softmax over labels."""
+    one_softmax: Tensor | None
+
+    def asked(self, *, whole: bool) -> Asked:
+        """What the output layer is to give. ``whole``: logits of the whole vocabulary."""
+        return Asked(self.sequence, self.column, None if whole else self.one_softmax)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences of one pass, tails right-aligned so that all predicted places end in the last column."""
+    """Sequences of one pass.
+
+    ``ids``: [sequences, columns], below 0 for trainable vectors. ``mask``: [sequences, prefix + columns].
+    ``context``: of an encoder-decoder, the encoder's ids and mask [sequences, columns]; ``ids`` are the decoder's.
+    """
 
     ids: Tensor
-    """[sequences, tail]"""
     mask: Tensor
-    """[sequences, prefix + tail]"""
     positions: Tensor
-    """[sequences, tail]"""
     past: Past | None
     lower: Tensor | None
-    """[sequences, tail, hidden]"""
-    targets: Targets
+    targets: Targets | None
+    context: tuple[Tensor, Tensor] | None
 
     @property
     def tokens(self) -> int:
         """Tokens that the pass processes, padding left out."""
-        return int(self.mask[:, -self.ids.shape[1] :].sum())
-
-    @property
-    def width(self) -> int:
-        """Last columns whose logits are needed."""
-        return self.targets.width
+        read = int(self.context[1].sum()) if self.context is not None else 0
+        return int(self.mask[:, -self.ids.shape[1] :].sum()) + read
 
 
-def collate(prompted: CausalPrompted, rows: Sequence[int], device: torch.device) -> Batch:
-    """The pass of some rows: one sequence for each of a row's distinct tails."""
-    encoded = [prompted.rows[row] for row in rows]
-    tails = [list(tail) for row in encoded for tail in row.tails]
-    keeps = [row.keep for row in encoded for _ in row.tails]
-    longest = max(len(tail) for tail in tails)
-    pads = [longest - len(tail) for tail in tails]
-    ids = torch.tensor([[0] * pad + tail for pad, tail in zip(pads, tails, strict=True)])
-    mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads])
+def collate(prompt: EncodedPrompt, rows: Sequence[int], device: torch.device, *, pad: int, left: bool) -> Batch:
+    """The pass of some rows: one sequence for each of a row's distinct inputs. ``left``: inputs end in one column."""
+    encoded = [prompt.rows[row] for row in rows]
+    inputs = [list(ids) for row in encoded for ids in row.inputs]
+    keeps = [row.keep for row in encoded for _ in row.inputs]
+    ids, mask, pads = padded(inputs, pad, left=left)
     positions = (torch.tensor(keeps)[:, None] + mask.cumsum(1) - 1).clamp(min=0)
     past = None
-    if prompted.states is not None and max(keeps) > 0:
-        states = [prompted.states[row] for row in rows for _ in prompted.rows[row].tails]
+    if prompt.states is not None and max(keeps) > 0:
+        states = [prompt.states[row] for row in rows for _ in prompt.rows[row].inputs]
         past = Past(states, keeps, device)
         mask = torch.cat([past.mask(), mask], 1)
     lower = None
-    if prompted.lower is not None:
-        known = [hidden for row in rows for hidden in prompted.lower[row]]
-        lower = torch.stack([nn.functional.pad(h, (0, 0, pad, 0)) for pad, h in zip(pads, known, strict=True)])
-    return Batch(ids.to(device), mask.to(device), positions.to(device), past, lower, _targets(encoded, device))
+    if prompt.lower is not None:
+        known = [hidden for row in rows for hidden in prompt.lower[row]]
+        lower = torch.stack([nn.functional.pad(h, (0, 0, n, 0)) for n, h in zip(pads, known, strict=True)])
+    context = None
+    if encoded[0].context:
+        read, read_mask, _ = padded([list(row.context) for row in encoded for _ in row.inputs], pad, left=False)
+        context = (read.to(device), read_mask.to(device))
+    targets = _targets(encoded, pads if left else [0] * len(pads), device) if encoded[0].targets else None
+    return Batch(ids.to(device), mask.to(device), positions.to(device), past, lower, targets, context)
 
 
-def _targets(encoded: list[EncodedRow], device: torch.device) -> Targets:
-    width = max(len(target) for row in encoded for _, target in row.targets)
-    places: list[tuple[int, int, int, int]] = []
+def padded(sequences: Sequence[Sequence[int]], pad: int, *, left: bool) -> tuple[Tensor, Tensor, list[int]]:
+    """Ids and 0/1 mask [sequences, longest], and how much each was padded."""
+    longest = max(len(ids) for ids in sequences)
+    pads = [longest - len(ids) for ids in sequences]
+    rows = [[pad] * n + list(ids) if left else [*ids, *([pad] * n)] for n, ids in zip(pads, sequences, strict=True)]
+    places = torch.arange(longest)
+    counts = torch.tensor(pads)[:, None]
+    mask = (places >= counts) if left else (places < longest - counts)
+    return torch.tensor(rows), mask.long(), pads
+
+
+def _targets(encoded: list[EncodedRow], shift: list[int], device: torch.device) -> Targets:
+    starts = list(accumulate((len(row.inputs) for row in encoded), initial=0))
+    found: dict[tuple[int, int], int] = {}
+    entries: list[tuple[int, int, int]] = []
     weight: list[float] = []
-    first: list[tuple[int, int]] = []
-    offset = 0
+    first: list[int] = []
+    labels = len(encoded[0].targets)
     for number, row in enumerate(encoded):
-        for label, (tail, target) in enumerate(row.targets):
-            owner = number * len(row.targets) + label
-            columns = range(width - len(target), width)
-            places += [(offset + tail, column, token, owner) for column, token in zip(columns, target, strict=True)]
-            weight += [1 / len(target)] * len(target)
-        first.append((offset + row.targets[0][0], width - len(row.targets[0][1])))
-        offset += len(row.tails)
-    sequence, column, token, owners = torch.tensor(places, device=device).unbind(1)
-    vocabulary = None
-    if width == 1 and all(len(row.tails) == 1 for row in encoded):
-        vocabulary, token = torch.unique(token, return_inverse=True)
-    firsts = torch.tensor(first, device=device)
+        for label, target in enumerate(row.targets):
+            sequence = starts[number] + target.input
+            places = [found.setdefault((sequence, shift[sequence] + place), len(found)) for place in target.places]
+            entries += [
+                (place, token, number * labels + label) for place, token in zip(places, target.ids, strict=True)
+            ]
+            weight += [1 / len(places)] * len(places)
+            if label == 0:
+                first.append(places[0])
+    place, token, owner = torch.tensor(entries, device=device).unbind(1)
+    alone = len(found) == len(encoded) and len(entries) == len(encoded) * labels
+    one_softmax = None
+    if alone and labels > 1:
+        one_softmax, token = torch.unique(token, return_inverse=True)
+    sequences, columns = torch.tensor(list(found), device=device).unbind(1)
     return Targets(
-        sequence, column, token, owners, torch.tensor(weight, device=device), (firsts[:, 0], firsts[:, 1]),
-        len(encoded), len(encoded[0].targets), width, vocabulary,
+        sequences, columns, place, token, owner, torch.tensor(weight, device=device),
+        torch.tensor(first, device=device), len(encoded), labels, one_softmax,
     )  # fmt: skip
 
 
-def label_scores(targets: Targets, logits: Tensor) -> Tensor:
-    """Mean log-probability of each label's words, up to a constant of the row: [rows, labels].
+def label_scores(targets: Targets, logits: Tensor, *, whole: bool) -> Tensor:
+    """Mean log-probability of each label's words [rows, labels]; up to a constant of the row unless ``whole``.
 
-    ``logits``: [sequences, width, vocabulary], or of ``targets.vocabulary`` alone.
+    ``logits``: [1, places, vocabulary], or of ``targets.one_softmax`` alone.
     """
-    logits = logits.float()
-    picked = logits[targets.sequence, targets.column, targets.token]
-    if targets.vocabulary is None:
-        picked = picked - logits.logsumexp(-1)[targets.sequence, targets.column]
+    logits = logits[0].float()
+    token = targets.token
+    if targets.one_softmax is not None and whole:
+        token = targets.one_softmax[token]
+    picked = logits[targets.place, token]
+    if whole or targets.one_softmax is None:
+        picked = picked - logits.logsumexp(-1)[targets.place]
     flat = picked.new_zeros(targets.rows * targets.labels).index_add(0, targets.owner, picked * targets.weight)
     return flat.view(targets.rows, targets.labels)
-
-
-def with_full_vocabulary(targets: Targets, logits: Tensor) -> Tensor:
-    """Mean log-probabilities, nothing left out, from logits over the whole vocabulary: [rows, labels]."""
-    if targets.vocabulary is None:
-        return label_scores(targets, logits)
-    scores = label_scores(targets, logits[..., targets.vocabulary])
-    return scores - logits.float().logsumexp(-1)[targets.first][:, None]

@@ -1,66 +1,61 @@
-"""Causal (GPT-like) models: label words are scored as the continuation of the prompt."""
+"""Causal (GPT-like) models: the answer is scored as the continuation of the prompt."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from autoprompt.candidate import Settings
+from autoprompt.candidate import Candidate, Settings, digest
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models import vocabulary
-from autoprompt.models.base import Delta, Features, LanguageModel, Prompted, TokenProposals, pick_device
-from autoprompt.models.batching import Batch, CausalPrompted, collate, label_scores, with_full_vocabulary
-from autoprompt.models.encoding import Encoder, rows_key
+from autoprompt.models.base import LoadOptions, Prompted
+from autoprompt.models.batching import Batch, EncodedPrompt, padded
+from autoprompt.models.encoding import EncodedRow, LiteralToken, Rendered, Target
 from autoprompt.models.layers import LayerStack
-from autoprompt.models.output import OutputLayer
+from autoprompt.models.output import Asked
 from autoprompt.models.prefix import PrefixStore, blocks
-from autoprompt.models.tuning import Tuner
-from autoprompt.template import LabelWords, Template, render_value
+from autoprompt.models.text import TextModel, linear_names
+from autoprompt.models.tuning import Parts
+from autoprompt.template import LABEL, Literal, Slot, Soft
 
 _SHARED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
 """How transformers is told that grouped-query attention needs no copies although there is a mask."""
 
-SCORE_SEQUENCES = 32
-"""Sequences that one scoring pass holds."""
+MIN_TAIL = 4
+"""Positions that a tail has at least, taken from the text where the template has fewer after it."""
+_LEAVES_PREFIX = ("none", "tail", "soft")
+"""Tuning modes that change nothing of what comes before the template's closing words."""
 
 
-class CausalModel(LanguageModel):
-    """Any ``AutoModelForCausalLM`` in float32, with bf16 autocast on CUDA."""
+class CausalModel(TextModel):
+    """Any ``AutoModelForCausalLM``."""
 
-    def __init__(self, folder: Path, *, device: str, max_length: int, prefix_folder: Path | None) -> None:
-        from safetensors import SafetensorError
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
+    family = "causal"
+    label_anywhere = False
+    left_aligned = False
+    reads_after = False
+    closing = False
 
-        bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        try:
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            raise InputError(f"The model in {folder} cannot be loaded ({str(error).splitlines()[0]}).") from error
-        finally:
-            if bars:
-                logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-        self.device = pick_device(device)
-        self.model: Any = cast(Any, model).to(self.device).eval()
-        self.output = OutputLayer(self.model.get_output_embeddings())
-        self.encoder = Encoder(tokenizer, max_length)
-        self.store = PrefixStore(prefix_folder)
-        self.tokens_processed = 0
-        self.layers = LayerStack(self.model, self.model.config.get_text_config().num_hidden_layers, self._small_pass)
-        self.tuner = Tuner(self.model, self.layers.linear_names(self.model))
-        self.tuning_modes = ("tail", "full", "none") if self._keeps_states else ("full", "none")
+    def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
+        self.store = PrefixStore(options.prefix_folder)
+        super().__init__(network, tokenizer, options)
+
+    def _parts(self) -> Parts:
+        count = self.model.config.get_text_config().num_hidden_layers
+        self.layers = LayerStack(self.model, count, self._small_pass)
+        names = linear_names(self.model)
+        return Parts(names, self.layers.linear_names(names, self.model))
+
+    def _tuning_modes(self) -> tuple[str, ...]:
+        return (("tail",) if self._keeps_states else ()) + super()._tuning_modes()
 
     @torch.no_grad()
     def _small_pass(self) -> Any:
@@ -74,22 +69,49 @@ class CausalModel(LanguageModel):
                   getattr(layer, "values", None)) if t is not None}  # fmt: skip
         return len(shapes) == 1 and len(next(iter(shapes))) == 4
 
-    # Rendering and batches
+    # Prompts
 
-    def prompt(
-        self,
-        template: Template,
-        words: LabelWords,
-        rows: Sequence[Example],
-        *,
-        keep_prefix: bool = True,
-    ) -> CausalPrompted:
-        fields = [row.fields for row in rows]
-        if not (keep_prefix and self._keeps_states and template.head().segments):
-            return CausalPrompted(self.encoder.encode(template, words, fields, None), None)
-        heads = self.encoder.heads(template, fields)
-        states = self._states(template, rows, heads)
-        return CausalPrompted(self.encoder.encode(template, words, fields, heads), states)
+    def encode(self, candidate: Candidate, rows: Sequence[Example]) -> list[EncodedRow]:
+        return self._encode(candidate, rows, [[] for _ in rows])
+
+    def _encode(self, candidate: Candidate, rows: Sequence[Example], heads: list[list[int]]) -> list[EncodedRow]:
+        rendered = self._rendered(candidate, rows)
+        return [_encode_row(own, head, candidate) for own, head in zip(rendered, heads, strict=True)]
+
+    def _rendered(self, candidate: Candidate, rows: Sequence[Example]) -> list[list[Rendered]]:
+        """Each row with each of its answers; a target text ends with the model's own sign of an end."""
+        answers = self.encoder.answers(candidate, rows)
+        rendered = self.encoder.render(candidate, rows, answers, closing=False)
+        end = self.encoder.tokenizer.eos_token_id
+        if candidate.label_words.pairs or end is None:
+            return rendered
+        return [[replace(r, ids=(*r.ids, end), spans=(*r.spans, (r.starts[-1], r.starts[-1]))) for r in own]
+                for own in rendered]  # fmt: skip
+
+    def check(self, candidate: Candidate) -> None:
+        after = candidate.template.segments[candidate.template.segments.index(Slot(LABEL)) + 1 :]
+        if any(isinstance(segment, Soft) for segment in after):
+            raise InputError("A causal model scores what follows {label}, where no trainable vectors can stand.")
+        if after and not candidate.label_words.pairs:
+            raise InputError(
+                f"The template {candidate.template.format()!r} goes on after its {{label}}; a target text stands at "
+                "the end."
+            )
+        super().check(candidate)
+
+    def _keepable(self, candidate: Candidate) -> bool:
+        """Whether the part up to the text's end can be run once and kept."""
+        head = candidate.template.head().segments
+        frozen = candidate.settings.tuning in _LEAVES_PREFIX
+        return frozen and self._keeps_states and bool(head) and not any(isinstance(s, Soft) for s in head)
+
+    def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
+        candidate = self.completed(candidate)
+        if not self._keepable(candidate):
+            return super().prompt(candidate, rows)
+        heads = self.encoder.heads(candidate, rows)
+        states = self._states(candidate, rows, heads)
+        return EncodedPrompt(self._encode(candidate, rows, heads), candidate.template.soft, states)
 
     @contextmanager
     def passing_prefixes(self) -> Iterator[None]:
@@ -99,55 +121,54 @@ class CausalModel(LanguageModel):
         finally:
             self.store = lasting
 
-    def _states(self, template: Template, rows: Sequence[Example], heads: list[list[int]]) -> list[Tensor]:
+    def prepare_prefix(self, candidate: Candidate, rows: Sequence[Example], part: int, parts: int) -> int:
+        candidate = self.completed(candidate)
+        if not self._keepable(candidate):
+            return 0
+        before = self.tokens_processed
+        heads = self.encoder.heads(candidate, rows)
+        for key, block in self._prefix_blocks(candidate, rows, heads)[part::parts]:
+            self.store.get(key, lambda b=block: self._head_states([heads[row] for row in b]))  # type: ignore[misc]
+        return self.tokens_processed - before
+
+    def _states(self, candidate: Candidate, rows: Sequence[Example], heads: list[list[int]]) -> list[Tensor]:
         out: dict[int, Tensor] = {}
-        for key, block in self._prefix_blocks(template, rows, heads):
+        for key, block in self._prefix_blocks(candidate, rows, heads):
             kv = self.store.get(key, lambda b=block: self._head_states([heads[row] for row in b]))  # type: ignore[misc]
             out |= {row: kv[:, place] for place, row in enumerate(block)}
         return [out[row] for row in range(len(rows))]
 
     def _prefix_blocks(
-        self, template: Template, rows: Sequence[Example], heads: list[list[int]]
+        self, candidate: Candidate, rows: Sequence[Example], heads: list[list[int]]
     ) -> list[tuple[str, list[int]]]:
-        key = rows_key(template.head(), rows)
+        head = candidate.template.head().with_demos(self.encoder.demos(candidate))
+        key = rows_key(head.format(), rows)
         return [(f"{key}-{n}", block) for n, block in enumerate(blocks([len(head) for head in heads]))]
-
-    def prepare_prefix(self, template: Template, rows: Sequence[Example], part: int, parts: int) -> int:
-        if not self._keeps_states or not template.head().segments:
-            return 0
-        before = self.tokens_processed
-        heads = self.encoder.heads(template, [row.fields for row in rows])
-        for key, block in self._prefix_blocks(template, rows, heads)[part::parts]:
-            self.store.get(key, lambda b=block: self._head_states([heads[row] for row in b]))  # type: ignore[misc]
-        return self.tokens_processed - before
 
     @torch.no_grad()
     def _head_states(self, heads: list[list[int]]) -> Tensor:
         """[layers * 2, rows, heads, longest, width]; what lies past a row's length is never looked at."""
-        longest = max(1, max(len(head) for head in heads))
-        ids = torch.tensor([head + [0] * (longest - len(head)) for head in heads], device=self.device)
-        mask = torch.tensor([[1] * len(head) + [0] * (longest - len(head)) for head in heads], device=self.device)
-        self.tokens_processed += int(mask.sum())
-        with self._on_device():
-            cache = self.model(input_ids=ids, attention_mask=mask, use_cache=True, logits_to_keep=1).past_key_values
+        if self.tuner.busy:
+            raise RuntimeError("kept prefixes are the frozen model's: make prompts before `adapted`")
+        ids, mask, _ = padded([head or [0] for head in heads], 0, left=False)
+        self.tokens_processed += sum(map(len, heads))
+        with self.on_device():
+            cache = self.model(
+                input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=True, logits_to_keep=1
+            ).past_key_values
         return torch.stack([part for layer in cache.layers for part in (layer.keys, layer.values)])
-
-    def batch(self, prompted: Prompted, rows: Sequence[int]) -> Batch:
-        """Collate some rows for one pass."""
-        assert isinstance(prompted, CausalPrompted)  # noqa: S101
-        return collate(prompted, rows, self.device)
 
     # Passes
 
     @contextmanager
-    def _on_device(self) -> Iterator[None]:
+    def on_device(self) -> Iterator[None]:
         """bf16 autocast on CUDA; on the CPU attention that shares keys and values among its heads, not copies."""
-        cuda, cpu = self.device.type == "cuda", self.device.type == "cpu"
+        cpu = self.device.type == "cpu"
         before = os.environ.get(_SHARED_HEADS)
         if cpu:
             os.environ[_SHARED_HEADS] = "1"
         try:
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=cuda):
+            with super().on_device():
                 yield
         finally:
             if cpu and before is None:
@@ -155,77 +176,36 @@ class CausalModel(LanguageModel):
             elif cpu:
                 os.environ[_SHARED_HEADS] = str(before)
 
-    def forward(
-        self, batch: Batch, *, embeds: Tensor | None = None, width: int | None = None, hidden: bool = False
-    ) -> Any:
-        """One pass; logits of the last ``width`` columns (default: where targets are) over the whole vocabulary."""
+    def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
         past = batch.past.cache() if batch.past is not None else None
         self.tokens_processed += batch.tokens
-        inputs = {"input_ids": batch.ids} if embeds is None else {"inputs_embeds": embeds}
-        with self._on_device():
-            return self.model(
+        inputs = self.embeds(batch.ids) if embeds is None else {"inputs_embeds": embeds}
+        with self.on_device(), self.layers.replaying(batch.lower):
+            logits: Tensor = self.model(
                 **inputs,
                 attention_mask=batch.mask,
                 position_ids=batch.positions,
                 past_key_values=past,
                 use_cache=past is not None,
-                logits_to_keep=batch.width if width is None else width,
-                output_hidden_states=hidden,
-            )
-
-    def scores(self, batch: Batch) -> Tensor:
-        """Label scores of one pass [rows, labels], with gradients where they are on."""
-        with self.output.only(batch.targets.vocabulary), self.layers.replaying(batch.lower):
-            return label_scores(batch.targets, self.forward(batch).logits)
+            ).logits
+        return logits
 
     @torch.no_grad()
-    def _through_lower_layers(self, prompted: CausalPrompted) -> CausalPrompted:
-        """The same rows with what the lower layers make of them."""
-        if not self.layers.replayable:
+    def before_tuning(self, prompted: EncodedPrompt, settings: Settings) -> EncodedPrompt:
+        """One pass through the lower layers serves all steps, where nothing below them is trained."""
+        if settings.tuning != "tail" or prompted.soft or not self.layers.replayable:
             return prompted
         lower: list[list[Tensor]] = [[] for _ in prompted.rows]
-        for rows in self._row_blocks(prompted):
-            batch = self.batch(prompted, rows)
-            with self.layers.recording() as outputs, self.output.only(batch.targets.vocabulary):
-                self.forward(batch)
+        for rows in self.row_blocks(prompted):
+            with self.layers.recording() as outputs:
+                self.scores(self.batch(prompted, rows))
             sequences = iter(outputs[0])
             for row in rows:
-                lower[row] = [next(sequences)[-len(tail) :] for tail in prompted.rows[row].tails]
+                lower[row] = [next(sequences)[-len(ids) :] for ids in prompted.rows[row].inputs]
         return replace(prompted, lower=lower)
 
-    def _row_blocks(self, prompted: CausalPrompted) -> list[list[int]]:
-        most = max(len(row.tails) for row in prompted.rows)
-        return blocks([len(row.tails[0]) for row in prompted.rows], max(1, SCORE_SEQUENCES // most))
-
     @torch.no_grad()
-    def score(self, prompted: Prompted) -> Tensor:
-        assert isinstance(prompted, CausalPrompted)  # noqa: S101
-        out: Tensor | None = None
-        for rows in self._row_blocks(prompted):
-            scores = self.scores(self.batch(prompted, rows)).log_softmax(-1).cpu()
-            out = scores.new_zeros((len(prompted), scores.shape[1])) if out is None else out
-            out[rows] = scores
-        if out is None:
-            raise InputError("There are no rows to score.")
-        return out
-
-    @torch.no_grad()
-    def features(self, prompted: Prompted) -> Features:
-        assert isinstance(prompted, CausalPrompted)  # noqa: S101
-        parts: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
-        for rows in self._row_blocks(prompted):
-            batch = self.batch(prompted, rows)
-            output = self.forward(batch, hidden=True)
-            sequence, column = batch.targets.first
-            hidden = output.hidden_states[-1][:, -batch.width :][sequence, column].float().cpu()
-            vocabulary_logits = output.logits[sequence, column].float().cpu()
-            scores = with_full_vocabulary(batch.targets, output.logits).cpu()
-            parts |= {row: (hidden[i], scores[i], vocabulary_logits[i]) for i, row in enumerate(rows)}
-        columns = zip(*(parts[row] for row in range(len(prompted))), strict=True)
-        return Features(*(torch.stack(column) for column in columns))
-
-    @torch.no_grad()
-    def perplexity(self, text: str) -> float:
+    def perplexity(self, text: str) -> float | None:
         (ids, _), *_ = self.encoder.tokenize([text], special=False)
         if not ids:
             return 1.0
@@ -233,48 +213,104 @@ class CausalModel(LanguageModel):
         start = next(t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, ids[0]) if t is not None)
         sequence = torch.tensor([[start, *ids]], device=self.device)
         self.tokens_processed += len(ids)
-        with self._on_device():
+        with self.on_device():
             log_probs = self.model(input_ids=sequence).logits[0, :-1].float().log_softmax(-1)
         return math.exp(-float(log_probs[torch.arange(len(ids)), sequence[0, 1:]].mean()))
 
-    # Fine-tuning
+    def asking(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
+        # Some answer stands in its place, so that the prompt's tokens are those that an answer follows.
+        sample = [replace(row, label="a") for row in rows] if not candidate.label_words.pairs else rows
+        prompted = self.prompt(candidate, sample)
+        up_to = [replace(r, inputs=(r.inputs[0][: r.targets[0].places[0] + 1],), targets=()) for r in prompted.rows]
+        return replace(prompted, rows=up_to)
 
-    def tune(self, prompted: Prompted, gold: Sequence[int], settings: Settings, seed: int) -> Delta:
-        def loss(rows: Sequence[int]) -> Tensor:
-            labels = torch.tensor([gold[row] for row in rows], device=self.device)
-            return torch.nn.functional.cross_entropy(self.scores(self.batch(prompted, rows)), labels)
+    @torch.no_grad()
+    def generate(self, prompted: Prompted, length: int) -> list[str]:
+        from autoprompt.models.decoding import greedy
 
-        assert isinstance(prompted, CausalPrompted)  # noqa: S101
-        if settings.tuning == "tail":
-            prompted = self._through_lower_layers(prompted)
-        return self.tuner.fit(settings, loss, len(prompted), seed)
+        assert isinstance(prompted, EncodedPrompt)  # noqa: S101
+        return greedy(self, prompted, length)
 
-    @contextmanager
-    def adapted(self, settings: Settings, delta: Delta) -> Iterator[None]:
-        with self.tuner.applied(settings, delta):
-            yield
+    # Gradients
 
-    # Vocabulary
+    def gradient_prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
+        # Literal text before the data lies in the kept prefix: its gradients need a pass over all tokens, which is
+        # spent only where there is no other literal text.
+        tail = candidate.template.segments[len(candidate.template.head().segments) :]
+        if not any(isinstance(s, Literal) and s.text.strip() for s in tail):
+            return super().gradient_prompt(candidate, rows)
+        prompted = self.prompt(candidate, rows)
+        # One token earlier, so that what foretells the first literal token is in the tail.
+        first = [own[0].ids for own in self._rendered(candidate, rows)]
+        shifted = [_one_earlier(row, ids) for row, ids in zip(prompted.rows, first, strict=True)]
+        return EncodedPrompt(shifted, prompted.soft, prompted.states)
 
-    def word_tokens(self) -> Mapping[int, str]:
-        return vocabulary.words(self.encoder.tokenizer)
+    def literal_places(
+        self, candidate: Candidate, row: Example, encoded: EncodedRow
+    ) -> list[list[tuple[int, LiteralToken]]]:
+        ((first, *_),) = self._rendered(candidate, [row])
+        tokens = [t for t in first.literals(after_answer=False) if t.index > encoded.keep]
+        own = first.ids[encoded.keep :]
+        # Another label's word may have merged with the last literal token: there is no such place then.
+        return [
+            [(at, t) for t in tokens if ids[: (at := t.index - encoded.keep) + 1] == own[: at + 1]]
+            for ids in encoded.inputs
+        ]
 
-    def check_words(self, template: Template, words: LabelWords) -> None:
-        vocabulary.check_words(self.encoder, template, words)
-
-    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
-        texts = [[render_value(row.fields[name]) for name in fields] for row in rows]
-        return sum(any(self.encoder.cut(text) != text for text in row) for row in texts)
-
-    def propose_tokens(
+    def likelihoods(
         self,
-        template: Template,
-        words: LabelWords,
+        candidate: Candidate,
         rows: Sequence[Example],
-        loss: Callable[[Tensor, Tensor], Tensor],
-        *,
-        count: int,
-    ) -> TokenProposals:
-        from autoprompt.models.gradients import propose
+        prompted: EncodedPrompt,
+        places: Sequence[Sequence[tuple[int, LiteralToken]]],
+    ) -> Tensor:
+        del candidate, rows
+        batch = self.batch(prompted, range(len(prompted)))
+        shift = [batch.ids.shape[1] - len(row.inputs[0]) for row in prompted.rows]
+        sequence, columns, start = [], [], 0
+        for row, found, pad in zip(prompted.rows, places, shift, strict=True):
+            sequence += [start] * len(found)
+            columns += [pad + at - 1 for at, _ in found]
+            start += len(row.inputs)
+        asked = Asked(torch.tensor(sequence, device=self.device), torch.tensor(columns, device=self.device))
+        log_probs = self.asked(batch, asked)[0].detach().float().log_softmax(-1).cpu()
+        return log_probs.view(len(prompted), len(places[0]), -1).mean(0)
 
-        return propose(self, template, words, rows, loss, count=count)
+
+def _one_earlier(row: EncodedRow, ids: tuple[int, ...]) -> EncodedRow:
+    if not row.keep:
+        return row
+    keep = row.keep - 1
+    inputs = tuple((ids[keep], *own) for own in row.inputs)
+    targets = tuple(replace(t, places=tuple(place + 1 for place in t.places)) for t in row.targets)
+    return replace(row, keep=keep, inputs=inputs, targets=targets)
+
+
+def _encode_row(rendered: Sequence[Rendered], head: Sequence[int], candidate: Candidate) -> EncodedRow:
+    context = min(r.answer[0] for r in rendered)
+    keep = max(0, min(_agreement([head, *(r.ids for r in rendered)]), context - MIN_TAIL))
+    inputs: list[tuple[int, ...]] = []
+    targets = []
+    for r in rendered:
+        # A prompt that begins with the label has nothing to predict its first token from.
+        first = max(r.answer[0], 1)
+        own = r.ids[keep:-1]
+        if own not in inputs:
+            inputs.append(own)
+        targets.append(Target(inputs.index(own), tuple(range(first - 1 - keep, len(own))), r.ids[first:]))
+    if len({(t.input, t.ids) for t in targets}) < len(targets) or not all(t.ids for t in targets):
+        words = list(candidate.label_words.words)
+        raise InputError(f"The label words {words} cannot be told apart by the tokenizer; change them.")
+    return EncodedRow(tuple(inputs), tuple(targets), keep)
+
+
+def _agreement(sequences: Sequence[Sequence[int]]) -> int:
+    """Length of the common beginning."""
+    shortest = min(len(s) for s in sequences)
+    first = sequences[0]
+    return next((i for i in range(shortest) if any(s[i] != first[i] for s in sequences)), shortest)
+
+
+def rows_key(head: str, rows: Sequence[Example]) -> str:
+    """Names the kept prefixes of some rows under one head."""
+    return digest("\n".join([head, *(row.row_id for row in rows)]))[:32]

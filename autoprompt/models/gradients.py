@@ -14,131 +14,111 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.models import vocabulary
 from autoprompt.models.base import TokenProposals
-from autoprompt.models.batching import CausalPrompted, with_full_vocabulary
+from autoprompt.models.batching import EncodedPrompt
 from autoprompt.models.encoding import LiteralToken
-from autoprompt.template import LabelWords, Literal, Template
+from autoprompt.template import Literal, Template
 
 if TYPE_CHECKING:
-    from autoprompt.models.causal import CausalModel
+    from autoprompt.models.text import TextModel
 
 OVERSAMPLE = 4
 """Shortlisted ids for each one wanted: some fall to the round trip."""
 
+Place = tuple[int, int, int]
+"""Segment, and first and last + 1 character there."""
+Places = list[list[tuple[int, LiteralToken]]]
+"""For each of a row's prompt sequences the index of each literal token there."""
+
 
 def propose(
-    model: CausalModel,
-    template: Template,
-    words: LabelWords,
+    model: TextModel,
+    candidate: Candidate,
     rows: Sequence[Example],
     loss: Callable[[Tensor, Tensor], Tensor],
     *,
     count: int,
 ) -> TokenProposals:
-    """The ``count`` best replacements and infills over all literal positions before the label."""
-    # Literal text before the data lies in the kept prefix: its gradients need a pass over all tokens, which is
-    # spent only where there is no other literal text.
-    tail = template.segments[len(template.head().segments) :]
-    keep_prefix = any(isinstance(s, Literal) and s.text.strip() for s in tail)
-    prompted = model.prompt(template, words, rows, keep_prefix=keep_prefix)
-    prompted = _one_token_earlier(model, prompted, template, words, rows)
-    places = [_tail_places(model, template, words, row, prompted.rows[i].keep) for i, row in enumerate(rows)]
+    """The ``count`` best replacements and infills over all literal positions."""
+    prompted = model.gradient_prompt(candidate, rows)
+    places = [model.literal_places(candidate, row, own) for row, own in zip(rows, prompted.rows, strict=True)]
     # Rows whose literal text merged with the data's tokens have other places: the common pattern speaks.
-    pattern = _most_common([tuple(place for _, place in found) for found in places])
-    same = [i for i, found in enumerate(places) if tuple(place for _, place in found) == pattern]
+    pattern = _most_common([tuple(_place(t) for _, t in found[0]) for found in places])
+    same = [i for i, found in enumerate(places) if tuple(_place(t) for _, t in found[0]) == pattern]
     if not pattern:
         return TokenProposals([], [])
-    gradient, likelihood = over_rows(model, prompted, places, same, loss)
+    gradient = over_rows(model, prompted, places, same, loss)
     embedding = model.model.get_input_embeddings().weight.detach()
-    current = torch.tensor(list(_ids(model, template, words, rows[same[0]], pattern)))
+    current = torch.tensor(_current(prompted, places, same[0]))
     change = gradient @ embedding.T.float().cpu()
     change -= change.gather(1, current[:, None])
-    allowed = _allowed(model, words)
-    sample = (template, words, rows[same[0]])
-    replacements = _best(model, sample, pattern, change, allowed, count, insert=False)
+    edits = _Edits(model, candidate, rows[same[0]], pattern, _allowed(model, candidate))
+    replacements = edits.best(change, count, insert=False)
+    known = [rows[i] for i in same]
+    part = replace(prompted, rows=[prompted.rows[i] for i in same],
+                   states=[prompted.states[i] for i in same] if prompted.states is not None else None)  # fmt: skip
+    likelihood = model.likelihoods(candidate, known, part, [places[i][0] for i in same])
+    if likelihood is None:
+        return TokenProposals(replacements, [])
     half = max(1, count // 2)
-    infills = _best(model, sample, pattern, -likelihood, allowed, half, insert=True)
-    infills += _best(model, sample, pattern, -likelihood, allowed, half, insert=False)
+    infills = edits.best(-likelihood, half, insert=True) + edits.best(-likelihood, half, insert=False)
     return TokenProposals(replacements, [(t, -v) for t, v in infills])
 
 
-def _tail_places(
-    model: CausalModel, template: Template, words: LabelWords, row: Example, keep: int
-) -> list[tuple[int, LiteralToken]]:
-    """Tail index and place of each literal token, the place without its absolute index."""
-    _, tokens = model.encoder.literal_tokens(template, row.fields, words.words[0])
-    return [(t.index - keep, LiteralToken(0, t.segment, t.start, t.end)) for t in tokens if t.index > keep]
+def _place(token: LiteralToken) -> Place:
+    return token.segment, token.start, token.end
 
 
-def _one_token_earlier(
-    model: CausalModel, prompted: CausalPrompted, template: Template, words: LabelWords, rows: Sequence[Example]
-) -> CausalPrompted:
-    """Prefixes end one token earlier, so that what foretells the first literal token is in the tail."""
-    out = []
-    for row, encoded in zip(rows, prompted.rows, strict=True):
-        if encoded.keep:
-            ids, _ = model.encoder.literal_tokens(template, row.fields, words.words[0])
-            keep = encoded.keep - 1
-            encoded = replace(encoded, keep=keep, tails=tuple((ids[keep], *tail) for tail in encoded.tails))
-        out.append(encoded)
-    return CausalPrompted(out, prompted.states)
-
-
-def _most_common(patterns: Sequence[tuple[LiteralToken, ...]]) -> tuple[LiteralToken, ...]:
+def _most_common(patterns: Sequence[tuple[Place, ...]]) -> tuple[Place, ...]:
     return max(dict.fromkeys(patterns), key=patterns.count)
 
 
-def _ids(
-    model: CausalModel, template: Template, words: LabelWords, row: Example, pattern: Sequence[LiteralToken]
-) -> list[int]:
-    ids, tokens = model.encoder.literal_tokens(template, row.fields, words.words[0])
-    found = {(t.segment, t.start): ids[t.index] for t in tokens}
-    return [found[place.segment, place.start] for place in pattern]
+def _current(prompted: EncodedPrompt, places: Sequence[Places], row: int) -> list[int]:
+    """The ids that stand at a row's literal places."""
+    encoded = prompted.rows[row]
+    ids = encoded.context or encoded.inputs[0]
+    return [ids[at] for at, _ in places[row][0]]
 
 
 def over_rows(
-    model: CausalModel,
-    prompted: CausalPrompted,
-    places: Sequence[Sequence[tuple[int, LiteralToken]]],
+    model: TextModel,
+    prompted: EncodedPrompt,
+    places: Sequence[Places],
     same: Sequence[int],
     loss: Callable[[Tensor, Tensor], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """The rows' summed gradient [places, width] and mean next-token log-probability [places, vocabulary].
+) -> Tensor:
+    """The rows' summed gradient [places, width].
 
     Rows whose tokens lie otherwise are taken to behave like the ``same`` ones.
     """
-    rows = len(prompted)
-    batch = model.batch(prompted, range(rows))
-    embeds = model.model.get_input_embeddings()(batch.ids).detach().requires_grad_(True)
-    output = model.forward(batch, embeds=embeds, width=batch.ids.shape[1], hidden=True)
-    sequence, column = batch.targets.first
-    hidden = output.hidden_states[-1][:, -batch.width :][sequence, column].float()
-    scores = with_full_vocabulary(batch.targets, output.logits[:, -batch.width :])
-    torch.autograd.backward(loss(hidden, scores))
+    batch = model.batch(prompted, range(len(prompted)))
+    ids = batch.ids if batch.context is None else batch.context[0]
+    embeds = model.vectors.embed(ids).detach().requires_grad_(True)
+    hidden, scores, _ = model.frozen(batch, embeds)
+    torch.autograd.backward(loss(hidden.float(), scores.float()))
     assert embeds.grad is not None  # noqa: S101
-    longest = batch.ids.shape[1]
-    starts = list(accumulate((len(row.tails) for row in prompted.rows), initial=0))
-    gradients, likelihoods = [], []
+    # What a prompt is padded with on the left moves its tokens.
+    starts = list(accumulate((len(row.inputs) for row in prompted.rows), initial=0))
+    gradients = []
     for row in same:
-        tails = prompted.rows[row].tails
-        own = prompted.rows[row].targets[0][0]
-        gradient = torch.zeros(len(places[row]), embeds.shape[-1])
-        for number, tail in enumerate(tails):
-            # Another label's word may have merged with the last literal token: there is no such place then.
-            held = [i for i, (at, _) in enumerate(places[row]) if tail[: at + 1] == tails[own][: at + 1]]
-            columns = [longest - len(tail) + places[row][i][0] for i in held]
-            gradient[held] += embeds.grad[starts[row] + number, columns].float().cpu()
+        encoded = prompted.rows[row]
+        first = {_place(token): number for number, (_, token) in enumerate(places[row][0])}
+        gradient = torch.zeros(len(first), embeds.shape[-1])
+        for number, found in enumerate(places[row]):
+            shift = 0 if model.left_aligned else ids.shape[1] - len(encoded.inputs[number])
+            for at, token in found:
+                if _place(token) in first:
+                    gradient[first[_place(token)]] += embeds.grad[starts[row] + number, shift + at].float().cpu()
         gradients.append(gradient)
-        before = [longest - len(tails[own]) + at - 1 for at, _ in places[row]]
-        likelihoods.append(output.logits[starts[row] + own, before].detach().float().log_softmax(-1).cpu())
-    return torch.stack(gradients).sum(0) * (rows / len(same)), torch.stack(likelihoods).mean(0)
+    return torch.stack(gradients).sum(0) * (len(prompted) / len(same))
 
 
-def _allowed(model: CausalModel, words: LabelWords) -> Mapping[int, str]:
+def _allowed(model: TextModel, candidate: Candidate) -> Mapping[int, str]:
     """Printable tokens that do not spell a label or its word."""
-    taken = [text.lower() for pair in words.pairs for text in pair]
+    taken = [text.lower() for pair in candidate.label_words.pairs for text in pair]
     return {
         token: text
         for token, text in vocabulary.printable(model.encoder.tokenizer).items()
@@ -146,45 +126,65 @@ def _allowed(model: CausalModel, words: LabelWords) -> Mapping[int, str]:
     }
 
 
-def _best(
-    model: CausalModel,
-    sample: tuple[Template, LabelWords, Example],
-    pattern: Sequence[LiteralToken],
-    values: Tensor,
-    allowed: Mapping[int, str],
-    count: int,
-    *,
-    insert: bool,
-) -> list[tuple[Template, float]]:
-    """The lowest ``values`` [places, vocabulary] whose edit is the same tokens when tokenised again."""
-    usable = torch.full((values.shape[1],), float("inf"))
-    usable[list(allowed)] = 0.0
-    flat = (values + usable).flatten()
-    order = flat.argsort(stable=True)[: count * OVERSAMPLE]
-    out: list[tuple[Template, float]] = []
-    template, words, row = sample
-    for position in order.tolist():
-        place, token = pattern[position // values.shape[1]], position % values.shape[1]
-        if not torch.isfinite(flat[position]) or len(out) == count:
-            break
-        edited = _edit(template, place, allowed[token], insert=insert)
-        if edited != template and _survives(model, edited, words, row, place, token):
-            out.append((edited, float(flat[position])))
-    return out
+class _Edits:
+    """Single-token edits of a template that stay the same tokens when the prompt is tokenised again."""
+
+    def __init__(
+        self,
+        model: TextModel,
+        candidate: Candidate,
+        row: Example,
+        pattern: Sequence[Place],
+        allowed: Mapping[int, str],
+    ) -> None:
+        self.model = model
+        self.candidate = candidate
+        self.row = row
+        self.pattern = pattern
+        self.allowed = allowed
+
+    def best(self, values: Tensor, count: int, *, insert: bool) -> list[tuple[Template, float]]:
+        """The edits with the lowest ``values`` [places, vocabulary]."""
+        usable = torch.full((values.shape[1],), float("inf"))
+        usable[list(self.allowed)] = 0.0
+        flat = (values + usable).flatten()
+        order = flat.argsort(stable=True)[: count * OVERSAMPLE]
+        out: list[tuple[Template, float]] = []
+        for position in order.tolist():
+            place, token = self.pattern[position // values.shape[1]], position % values.shape[1]
+            if not torch.isfinite(flat[position]) or len(out) == count:
+                break
+            edited = self._edited(place, token, insert=insert)
+            if edited is not None:
+                out.append((edited, float(flat[position])))
+        return out
+
+    def _edited(self, place: Place, token: int, *, insert: bool) -> Template | None:
+        """The template with the token at its place; other blanks are tried where the tokenizer tells them otherwise."""
+        text = self.allowed[token]
+        bare = text.strip(" ")
+        for written in dict.fromkeys((text, bare, bare + " ", " " + bare)):
+            edited = _edit(self.candidate.template, place, written, insert=insert)
+            if edited != self.candidate.template and self._survives(edited, place, token):
+                return edited
+        return None
+
+    def _survives(self, edited: Template, place: Place, token: int) -> bool:
+        """Whether the proposed token stands at its place after tokenising the whole prompt again."""
+        child = replace(self.candidate, template=edited)
+        model = self.model
+        answers = [own[:1] for own in model.encoder.answers(child, [self.row])]
+        ((rendered,),) = model.encoder.render(child, [self.row], answers, closing=model.closing)
+        return any(
+            t.segment == place[0] and t.start == place[1] and rendered.ids[t.index] == token
+            for t in rendered.literals(after_answer=model.reads_after)
+        )
 
 
-def _edit(template: Template, place: LiteralToken, text: str, *, insert: bool) -> Template:
+def _edit(template: Template, place: Place, text: str, *, insert: bool) -> Template:
+    number, start, stop = place
     segments = list(template.segments)
-    literal = segments[place.segment]
+    literal = segments[number]
     assert isinstance(literal, Literal)  # noqa: S101
-    end = place.start if insert else place.end
-    segments[place.segment] = Literal(literal.text[: place.start] + text + literal.text[end:])
+    segments[number] = Literal(literal.text[:start] + text + literal.text[start if insert else stop :])
     return Template(tuple(segments))
-
-
-def _survives(
-    model: CausalModel, edited: Template, words: LabelWords, row: Example, place: LiteralToken, token: int
-) -> bool:
-    """Whether the proposed token stands at its place after tokenising the whole prompt again."""
-    ids, tokens = model.encoder.literal_tokens(edited, row.fields, words.words[0])
-    return any(t.segment == place.segment and t.start == place.start and ids[t.index] == token for t in tokens)

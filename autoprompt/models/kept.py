@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,13 @@ class Past:
     def cache(self) -> Cache:
         """For one pass of a transformers model."""
         return Cache(layers=[_KeptLayer(self, layer) for layer in range(len(self.states[0]) // 2)])
+
+    def growing(self) -> DynamicCache:
+        """For passes that go on, token by token."""
+        cache = DynamicCache()
+        for layer in range(len(self.states[0]) // 2):
+            cache.update(self.part(2 * layer), self.part(2 * layer + 1), layer)
+        return cache
 
 
 class _KeptLayer(DynamicLayer):  # type: ignore[no-untyped-call]

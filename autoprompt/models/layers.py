@@ -59,17 +59,10 @@ class LayerStack:
         handed_on = [output[0] if self._in_tuples else output for output in outputs]
         return all(given is output for given, output in zip(inputs[1:], handed_on[:-1], strict=True))
 
-    def linear_names(self, model: nn.Module) -> list[str]:
-        """Full names of the upper linear layers; of all but the output's where no stack was found."""
-        from transformers.pytorch_utils import Conv1D
-
+    def linear_names(self, names: Sequence[str], model: nn.Module) -> list[str]:
+        """Those of the named layers that lie in the upper part; all where no stack was found."""
         inside = {id(module) for layer in self.upper for module in layer.modules()}
-        output = getattr(model, "get_output_embeddings", lambda: None)()
-        return [
-            name
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Linear | Conv1D) and module is not output and (not inside or id(module) in inside)
-        ]
+        return [name for name in names if not inside or id(model.get_submodule(name)) in inside]
 
     @contextmanager
     def recording(self) -> Iterator[list[Tensor]]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from autoprompt import artifacts
 from autoprompt.errors import InputError, NotFoundError, UsageError
 from autoprompt.models.base import ModelSource, pick_device
+from autoprompt.models.families import family_of
 
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
@@ -15,7 +20,7 @@ _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 def locate_model(name: str) -> ModelSource:
     """Find an embedded model, a local folder or a Hub model (downloaded when missing).
 
-    Raises InputError: unreachable, gated, pickle-only weights, remote code, not a causal language model.
+    Raises InputError: unreachable, gated, pickle-only weights, remote code, no tokenizer, none of the families.
     """
     folder = _folder(name)
     config_file = folder / "config.json"
@@ -29,8 +34,9 @@ def locate_model(name: str) -> ModelSource:
         raise InputError(f"The model {name!r} needs code of its own (auto_map), which is never run; use another.")
     if not list(folder.glob("*.safetensors")):
         raise InputError(f"The model {name!r} has no safetensors weights; convert them to safetensors first.")
-    _check_family(name, config)
-    return ModelSource(name, folder, config)
+    if not (folder / "tokenizer_config.json").is_file():
+        raise InputError(f"The model {name!r} has no tokenizer beside its weights; save it there.")
+    return ModelSource(name, folder, config, read_family(folder))
 
 
 def _folder(name: str) -> Path:
@@ -84,26 +90,39 @@ def _transport_error() -> type[Exception]:
     return error
 
 
-def _check_family(name: str, config: dict[str, object]) -> None:
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
-
-    kind = config.get("model_type")
-    # transformers would load an encoder such as BERT as a causal model, which then looks at what it predicts.
-    encoder = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.get("is_decoder")
-    if config.get("is_encoder_decoder") or encoder or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+def read_family(folder: Path) -> str:
+    """The family of a folder's model (see ``families``). Raises InputError for one that is none."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    family = family_of(config)
+    if family is None:
         raise InputError(
-            f"The model {name!r} (type {config.get('model_type')!r}) is no causal language model; use one such as "
-            "smollm2-135m."
+            f"The model in {folder} (type {config.get('model_type')!r}) is neither a causal, masked, encoder-decoder "
+            "nor classification model of transformers; use one such as smollm2-135m."
         )
+    return family
+
+
+def loaded(folder: Path, load: Callable[..., Any]) -> Any:
+    """What ``from_pretrained`` makes of a local folder, in float32, without its progress bar. Raises InputError."""
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    options = {} if "Tokenizer" in getattr(load, "__qualname__", "") else {"dtype": torch.float32}
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # a fresh head is what was asked for
+    try:
+        return load(folder, local_files_only=True, use_safetensors=True, **options)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise InputError(f"The model in {folder} cannot be loaded ({str(error).splitlines()[0]}).") from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def check_device(device: str) -> str:
     """The device to use; raises UsageError when it is absent."""
-    import torch
-
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device != "auto" and not present.get(device.split(":")[0], False):
         raise UsageError(f"The device {device!r} is not on this machine; use --device auto or cpu.")

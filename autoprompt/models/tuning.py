@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,32 +14,64 @@ from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
 from autoprompt.models.base import Delta, FitFailedError
+from autoprompt.models.soft import SoftVectors
 
 MAX_GRADIENT_NORM = 1.0
+NEW_PART_RATE = 5e-3
+"""Least learning rate of what starts from nothing, a fresh head or trainable vectors, in every mode: the rates that
+pretrained weights bear hardly move it in some thirty steps."""
+FRESH_DEVIATION = 0.02
+SOFT = "soft_vectors"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model's parts by full name of layer or parameter.
+
+    ``linear``: layers that ``lora`` gives adapters, ``upper``: those that ``tail`` does. ``head``: parameters of a
+    classifier's head; ``fresh``: those of them that the checkpoint does not hold.
+    """
+
+    linear: Sequence[str]
+    upper: Sequence[str] = ()
+    head: Sequence[str] = ()
+    fresh: Sequence[str] = ()
 
 
 class Tuner:
     """Fine-tunes one model again and again; outside ``fit`` and ``applied`` it is the base model, bit by bit."""
 
-    def __init__(self, model: nn.Module, linear_names: Sequence[str]) -> None:
-        """``linear_names``: the layers that get adapters, by full name."""
+    def __init__(self, model: nn.Module, parts: Parts, vectors: SoftVectors) -> None:
         self.model = model
-        self.linear_names = list(linear_names)
+        self.parts = parts
+        self.vectors = vectors
         model.requires_grad_(False)
+        self.busy = False
+        """Whether a fine-tune is in place or under way."""
         self._lora: Any = None
 
-    def fit(self, settings: Settings, loss: Callable[[Sequence[int]], Tensor], rows: int, seed: int) -> Delta:
+    @property
+    def has_biases(self) -> bool:
+        """Whether ``bias`` has anything to train."""
+        return any(name.endswith(".bias") for name in self._base_parameters() if name not in self.parts.head)
+
+    def fit(
+        self, settings: Settings, loss: Callable[[Sequence[int]], Tensor], rows: int, seed: int, *, soft: int = 0
+    ) -> Delta:
         """AdamW with linear decay over ``settings.epochs`` passes in seeded row order.
 
-        ``loss(row_indices)`` is the batch's mean loss. Dropout stays off, so that candidates differ by nothing
-        but themselves. Raises FitFailedError when a loss is not finite.
+        ``loss(row_indices)`` is the batch's mean loss; ``soft``: the template's trainable vectors. Dropout stays off,
+        so that candidates differ by nothing but themselves. Raises FitFailedError when a loss is not finite.
         """
-        with self._trainable(settings, seed) as parameters:
-            optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0, fused=True)
+        with self._trainable(settings, seed, soft) as parameters:
+            rates = {name: self._rate(name, settings) for name in parameters}
+            groups = [{"params": [p for n, p in parameters.items() if rates[n] == rate], "lr": rate}
+                      for rate in sorted(set(rates.values()))]  # fmt: skip
+            optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
             steps = settings.steps(rows)
             for step, batch in enumerate(row_order(rows, settings, seed)):
-                for group in optimizer.param_groups:
-                    group["lr"] = settings.learning_rate * (1 - step / steps)
+                for group, rate in zip(optimizer.param_groups, sorted(set(rates.values())), strict=True):
+                    group["lr"] = rate * (1 - step / steps)
                 value = loss(batch)
                 if not torch.isfinite(value):
                     raise FitFailedError(f"the training loss is {value.item()} at step {step + 1} of {steps}")
@@ -48,40 +81,66 @@ class Tuner:
                 optimizer.zero_grad()
             return {name: parameter.detach().cpu().clone() for name, parameter in parameters.items()}
 
+    def _rate(self, name: str, settings: Settings) -> float:
+        new = settings.tuning not in ("soft", "head") and (name == SOFT or name in self.parts.fresh)
+        return max(settings.learning_rate, NEW_PART_RATE) if new else settings.learning_rate
+
     @contextmanager
     def applied(self, settings: Settings, delta: Delta) -> Iterator[None]:
         """The model with a fine-tune's result in place."""
         if settings.tuning == "none":
             yield
             return
-        with self._trainable(settings, seed=0) as parameters, torch.no_grad():
+        soft = len(delta[SOFT]) if SOFT in delta else 0
+        with self._trainable(settings, 0, soft) as parameters, torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(delta[name])
             yield
 
     @contextmanager
-    def _trainable(self, settings: Settings, seed: int) -> Iterator[dict[str, nn.Parameter]]:
-        mode = self._lora_parameters if settings.tuning == "tail" else self._full_parameters
-        with mode(settings, seed) as parameters:
+    def _trainable(self, settings: Settings, seed: int, soft: int) -> Iterator[dict[str, nn.Parameter]]:
+        with ExitStack() as stack:
+            parameters: dict[str, nn.Parameter] = {}
+            if settings.tuning in ("tail", "lora"):
+                parameters |= stack.enter_context(self._lora_parameters(settings, seed))
+            parameters |= stack.enter_context(self._copied(self._own(settings.tuning), seed))
+            if soft:
+                parameters[SOFT] = stack.enter_context(self.vectors.drawn(soft, seed))
+            if not parameters:
+                raise FitFailedError(f"there is nothing to train with {settings.tuning!r} in this model and template")
             for parameter in parameters.values():
                 parameter.requires_grad_(True)
+            self.busy = True
             try:
                 yield parameters
             finally:
+                self.busy = False
                 for parameter in parameters.values():
                     parameter.requires_grad_(False)
                     parameter.grad = None
 
+    def _own(self, tuning: str) -> Mapping[str, nn.Parameter]:
+        """The model's own parameters that a mode trains: a classifier's head in all modes."""
+        base = self._base_parameters()
+        if tuning == "full":
+            return base
+        biases = [name for name in base if name.endswith(".bias")] if tuning == "bias" else []
+        return {name: base[name] for name in dict.fromkeys([*biases, *self.parts.head])}
+
     @contextmanager
-    def _full_parameters(self, _settings: Settings, _seed: int) -> Iterator[dict[str, nn.Parameter]]:
-        parameters = self._base_parameters()
-        base = {name: parameter.data for name, parameter in parameters.items()}
-        for parameter in parameters.values():
+    def _copied(self, own: Mapping[str, nn.Parameter], seed: int) -> Iterator[dict[str, nn.Parameter]]:
+        """Own parameters with copies of their values, those of a fresh head drawn anew."""
+        base = {name: parameter.data for name, parameter in own.items()}
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in own.items():
             parameter.data = parameter.data.clone()
+            if name in self.parts.fresh and parameter.dim() > 1:
+                drawn = torch.randn(parameter.shape, generator=generator) * FRESH_DEVIATION
+                parameter.data.copy_(drawn)
         try:
-            yield parameters
+            yield dict(own)
         finally:
-            for name, parameter in parameters.items():
+            for name, parameter in own.items():
                 parameter.data = base[name]
 
     def _base_parameters(self) -> dict[str, nn.Parameter]:
@@ -95,7 +154,7 @@ class Tuner:
     @contextmanager
     def _lora_parameters(self, settings: Settings, seed: int) -> Iterator[dict[str, nn.Parameter]]:
         """Low-rank adapters on linear layers (Hu et al. 2021), from peft."""
-        name = self._adapter(settings.rank)
+        name = self._adapter(settings)
         lora = self._lora
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -110,12 +169,14 @@ class Tuner:
             self.model.requires_grad_(False)
             lora.disable_adapter_layers()
 
-    def _adapter(self, rank: int) -> str:
+    def _adapter(self, settings: Settings) -> str:
         from peft import LoraConfig
         from peft.tuners.lora import LoraModel
 
-        name = f"rank{rank}"
-        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=self.linear_names, task_type="CAUSAL_LM")
+        rank = settings.rank
+        name = f"{settings.tuning}{rank}"
+        layers = list(self.parts.upper if settings.tuning == "tail" else self.parts.linear)
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
         with warnings.catch_warnings(), torch.random.fork_rng():
             warnings.simplefilter("ignore")  # peft asks transformers for an attribute that it renamed
             if self._lora is None:

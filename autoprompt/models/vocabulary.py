@@ -8,7 +8,7 @@ from typing import Any
 
 from autoprompt.errors import InputError
 from autoprompt.models.encoding import Encoder
-from autoprompt.template import LabelWords, Template
+from autoprompt.template import LabelWords
 
 
 @lru_cache(maxsize=4)
@@ -37,7 +37,7 @@ def words(tokenizer: Any) -> Mapping[int, str]:
     }
 
 
-def check_words(encoder: Encoder, template: Template, label_words: LabelWords) -> None:
+def check_words(encoder: Encoder, label_words: LabelWords) -> None:
     """Raise InputError for a label word that contains unknown tokens."""
     unknown = encoder.tokenizer.unk_token_id
     for label, word in label_words.pairs:
@@ -49,5 +49,3 @@ def check_words(encoder: Encoder, template: Template, label_words: LabelWords) -
                 f"The label word {word!r} of {label!r} has characters that the model's tokenizer does not know; "
                 "use another word."
             )
-    fields = dict.fromkeys(template.slots, "x")
-    encoder.encode(template, label_words, [fields], None)

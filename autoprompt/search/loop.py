@@ -218,9 +218,9 @@ class Search:
 
     def _test_seconds(self) -> float:
         """Of the finalist that costs most: any may win."""
-        manual = self.space.manual.template
+        manual = self.space.manual
         count = self._finalist_count(self.evaluator.fitted + 1)
-        leaders = [e.candidate.template for e in ranked(self.tuned)[:count]] or [manual]
+        leaders = [e.candidate for e in ranked(self.tuned)[:count]] or [manual]
         return FINISH_SECONDS + max(
             self.evaluator.test_seconds([manual, manual, leader], self.test_rows) for leader in leaders
         )

@@ -229,14 +229,14 @@ class GeneticStrategy(Strategy):
 
     def _first(self) -> list[Proposal]:
         manual = self.space.manual
-        ranked = self.evaluator.rank_words([(manual.template, manual.label_words)], 2)[0]
+        ranked = self.evaluator.rank_words([manual], 2)[0]
         words = [Proposal(replace(manual, label_words=w), "label_words", (manual.id,)) for w in ranked]
         start = self.fresh(self.start())[: POOL + len(self.seeds)]
         return self.fresh(words) + start
 
     def _hints(self, elite: Sequence[Candidate]) -> Hints:
         tokens = self.evaluator.propose(elite, PROPOSALS)
-        words = self.evaluator.rank_words([(c.template, c.label_words) for c in elite], 4)
+        words = self.evaluator.rank_words(elite, 4)
         ids = [c.id for c in elite]
         return Hints(dict(zip(ids, tokens, strict=True)), dict(zip(ids, words, strict=True)), self.heads)
 

@@ -114,13 +114,17 @@ def main() -> None:
     print(json.dumps(result))
 
 
+def _frozen(template: Template, words: LabelWords) -> Candidate:
+    return Candidate(template, words, Settings("none"))
+
+
 def frozen_cost(engine: Any, plain: Plain, words: LabelWords, corpus: Corpus) -> dict[str, float]:
     """Scoring 32 rows with one more template, the first one's prefixes being kept."""
     rows = corpus.validation
     texts = [engine.encoder.cut(row.fields["text"]) for row in rows]
-    engine.score(engine.prompt(TEMPLATES[0], words, rows))
+    engine.score(engine.prompt(_frozen(TEMPLATES[0], words), rows))
     others = iter(TEMPLATES[1:])
-    ours = seconds(lambda: engine.score(engine.prompt(next(others), words, rows)), len(TEMPLATES) - 1)
+    ours = seconds(lambda: engine.score(engine.prompt(_frozen(next(others), words), rows)), len(TEMPLATES) - 1)
     others = iter(TEMPLATES[1:])
     with torch.no_grad():
         theirs = seconds(lambda: plain.logits(next(others), texts), len(TEMPLATES) - 1)
@@ -130,8 +134,9 @@ def frozen_cost(engine: Any, plain: Plain, words: LabelWords, corpus: Corpus) ->
 def tuned_cost(engine: Any, plain: Plain, words: LabelWords, corpus: Corpus, repeats: int) -> dict[str, float]:
     """A 32-step fine-tune on 32 rows with validation on 32 others."""
     template, settings = TEMPLATES[0], Settings.default("tail", 32)
+    candidate = Candidate(template, words, settings)
     gold = [corpus.labels.index(row.label) for row in corpus.train]
-    train, validation = (engine.prompt(template, words, part) for part in (corpus.train, corpus.validation))
+    train, validation = (engine.prompt(candidate, part) for part in (corpus.train, corpus.validation))
 
     def ours() -> None:
         delta = engine.tune(train, gold, settings, seed=0)

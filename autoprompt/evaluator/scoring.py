@@ -1,0 +1,54 @@
+"""From a model's scores to an evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from autoprompt import metrics
+from autoprompt.corpus import Example
+from autoprompt.evaluator.evaluation import Evaluation
+from autoprompt.evaluator.worker import Worker
+
+
+def read(
+    task: Evaluation, worker: Worker, rows: Sequence[Example], scores: Tensor, outputs: Sequence[str] = ()
+) -> Evaluation:
+    """The evaluation of some rows.
+
+    ``scores``: of labels normalised log-probabilities [rows, labels], of target texts mean log-probabilities [rows, 1].
+    ``outputs``: what the model wrote; each row's loss is then 1 - the metric's value, and the likelihoods stay beside.
+    """
+    gold = worker.gold(rows)
+    values = rows_of(scores)
+    result = replace(
+        task,
+        labels=worker.labels,
+        row_ids=tuple(row.row_id for row in rows),
+        gold=tuple(gold),
+        log_probs=values,
+        losses=tuple(-row[label] for row, label in zip(values, gold, strict=True)),
+    )
+    if not worker.labels:
+        result = replace(result, references=tuple(row.label for row in rows))
+    if outputs:
+        judged = metrics.example_values(worker.spec.metric, outputs, result.references)
+        result = replace(result, outputs=tuple(outputs), losses=tuple(1.0 - value for value in judged))
+    return finite(result)
+
+
+def finite(evaluation: Evaluation) -> Evaluation:
+    """The evaluation, or its failure where a score is NaN or infinite."""
+    if all(math.isfinite(value) for row in evaluation.log_probs for value in row) and all(
+        map(math.isfinite, evaluation.losses)
+    ):
+        return evaluation
+    return evaluation.failed("a score is not finite")
+
+
+def rows_of(values: Tensor) -> tuple[tuple[float, ...], ...]:
+    """A matrix as tuples."""
+    return tuple(tuple(row) for row in values.tolist())

@@ -1,0 +1,283 @@
+"""What runs beside the model: each task is data in, data out, and depends on no other task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoprompt.candidate import Candidate, derived_seed
+from autoprompt.corpus import Example
+from autoprompt.errors import InputError
+from autoprompt.evaluator.evaluation import Evaluation, Rung
+from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
+from autoprompt.evaluator.scoring import finite, read, rows_of
+from autoprompt.evaluator.worker import FROZEN, Worker
+from autoprompt.models import Features, FitFailedError, TokenProposals
+from autoprompt.template import LabelWords
+
+
+@dataclass(frozen=True)
+class PreparePrefix:
+    """Compute one share of the kept prefixes of a candidate's head."""
+
+    candidate: Candidate
+    split: int
+    part: int
+    parts: int
+
+    def __call__(self, worker: Worker) -> int:
+        return worker.model.prepare_prefix(self.candidate, worker.splits[self.split], self.part, self.parts)
+
+
+@dataclass(frozen=True)
+class FrozenTask:
+    """Rung 0: proxy losses over training and validation rows, and the readability of the literal text.
+
+    Target texts have no classes to probe: their frozen loss itself stands.
+    """
+
+    evaluation: Evaluation
+
+    def __call__(self, worker: Worker) -> Evaluation:
+        candidate = self.evaluation.candidate
+        try:
+            worker.model.check(candidate)
+            scored = self._probed(worker) if worker.labels else self._likelihoods(worker)
+        except InputError as error:
+            return self.evaluation.failed(str(error))
+        if not scored.complete:
+            return scored
+        return replace(scored, readability=worker.model.perplexity(" ".join(candidate.template.literals)))
+
+    def _probed(self, worker: Worker) -> Evaluation:
+        candidate = self.evaluation.candidate
+        features = worker.features(candidate)
+        if not (torch.isfinite(features.hidden).all() and torch.isfinite(features.label_scores).all()):
+            return self.evaluation.failed("a frozen feature is not finite")
+        proxy = worker.proxy(candidate)
+        log_probs = torch.stack(proxy.log_probs(features.hidden, features.label_scores)).sum(0).log_softmax(-1)
+        result = replace(
+            self.evaluation,
+            labels=worker.labels,
+            row_ids=tuple(row.row_id for rows in worker.splits for row in rows),
+            gold=tuple(worker.all_gold),
+            log_probs=rows_of(log_probs),
+            losses=tuple(proxy.losses(features.hidden, features.label_scores).tolist()),
+        )
+        return finite(result)
+
+    def _likelihoods(self, worker: Worker) -> Evaluation:
+        frozen = replace(self.evaluation.candidate, settings=FROZEN)
+        rows = (*worker.splits[0], *worker.splits[1])
+        scores = torch.cat([worker.model.score(worker.model.prompt(frozen, split)) for split in worker.splits])
+        return read(self.evaluation, worker, rows, scores)
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """Rungs 1 and 2: fine-tune with the candidate's settings, score the held-out rows of the fold.
+
+    Initialisation and row order come from (seed, fold, repeat) alone: comparisons are paired. Solved examples are no
+    training rows. On the last rung target texts are written, and judged by the metric.
+    """
+
+    evaluation: Evaluation
+
+    def __call__(self, worker: Worker) -> Evaluation:
+        task, model = self.evaluation, worker.model
+        train, held_out = worker.fold(task.fold)
+        settings = task.candidate.settings
+        shown = {demo.row_id for demo in task.candidate.demos}
+        train = tuple(row for row in train if row.row_id not in shown)
+        held_out = tuple(row for row in held_out if row.row_id not in shown)
+        if settings.tuning not in model.tuning_modes:
+            return task.failed(f"this model cannot be tuned with {settings.tuning!r}, only {model.tuning_modes}")
+        if settings.tuning == "none" and task.candidate.template.soft:
+            return task.failed("trainable vectors need a tuning mode that trains them")
+        if not train or not held_out:
+            return task.failed("the solved examples leave no rows to train or to judge on")
+        try:
+            model.check(task.candidate)
+            delta: Mapping[str, Tensor] = {}
+            if settings.tuning != "none":
+                seed = derived_seed(worker.spec.seed, "fit", task.fold, task.repeat)
+                delta = model.tune(model.prompt(task.candidate, train), worker.gold(train), settings, seed)
+            write = task.rung == Rung.REPEATED and not worker.labels
+            scored = scored_with(task, worker, held_out, delta, write=write)
+        except (FitFailedError, InputError) as error:
+            return task.failed(str(error))
+        kept = delta and task.fold == task.repeat == 0 and scored.complete
+        return replace(scored, weights=_save(worker, task, delta)) if kept else scored
+
+
+@dataclass(frozen=True)
+class TestTask:
+    """Score some test rows with several candidates; those that share a head share its pass."""
+
+    __test__ = False  # no test class, whatever pytest thinks of its name
+    evaluations: tuple[Evaluation, ...]
+    rows: tuple[Example, ...]
+
+    def __call__(self, worker: Worker) -> list[Evaluation]:
+        from safetensors.torch import load_file
+
+        with worker.model.passing_prefixes():
+            done = []
+            for task in self.evaluations:
+                delta = load_file(task.weights) if task.weights else {}
+                done.append(scored_with(task, worker, self.rows, delta, write=not worker.labels))
+        return done
+
+
+@dataclass(frozen=True)
+class ProposeTask:
+    """Token edits of a candidate's template, from gradients of the loss that ranks frozen candidates."""
+
+    candidate: Candidate
+    count: int
+
+    def __call__(self, worker: Worker) -> TokenProposals:
+        rows = worker.splits[0]
+        frozen = replace(self.candidate, settings=FROZEN)
+        if not worker.labels:
+            return worker.model.propose_tokens(frozen, rows, lambda _, s: -s.mean().cpu(), count=self.count)
+        if self.candidate.settings.tuning == "none" and self.candidate.label_words.pairs:
+            gold = torch.tensor(worker.gold(rows))
+            return worker.model.propose_tokens(
+                frozen,
+                rows,
+                lambda _, s: torch.nn.functional.cross_entropy(s.cpu(), gold),
+                count=self.count,
+            )
+        loss = worker.proxy(frozen).training_loss(slice(0, len(rows)))
+        return worker.model.propose_tokens(frozen, rows, loss, count=self.count)
+
+
+@dataclass(frozen=True)
+class WordsTask:
+    """Rank label words for a template on its cached logits: no further pass through the model.
+
+    Words that are likelier under their label than under the others (a likelihood ratio over the training rows)
+    are short-listed for each label; combinations are ordered by the cross-fitted loss of the label scores.
+    """
+
+    candidate: Candidate
+    count: int
+    per_label: int = 4
+    plausible: int = 400
+
+    def __call__(self, worker: Worker) -> list[LabelWords]:
+        if not self.candidate.label_words.pairs:
+            return []
+        features = worker.features(self.candidate)
+        if not torch.isfinite(features.vocabulary).all():
+            return []
+        texts = worker.model.word_tokens()
+        gold = torch.tensor(worker.all_gold)
+        train = len(worker.splits[0])
+        log_probs = features.vocabulary.log_softmax(-1)
+        ids = torch.tensor(sorted(texts))
+        shortlists = []
+        for label in range(len(worker.labels)):
+            member = gold[:train] == label
+            inside = log_probs[:train][member][:, ids].mean(0)
+            outside = log_probs[:train][~member][:, ids].mean(0)
+            likely = inside.argsort(descending=True, stable=True)[: self.plausible]
+            ratio = (inside - outside)[likely].argsort(descending=True, stable=True)
+            best = [int(ids[likely[i]]) for i in ratio[: self.per_label]]
+            shortlists.append([(texts[token], token) for token in best])
+        return self._combine(worker, features, shortlists)
+
+    def _combine(self, worker: Worker, features: Features, shortlists: list[list[tuple[str, int]]]) -> list[LabelWords]:
+        gold = worker.all_gold
+        fold_of = deal(gold)
+        labels = worker.labels
+        ranked = []
+        combinations = product(*shortlists) if len(labels) <= 3 else zip(*shortlists, strict=False)
+        for combination in combinations:
+            if len({word.lower() for word, _ in combination}) < len(labels):
+                continue
+            scores = features.vocabulary[:, [token for _, token in combination]].log_softmax(-1)
+            probe = fit_probe(
+                scores.double().numpy(), torch.tensor(gold).numpy(), fold_of, len(labels), SCORES_STRENGTH
+            )
+            held_out = probe.log_probs(scores, torch.from_numpy(fold_of))
+            loss = float(torch.nn.functional.nll_loss(held_out, torch.tensor(gold)))
+            ranked.append((loss, tuple(word for word, _ in combination)))
+        return [LabelWords(tuple(zip(labels, words, strict=True))) for _, words in sorted(ranked)[: self.count]]
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What a run must know of its model and data: rows whose fields are cut, tuning modes, whole words, the family,
+    and whether text may follow the predicted place."""
+
+    cut_rows: int
+    tuning_modes: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    family: str
+    label_anywhere: bool
+
+
+@dataclass(frozen=True)
+class CheckTask:
+    """Check the label words against the tokenizer before a search."""
+
+    candidate: Candidate
+
+    def __call__(self, worker: Worker) -> Readiness:
+        model = worker.model
+        model.check(self.candidate)
+        rows = [row for rows in worker.splits for row in rows]
+        words = sorted({word.lower() for word in model.word_tokens().values()})
+        return Readiness(
+            model.cut_rows(worker.spec.corpus.fields, rows),
+            model.tuning_modes,
+            tuple(words),
+            model.family,
+            model.label_anywhere,
+        )
+
+
+def scored_with(
+    task: Evaluation, worker: Worker, rows: Sequence[Example], delta: Mapping[str, Tensor], *, write: bool
+) -> Evaluation:
+    """Score rows with a fine-tune in place. ``write``: target texts are written, too."""
+    candidate, model = task.candidate, worker.model
+    prompted = model.prompt(candidate, rows)
+    calibration = candidate.settings.calibration and worker.labels
+    empty = model.prompt(candidate, _content_free(rows[0])) if calibration else None
+    asking = model.asking(candidate, rows) if write else None
+    with model.adapted(candidate.settings, delta):
+        scores = model.score(prompted)
+        scores = _calibrated(scores, model.score(empty)) if empty is not None else scores
+        outputs = model.generate(asking, worker.target_length) if asking is not None else ()
+    return read(task, worker, rows, scores, outputs)
+
+
+CONTENT_FREE = ("N/A", "", "[MASK]")
+"""Inputs that say nothing (Zhao et al. 2021)."""
+
+
+def _content_free(row: Example) -> list[Example]:
+    return [Example(f"content-free-{n}", dict.fromkeys(row.fields, text), row.label)
+            for n, text in enumerate(CONTENT_FREE)]  # fmt: skip
+
+
+def _calibrated(scores: Tensor, without_content: Tensor) -> Tensor:
+    """Contextual calibration (Zhao et al. 2021): probabilities over those that inputs without content get."""
+    prior = without_content.exp().mean(0).log()
+    return (scores - prior).log_softmax(-1)
+
+
+def _save(worker: Worker, task: Evaluation, delta: Any) -> str:
+    from safetensors.torch import save_file
+
+    path = worker.spec.scratch / f"{task.candidate.id[:32]}.safetensors"
+    save_file(dict(delta), path)
+    return str(path)

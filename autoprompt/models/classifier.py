@@ -1,0 +1,119 @@
+"""Classifiers: a head on an encoder (or decoder) gives the labels' logits; there are no label words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Example
+from autoprompt.errors import InputError
+from autoprompt.models.base import LoadOptions
+from autoprompt.models.batching import Batch
+from autoprompt.models.encoding import EncodedRow, LiteralToken
+from autoprompt.models.output import OutputLayer
+from autoprompt.models.text import TextModel
+from autoprompt.models.tuning import Parts
+
+
+@dataclass(frozen=True)
+class Head:
+    """A classifier's head: its parameters' names, those that the checkpoint lacks, and for each label of the data
+    the column of its logit."""
+
+    names: tuple[str, ...]
+    fresh: tuple[str, ...]
+    columns: tuple[int, ...]
+
+
+class ClassifierModel(TextModel):
+    """Any ``AutoModelForSequenceClassification``. The template's ``{label}`` is left out of what the model reads."""
+
+    family = "classifier"
+    label_anywhere = True
+
+    def __init__(self, network: Any, tokenizer: Any, options: LoadOptions, fresh: Sequence[str]) -> None:
+        self.head = _head(network, fresh, options.labels)
+        if network.config.get_text_config().pad_token_id is None:  # decoders look for the last token that is no padding
+            network.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        super().__init__(network, tokenizer, options)
+
+    def _output_layer(self) -> OutputLayer | None:
+        return None
+
+    def _parts(self) -> Parts:
+        from torch import nn
+        from transformers.pytorch_utils import Conv1D
+
+        inside = tuple(name.rpartition(".")[0] for name in self.head.names)
+        layers = [n for n, m in self.model.named_modules() if isinstance(m, nn.Linear | Conv1D) and n not in inside]
+        return Parts(layers, head=self.head.names, fresh=self.head.fresh)
+
+    def _tuning_modes(self) -> tuple[str, ...]:
+        known = () if self.head.fresh else ("none",)
+        return ("head", *(mode for mode in super()._tuning_modes() if mode != "none"), *known)
+
+    def check(self, candidate: Candidate) -> None:
+        self.encode(candidate, [Example("", dict.fromkeys(candidate.template.slots, "x"), "x")])
+
+    def encode(self, candidate: Candidate, rows: Sequence[Example]) -> list[EncodedRow]:
+        rendered = self.encoder.render(candidate, rows, [[""]] * len(rows), closing=True)
+        return [EncodedRow((own[0].ids,), ()) for own in rendered]
+
+    def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
+        logits: Tensor = self._pass(batch, embeds, states=False).logits
+        return logits[:, list(self.head.columns)]
+
+    def _pass(self, batch: Batch, embeds: Tensor | None, *, states: bool) -> Any:
+        self.tokens_processed += batch.tokens
+        inputs = self.embeds(batch.ids) if embeds is None else {"inputs_embeds": embeds}
+        with self.on_device():
+            return self.model(**inputs, attention_mask=batch.mask, output_hidden_states=states)
+
+    def scores(self, batch: Batch) -> Tensor:
+        return self.forward(batch)
+
+    def frozen(self, batch: Batch, embeds: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        states = self._pass(batch, embeds, states=True).hidden_states[-1]
+        mask = batch.mask[..., None].to(states.dtype)
+        hidden = (states * mask).sum(1) / mask.sum(1)
+        return hidden, hidden[:, :0], hidden[:, :0]
+
+    def literal_places(
+        self, candidate: Candidate, row: Example, encoded: EncodedRow
+    ) -> list[list[tuple[int, LiteralToken]]]:
+        del encoded
+        ((rendered,),) = self.encoder.render(candidate, [row], [[""]], closing=True)
+        return [[(t.index, t) for t in rendered.literals(after_answer=True)]]
+
+
+def _head(network: Any, fresh: Sequence[str], labels: Sequence[str]) -> Head:
+    """What lies outside the base model is the head. A checkpoint's own head is used where it has the data's labels."""
+    base = network.base_model_prefix + "."
+    names = tuple(name for name, _ in network.named_parameters() if not name.startswith(base))
+    new = tuple(name for name in names if name in set(fresh))
+    if new:
+        return Head(names, new, tuple(range(len(labels))))
+    known = {str(name).casefold(): int(column) for name, column in network.config.label2id.items()}
+    if set(known) != {label.casefold() for label in labels}:
+        raise InputError(
+            f"The classifier was trained for the labels {sorted(known)}, the data has {list(labels)}; rename them."
+        )
+    return Head(names, (), tuple(known[label.casefold()] for label in labels))
+
+
+def load_network(labels: Sequence[str], load: Callable[..., Any], *place: Any, **how: Any) -> tuple[Any, list[str]]:
+    """The network with a head for so many labels, and the names of the parameters that the checkpoint lacks.
+
+    ``load``: ``from_pretrained`` of the auto class. A head for another number of labels is replaced by a fresh one.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network, report = load(
+            *place, **how, num_labels=len(labels), ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    return network, [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]

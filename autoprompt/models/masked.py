@@ -1,0 +1,112 @@
+"""Masked (BERT-like) models: label words are scored at mask tokens in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Example
+from autoprompt.errors import InputError
+from autoprompt.models.base import LoadOptions
+from autoprompt.models.batching import Batch, EncodedPrompt
+from autoprompt.models.encoding import EncodedRow, LiteralToken, Rendered, Target
+from autoprompt.models.output import Asked
+from autoprompt.models.text import TextModel
+
+INFILL_ROWS = 8
+"""Rows that infills are asked of: each literal place costs a pass of its own."""
+
+
+class MaskedModel(TextModel):
+    """Any ``AutoModelForMaskedLM``. A label word of several tokens is scored at as many masks, all at once."""
+
+    family = "masked"
+    label_anywhere = True
+
+    def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
+        if tokenizer.mask_token_id is None:
+            raise InputError("The model's tokenizer has no mask token, which a masked model predicts at; use another.")
+        super().__init__(network, tokenizer, options)
+        self.mask_id: int = tokenizer.mask_token_id
+
+    def encode(self, candidate: Candidate, rows: Sequence[Example]) -> list[EncodedRow]:
+        answers = self.encoder.answers(candidate, rows)
+        rendered = self.encoder.render(candidate, rows, answers, closing=True)
+        return [self._encode_row(own, candidate) for own in rendered]
+
+    def _encode_row(self, rendered: Sequence[Rendered], candidate: Candidate) -> EncodedRow:
+        inputs: list[tuple[int, ...]] = []
+        targets = []
+        for r in rendered:
+            first, stop = r.answer
+            own = (*r.ids[:first], *[self.mask_id] * (stop - first), *r.ids[stop:])
+            if own not in inputs:
+                inputs.append(own)
+            targets.append(Target(inputs.index(own), tuple(range(first, stop)), r.ids[first:stop]))
+        if len({(t.input, t.ids) for t in targets}) < len(targets) or not all(t.ids for t in targets):
+            words = list(candidate.label_words.words)
+            raise InputError(f"The label words {words} cannot be told apart by the tokenizer; change them.")
+        return EncodedRow(tuple(inputs), tuple(targets))
+
+    def check(self, candidate: Candidate) -> None:
+        if not candidate.label_words.pairs:
+            raise InputError("A masked model writes no target texts; use a causal or an encoder-decoder model.")
+        super().check(candidate)
+
+    def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
+        self.tokens_processed += batch.tokens
+        inputs = self.embeds(batch.ids) if embeds is None else {"inputs_embeds": embeds}
+        with self.on_device():
+            logits: Tensor = self.model(**inputs, attention_mask=batch.mask).logits
+        return logits
+
+    def literal_places(
+        self, candidate: Candidate, row: Example, encoded: EncodedRow
+    ) -> list[list[tuple[int, LiteralToken]]]:
+        ((*rendered,),) = self.encoder.render(candidate, [row], self.encoder.answers(candidate, [row]), closing=True)
+        first: dict[int, list[tuple[int, LiteralToken]]] = {}
+        for r, target in zip(rendered, encoded.targets, strict=True):
+            # Tokens that hold a character of the answer are masked.
+            free = [t for t in r.literals(after_answer=True) if not r.answer[0] <= t.index < r.answer[1]]
+            first.setdefault(target.input, [(t.index, t) for t in free])
+        return [first[number] for number in range(len(encoded.inputs))]
+
+    @torch.no_grad()
+    def likelihoods(
+        self,
+        candidate: Candidate,
+        rows: Sequence[Example],
+        prompted: EncodedPrompt,
+        places: Sequence[Sequence[tuple[int, LiteralToken]]],
+    ) -> Tensor | None:
+        del candidate, rows
+        parts = []
+        few = [i for i in range(len(prompted)) if len(places[i]) == len(places[0])][:INFILL_ROWS]
+        for number in range(len(places[0])):
+            hidden = []
+            for row in few:
+                ids, at = prompted.rows[row].inputs[0], places[row][number][0]
+                hidden.append(EncodedRow(((*ids[:at], self.mask_id, *ids[at + 1 :]),), (Target(0, (at,), (0,)),)))
+            batch = self.batch(EncodedPrompt(hidden, prompted.soft), range(len(hidden)))
+            assert batch.targets is not None  # noqa: S101
+            logits = self.asked(batch, Asked(batch.targets.sequence, batch.targets.column))
+            parts.append(logits[0].float().log_softmax(-1).mean(0).cpu())
+        return torch.stack(parts)
+
+    @torch.no_grad()
+    def perplexity(self, text: str) -> float | None:
+        """Pseudo-perplexity: each token masked in turn (Salazar et al. 2020)."""
+        ((ids, _, end),) = self.encoder.whole([text])
+        start = self.encoder.opening
+        if end == start:
+            return 1.0
+        rows = [
+            EncodedRow(((*ids[:at], self.mask_id, *ids[at + 1 :]),), (Target(0, (at,), (ids[at],)),))
+            for at in range(start, end)
+        ]
+        scores = self.score(EncodedPrompt(rows))
+        return float((-scores.mean()).exp())

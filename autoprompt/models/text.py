@@ -1,0 +1,278 @@
+"""What the families share: one network and tokenizer, batches, scores, features, fine-tuning."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import Example
+from autoprompt.errors import InputError, UsageError
+from autoprompt.models import vocabulary
+from autoprompt.models.base import Delta, Features, LanguageModel, LoadOptions, Prompted, TokenProposals, pick_device
+from autoprompt.models.batching import Batch, EncodedPrompt, collate, label_scores
+from autoprompt.models.encoding import EncodedRow, Encoder, LiteralToken, chat_format
+from autoprompt.models.output import Asked, OutputLayer
+from autoprompt.models.prefix import blocks
+from autoprompt.models.soft import SoftVectors
+from autoprompt.models.tuning import Parts, Tuner
+from autoprompt.template import Soft, Template, render_value
+
+SCORE_SEQUENCES = 32
+"""Sequences that one scoring pass holds."""
+SOFT_TOKENS = 8
+"""Trainable vectors before a template that brings none, where they alone are trained."""
+
+
+class TextModel(LanguageModel):
+    """A transformers model in float32, with bf16 autocast on CUDA."""
+
+    left_aligned = True
+    """Whether the inputs of a batch begin in one column; otherwise they end in one."""
+    narrows = True
+    """Whether logits of some ids alone may be asked of the output layer."""
+    reads_after = True
+    """Whether text after the answer is part of the input."""
+    closing = True
+    """Whether the tokenizer's closing special tokens belong to the input."""
+
+    def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
+        self.device = pick_device(options.device)
+        self.model: Any = network.to(self.device).eval()
+        self.options = options
+        chat = chat_format(tokenizer) if options.chat else None
+        self.encoder = Encoder(tokenizer, options.max_length, _limit(self.model, tokenizer), chat)
+        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        self.vectors = SoftVectors(self.model.get_input_embeddings())
+        self.tokens_processed = 0
+        self.output = self._output_layer()
+        self.tuner = Tuner(self.model, self._parts(), self.vectors)
+        self.tuning_modes = self._tuning_modes()
+
+    # What a family says of itself
+
+    @abstractmethod
+    def encode(self, candidate: Candidate, rows: Sequence[Example]) -> list[EncodedRow]:
+        """Tokens of some rows' prompts, no prefix kept."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
+        """One pass: logits, of what is asked of the output layer (see ``asked``), or a classifier's [rows, labels].
+
+        ``embeds`` [sequences, columns, width] take the place of the prompt's ids.
+        """
+
+    @abstractmethod
+    def literal_places(
+        self, candidate: Candidate, row: Example, encoded: EncodedRow
+    ) -> list[list[tuple[int, LiteralToken]]]:
+        """For each of a row's prompt sequences the literal tokens and their index there."""
+
+    def _parts(self) -> Parts:
+        return Parts(linear_names(self.model))
+
+    def _tuning_modes(self) -> tuple[str, ...]:
+        bias = ("bias",) if self.tuner.has_biases else ()
+        return ("lora", "soft", *bias, "full", "none")
+
+    def _output_layer(self) -> OutputLayer | None:
+        return OutputLayer(self.model.get_output_embeddings())
+
+    # Prompts
+
+    def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
+        candidate = self.completed(candidate)
+        return EncodedPrompt(self.encode(candidate, rows), candidate.template.soft)
+
+    def completed(self, candidate: Candidate) -> Candidate:
+        """The candidate with vectors to train where its mode trains nothing else and the template has none."""
+        if candidate.settings.tuning != "soft" or candidate.template.soft:
+            return candidate
+        return replace(candidate, template=Template((Soft(SOFT_TOKENS), *candidate.template.segments)))
+
+    @contextmanager
+    def passing_prefixes(self) -> Iterator[None]:
+        yield
+
+    def prepare_prefix(self, candidate: Candidate, rows: Sequence[Example], part: int, parts: int) -> int:
+        del candidate, rows, part, parts
+        return 0
+
+    def batch(self, prompted: Prompted, rows: Sequence[int]) -> Batch:
+        """Collate some rows for one pass."""
+        assert isinstance(prompted, EncodedPrompt)  # noqa: S101
+        return collate(prompted, rows, self.device, pad=self.pad, left=not self.left_aligned)
+
+    def embeds(self, ids: Tensor) -> dict[str, Tensor]:
+        """A prompt's ids as the network takes them: embeddings where trainable vectors are among them."""
+        return {"inputs_embeds": self.vectors.embed(ids)} if bool((ids < 0).any()) else {"input_ids": ids}
+
+    def row_blocks(self, prompted: EncodedPrompt) -> list[list[int]]:
+        """Rows of similar length, as many as one scoring pass holds."""
+        most = max(len(row.inputs) for row in prompted.rows)
+        lengths = [len(row.context) + max(map(len, row.inputs)) for row in prompted.rows]
+        return blocks(lengths, max(1, SCORE_SEQUENCES // most))
+
+    # Passes
+
+    @contextmanager
+    def on_device(self) -> Iterator[None]:
+        """bf16 autocast on CUDA."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            yield
+
+    def asked(self, batch: Batch, asked: Asked, embeds: Tensor | None = None) -> Tensor:
+        """One pass that gives the logits [1, places, ids] of what is asked."""
+        assert self.output is not None  # noqa: S101
+        with self.output.only(asked):
+            return self.forward(batch, embeds)
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Label scores of one pass [rows, labels], with gradients where they are on."""
+        assert batch.targets is not None  # noqa: S101
+        whole = not self.narrows
+        return label_scores(batch.targets, self.asked(batch, batch.targets.asked(whole=whole)), whole=whole)
+
+    @torch.no_grad()
+    def score(self, prompted: Prompted) -> Tensor:
+        assert isinstance(prompted, EncodedPrompt)  # noqa: S101
+        out: Tensor | None = None
+        for rows in self.row_blocks(prompted) if prompted.rows else ():
+            scores = self.scores(self.batch(prompted, rows)).float()
+            scores = (scores.log_softmax(-1) if scores.shape[1] > 1 else scores).cpu()
+            out = scores.new_zeros((len(prompted), scores.shape[1])) if out is None else out
+            out[rows] = scores
+        if out is None:
+            raise InputError("There are no rows to score.")
+        return out
+
+    @torch.no_grad()
+    def features(self, prompted: Prompted) -> Features:
+        assert isinstance(prompted, EncodedPrompt)  # noqa: S101
+        parts: dict[int, tuple[Tensor, ...]] = {}
+        for rows in self.row_blocks(prompted):
+            hidden, scores, words = (part.float().cpu() for part in self.frozen(self.batch(prompted, rows)))
+            parts |= {row: (hidden[i], scores[i], words[i]) for i, row in enumerate(rows)}
+        columns = zip(*(parts[row] for row in range(len(prompted))), strict=True)
+        return Features(*(torch.stack(column) for column in columns))
+
+    def frozen(self, batch: Batch, embeds: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Of one pass, row by row: hidden state, label scores, logits over the vocabulary (see ``Features``)."""
+        assert batch.targets is not None  # noqa: S101
+        asked = batch.targets.asked(whole=True)
+        logits = self.asked(batch, asked, embeds)
+        assert asked.hidden is not None  # noqa: S101
+        first = batch.targets.first
+        return asked.hidden[first], label_scores(batch.targets, logits, whole=True), logits[0, first]
+
+    def perplexity(self, text: str) -> float | None:
+        del text
+        return None
+
+    def asking(self, candidate: Candidate, rows: Sequence[Example]) -> Prompted:
+        del candidate, rows
+        raise UsageError(f"A {self.family} model writes no text; use a causal or an encoder-decoder model.")
+
+    def generate(self, prompted: Prompted, length: int) -> list[str]:
+        del prompted, length
+        raise NotImplementedError(f"nothing is asked of a {self.family} model")
+
+    # Fine-tuning
+
+    def tune(self, prompted: Prompted, gold: Sequence[int], settings: Settings, seed: int) -> Delta:
+        assert isinstance(prompted, EncodedPrompt)  # noqa: S101
+        ready = self.before_tuning(prompted, settings)
+
+        def loss(rows: Sequence[int]) -> Tensor:
+            scores = self.scores(self.batch(ready, rows)).float()
+            if scores.shape[1] == 1:
+                return -scores.mean()
+            labels = torch.tensor([gold[row] for row in rows], device=self.device)
+            return torch.nn.functional.cross_entropy(scores, labels)
+
+        return self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft)
+
+    def before_tuning(self, prompted: EncodedPrompt, settings: Settings) -> EncodedPrompt:
+        """The same rows with whatever can be computed once for all steps."""
+        del settings
+        return prompted
+
+    @contextmanager
+    def adapted(self, settings: Settings, delta: Delta) -> Iterator[None]:
+        with self.tuner.applied(settings, delta):
+            yield
+
+    # Vocabulary
+
+    def word_tokens(self) -> Mapping[int, str]:
+        return vocabulary.words(self.encoder.tokenizer)
+
+    def check(self, candidate: Candidate) -> None:
+        vocabulary.check_words(self.encoder, candidate.label_words)
+        sample = Example("", dict.fromkeys(candidate.template.slots, "x"), "x")
+        self.encode(candidate, [sample])
+
+    def target_length(self, rows: Sequence[Example]) -> int:
+        return max(self.encoder.length(self.encoder.cut(row.label)) for row in rows)
+
+    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
+        texts = [[render_value(row.fields[name]) for name in fields] for row in rows]
+        return sum(any(self.encoder.cut(text) != text for text in row) for row in texts)
+
+    def propose_tokens(
+        self,
+        candidate: Candidate,
+        rows: Sequence[Example],
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        count: int,
+    ) -> TokenProposals:
+        from autoprompt.models.gradients import propose
+
+        return propose(self, candidate, rows, loss, count=count)
+
+    def gradient_prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
+        """The rows with all literal tokens that gradients are wanted of in the inputs."""
+        return EncodedPrompt(self.encode(candidate, rows), candidate.template.soft)
+
+    def likelihoods(
+        self,
+        candidate: Candidate,
+        rows: Sequence[Example],
+        prompted: EncodedPrompt,
+        places: Sequence[Sequence[tuple[int, LiteralToken]]],
+    ) -> Tensor | None:
+        """Mean log-probability of every token at each literal place [places, vocabulary], where the family knows it."""
+        del candidate, rows, prompted, places
+        return None
+
+
+def linear_names(model: Any) -> list[str]:
+    """Full names of the linear layers, but for the output's."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    output = model.get_output_embeddings()
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and module is not output
+    ]
+
+
+def _limit(model: Any, tokenizer: Any) -> int:
+    """Most tokens of a prompt: what positions and tokenizer allow; no limit where neither says."""
+    text = model.config.get_text_config()
+    limits = [getattr(text, name, None) for name in ("max_position_embeddings", "n_positions")]
+    for name, module in model.named_modules():
+        # RoBERTa counts positions from the padding's id + 1.
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            limits.append(module.num_embeddings - module.padding_idx - 1)
+    length = tokenizer.model_max_length
+    return min([n for n in (*limits, length) if isinstance(n, int) and 0 < n < 1 << 20], default=1 << 30)
