@@ -1,6 +1,7 @@
 """What data must satisfy before a search may use it. Each check names the fault, its place and the remedy."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from autoprompt.corpus.columns import Columns, Row
 from autoprompt.corpus.splits import Splits, class_sizes
@@ -23,7 +24,7 @@ def drop_blank(source: str, rows: Sequence[Row], columns: Columns, *, drop: bool
             f"{columns.option}."
         )
     missing = f"blank or missing text or {columns.answer}"
-    kept = [row for row in rows if row.label and all(_filled(value) for value in row.fields.values())]
+    kept = [row for row in rows if row.label and _filled(row.fields.values())]
     blank = len(rows) - len(kept)
     if not blank:
         return kept, []
@@ -127,8 +128,9 @@ def imbalance(name: str, rows: Sequence[Row]) -> str | None:
     )
 
 
-def _filled(value: object) -> bool:
-    return bool(value.strip()) if isinstance(value, str) else bool(value)
+def _filled(values: Collection[Any]) -> bool:
+    """Whether no text is blank. An empty list or dict beside other fields is a value: a record without a history."""
+    return any(values) and all(value.strip() for value in values if isinstance(value, str))
 
 
 def _first(rows: Iterable[Row], count: int = 3) -> list[Row]:
