@@ -6,6 +6,7 @@ What it answers is what huggingface_hub and datasets ask for; nothing of either 
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ class _Refused(Exception):  # noqa: N818
     """An answer with one of the Hub's error codes."""
 
 
-def _handler(repositories: Mapping[str, Repository]) -> type[BaseHTTPRequestHandler]:
+def _handler(repositories: Mapping[str, Repository], moved: Mapping[str, str]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -61,8 +62,13 @@ def _handler(repositories: Mapping[str, Repository]) -> type[BaseHTTPRequestHand
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {}
             try:
-                body, headers = self._body(sent)
-                self.send_response(200)
+                place = self._new_place()
+                if place:
+                    body, headers = b"", {"Location": place}
+                    self.send_response(307)
+                else:
+                    body, headers = self._body(sent)
+                    self.send_response(200)
             except _Refused as refused:
                 body, headers = b"", {"X-Error-Code": str(refused), "X-Error-Message": "Access is restricted."}
                 self.send_response(_ERRORS[str(refused)])
@@ -71,6 +77,15 @@ def _handler(repositories: Mapping[str, Repository]) -> type[BaseHTTPRequestHand
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
+
+        def _new_place(self) -> str | None:
+            for old, new in moved.items():
+                match = re.match(
+                    rf"(/(?:api/)?datasets/){re.escape(old)}(?=/(?:resolve|revision|tree|paths-info)/|$)", self.path
+                )
+                if match:
+                    return f"{match[1]}{new}{self.path[match.end() :]}"
+            return None
 
         def _body(self, sent: bytes) -> tuple[bytes, dict[str, str]]:
             path = unquote(urlsplit(self.path).path).strip("/")
@@ -122,9 +137,9 @@ def _id(content: bytes) -> str:
 
 
 @contextmanager
-def serve(repositories: Mapping[str, Repository]) -> Iterator[str]:
-    """The address of a running Hub."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(repositories)) as server:
+def serve(repositories: Mapping[str, Repository], moved: Mapping[str, str]) -> Iterator[str]:
+    """The address of a running Hub; ``moved`` are old names of repositories, which it redirects."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(repositories, moved)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -158,7 +173,9 @@ def load(home: Path, *calls: tuple[str, dict[str, Any]], **environment: str) -> 
     done = subprocess.run(
         [sys.executable, "-c", _CLIENT, json.dumps(calls)],
         cwd=home,
-        env=env | {"PYTHONPATH": str(ROOT), "HF_HOME": str(home / "hf")} | environment,
+        env=env
+        | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONPATH": str(ROOT), "HF_HOME": str(home / "hf")}
+        | environment,
         capture_output=True,
         text=True,
         check=True,

@@ -2,12 +2,12 @@
 
 import contextlib
 import importlib
-import os
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from autoprompt.corpus.memory import table_of
@@ -15,8 +15,6 @@ from autoprompt.corpus.readers import Table
 from autoprompt.errors import InputError
 
 _REACH_SECONDS = 5
-# How messages of datasets begin that have no exception of their own.
-_GATED, _NO_REVISION, _SCRIPT = "is a gated dataset", "Revision ", "Dataset scripts are no longer supported"
 _NAME = re.compile(r"(?P<path>[\w.-]+(?:/[\w.-]+){0,2})(?::(?P<configuration>[^@\s]+))?(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -81,40 +79,76 @@ def _parse(name: str) -> _Wanted:
 
 def _load(wanted: _Wanted) -> tuple[Any, Any]:
     """The builder, which knows the commit, and what it built."""
+    with _offline_unless_reachable() as offline:
+        if not offline:
+            path, configuration, revision = _ask(wanted)
+            return _build(wanted, path, configuration, revision)
+        reason = "no copy is cached"
+        for path, configuration in wanted.readings:
+            try:
+                return _build(wanted, _cached_name(path), configuration, wanted.revision)
+            except _CannotLoadError as error:
+                if isinstance(error.__cause__, ValueError):  # a copy, but not of this one configuration
+                    reason = f"the cached copy does not serve ({_first_line(error.__cause__)})"
+    raise InputError(
+        f"hub:{wanted.name} cannot be loaded: the Hugging Face Hub is not reachable and {reason}; "
+        "go online, or use a file or an embedded corpus."
+    )
+
+
+def _ask(wanted: _Wanted) -> tuple[str, str | None, str]:
+    """The dataset's present name on the Hub ("glue" has an owner now), its configuration, and the commit."""
+    from huggingface_hub import HfApi, errors
+
+    for path, configuration in wanted.readings:
+        try:
+            info = HfApi().dataset_info(path, revision=wanted.revision, timeout=_REACH_SECONDS)
+        except errors.RevisionNotFoundError as error:
+            raise InputError(
+                f"hub:{wanted.name} has no revision {wanted.revision!r}; name a commit, tag or branch that it has."
+            ) from error
+        except errors.GatedRepoError as error:
+            raise InputError(_gated(wanted)) from error
+        except errors.RepositoryNotFoundError:
+            continue
+        except Exception as error:  # of the client or of the network library below it
+            raise InputError(_refusal(wanted, error)) from error
+        return info.id, configuration, str(info.sha)
+    raise InputError(f"hub:{wanted.name} does not exist on the Hub or needs a login; check the name.")
+
+
+class _CannotLoadError(InputError):
+    """The datasets library could not load it."""
+
+
+def _build(wanted: _Wanted, path: str, configuration: str | None, revision: str | None) -> tuple[Any, Any]:
     import datasets
 
-    missing: Exception | None = None
-    with _offline_unless_reachable() as offline:
-        for path, configuration in wanted.readings:
-            if os.path.exists(path):
-                raise InputError(
-                    f"hub:{wanted.name} is hidden by the local {path!r}; run from another folder, or give ./{path}."
-                )
-            try:
-                builder = datasets.load_dataset_builder(path, configuration, revision=wanted.revision)
-                _require_revision(wanted, builder)
-                builder.download_and_prepare()
-                return builder, builder.as_dataset()
-            except datasets.exceptions.DatasetNotFoundError as error:
-                # What is gated, or lacks the revision, exists: the other reading would only hide it.
-                if _GATED in str(error) or str(error).startswith(_NO_REVISION):
-                    raise InputError(_refusal(wanted, error)) from error
-                missing = error
-            except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-                if not offline:
-                    raise InputError(_refusal(wanted, error)) from error
-                missing = error
-    if offline:
-        raise InputError(
-            f"hub:{wanted.name} cannot be loaded: the Hugging Face Hub is not reachable and no copy is cached; "
-            "go online, or use a file or an embedded corpus."
-        ) from missing
-    raise InputError(f"hub:{wanted.name} does not exist on the Hub or needs a login; check the name.") from missing
+    try:
+        # Without the prefix a folder of this name would be read instead.
+        builder = datasets.load_dataset_builder(f"hf://datasets/{path}", configuration, revision=revision)
+        _require_revision(wanted, builder, revision)
+        builder.download_and_prepare()
+        return builder, builder.as_dataset()
+    except InputError:
+        raise
+    except Exception as error:  # a dataset can fail in any way that its files and the network can
+        raise _CannotLoadError(_refusal(wanted, error)) from error
 
 
-def _require_revision(wanted: _Wanted, builder: Any) -> None:
+def _cached_name(path: str) -> str:
+    """The owner's name before a bare one, where the cache has a single dataset so called."""
+    import datasets
+
+    if "/" in path:
+        return path
+    known = [folder.name for folder in Path(datasets.config.HF_DATASETS_CACHE).glob(f"*___{path}")]
+    return known[0].replace("___", "/") if len(known) == 1 else path
+
+
+def _require_revision(wanted: _Wanted, builder: Any, revision: str | None) -> None:
     """Raise InputError where datasets fell back on its cache, which it does for any revision that it has."""
-    if _from_cache(builder) and wanted.revision not in (None, builder.hash):
+    if _from_cache(builder) and revision not in (None, builder.hash):
         raise InputError(
             f"hub:{wanted.name} cannot be loaded: the Hugging Face Hub is not reachable and the cached copy is of "
             f"revision {builder.hash}; go online, or name that one."
@@ -126,19 +160,24 @@ def _from_cache(builder: Any) -> bool:
 
 
 def _refusal(wanted: _Wanted, error: Exception) -> str:
-    """What the message says, and a remedy that fits."""
-    text = str(error).strip() or type(error).__name__
-    reason = text.splitlines()[0].rstrip(".")[:300]
-    if _GATED in text:
-        return f"hub:{wanted.name} is gated; ask for access on its page of the Hub, and log in with hf auth login."
-    if text.startswith(_NO_REVISION):
-        return f"hub:{wanted.name} has no revision {wanted.revision!r}; name a commit, tag or branch that it has."
-    if text.startswith(_SCRIPT):
+    """What the message says, and a remedy that fits. Neither case has an exception of its own in datasets."""
+    if "is a gated dataset" in str(error):
+        return _gated(wanted)
+    if "Dataset scripts are no longer supported" in str(error):
         return (
             f"hub:{wanted.name} has a loading script, and code of a dataset is never run; use one of plain data files, "
             "or the Hub's own conversion of it, @refs/convert/parquet."
         )
-    return f"hub:{wanted.name} cannot be loaded: {reason}; check its name and access."
+    return f"hub:{wanted.name} cannot be loaded: {_first_line(error)}; check its name and access."
+
+
+def _gated(wanted: _Wanted) -> str:
+    return f"hub:{wanted.name} is gated; ask for access on its page of the Hub, and log in with hf auth login."
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")[:300]
 
 
 @contextlib.contextmanager
