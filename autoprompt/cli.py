@@ -69,6 +69,7 @@ def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 data_options = _options(
     click.option("--text-column", metavar="NAMES", help="Text field, or several with commas."),
     click.option("--label-column", metavar="NAME", help="Column of the label."),
+    click.option("--target-column", metavar="NAME", help="Column of the text to generate, in place of a label."),
     click.option("--drop-empty", is_flag=True, help="Leave out rows without text, and say how many."),
     click.option("--drop-duplicates", is_flag=True, help="Leave out texts that stand in an earlier split too."),
     click.option("--max-length", type=click.IntRange(1), default=128, show_default=True, help="Tokens of a field."),
@@ -332,6 +333,11 @@ def corpora_show(name: str, as_json: bool) -> None:
 @click.argument("name")
 def corpora_pull(name: str) -> None:
     """Fetch an embedded corpus into the cache."""
+    from autoprompt import corpus
+
+    if any(card.name == name and card.files for card in corpus.list_cards()):
+        click.echo(f"{name} travels with the package; there is nothing to pull.", err=True)
+        return
     _pull(name, "corpus")
 
 
@@ -348,6 +354,14 @@ def _list_artifacts(kind: Any, as_json: bool) -> None:
         {"name": item.name, "description": item.description, "licence": item.licence, "pulled": pulled}
         for item, pulled in artifacts.list_artifacts(kind)
     ]
+    if kind == "corpus":
+        from autoprompt import corpus
+
+        rows += [
+            {"name": card.name, "description": card.title, "licence": card.licence, "pulled": True}
+            for card in corpus.list_cards()
+            if card.files  # they travel with the package
+        ]
     if as_json:
         _print_json({"models" if kind == "model" else "corpora": rows})
     else:
@@ -367,7 +381,8 @@ def _pull(name: str, kind: str) -> None:
 def _data(values: dict[str, Any]) -> Any:
     from autoprompt.run import DataOptions
 
-    names = ("text_column", "label_column", "drop_empty", "drop_duplicates", "max_length", "test_rows", "shots")
+    names = ("text_column", "label_column", "target_column", "drop_empty", "drop_duplicates", "max_length",
+             "test_rows", "shots")  # fmt: skip
     return DataOptions(**{name: values[name] for name in names})
 
 

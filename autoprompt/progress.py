@@ -269,9 +269,9 @@ def show_artifacts(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def show_card(card: dict[str, Any]) -> None:
-    """A corpus's card."""
+    """A corpus's card, without what its kind does not have."""
     console = Console()
-    for name, value in card.items():
+    for name, value in ((name, value) for name, value in card.items() if value):
         console.print(Text(f"{name}: {value!r}" if name == "template" else f"{name}: {value}"))
 
 

@@ -41,6 +41,7 @@ class DataOptions:
 
     text_column: str | None = None
     label_column: str | None = None
+    target_column: str | None = None
     drop_empty: bool = False
     drop_duplicates: bool = False
     max_length: int = 128
@@ -212,10 +213,13 @@ def prepare(
         seed=seed,
         text_column=data.text_column,
         label_column=data.label_column,
+        target_column=data.target_column,
         drop_empty=data.drop_empty,
         drop_duplicates=data.drop_duplicates,
         test_rows=data.test_rows,
     )
+    if corpus.task == "generation":
+        raise UsageError(f"The corpus {source!r} is for generation, which is not searched yet; use one with labels.")
     bound = [t.bind(corpus.fields, corpus.label_column) for t in parsed]
     manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
     words = LabelWords.of(label_words if label_words is not None else corpus.label_words, corpus.labels)

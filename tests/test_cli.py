@@ -156,6 +156,33 @@ def test_lists_of_models_and_corpora(capsys):
     assert "rotten" in commands.call(capsys, "corpora", "show", "rotten-tomatoes").out
 
 
+def test_own_corpora_need_no_pull(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path))
+    own = {"tickets", "pairs", "records", "headlines"}
+    rows = json.loads(commands.call(capsys, "corpora", "list", "--json").out)["corpora"]
+    assert {row["name"] for row in rows if row["pulled"]} == own
+    assert {row["licence"] for row in rows if row["pulled"]} == {"CC0-1.0"}
+    for name in own:
+        card = json.loads(commands.call(capsys, "corpora", "show", name, "--json").out)
+        assert card["files"] == [f"{name}.jsonl"]
+        assert name in commands.call(capsys, "corpora", "show", name).out
+        pulled = commands.call(capsys, "corpora", "pull", name)
+        assert (pulled.code, pulled.out) == (0, "")
+        assert "nothing to pull" in pulled.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_target_column(capsys, tmp_path):
+    path = tmp_path / "talks.jsonl"
+    path.write_text("".join(json.dumps({"talk": f"t {n}", "gist": f"g {n}"}) + "\n" for n in range(90)))
+    where = ("--leaderboard", tmp_path / "lb.sqlite")
+    both = commands.call(capsys, "search", path, "--target-column", "gist", "--label-column", "gist", *where)
+    commands.refused(both, 2, "--label-column and --target-column")
+    commands.refused(commands.call(capsys, "search", path, "--target-column", "summary", *where), 3, "'summary'")
+    commands.refused(commands.call(capsys, "search", path, "--target-column", "gist", *where), 2, "not searched yet")
+    commands.refused(commands.call(capsys, "search", "headlines", *where), 2, "headlines", "not searched yet")
+
+
 def test_what_is_unknown(capsys, searched, corpus_folder):
     board, _ = searched
     commands.refused(commands.call(capsys, "search", "no-such-corpus"), 3, "no-such-corpus")

@@ -1,13 +1,16 @@
 """The numbered faults of the data: what is wrong is said in one sentence with its place, and exit code 3."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import commands
+import hub
 import pytest
 
-from autoprompt.corpus import load
+from autoprompt.corpus import load, of
 from autoprompt.errors import InputError, NotFoundError
 
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
@@ -114,6 +117,33 @@ def test_fault_04_missing_field_or_blank_text(tmp_path: Path) -> None:
     only_blank = _csv(tmp_path / "all.csv", [(" ", "a"), (" ", "b")])
     _refused(only_blank, "all 2 rows", drop_empty=True)
 
+    kept = of(rows, drop_empty=True)
+    assert kept.warnings == ("3 of 13 rows of rows (train) were dropped: blank or missing text or label.",)
+
+
+def test_fault_04_an_empty_list_beside_other_fields_is_a_value(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"report": text, "history": [], "label": label} for text, label in _pairs()]
+    corpus = load(_jsonl(tmp_path / "records.jsonl", rows))
+    assert corpus.fields == ("report", "history")
+    assert len(corpus.train + corpus.validation + corpus.test) == 10
+    rows.append({"report": "no history", "history": None, "label": "good"})
+    _refused(_jsonl(tmp_path / "records.jsonl", rows), "1 of 11 rows", "line 11")
+
+
+def test_fault_04_blank_or_missing_target(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"text": f"talk {n}", "gist": f"gist {n}"} for n in range(20)]
+    blank: list[dict[str, Any]] = [{"text": "a", "gist": " "}, {"text": "b"}, {"text": "", "gist": "c"}]
+    source = _jsonl(tmp_path / "talks.jsonl", rows + blank)
+    message = _refused(source, "3 of 23 rows", "text or target", "line 21", "--drop-empty", target_column="gist")
+    assert "label" not in message
+    kept = load(source, target_column="gist", drop_empty=True)
+    assert len(kept.train + kept.validation + kept.test) == 20
+    assert kept.warnings == (f"3 of 23 rows of {source} were dropped: blank or missing text or target.",)
+    none = _jsonl(tmp_path / "none.jsonl", [row | {"gist": ""} for row in rows])
+    _refused(none, "has no targets: all are blank", "--target-column", target_column="gist")
+    negative = [row | {"gist": "-1"} for row in rows]
+    assert of(negative, target_column="gist").train[0].label == "-1"
+
 
 def test_fault_05_unknown_label_or_none(tmp_path: Path) -> None:
     _refused(_csv(tmp_path / "none.csv", [(text, "-1") for text, _ in _pairs()]), "all are -1")
@@ -122,6 +152,27 @@ def test_fault_05_unknown_label_or_none(tmp_path: Path) -> None:
     _refused(str(tmp_path), "test.csv", "line 12", "unknown label 'mixed'", "'bad', 'good'")
     _csv(tmp_path / "test.csv", [(text, "-1") for text, _ in _pairs(mark=" test")])
     _refused(str(tmp_path), "test.csv", "all are -1")
+
+
+def test_fault_05_class_numbers_of_a_dataset() -> None:
+    import datasets
+
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
+
+    def table(labels: Sequence[int]) -> Any:
+        return datasets.Dataset.from_dict(
+            {"text": [f"film {n}" for n in range(len(labels))], "label": labels}, features
+        )
+
+    with pytest.raises(InputError, match=r"rows \(train\) has no labels: all are -1 or blank"):
+        of(table([-1] * 10))
+    with pytest.raises(InputError, match=r"rows \(train\): 1 of 11 rows have a blank or missing .* \(row 11\)"):
+        of(table([0, 1] * 5 + [-1]))
+    assert of(table([0, 1] * 5 + [-1]), drop_empty=True).labels == ("neg", "pos")
+    mixed = [{"text": "so so", "label": "mixed"}, {"text": "fine", "label": "good"}, {"text": "poor", "label": "bad"}]
+    rows = [{"text": text, "label": label} for text, label in _pairs()]
+    with pytest.raises(InputError, match=r"rows \(validation\): row 1 \(validation\) has the unknown label 'mixed'"):
+        of(rows, mixed)
 
 
 def test_fault_06_one_class_or_a_class_absent_from_validation(tmp_path: Path) -> None:
@@ -186,14 +237,25 @@ def test_fault_11_words_for_missing_are_text(tmp_path: Path, suffix: str) -> Non
     assert corpus.labels == ("None", "bad", "good")
 
 
-def test_fault_19_an_unreachable_hub_is_refused_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
+@pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}], ids=str)
+def test_fault_19_an_unreachable_hub_is_refused_in_seconds(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Gated datasets, loading scripts and unknown names and revisions: tests/test_corpus.py."""
+    calls: list[tuple[str, dict[str, Any]]] = [(f"hub:{name}", {}) for name in ("nobody/nothing", "imdb", "a/b:c@v1")]
+    for (source, _), answer in zip(calls, hub.load(tmp_path, *calls, **environment), strict=True):
+        assert answer["code"] == 3
+        assert answer["error"].startswith(f"{source} cannot be loaded: the Hugging Face Hub is not reachable")
+        assert "\n" not in answer["error"]
+        assert answer["seconds"] < 10
+    started = time.monotonic()
+    result = commands.spawn("search", "hub:nobody/nothing", env=environment | {"HF_HOME": str(tmp_path / "hf")})
+    commands.refused(result, 3, "hub:nobody/nothing", "not reachable")
+    assert time.monotonic() - started < 20
 
+
+def test_fault_19_a_search_of_the_hub_leaves_its_libraries_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     before = huggingface_hub.constants.HF_HUB_OFFLINE
-    started = time.monotonic()
     _refused("hub:nobody/nothing", "hub:nobody/nothing", "not reachable")
-    assert time.monotonic() - started < 10
     assert before == huggingface_hub.constants.HF_HUB_OFFLINE

@@ -1,37 +1,52 @@
 """Cards: what is known of the embedded corpora, one TOML file each."""
 
 import contextlib
-import dataclasses
 import difflib
 import importlib.resources
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from autoprompt.corpus.types import DEFAULT_METRICS, Task
 from autoprompt.errors import InputError, NotFoundError
 
-_TEXTS = ("name", "title", "source", "licence", "artifact", "label_column", "metric", "template")
-_LISTS = ("fields", "labels")
+_KEYS = {
+    "classification": ("label_column", "labels", "label_words"),
+    "generation": ("target_column",),
+    "artifact": ("artifact",),
+    "files": ("files", "split"),
+}
+_COMMON = ("name", "title", "source", "licence", "fields", "metric", "template")
+_LISTS = ("fields", "labels", "files")
 
 
 @dataclass(frozen=True)
 class Card:
-    """One embedded corpus: where its rows come from, and the manual prompt a person would write for it."""
+    """One embedded corpus: where its rows come from, and the manual prompt a person would write for it.
+
+    The rows are pulled as an ``artifact``, or lie in ``files`` beside the card. Then ``split`` has the counts of
+    train and validation rows, a class (of all rows, for generation), in the order of the files; the rest is test.
+    A card for ``task`` "generation" has a ``target_column`` in place of the label's.
+    """
 
     name: str
     title: str
     source: str
     licence: str
-    artifact: str
     fields: tuple[str, ...]
-    label_column: str
-    labels: tuple[str, ...]
     metric: str
     template: str
-    label_words: Mapping[str, str]
+    task: Task = "classification"
+    label_column: str = ""
+    labels: tuple[str, ...] = ()
+    label_words: Mapping[str, str] = field(default_factory=dict)
+    target_column: str = ""
+    artifact: str = ""
+    files: tuple[str, ...] = ()
+    split: Mapping[str, int] = field(default_factory=dict)
 
 
 def list_cards() -> list[Card]:
@@ -64,35 +79,63 @@ def parse_card(name: str, text: str) -> Card:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"The card of corpus {name!r} is not valid TOML: {error}; correct it.") from error
-    known = {item.name for item in dataclasses.fields(Card)}
+    task = data.setdefault("task", "classification")
+    rows = "files" if "files" in data else "artifact"
+    known = {"task", *_COMMON, *_KEYS[rows], *_KEYS["generation" if task == "generation" else "classification"]}
     for problem, keys in (("lacks", known - set(data)), ("has the unknown", set(data) - known)):
         if keys:
             raise InputError(f"The card of corpus {name!r} {problem} {', '.join(sorted(keys))}; correct it.")
-    if not _well_typed(data) or data["name"] != name or set(data["label_words"]) != set(data["labels"]):
+    if not _well_typed(data) or data["name"] != name or set(data.get("label_words", ())) != set(data.get("labels", ())):
         raise InputError(
             f"The card of corpus {name!r} has a value of the wrong kind, another name, "
             "or label_words for other labels; correct it."
         )
-    return Card(**(data | {key: tuple(data[key]) for key in _LISTS}))
+    return Card(**(data | {key: tuple(data[key]) for key in _LISTS if key in data}))
+
+
+@contextlib.contextmanager
+def card_files(known: Card) -> Iterator[list[Path]]:
+    """The files of a card's rows, which lie beside it. Raises InputError where one is missing."""
+    with contextlib.ExitStack() as stack:
+        paths = []
+        for name in known.files:
+            place = _card_folder() / name
+            if not place.is_file():
+                raise InputError(
+                    f"The rows {name} of corpus {known.name!r} are missing from this installation; "
+                    "install autoprompt again."
+                )
+            paths.append(stack.enter_context(importlib.resources.as_file(place)))
+        yield paths
 
 
 def _well_typed(data: Mapping[str, Any]) -> bool:
-    words = data["label_words"]
+    words, split = data.get("label_words", {}), data.get("split", {})
+    lists = [data[key] for key in _LISTS if key in data]
     return (
-        all(isinstance(data[key], str) for key in _TEXTS)
-        and all(isinstance(data[key], list) and data[key] for key in _LISTS)
-        and all(isinstance(value, str) for key in _LISTS for value in data[key])
+        all(isinstance(data[key], str) for key in data if key not in (*_LISTS, "label_words", "split"))
+        and data["task"] in DEFAULT_METRICS
+        and all(isinstance(values, list) and values for values in lists)
+        and all(isinstance(value, str) for values in lists for value in values)
         and isinstance(words, dict)
         and all(isinstance(word, str) for word in words.values())
+        and isinstance(split, dict)
+        and ("files" not in data or set(split) == {"train", "validation"})
+        and all(type(count) is int and count > 0 for count in split.values())
     )
 
 
 def _card_texts() -> dict[str, str]:
-    """Card name to TOML text: the installed package's, or those of the source tree beside the package."""
+    """Card name to TOML text."""
+    files = [item for item in _card_folder().iterdir() if item.name.endswith(".toml")]
+    return {item.name.removesuffix(".toml"): item.read_text(encoding="utf-8") for item in files}
+
+
+def _card_folder() -> Traversable:
+    """Where the cards lie: in the installed package, or in the source tree beside the package."""
     for folder in _card_folders():
-        files = [item for item in folder.iterdir() if item.name.endswith(".toml")]
-        if files:
-            return {item.name.removesuffix(".toml"): item.read_text(encoding="utf-8") for item in files}
+        if any(item.name.endswith(".toml") for item in folder.iterdir()):
+            return folder
     raise InputError("The corpus cards are missing from this installation; install autoprompt again.")
 
 

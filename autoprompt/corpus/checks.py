@@ -1,8 +1,9 @@
 """What data must satisfy before a search may use it. Each check names the fault, its place and the remedy."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
-from autoprompt.corpus.columns import Row
+from autoprompt.corpus.columns import Columns, Row
 from autoprompt.corpus.splits import Splits, class_sizes
 from autoprompt.corpus.types import normalised
 from autoprompt.errors import InputError
@@ -10,15 +11,20 @@ from autoprompt.errors import InputError
 IMBALANCE = 3
 
 
-def drop_blank(source: str, rows: Sequence[Row], *, drop: bool) -> tuple[list[Row], list[str]]:
-    """The rows that have all their fields and a label, and warnings.
+def drop_blank(source: str, rows: Sequence[Row], columns: Columns, *, drop: bool) -> tuple[list[Row], list[str]]:
+    """The rows that have all their fields and a label or target, and warnings.
 
     Raises InputError with the count and the first places of blank rows (unless ``drop``), and where not
     a single row is labelled or left.
     """
-    if is_unlabelled(rows):
-        raise InputError(f"{source} has no labels: all are -1 or blank; give labelled rows, or another --label-column.")
-    kept = [row for row in rows if row.label and all(_filled(value) for value in row.fields.values())]
+    if is_unlabelled(rows, columns):
+        signs = "-1 or blank" if columns.task == "classification" else "blank"
+        raise InputError(
+            f"{source} has no {columns.answer}s: all are {signs}; give rows with {columns.answer}s, or another "
+            f"{columns.option}."
+        )
+    missing = f"blank or missing text or {columns.answer}"
+    kept = [row for row in rows if row.label and _filled(row.fields.values())]
     blank = len(rows) - len(kept)
     if not blank:
         return kept, []
@@ -26,17 +32,18 @@ def drop_blank(source: str, rows: Sequence[Row], *, drop: bool) -> tuple[list[Ro
         whole = {id(row) for row in kept}
         first = ", ".join(row.place.rpartition(": ")[2] for row in _first(r for r in rows if id(r) not in whole))
         raise InputError(
-            f"{source}: {blank} of {len(rows)} rows have a blank or missing text or label ({first}); "
+            f"{source}: {blank} of {len(rows)} rows have a {missing} ({first}); "
             "fill them in, or drop them with --drop-empty."
         )
     if not kept:
-        raise InputError(f"{source}: all {blank} rows have a blank or missing text or label; fill them in.")
-    return kept, [f"{blank} of {len(rows)} rows of {source} were dropped: blank or missing text or label."]
+        raise InputError(f"{source}: all {blank} rows have a {missing}; fill them in.")
+    return kept, [f"{blank} of {len(rows)} rows of {source} were dropped: {missing}."]
 
 
-def is_unlabelled(rows: Sequence[Row]) -> bool:
-    """Whether there are rows, and none of them has a label."""
-    return bool(rows) and all(row.label in ("", "-1") for row in rows)
+def is_unlabelled(rows: Sequence[Row], columns: Columns) -> bool:
+    """Whether there are rows, and none of them has a label or target."""
+    signs = ("", "-1") if columns.task == "classification" else ("",)
+    return bool(rows) and all(row.label in signs for row in rows)
 
 
 def separate_splits(splits: Splits, *, drop: bool) -> tuple[Splits, list[str]]:
@@ -71,6 +78,13 @@ def _removals(leaks: Iterable[tuple[str, str, Row]]) -> list[tuple[str, str, int
     for first, name, _row in leaks:
         counts[first, name] = counts.get((first, name), 0) + 1
     return [(first, name, count) for (first, name), count in counts.items()]
+
+
+def require_rows(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
+    """Raise InputError where train or validation is empty."""
+    for name in ("train", "validation"):
+        if not splits[name]:
+            raise InputError(f"The {name} split of {source} has no rows left; add rows whose texts no other split has.")
 
 
 def require_classes(source: str, labels: Iterable[str]) -> None:
@@ -114,8 +128,9 @@ def imbalance(name: str, rows: Sequence[Row]) -> str | None:
     )
 
 
-def _filled(value: object) -> bool:
-    return bool(value.strip()) if isinstance(value, str) else bool(value)
+def _filled(values: Collection[Any]) -> bool:
+    """Whether no text is blank. An empty list or dict beside other fields is a value: a record without a history."""
+    return any(values) and all(value.strip() for value in values if isinstance(value, str))
 
 
 def _first(rows: Iterable[Row], count: int = 3) -> list[Row]:

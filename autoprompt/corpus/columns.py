@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.corpus.readers import Table
+from autoprompt.corpus.types import Task
 from autoprompt.errors import InputError
 
 _LABEL_NAMES = ("sentiment", "category", "class", "target")
@@ -25,43 +26,63 @@ _SLOT_NAME = re.compile(r"[^\W\d]\w*(?:[ -]\w+)*")
 
 @dataclass(frozen=True)
 class Columns:
-    """The fields' columns in order, and the label's."""
+    """The fields' columns in order, and the column of the label, or of the target text."""
 
     fields: tuple[str, ...]
     label: str
+    task: Task = "classification"
+
+    @property
+    def answer(self) -> str:
+        """What messages call the predicted column's values."""
+        return "label" if self.task == "classification" else "target"
+
+    @property
+    def option(self) -> str:
+        """The option that names the predicted column."""
+        return f"--{self.answer}-column"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the chosen columns; what is missing is an empty string."""
+    """One row of the chosen columns; what is missing is an empty string.
+
+    Splits are drawn within a ``group``: the class, and one for all rows of a generation corpus.
+    """
 
     fields: Mapping[str, Any]
     label: str
     place: str
+    group: str
 
 
-def choose_columns(table: Table, text_column: str | None, label_column: str | None) -> Columns:
-    """The named columns, or the plain choice of them. Raises InputError, listing the columns, without one."""
+def choose_columns(
+    table: Table, text_column: str | None, label_column: str | None, target_column: str | None = None
+) -> Columns:
+    """The named columns, or the plain choice of them. Raises InputError, listing the columns, without one.
+
+    A target's column is never guessed: without its name the data is for classification.
+    """
     texts = _named_texts(table, text_column) if text_column else ()
-    if label_column is not None:
-        _require(table, label_column, "--label-column")
-        label = label_column
-    else:
+    task: Task = "classification" if target_column is None else "generation"
+    label = label_column if target_column is None else target_column
+    if label is None:
         label = _find_label(table, texts)
-    if not texts:
-        texts = _find_texts(table, label)
-    if label in texts:
+    else:
+        _require(table, label, Columns((), label, task).option)
+    columns = Columns(texts or _find_texts(table, label), label, task)
+    if label in columns.fields:
         raise InputError(
-            f"{table.source}: the column {label!r} cannot be both text and label; name others with "
-            f"--text-column and --label-column, of {_listed(table)}."
+            f"{table.source}: the column {label!r} cannot be both text and {columns.answer}; name others with "
+            f"--text-column and {columns.option}, of {_listed(table)}."
         )
-    for name in texts:
+    for name in columns.fields:
         if not _SLOT_NAME.fullmatch(name) or name == "label":
             raise InputError(
                 f"{table.source}: a template cannot name the text column {name!r}; rename it to a plain word "
                 "other than label."
             )
-    return Columns(texts, label)
+    return columns
 
 
 def select_rows(table: Table, columns: Columns) -> list[Row]:
@@ -77,7 +98,8 @@ def select_rows(table: Table, columns: Columns) -> list[Row]:
     for cells, where in zip(table.rows, table.places, strict=True):
         place = f"{table.source}: {where}"
         fields = {name: _field(cells.get(name), place) for name in columns.fields}
-        rows.append(Row(fields, _label(cells.get(columns.label), names, place), place))
+        label = _label(cells.get(columns.label), names, place, columns.answer)
+        rows.append(Row(fields, label, place, label if columns.task == "classification" else ""))
     return rows
 
 
@@ -174,7 +196,7 @@ def _field(cell: object, place: str) -> Any:
     return _scalar(cell)
 
 
-def _label(cell: object, names: tuple[str, ...] | None, place: str) -> str:
+def _label(cell: object, names: tuple[str, ...] | None, place: str, answer: str) -> str:
     if names is not None and isinstance(cell, int):
         if cell == -1:  # the sign for "not labelled" of datasets
             return ""
@@ -182,7 +204,7 @@ def _label(cell: object, names: tuple[str, ...] | None, place: str) -> str:
             raise InputError(f"{place} has the label {cell}, but there are {len(names)} classes; correct it.")
         return names[cell]
     if isinstance(cell, dict | list):
-        raise InputError(f"{place} has a label that is no text or number; correct it.")
+        raise InputError(f"{place} has a {answer} that is no text or number; correct it.")
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     return _scalar(cell).strip()

@@ -2,29 +2,40 @@
 
 import contextlib
 import importlib
-import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.readers import Table, check_characters
+from autoprompt.corpus.memory import table_of
+from autoprompt.corpus.readers import Table
 from autoprompt.errors import InputError
 
 _REACH_SECONDS = 5
+_NAME = re.compile(r"(?P<path>[\w.-]+(?:/[\w.-]+){0,2})(?::(?P<configuration>[^@\s]+))?(?:@(?P<revision>[\w./-]+))?")
 
 
-def read_hub(name: str) -> dict[str, Table]:
-    """The train, validation and test tables (those that exist) of ``dataset`` or ``dataset/configuration``.
+@dataclass(frozen=True)
+class HubData:
+    """The train, validation and test tables (those that exist) of a dataset, and the commit they are of."""
 
-    Raises InputError, within seconds when offline, for whatever keeps the dataset from being loaded.
+    tables: dict[str, Table]
+    revision: str
+    warnings: tuple[str, ...]
+
+
+def read_hub(name: str) -> HubData:
+    """Load a dataset of the Hub, or the cached copy of it where the Hub cannot be asked.
+
+    ``name`` is ``dataset`` or ``owner/dataset``, with ``/configuration`` or ``:configuration`` and ``@revision``
+    (a commit, tag or branch) where one is wanted. Raises InputError, within seconds when offline, for whatever keeps
+    the dataset from being loaded. No code of a dataset is ever run: one with a loading script is refused.
     """
-    parts = name.strip("/").split("/")
-    if not all(parts) or len(parts) > 3 or ".." in parts:
-        raise InputError(
-            f"hub:{name} is no dataset's name; write hub:DATASET, hub:OWNER/DATASET or hub:DATASET/CONFIGURATION."
-        )
-    loaded: Any = _load(name, parts)
+    wanted = _parse(name)
+    builder, loaded = _load(wanted)
     if not isinstance(loaded, Mapping):
         raise InputError(f"hub:{name} has no splits; use another dataset.")
     splits = dict(loaded)
@@ -33,50 +44,138 @@ def read_hub(name: str) -> dict[str, Table]:
         # Some have several of a kind, such as validation_matched.
         match = [key for key in sorted(splits, key=lambda key: (key != split, key)) if key.startswith(split)]
         if match:
-            found[split] = _table(f"hub:{name} {match[0]}", splits[match[0]])
+            found[split] = table_of(splits[match[0]], f"hub:{name} {match[0]}")
     if "train" not in found:
         raise InputError(f"hub:{name} has no train split but {', '.join(splits) or 'none'}; use another dataset.")
-    return found
+    warnings = []
+    if _from_cache(builder):
+        warnings = [f"hub:{name} is the cached copy, revision {builder.hash}: the Hub could not be asked for it."]
+    return HubData(found, str(builder.hash), tuple(warnings))
 
 
-def _load(name: str, parts: list[str]) -> Any:
+@dataclass(frozen=True)
+class _Wanted:
+    """A parsed name; ``readings`` are the pairs of path and configuration that it can stand for."""
+
+    name: str
+    readings: tuple[tuple[str, str | None], ...]
+    revision: str | None
+
+
+def _parse(name: str) -> _Wanted:
+    match = _NAME.fullmatch(name.strip("/"))
+    parts = match["path"].split("/") if match else []
+    configuration = match["configuration"] if match else None
+    if not match or ".." in parts or len(parts) > (2 if configuration else 3):
+        raise InputError(
+            f"hub:{name} is no dataset's name; write hub:OWNER/DATASET, with :CONFIGURATION and @REVISION after it "
+            "where you want one."
+        )
+    readings: list[tuple[str, str | None]] = [("/".join(parts[:2]), configuration or "".join(parts[2:]) or None)]
+    if len(parts) == 2 and not configuration:
+        readings.append((parts[0], parts[1]))  # "glue/sst2": the Hub knows whether glue is an owner
+    return _Wanted(name, tuple(readings), match["revision"])
+
+
+def _load(wanted: _Wanted) -> tuple[Any, Any]:
+    """The builder, which knows the commit, and what it built."""
+    with _offline_unless_reachable() as offline:
+        if not offline:
+            path, configuration, revision = _ask(wanted)
+            return _build(wanted, path, configuration, revision)
+        reason = "no copy is cached"
+        for path, configuration in wanted.readings:
+            try:
+                return _build(wanted, _cached_name(path), configuration, wanted.revision)
+            except _CannotLoadError as error:
+                if isinstance(error.__cause__, ValueError):  # a copy, but not of this one configuration
+                    reason = f"the cached copy does not serve ({_first_line(error.__cause__)})"
+    raise InputError(
+        f"hub:{wanted.name} cannot be loaded: the Hugging Face Hub is not reachable and {reason}; "
+        "go online, or use a file or an embedded corpus."
+    )
+
+
+def _ask(wanted: _Wanted) -> tuple[str, str | None, str]:
+    """The dataset's present name on the Hub ("glue" has an owner now), its configuration, and the commit."""
+    from huggingface_hub import HfApi, errors
+
+    for path, configuration in wanted.readings:
+        try:
+            info = HfApi().dataset_info(path, revision=wanted.revision, timeout=_REACH_SECONDS)
+        except errors.RevisionNotFoundError as error:
+            raise InputError(
+                f"hub:{wanted.name} has no revision {wanted.revision!r}; name a commit, tag or branch that it has."
+            ) from error
+        except errors.GatedRepoError as error:
+            raise InputError(_gated(wanted)) from error
+        except errors.RepositoryNotFoundError:
+            continue
+        except Exception as error:  # of the client or of the network library below it
+            raise InputError(_refusal(wanted, error)) from error
+        return info.id, configuration, str(info.sha)
+    raise InputError(f"hub:{wanted.name} does not exist on the Hub or needs a login; check the name.")
+
+
+class _CannotLoadError(InputError):
+    """The datasets library could not load it."""
+
+
+def _build(wanted: _Wanted, path: str, configuration: str | None, revision: str | None) -> tuple[Any, Any]:
     import datasets
 
-    missing: Exception | None = None
-    with _offline_unless_reachable() as offline:
-        for path, configuration in _readings(parts):
-            if os.path.exists(path):
-                raise InputError(
-                    f"hub:{name} is hidden by the local {path!r}; run from another folder, or give ./{path}."
-                )
-            try:
-                return datasets.load_dataset(path, configuration)
-            except datasets.exceptions.DatasetNotFoundError as error:
-                missing = error
-            except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-                if not offline:
-                    raise InputError(
-                        f"hub:{name} cannot be loaded: {_reason(error)}; check its name and access."
-                    ) from error
-                missing = error
-    if offline:
+    try:
+        # Without the prefix a folder of this name would be read instead.
+        builder = datasets.load_dataset_builder(f"hf://datasets/{path}", configuration, revision=revision)
+        _require_revision(wanted, builder, revision)
+        builder.download_and_prepare()
+        return builder, builder.as_dataset()
+    except InputError:
+        raise
+    except Exception as error:  # a dataset can fail in any way that its files and the network can
+        raise _CannotLoadError(_refusal(wanted, error)) from error
+
+
+def _cached_name(path: str) -> str:
+    """The owner's name before a bare one, where the cache has a single dataset so called."""
+    import datasets
+
+    if "/" in path:
+        return path
+    known = [folder.name for folder in Path(datasets.config.HF_DATASETS_CACHE).glob(f"*___{path}")]
+    return known[0].replace("___", "/") if len(known) == 1 else path
+
+
+def _require_revision(wanted: _Wanted, builder: Any, revision: str | None) -> None:
+    """Raise InputError where datasets fell back on its cache, which it does for any revision that it has."""
+    if _from_cache(builder) and revision not in (None, builder.hash):
         raise InputError(
-            f"hub:{name} cannot be loaded: the Hugging Face Hub is not reachable and no copy is cached; "
-            "go online, or use a file or an embedded corpus."
-        ) from missing
-    raise InputError(f"hub:{name} does not exist on the Hub or needs a login; check the name.") from missing
+            f"hub:{wanted.name} cannot be loaded: the Hugging Face Hub is not reachable and the cached copy is of "
+            f"revision {builder.hash}; go online, or name that one."
+        )
 
 
-def _readings(parts: list[str]) -> list[tuple[str, str | None]]:
-    """Path and configuration: "glue/sst2" can be an owner's dataset or a configuration, the Hub knows which."""
-    if len(parts) == 1:
-        return [(parts[0], None)]
-    if len(parts) == 2:
-        return [("/".join(parts), None), (parts[0], parts[1])]
-    return [("/".join(parts[:2]), parts[2])]
+def _from_cache(builder: Any) -> bool:
+    return type(builder).__module__.startswith("datasets.packaged_modules.cache")
 
 
-def _reason(error: BaseException) -> str:
+def _refusal(wanted: _Wanted, error: Exception) -> str:
+    """What the message says, and a remedy that fits. Neither case has an exception of its own in datasets."""
+    if "is a gated dataset" in str(error):
+        return _gated(wanted)
+    if "Dataset scripts are no longer supported" in str(error):
+        return (
+            f"hub:{wanted.name} has a loading script, and code of a dataset is never run; use one of plain data files, "
+            "or the Hub's own conversion of it, @refs/convert/parquet."
+        )
+    return f"hub:{wanted.name} cannot be loaded: {_first_line(error)}; check its name and access."
+
+
+def _gated(wanted: _Wanted) -> str:
+    return f"hub:{wanted.name} is gated; ask for access on its page of the Hub, and log in with hf auth login."
+
+
+def _first_line(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".")[:300]
 
@@ -105,16 +204,3 @@ def _reachable(endpoint: str) -> bool:
         return True
     except OSError:
         return False
-
-
-def _table(source: str, split: Any) -> Table:
-    rows = tuple(split)
-    places = tuple(f"row {number}" for number in range(1, len(rows) + 1))
-    for row, place in zip(rows, places, strict=True):
-        check_characters(row, f"{source}: {place}")
-    names = {
-        column: tuple(feature.names)
-        for column, feature in split.features.items()
-        if type(feature).__name__ == "ClassLabel"
-    }
-    return Table(source, tuple(split.column_names), rows, places, names)

@@ -1,21 +1,26 @@
-"""``load``: from a source's name to a checked and split corpus."""
+"""``load`` and ``of``: from a source's name, or from rows in memory, to a checked and split corpus."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from autoprompt import artifacts
 from autoprompt.corpus import checks
-from autoprompt.corpus.cards import Card, card, has_card
+from autoprompt.corpus.cards import Card, card, card_files, has_card
 from autoprompt.corpus.columns import Columns, Row, choose_columns, select_rows
 from autoprompt.corpus.hub import read_hub
-from autoprompt.corpus.readers import Table, is_data_file, read_table
+from autoprompt.corpus.memory import table_of
+from autoprompt.corpus.readers import Table, is_data_file, joined, read_table
 from autoprompt.corpus.splits import (
     Sampling,
     Splits,
     carve_validation,
+    merge_equal_inputs,
     merge_equal_texts,
+    published_split,
     ranked,
     split_pool,
     take_shots,
@@ -24,6 +29,7 @@ from autoprompt.corpus.types import SPLITS, Corpus, make_examples
 from autoprompt.errors import InputError, UsageError
 
 Progress = Callable[[str, float | None], None]
+Merge = Callable[[Sequence[Row]], tuple[list[Row], list[str]]]
 
 _SPLIT_FILES = {
     "train": ("train",),
@@ -38,8 +44,10 @@ class _Source:
 
     name: str
     tables: dict[str, Table]
-    split: Callable[[Splits, Sampling, bool], tuple[Splits, list[str]]]
+    split: Callable[[Splits, Sampling, Merge], tuple[Splits, list[str]]]
     card: Card | None = None
+    revision: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def load(
@@ -49,6 +57,7 @@ def load(
     seed: int = 0,
     text_column: str | None = None,
     label_column: str | None = None,
+    target_column: str | None = None,
     drop_empty: bool = False,
     drop_duplicates: bool = False,
     test_rows: int = 400,
@@ -56,36 +65,104 @@ def load(
 ) -> Corpus:
     """Load, check and split a corpus: a card's name, a data file, a folder of them, or ``hub:NAME``.
 
+    With a ``target_column`` the corpus is one for generation, whose ``Example.label`` is the target text. A file
+    without splits gives ``shots`` rows a class to train and as many to validation; for generation it gives twice
+    ``shots`` rows to each (16: 32 and 32), as two classes would. The rest is test, at most ``test_rows``. Files for
+    train, validation and test are used whole, as are the published splits of a card that has its rows beside it.
+
     Raises UsageError for impossible options, NotFoundError for an unknown name, InputError for data that
     cannot be used as it stands, StorageError when an embedded corpus cannot be kept in the cache.
     """
-    if shots < 1 or test_rows < 0:
-        raise UsageError(f"--shots must be at least 1 and --test-rows at least 0, not {shots} and {test_rows}.")
-    found = _open(source, progress)
-    columns = _columns(found, text_column, label_column)
+    options = _Options(shots, seed, text_column, label_column, target_column, drop_empty, drop_duplicates, test_rows)
+    return _prepare(_open(source, progress), options)
+
+
+def of(
+    train: Any,
+    validation: Any = None,
+    test: Any = None,
+    *,
+    name: str = "rows",
+    shots: int = 16,
+    seed: int = 0,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    target_column: str | None = None,
+    drop_empty: bool = False,
+    drop_duplicates: bool = False,
+    test_rows: int = 400,
+) -> Corpus:
+    """``load`` for rows in memory: each a ``datasets.Dataset``, a pandas frame or a list of dicts.
+
+    Train alone is split as a file without splits is; with validation or test rows, all are used whole, as the files
+    of a folder are. ``name`` is what messages and the corpus call the rows. Raises UsageError and InputError.
+    """
+    options = _Options(shots, seed, text_column, label_column, target_column, drop_empty, drop_duplicates, test_rows)
+    given = {split: rows for split, rows in zip(SPLITS, (train, validation, test), strict=True) if rows is not None}
+    tables = {split: table_of(rows, f"{name} ({split})") for split, rows in given.items()}
+    return _prepare(_Source(name, tables, _split_folder if len(tables) > 1 else _split_file), options)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The options of ``load`` and ``of``."""
+
+    shots: int
+    seed: int
+    text_column: str | None
+    label_column: str | None
+    target_column: str | None
+    drop_empty: bool
+    drop_duplicates: bool
+    test_rows: int
+
+    def __post_init__(self) -> None:
+        if self.shots < 1 or self.test_rows < 0:
+            raise UsageError(
+                f"--shots must be at least 1 and --test-rows at least 0, not {self.shots} and {self.test_rows}."
+            )
+        if self.label_column is not None and self.target_column is not None:
+            raise UsageError("--label-column and --target-column exclude each other; give one of them.")
+
+
+def _prepare(found: _Source, options: _Options) -> Corpus:
+    columns = _columns(found, options)
+    generation = columns.task == "generation"
     rows = {name: select_rows(table, columns) for name, table in found.tables.items()}
-    if source.startswith("hub:") and checks.is_unlabelled(rows.get("test", [])):
+    if found.split is _split_hub and checks.is_unlabelled(rows.get("test", []), columns):
         del rows["test"]  # the Hub's competitions keep these labels to themselves
-    warnings: list[str] = []
+    warnings = list(found.warnings)
     for name in rows:
-        rows[name], notes = checks.drop_blank(found.tables[name].source, rows[name], drop=drop_empty)
+        source = found.tables[name].source
+        rows[name], notes = checks.drop_blank(source, rows[name], columns, drop=options.drop_empty)
         warnings += notes
-    checks.require_classes(found.name, (row.label for row in rows["train"]))
-    splits, notes = found.split(rows, Sampling(shots, test_rows, seed), drop_duplicates)
+    if not generation:
+        checks.require_classes(found.name, (row.label for row in rows["train"]))
+    sampling = Sampling(options.shots * (2 if generation else 1), options.test_rows, options.seed)
+    merge = merge_equal_inputs if generation else partial(merge_equal_texts, drop=options.drop_duplicates)
+    splits, notes = found.split(rows, sampling, merge)
     warnings += notes
-    splits, notes = checks.separate_splits(splits, drop=drop_duplicates)
+    splits, notes = checks.separate_splits(splits, drop=options.drop_duplicates)
     warnings += notes
-    checks.check_classes(found.name, splits)
-    pool = [row for split in rows.values() for row in split]
-    uneven = checks.imbalance("train", splits["train"]) or checks.imbalance("all rows", pool)
-    return _corpus(found, columns, splits, [*warnings, *([uneven] if uneven else [])])
+    checks.require_rows(found.name, splits)
+    if not generation:
+        checks.check_classes(found.name, splits)
+        pool = [row for split in rows.values() for row in split]
+        uneven = checks.imbalance("train", splits["train"]) or checks.imbalance("all rows", pool)
+        warnings += [uneven] if uneven else []
+    return _corpus(found, columns, splits, warnings)
 
 
 def _open(source: str, progress: Progress | None) -> _Source:
     if source.startswith("hub:"):
-        return _Source(source, read_hub(source.removeprefix("hub:")), _split_hub)
+        data = read_hub(source.removeprefix("hub:"))
+        return _Source(source, data.tables, _split_hub, revision=data.revision, warnings=data.warnings)
     if has_card(source):
         known = card(source)
+        if known.files:
+            with card_files(known) as paths:
+                table = joined([read_table(path) for path in paths])
+            return _Source(known.name, {"train": table}, partial(_split_published, known.split), known)
         path = artifacts.ensure(known.artifact, progress=progress) / "rows.jsonl"
         return _Source(known.name, {"train": read_table(path)}, _split_file, known)
     path = Path(source)
@@ -118,37 +195,45 @@ def _read_folder(folder: Path) -> dict[str, Table]:
     return tables
 
 
-def _columns(found: _Source, text_column: str | None, label_column: str | None) -> Columns:
+def _columns(found: _Source, options: _Options) -> Columns:
+    named = (options.text_column, options.label_column, options.target_column)
     if found.card is None:
-        return choose_columns(found.tables["train"], text_column, label_column)
-    if text_column or label_column:
+        return choose_columns(found.tables["train"], *named)
+    if any(named):
         raise UsageError(
-            f"The card of {found.name} says which columns to use; leave --text-column and --label-column out."
+            f"The card of {found.name} says which columns to use; leave --text-column, --label-column and "
+            "--target-column out."
         )
-    return Columns(found.card.fields, found.card.label_column)
+    return Columns(found.card.fields, found.card.target_column or found.card.label_column, found.card.task)
 
 
 # --- the splits of each kind of source -----------------------------------------------------------------
 
 
-def _split_file(rows: Splits, sampling: Sampling, drop: bool) -> tuple[Splits, list[str]]:
-    merged, warnings = merge_equal_texts(rows["train"], drop=drop)
+def _split_published(
+    split: Mapping[str, int], rows: Splits, _sampling: Sampling, _merge: Merge
+) -> tuple[Splits, list[str]]:
+    return published_split(rows["train"], split), []
+
+
+def _split_file(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, list[str]]:
+    merged, warnings = merge(rows["train"])
     return split_pool(merged, sampling), warnings
 
 
-def _split_folder(rows: Splits, sampling: Sampling, drop: bool) -> tuple[Splits, list[str]]:
+def _split_folder(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, list[str]]:
     """Files that say what they are for are used whole."""
     if "validation" in rows:
         return {name: rows.get(name, []) for name in SPLITS}, []
-    merged, warnings = merge_equal_texts(rows["train"], drop=drop)
+    merged, warnings = merge(rows["train"])
     return carve_validation(merged, sampling) | {"test": rows.get("test", [])}, warnings
 
 
-def _split_hub(rows: Splits, sampling: Sampling, drop: bool) -> tuple[Splits, list[str]]:
-    """K rows a class; without a labelled test split the validation split takes its place."""
-    train, warnings = merge_equal_texts(rows["train"], drop=drop)
+def _split_hub(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, list[str]]:
+    """K rows a group; without a labelled test split the validation split takes its place."""
+    train, warnings = merge(rows["train"])
     if "validation" in rows and "test" in rows:
-        validation, notes = merge_equal_texts(rows["validation"], drop=drop)
+        validation, notes = merge(rows["validation"])
         warnings += notes
         splits = {"train": take_shots(train, sampling), "validation": take_shots(validation, sampling)}
     else:
@@ -163,7 +248,7 @@ def _split_hub(rows: Splits, sampling: Sampling, drop: bool) -> tuple[Splits, li
 
 
 def _corpus(found: _Source, columns: Columns, splits: Splits, warnings: Iterable[str]) -> Corpus:
-    labels = _labels(found, columns, splits["train"])
+    labels = _labels(found, columns, splits["train"]) if columns.task == "classification" else ()
     seen: dict[str, int] = {}
     train, validation, test = (
         make_examples(((row.fields, row.label) for row in splits[name]), seen) for name in SPLITS
@@ -177,10 +262,12 @@ def _corpus(found: _Source, columns: Columns, splits: Splits, warnings: Iterable
         train=train,
         validation=validation,
         test=test,
-        metric=known.metric if known else "accuracy",
+        metric=known.metric if known else "",
         manual_template=known.template if known else "",
         label_words=known.label_words if known else {},
         warnings=tuple(warnings),
+        task=columns.task,
+        revision=found.revision,
     )
 
 

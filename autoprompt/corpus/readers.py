@@ -8,7 +8,7 @@ import csv
 import importlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -41,6 +41,16 @@ def read_table(path: Path) -> Table:
     if not table.rows:
         raise InputError(f"{path} holds no rows of data; give a file with rows.")
     return table
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """The rows of all tables in their order, with the places of each."""
+    if len(tables) == 1:
+        return tables[0]
+    columns = dict.fromkeys(name for table in tables for name in table.columns)
+    places = tuple(f"{table.source}: {place}" for table in tables for place in table.places)
+    rows = tuple(row for table in tables for row in table.rows)
+    return Table(", ".join(table.source for table in tables), tuple(columns), rows, places)
 
 
 def is_data_file(path: Path) -> bool:

@@ -18,7 +18,11 @@ Splits = dict[str, list[Row]]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How many rows a class gives to train and validation, how many test has at most, and the seed."""
+    """How many rows a group gives to train and to validation, how many test has at most, and the seed.
+
+    A class is a group and gives ``--shots`` rows. The rows of a generation corpus are one group, which gives
+    twice as many, as two classes would: 32 and 32 with 16 shots.
+    """
 
     shots: int
     test_rows: int
@@ -47,18 +51,48 @@ def merge_equal_texts(rows: Sequence[Row], *, drop: bool) -> tuple[list[Row], li
     return kept, warnings
 
 
-def split_pool(rows: Sequence[Row], sampling: Sampling) -> Splits:
-    """K rows a class for train and for validation, the rest as test; 40/40/20 where a class has too few.
+def merge_equal_inputs(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """The rows of a generation corpus with each text once, and warnings: the first target is kept."""
+    kept: dict[str, Row] = {}
+    disputed = 0
+    for row in rows:
+        first = kept.setdefault(normalised(row.fields), row)
+        disputed += first.label != row.label
+    warnings = [f"{disputed} rows were dropped: an earlier row has another target for their text."] if disputed else []
+    return list(kept.values()), warnings
 
-    Raises InputError where a class cannot be in both train and validation.
+
+def published_split(rows: Sequence[Row], split: Mapping[str, int]) -> Splits:
+    """The first rows of each group in the order of the file are train, the next validation, the rest test.
+
+    Neither ``--shots`` nor the seed moves these splits, so that results on them can be compared.
     """
-    classes = _by_class(rows, sampling.seed)
-    enough = all(len(members) > 2 * sampling.shots for members in classes.values())
     found: Splits = {"train": [], "validation": [], "test": []}
-    for label, members in classes.items():
+    sizes: Counter[str] = Counter()
+    for row in rows:
+        before = sizes[row.group]
+        sizes[row.group] += 1
+        if before < split["train"]:
+            found["train"].append(row)
+        elif before < split["train"] + split["validation"]:
+            found["validation"].append(row)
+        else:
+            found["test"].append(row)
+    return found
+
+
+def split_pool(rows: Sequence[Row], sampling: Sampling) -> Splits:
+    """K rows a group for train and for validation, the rest as test; 40/40/20 where a group has too few.
+
+    Raises InputError where a group cannot be in both train and validation.
+    """
+    groups = _by_group(rows, sampling.seed)
+    enough = all(len(members) > 2 * sampling.shots for members in groups.values())
+    found: Splits = {"train": [], "validation": [], "test": []}
+    for group, members in groups.items():
         size = len(members)
         taken = sampling.shots if enough else min((2 * size + 2) // 5, size // 2)
-        _require_two(label, taken)
+        _require_two(group, taken)
         found["train"] += members[:taken]
         found["validation"] += members[taken : 2 * taken]
         found["test"] += members[2 * taken :]
@@ -67,23 +101,23 @@ def split_pool(rows: Sequence[Row], sampling: Sampling) -> Splits:
 
 
 def carve_validation(rows: Sequence[Row], sampling: Sampling) -> Splits:
-    """Train and validation from one training file: a fifth of each class, at least K, at most half.
+    """Train and validation from one training file: a fifth of each group, at least K, at most half.
 
-    Raises InputError where a class cannot be in both.
+    Raises InputError where a group cannot be in both.
     """
     found: Splits = {"train": [], "validation": []}
-    for label, members in _by_class(rows, sampling.seed).items():
+    for group, members in _by_group(rows, sampling.seed).items():
         taken = min(len(members) // 2, max(sampling.shots, len(members) // 5))
-        _require_two(label, taken)
+        _require_two(group, taken)
         found["validation"] += members[:taken]
         found["train"] += members[taken:]
     return {name: ranked(members, sampling.seed) for name, members in found.items()}
 
 
 def take_shots(rows: Sequence[Row], sampling: Sampling) -> list[Row]:
-    """At most K rows a class."""
-    classes = _by_class(rows, sampling.seed)
-    return ranked([row for group in classes.values() for row in group[: sampling.shots]], sampling.seed)
+    """At most K rows a group."""
+    groups = _by_group(rows, sampling.seed)
+    return ranked([row for members in groups.values() for row in members[: sampling.shots]], sampling.seed)
 
 
 def ranked(rows: Sequence[Row], seed: int) -> list[Row]:
@@ -100,16 +134,18 @@ def class_sizes(rows: Sequence[Row]) -> Counter[str]:
     return Counter(row.label for row in rows)
 
 
-def _by_class(rows: Sequence[Row], seed: int) -> Mapping[str, list[Row]]:
-    classes: dict[str, list[Row]] = defaultdict(list)
+def _by_group(rows: Sequence[Row], seed: int) -> Mapping[str, list[Row]]:
+    groups: dict[str, list[Row]] = defaultdict(list)
     for row in ranked(rows, seed):
-        classes[row.label].append(row)
-    return classes
+        groups[row.group].append(row)
+    return groups
 
 
-def _require_two(label: str, taken: int) -> None:
-    if taken < 1:
+def _require_two(group: str, taken: int) -> None:
+    if taken < 1 and group:
         raise InputError(
-            f"The class {label!r} has one row only, and needs one in train and one in validation; "
+            f"The class {group!r} has one row only, and needs one in train and one in validation; "
             "add rows of it, or remove it."
         )
+    if taken < 1:
+        raise InputError("The data has one row only, and needs one in train and one in validation; add rows.")

@@ -6,14 +6,19 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+Task = Literal["classification", "generation"]
 SPLITS = ("train", "validation", "test")
+DEFAULT_METRICS: dict[Task, str] = {"classification": "accuracy", "generation": "rougeL"}
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled row; ``row_id`` depends on its content alone (and on the count of equal rows before it)."""
+    """One labelled row; ``row_id`` depends on its content alone (and on the count of equal rows before it).
+
+    ``label`` is the class, or the target text of a generation corpus.
+    """
 
     row_id: str
     fields: Mapping[str, Any]
@@ -26,6 +31,9 @@ class Corpus:
 
     ``fingerprint`` and ``test_count`` are filled in when left out, and survive ``without_test``, so that a
     search which cannot see the test rows still names the data that they belong to.
+
+    A corpus for ``task`` "generation" has no ``labels`` and no ``label_words``; its ``label_column`` is the
+    target's. ``revision`` is the commit of a dataset of the Hub.
     """
 
     name: str
@@ -35,15 +43,19 @@ class Corpus:
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
-    metric: str = "accuracy"
+    metric: str = ""
     manual_template: str = ""
     label_words: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     fingerprint: str = ""
     test_count: int = -1
+    task: Task = "classification"
+    revision: str = ""
 
     def __post_init__(self) -> None:
         """Fill in what has a default that depends on the data."""
+        if not self.metric:
+            object.__setattr__(self, "metric", DEFAULT_METRICS[self.task])
         if not self.manual_template:
             object.__setattr__(self, "manual_template", default_template(self.fields, self.label_column))
         if not self.label_words:
@@ -105,10 +117,12 @@ def normalised(fields: Mapping[str, Any]) -> str:
 
 
 def _fingerprint(corpus: Corpus) -> str:
-    content = {
+    content: dict[str, object] = {
         "fields": corpus.fields,
         "label_column": corpus.label_column,
         "labels": corpus.labels,
         **{split: [[row.row_id, row.fields, row.label] for row in getattr(corpus, split)] for split in SPLITS},
     }
+    if corpus.task != "classification":
+        content["task"] = corpus.task
     return hashlib.sha256(canonical(content).encode()).hexdigest()
