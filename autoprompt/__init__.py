@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from autoprompt.api import search
     from autoprompt.errors import AutopromptError
     from autoprompt.export import Prompt, load
+    from autoprompt.prompt_model import PromptModel
     from autoprompt.template import LabelWords, Template
 
-__all__ = ["AutopromptError", "LabelWords", "Prompt", "Template", "load", "search"]
+__all__ = ["AutopromptError", "LabelWords", "Prompt", "PromptModel", "Template", "load", "search"]
 
 _HOME = {
     "AutopromptError": "autoprompt.errors",
     "LabelWords": "autoprompt.template",
     "Prompt": "autoprompt.export",
+    "PromptModel": "autoprompt.prompt_model",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",
 }

@@ -65,14 +65,18 @@ class Piece:
     soft: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Template:
-    """An immutable prompt template in canonical form (adjacent literals joined, empty ones dropped)."""
+    """An immutable prompt template in canonical form (adjacent literals joined, empty ones dropped).
+
+    ``Template("Review: {text} | Sentiment: {sentiment}")`` is ``Template.parse`` of the text.
+    """
 
     segments: tuple[Segment, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "segments", _canonical(self.segments))
+    def __init__(self, segments: Iterable[Segment] | str) -> None:
+        given = Template.parse(segments).segments if isinstance(segments, str) else segments
+        object.__setattr__(self, "segments", _canonical(given))
 
     @classmethod
     def parse(cls, source: str) -> Template:

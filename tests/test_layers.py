@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "report": {"leaderboard", "metrics", "template", "manifest"},
     "export": {"candidate", "metrics", "manifest", "models"},
     "run": ABOVE_RUN,
-    "api": ABOVE_RUN | {"run"},
+    "api": ABOVE_RUN | {"run", "prompt_model"},
+    "prompt_model": ABOVE_RUN | {"run"},
     "cli": ABOVE_RUN | {"run", "api", "progress"},
     "progress": ABOVE_RUN | {"run", "api"},
 }

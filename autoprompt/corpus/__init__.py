@@ -1,7 +1,7 @@
 """Labelled data: load, check, split, sample and fingerprint it; the cards of the embedded corpora."""
 
 from autoprompt.corpus.cards import Card, card, list_cards
-from autoprompt.corpus.loading import load, of
+from autoprompt.corpus.loading import load, of, whole
 from autoprompt.corpus.types import Corpus, Example, normalised
 
-__all__ = ["Card", "Corpus", "Example", "card", "list_cards", "load", "normalised", "of"]
+__all__ = ["Card", "Corpus", "Example", "card", "list_cards", "load", "normalised", "of", "whole"]

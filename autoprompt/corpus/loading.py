@@ -103,6 +103,30 @@ def of(
     return _prepare(_Source(name, tables, _split_folder if len(tables) > 1 else _split_file), options)
 
 
+def whole(
+    rows: Any,
+    *,
+    name: str = "rows",
+    text_column: str | None = None,
+    label_column: str | None = None,
+    target_column: str | None = None,
+    drop_empty: bool = False,
+    trains: bool = True,
+) -> Corpus:
+    """Rows in memory (see ``of``), all as training rows and none held out.
+
+    ``trains``: several classes are needed. Raises UsageError and InputError.
+    """
+    options = _Options(1, 0, text_column, label_column, target_column, drop_empty, False, 0)
+    found = _Source(name, {"train": table_of(rows, name)}, _split_file)
+    columns = _columns(found, options)
+    table = found.tables["train"]
+    kept, notes = checks.drop_blank(table.source, select_rows(table, columns), columns, drop=drop_empty)
+    if trains and columns.task == "classification":
+        checks.require_classes(name, (row.label for row in kept))
+    return _corpus(found, columns, {"train": kept, "validation": [], "test": []}, notes)
+
+
 @dataclass(frozen=True)
 class _Options:
     """The options of ``load`` and ``of``."""

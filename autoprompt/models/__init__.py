@@ -7,10 +7,11 @@ from typing import Any
 
 from autoprompt.errors import InputError
 from autoprompt.models.base import Features, FitFailedError, LanguageModel, LoadOptions, Prompted, TokenProposals
-from autoprompt.models.families import FAMILIES
+from autoprompt.models.families import DEFAULT_TUNING, FAMILIES
 from autoprompt.models.loading import check_device, locate_model
 
 __all__ = [
+    "DEFAULT_TUNING",
     "FAMILIES",
     "Features",
     "FitFailedError",

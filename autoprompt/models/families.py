@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-FAMILIES = ("causal", "masked", "seq2seq", "classifier")
+DEFAULT_TUNING = {"causal": "tail", "masked": "lora", "seq2seq": "lora", "classifier": "lora"}
+FAMILIES = tuple(DEFAULT_TUNING)
 
 
 def family_of(config: Mapping[str, Any]) -> str | None:

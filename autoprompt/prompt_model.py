@@ -1,0 +1,211 @@
+"""A pretrained model with one prompt: fit, evaluate, predict, as in scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autoprompt import corpus as corpora
+from autoprompt import metrics
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import Corpus, Example
+from autoprompt.errors import InputError, UsageError
+from autoprompt.models import DEFAULT_TUNING, LanguageModel, check_device, load_model, locate_model
+from autoprompt.run import DEFAULT_MODEL
+from autoprompt.template import LabelWords, Template
+
+BLOCK = 50
+"""Rows scored at a time: their kept prefixes fit into memory whatever the number of rows."""
+KEPT_ROWS = 2000
+"""Training rows whose prefixes ``tail`` may keep in memory; with more, ``lora`` is the default."""
+
+
+class PromptModel:
+    """A model, a template and what a fine-tune changed; ``fit`` starts from the pretrained weights each time.
+
+    Attributes after ``fit``: ``candidate_`` (template, label words, settings), ``labels_``.
+    """
+
+    def __init__(self, name: str, family: str | None, device: str, max_length: int, chat: bool) -> None:
+        self._source = locate_model(name)
+        self.family = family or self._source.family
+        self._options = {"device": check_device(device), "max_length": max_length, "chat": chat, "family": self.family}
+        self._model: LanguageModel | None = None
+        self._loaded_for: tuple[str, ...] = ()
+        self._delta: Mapping[str, Any] = {}
+        self._corpus: Corpus | None = None
+        self._written = 0
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str = DEFAULT_MODEL,
+        *,
+        family: str | None = None,
+        device: str = "auto",
+        max_length: int = 128,
+        chat: bool = False,
+    ) -> PromptModel:
+        """An embedded model, a local folder or a Hub name.
+
+        ``family``: causal, masked, seq2seq or classifier, default as the checkpoint was saved. ``max_length``: tokens
+        of a field. ``chat``: wrap prompts in the tokenizer's chat format. Raises UsageError, InputError.
+        """
+        model = cls(name, family, device, max_length, chat)
+        if model.family != "classifier":  # whose head waits for the labels
+            model._load(())
+        return model
+
+    def fit(
+        self,
+        train: Any,
+        template: Template | str | None = None,
+        *,
+        label_words: Mapping[str, str] | None = None,
+        text_column: str | None = None,
+        label_column: str | None = None,
+        target_column: str | None = None,
+        tuning: str | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> PromptModel:
+        """Fine-tune on all rows of ``train``: a ``datasets.Dataset``, a list of dicts or a pandas frame.
+
+        ``template``: default the manual one of the data's columns. ``settings``: epochs, learning_rate, batch_size,
+        rank, calibration. Raises UsageError, InputError.
+        """
+        corpus = corpora.whole(
+            train, name="train", text_column=text_column, label_column=label_column, target_column=target_column
+        )
+        tuning = tuning or self._default_tuning(len(corpus.train))
+        model = self._load(corpus.labels)
+        if tuning not in model.tuning_modes:
+            modes = ", ".join(model.tuning_modes)
+            raise UsageError(f"This {self.family} model cannot be tuned with {tuning!r}; use one of {modes}.")
+        self.candidate_ = self._candidate(corpus, template, label_words, tuning, settings)
+        self.labels_ = corpus.labels
+        self._corpus = corpus
+        model.check(self.candidate_)
+        self._delta = {}
+        if tuning != "none":
+            gold = [corpus.labels.index(row.label) if corpus.labels else 0 for row in corpus.train]
+            with model.passing_prefixes():
+                prompted = model.prompt(self.candidate_, corpus.train)
+                self._delta = model.tune(prompted, gold, self.candidate_.settings, seed)
+        self._written = 0 if corpus.labels else model.target_length(corpus.train)
+        return self
+
+    def predict(self, rows: Any) -> list[str]:
+        """The label of each row, or the text written for it. ``rows``: texts, or rows as for ``fit``."""
+        found = self._unlabelled(rows)
+        if not self._fitted.labels:
+            return self._write(found)
+        return [self.labels_[place] for place in metrics.predict(self._scores(found))]
+
+    def predict_proba(self, rows: Any) -> list[list[float]]:
+        """The probability of each of ``labels_`` for each row [rows][labels]. Raises UsageError for target texts."""
+        import math
+
+        if not self._fitted.labels:
+            raise UsageError("Target texts have no probabilities of labels; use predict.")
+        return [[math.exp(value) for value in row] for row in self._scores(self._unlabelled(rows))]
+
+    def evaluate(self, test: Any) -> dict[str, float]:
+        """All metrics of labelled rows and ``n``; for target texts those of generation. Raises InputError."""
+        fitted = self._fitted
+        label, target = (fitted.label_column, None) if fitted.labels else (None, fitted.label_column)
+        names = ",".join(fitted.fields)
+        corpus = corpora.whole(
+            test, name="test", text_column=names, label_column=label, target_column=target, trains=False
+        )
+        unknown = sorted({row.label for row in corpus.train} - set(fitted.labels)) if fitted.labels else []
+        if unknown:
+            raise InputError(f"The test rows have the labels {unknown}, which the training rows do not have.")
+        scores = self._scores(corpus.train)
+        if fitted.labels:
+            gold = [fitted.labels.index(row.label) for row in corpus.train]
+            values = metrics.classification_metrics(scores, gold, len(fitted.labels))
+        else:
+            values = metrics.generation_metrics(self._write(corpus.train), [row.label for row in corpus.train])
+            values["loss"] = -sum(row[0] for row in scores) / len(scores)
+        return values | {"n": len(corpus.train)}
+
+    @property
+    def _fitted(self) -> Corpus:
+        if self._corpus is None:
+            raise UsageError("This model has no prompt yet; call fit first.")
+        return self._corpus
+
+    def _default_tuning(self, rows: int) -> str:
+        mode = DEFAULT_TUNING[self.family]
+        return "lora" if mode == "tail" and rows > KEPT_ROWS else mode
+
+    def _load(self, labels: tuple[str, ...]) -> LanguageModel:
+        wanted = labels if self.family == "classifier" else ()
+        if self._model is None or self._loaded_for != wanted:
+            self._model = load_model(self._source.folder, labels=wanted, **self._options)  # type: ignore[arg-type]
+            self._loaded_for = wanted
+        return self._model
+
+    def _candidate(
+        self,
+        corpus: Corpus,
+        template: Template | str | None,
+        label_words: Mapping[str, str] | None,
+        tuning: str,
+        changes: Mapping[str, Any],
+    ) -> Candidate:
+        parsed = template if isinstance(template, Template) else Template.parse(template or corpus.manual_template)
+        words = LabelWords(())
+        if corpus.labels and self.family != "classifier":
+            words = LabelWords.of(label_words or corpus.label_words, corpus.labels)
+        default = Settings.default(tuning, len(corpus.train))
+        known = {*default.to_dict(), "calibration"} - {"tuning"}
+        if set(changes) - known:
+            raise UsageError(
+                f"The settings {sorted(set(changes) - known)} are unknown to {tuning}; use {sorted(known)}."
+            )
+        bound = parsed.bind(corpus.fields, corpus.label_column)
+        if bound.demos:
+            raise UsageError("fit chooses no solved examples; write them into the template, or use a search.")
+        return Candidate(bound, words, default.change(**changes))
+
+    def _unlabelled(self, rows: Any) -> list[Example]:
+        """Rows without their labels; plain texts are the only field."""
+        fields = self._fitted.fields
+        if isinstance(rows, str):
+            raise UsageError("predict takes a list of texts or rows, not one text; put it into a list.")
+        if isinstance(rows, Sequence) and rows and isinstance(rows[0], str):
+            if len(fields) > 1:
+                raise UsageError(f"The template's fields are {', '.join(fields)}; give rows with all of them.")
+            rows = [{fields[0]: text} for text in rows]
+        records = rows.to_dict("records") if hasattr(rows, "iterrows") else list(rows)
+        for number, record in enumerate(records):
+            missing = [name for name in fields if name not in record]
+            if missing:
+                raise InputError(f"Row {number} lacks the field {missing[0]!r}; give all of {', '.join(fields)}.")
+        return [Example(f"row{n}", {name: r[name] for name in fields}, "") for n, r in enumerate(records)]
+
+    def _scores(self, rows: Sequence[Example]) -> list[list[float]]:
+        out: list[list[float]] = []
+        model, candidate = self._load(self._fitted.labels), self.candidate_
+        for block in _blocks(rows):
+            with model.passing_prefixes():
+                prompted = model.prompt(candidate, block)
+                with model.adapted(candidate.settings, self._delta):
+                    out += model.score(prompted).tolist()
+        return out
+
+    def _write(self, rows: Sequence[Example]) -> list[str]:
+        out: list[str] = []
+        model, candidate = self._load(()), self.candidate_
+        for block in _blocks(rows):
+            with model.passing_prefixes():
+                asking = model.asking(candidate, block)
+                with model.adapted(candidate.settings, self._delta):
+                    out += model.generate(asking, self._written)
+        return out
+
+
+def _blocks(rows: Sequence[Example]) -> list[Sequence[Example]]:
+    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
