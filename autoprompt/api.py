@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,10 @@ def search(
     device: str = "auto",
     leaderboard: str | Path = DEFAULT_LEADERBOARD,
     data: DataOptions = DataOptions(),  # noqa: B008 - frozen
+    config: str | Path | None = None,
+    fix: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The same engine as ``autoprompt search``; ``budget`` in seconds.
+    """The same engine as ``autoprompt search``; ``budget`` in seconds, ``fix`` as values: ``{"epochs": 2}``.
 
     Workers are spawned processes: a script calls this under ``if __name__ == "__main__":``. Returns the JSON of
     ``autoprompt search --json``. Raises AutopromptError.
@@ -56,5 +58,7 @@ def search(
         max_evaluations=max_evaluations,
         seed=seed,
         leaderboard=Path(leaderboard),
+        config=None if config is None else Path(config),
+        fix=dict(fix or {}),
     )
     return run_search(options, Silent())

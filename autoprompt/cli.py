@@ -18,7 +18,7 @@ from autoprompt.errors import AutopromptError, UsageError
 _STARTED = time.monotonic()
 F = TypeVar("F", bound=Callable[..., Any])
 
-STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random")
+STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random", "grid")
 TUNING_NAMES = ("tail", "full", "none")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -114,6 +114,10 @@ def _unescaped(_context: click.Context, _parameter: click.Parameter, value: Any)
 @click.option("--budget", type=Duration(), metavar="TIME", help="Time from start to result.  [default: 5m]")
 @click.option("--max-evaluations", type=click.IntRange(1), metavar="N", help="Fine-tunes instead of a time limit.")
 @click.option("--metric", metavar="NAME", help="Metric to report beside loss and accuracy.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
+              help="TOML: the ranges of the genes, and sizes of the search.")  # fmt: skip
+@click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE",
+              help="Hold one gene still: epochs=2, calibration=true, demos=4, template=TEXT ...")  # fmt: skip
 @click.option("--name", metavar="TEXT", help="A name for the run.")
 @data_options
 @model_options
@@ -126,6 +130,8 @@ def search(
     budget: float | None,
     max_evaluations: int | None,
     metric: str | None,
+    config: Path | None,
+    fixes: tuple[str, ...],
     name: str | None,
     leaderboard_file: Path,
     as_json: bool,
@@ -141,6 +147,7 @@ def search(
         raise UsageError("--budget and --max-evaluations exclude each other; give one of them.")
     from autoprompt import progress as views
     from autoprompt import run
+    from autoprompt.search import parse_fix
 
     options = run.SearchOptions(
         corpus=corpus,
@@ -155,6 +162,8 @@ def search(
         seed=rest["seed"],
         name=name,
         leaderboard=leaderboard_file,
+        config=config,
+        fix=parse_fix(fixes),
         started=_STARTED,
     )
     limit = budget or (None if max_evaluations else run.DEFAULT_BUDGET)

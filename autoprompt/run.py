@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import re
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autoprompt import corpus as corpora
-from autoprompt.candidate import TUNING_MODES, Candidate, Settings
+from autoprompt.candidate import TUNING_MODES, Candidate, Settings, derived_seed
 from autoprompt.corpus import Corpus
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, start_worker
@@ -24,8 +25,17 @@ from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.manifest import environment
 from autoprompt.metrics import METRICS, Score, classification_metrics, paired_bootstrap, score
 from autoprompt.models import check_device, locate_model
-from autoprompt.search import STRATEGIES, Budget, Outcome, Search
-from autoprompt.search.operators import Space
+from autoprompt.search import (
+    STRATEGIES,
+    Budget,
+    Outcome,
+    Search,
+    SearchConfig,
+    Space,
+    demos_of,
+    draw_demos,
+    make_space,
+)
 from autoprompt.template import LabelWords, Template
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -75,6 +85,10 @@ class SearchOptions:
     seed: int = 0
     name: str | None = None
     leaderboard: Path = Path(DEFAULT_LEADERBOARD)
+    config: Path | None = None
+    """A TOML file of ranges and sizes."""
+    fix: dict[str, Any] = field(default_factory=dict)
+    """The value of each gene that is not searched."""
     started: float = field(default_factory=time.monotonic, compare=False)
 
 
@@ -91,9 +105,13 @@ class Task:
     """Checked input: nothing of it can fail for a reason that the user could have been told before."""
 
     corpus: Corpus
-    manual: Candidate
-    seeds: tuple[Template, ...]
+    space: Space
     metric: str
+
+    @property
+    def manual(self) -> Candidate:
+        """The manual prompt with the default settings."""
+        return self.space.manual
 
 
 def search(options: SearchOptions, progress: Progress) -> dict[str, Any]:
@@ -103,11 +121,15 @@ def search(options: SearchOptions, progress: Progress) -> dict[str, Any]:
     """
     if options.strategy not in STRATEGIES:
         raise UsageError(f"The strategy {options.strategy!r} is unknown; use one of {', '.join(STRATEGIES)}.")
+    config = SearchConfig.load(options.config) if options.config else SearchConfig()
+    config.fixed(options.fix)
+    if options.strategy == "gradient" and "template" in options.fix:
+        raise UsageError("--strategy gradient varies nothing but the template; leave out --fix template.")
     budget = _budget(options)
     workers = _workers(options.model)
     progress.stage("data")
     task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
-                   options.metric, options.seed)  # fmt: skip
+                   options.metric, options.seed, config, options.fix)  # fmt: skip
     device = check_device(options.model.device)
     source = locate_model(options.model.model)
     with Leaderboard.open(options.leaderboard) as board:
@@ -198,8 +220,10 @@ def prepare(
     label_words: dict[str, str] | None,
     metric: str | None,
     seed: int,
+    config: SearchConfig | None = None,
+    fix: Mapping[str, Any] | None = None,
 ) -> Task:
-    """Load and check data, templates, label words and settings, all before a model is touched."""
+    """Load and check data, templates, label words, settings and ranges, all before a model is touched."""
     if model.tuning not in TUNING_MODES:
         raise UsageError(f"The tuning mode {model.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
     if metric is not None and metric not in METRICS:
@@ -224,7 +248,17 @@ def prepare(
     manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
     words = LabelWords.of(label_words if label_words is not None else corpus.label_words, corpus.labels)
     settings = Settings.default(model.tuning, len(corpus.train))
-    return Task(corpus, Candidate(manual, words, settings), tuple(bound[1:]), metric or corpus.metric)
+    candidates = [_shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
+    space = make_space(
+        candidates[0], candidates[1:], _label_name(corpus, manual), corpus, config or SearchConfig(), fix or {}, seed
+    )
+    return Task(corpus, space, metric or corpus.metric)
+
+
+def _shown(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
+    """The candidate with as many solved examples as its template asks for."""
+    rng = random.Random(derived_seed(seed, "demos"))  # noqa: S311
+    return replace(candidate, demos=draw_demos(demos_of(corpus), candidate.template.demos, rng))
 
 
 def _budget(options: SearchOptions) -> Budget:
@@ -260,7 +294,7 @@ def _evaluator(
 def _check(evaluator: Evaluator, task: Task, model: ModelOptions, progress: Progress) -> tuple[str, ...]:
     """What only the model knows: cut rows, words, modes. Returns the vocabulary's whole words."""
     progress.stage("model")
-    ready = evaluator.check(task.manual)
+    ready = evaluator.check(task.space.start)
     if model.tuning not in ready.tuning_modes:
         raise UsageError(
             f"The model {model.model!r} cannot be tuned with {model.tuning!r}; use --tuning "
@@ -292,8 +326,10 @@ def _new_run(options: SearchOptions, task: Task, model: str, device: str, worker
             "max_length": options.data.max_length,
             "test_rows": options.data.test_rows,
             "metric": task.metric,
-            "templates": [t.format() for t in (task.manual.template, *task.seeds)],
+            "templates": [c.template.format() for c in (task.manual, *task.space.seeds)],
             "label_words": task.manual.label_words.mapping(),
+            "search": task.space.config.model_dump(mode="json", exclude_defaults=True),
+            "fix": options.fix,
             "warnings": list(task.corpus.warnings),
         },
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -359,14 +395,13 @@ def _search(
     recorder = _Recorder(board, run, task)
     outcome = Search(
         evaluator=evaluator,
-        space=Space(task.manual, _label_name(task.corpus, task.manual.template), vocabulary),
+        space=replace(task.space, vocabulary=vocabulary),
         strategy_name=options.strategy,
         seed=options.seed,
         budget=budget,
         test_rows=len(task.corpus.test),
         record=recorder,
         describe=progress.stage,
-        seeds=task.seeds,
     ).run()
     tests = _open_test(task.corpus, evaluator, outcome, recorder, progress)
     return {

@@ -8,11 +8,10 @@ import tiny
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.models import TokenProposals
-from autoprompt.search import phrases
+from autoprompt.search import SearchConfig, Space, phrases
 from autoprompt.search.operators import (
     GENETIC,
     HYBRID,
-    MAX_LITERAL,
     Crossover,
     GradientReplacement,
     Hints,
@@ -21,13 +20,11 @@ from autoprompt.search.operators import (
     Mating,
     Operator,
     Phrase,
-    SettingsChange,
     SlotMove,
-    Space,
     WordEdit,
-    random_settings,
-    valid,
+    usable,
 )
+from autoprompt.search.space import valid
 from autoprompt.template import LabelWords, Slot, Template
 
 TWO = LabelWords.of(tiny.WORDS, tiny.LABELS)
@@ -43,6 +40,7 @@ SOURCES = (
     "{hypothesis}, {premise}, {hypothesis} ({label}",
 )
 VOCABULARY = ("good", "film", "topic", "{odd}", "ünï")
+MAX_LITERAL = SearchConfig().template.max_length
 
 
 def _candidate(source: str, words: LabelWords = TWO, settings: Settings = TAIL) -> Candidate:
@@ -51,8 +49,15 @@ def _candidate(source: str, words: LabelWords = TWO, settings: Settings = TAIL) 
 
 def _mating(parent: Candidate, seed: int, mate: Candidate | None = None, hints: Hints | None = None) -> Mating:
     mate = mate or _candidate(parent.template.head().format() + "\nAnswer with one: {label}", settings=TAIL)
-    space = Space(_candidate("{text}\nLabel: {label}"), "sentiment", VOCABULARY)
-    return Mating(parent, mate, space, hints or _hints(parent), random.Random(seed))  # noqa: S311
+    return Mating(parent, mate, _space(), hints or _hints(parent), random.Random(seed))  # noqa: S311
+
+
+def _space(settings: Settings = TAIL) -> Space:
+    return Space(_candidate("{text}\nLabel: {label}", settings=settings), "sentiment", VOCABULARY)
+
+
+USUAL = usable(HYBRID, _space())
+"""The operators of a search that nothing was configured for."""
 
 
 def _hints(parent: Candidate) -> Hints:
@@ -61,7 +66,7 @@ def _hints(parent: Candidate) -> Hints:
     return Hints({parent.id: TokenProposals(near, near[::-1])}, {parent.id: words})
 
 
-@pytest.mark.parametrize("operator", HYBRID, ids=lambda o: o.name)
+@pytest.mark.parametrize("operator", USUAL, ids=lambda o: o.name)
 @pytest.mark.parametrize("words", [TWO, SIX], ids=["two", "six"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_child_is_valid(operator: Operator, words: LabelWords, source: str) -> None:
@@ -80,7 +85,7 @@ def test_every_child_is_valid(operator: Operator, words: LabelWords, source: str
         assert set(child.template.slots) - {"label"} == fields
         assert Template.parse(child.template.format()) == child.template
         assert Candidate.from_dict(child.to_dict()) == child
-        assert valid(child) == (child.template.length <= MAX_LITERAL)
+        assert valid(child, _space()) == (child.template.length <= MAX_LITERAL)
         assert child.settings.tuning == parent.settings.tuning
     assert {child.id for child in children} - {parent.id} or (operator.name == "crossover" and not _has_words(parent))
 
@@ -90,7 +95,7 @@ def _has_words(candidate: Candidate) -> bool:
     return re.search(r"\w[^{}]*\{label\}\Z", candidate.template.format()) is not None
 
 
-@pytest.mark.parametrize("operator", HYBRID, ids=lambda o: o.name)
+@pytest.mark.parametrize("operator", USUAL, ids=lambda o: o.name)
 def test_operators_change_only_what_is_theirs(operator: Operator) -> None:
     parent = _candidate("{text}\nSentiment: {label}")
     parts = {
@@ -109,6 +114,7 @@ def test_operators_change_only_what_is_theirs(operator: Operator) -> None:
 
 def test_the_hybrid_adds_gradients_to_the_genetic_operators() -> None:
     assert [o.name for o in HYBRID] == ["gradient", *(o.name for o in GENETIC)]
+    assert [o.name for o in USUAL] == [o.name for o in HYBRID if o.name not in ("demos", "soft", "label")]
     assert len({o.name for o in HYBRID}) == len(HYBRID)
 
 
@@ -170,12 +176,13 @@ def test_crossover_takes_a_beginning_and_an_end() -> None:
 
 def test_settings_are_drawn_from_their_ranges() -> None:
     for default in (TAIL, Settings("full", 5e-5, 8, 4)):
-        drawn = {random_settings(default, random.Random(seed)) for seed in range(200)}  # noqa: S311
+        space = _space(default)
+        drawn = {space.draw_settings(random.Random(seed)) for seed in range(200)}  # noqa: S311
         assert len(drawn) > 20
-        assert all(s.tuning == default.tuning and s.epochs >= 1 for s in drawn)
-    parent = _candidate("{text} {label}", settings=Settings("none"))
-    assert SettingsChange()(_mating(parent, 0)) is None
-    assert random_settings(Settings("none"), random.Random(0)) == Settings("none")  # noqa: S311
+        assert all(s.tuning == default.tuning and s.epochs >= 1 and not s.calibration for s in drawn)
+    frozen = Settings("none")
+    drawn = {_space(frozen).draw_settings(random.Random(seed)) for seed in range(20)}  # noqa: S311
+    assert drawn == {frozen, frozen.change(calibration=True)}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +198,7 @@ def test_settings_are_drawn_from_their_ranges() -> None:
     ],
 )
 def test_valid_wants_one_label_at_the_end_and_little_text(source: str, expected: bool) -> None:
-    assert valid(_candidate(source)) is expected
+    assert valid(_candidate(source), _space()) is expected
 
 
 @pytest.mark.parametrize("words", [TWO, SIX], ids=["two", "six"])
@@ -202,7 +209,7 @@ def test_phrases_make_templates(words: LabelWords, head: str) -> None:
     for tail in tails:
         template = phrases.with_tail(Template.parse(head + " old {label}"), tail)
         assert template.head() == Template.parse(head)
-        assert valid(_candidate(template.format(), words))
+        assert valid(_candidate(template.format(), words), _space())
         assert not set("{}") & set(tail)
     assert "\nThe question type is " in tails
     spelled = [tail for tail in tails if "good or bad" in tail]

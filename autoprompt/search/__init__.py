@@ -1,7 +1,20 @@
 """Proposes candidates, spends evaluations on them, and names the best."""
 
 from autoprompt.search.budget import Budget
+from autoprompt.search.config import SearchConfig, parse_fix
 from autoprompt.search.loop import Outcome, Search
+from autoprompt.search.space import Space, demos_of, draw_demos, make_space
 from autoprompt.search.strategies import STRATEGIES
 
-__all__ = ["STRATEGIES", "Budget", "Outcome", "Search"]
+__all__ = [
+    "STRATEGIES",
+    "Budget",
+    "Outcome",
+    "Search",
+    "SearchConfig",
+    "Space",
+    "demos_of",
+    "draw_demos",
+    "make_space",
+    "parse_fix",
+]

@@ -12,17 +12,14 @@ from autoprompt.errors import NothingSucceededError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.search import phrases
 from autoprompt.search.budget import Budget
-from autoprompt.search.operators import Space
 from autoprompt.search.racing import best, finalists, pooled, ranked
-from autoprompt.search.strategies import STRATEGIES, Proposal, Strategy, random_tail
+from autoprompt.search.space import Space
+from autoprompt.search.strategies import STRATEGIES
+from autoprompt.search.strategy import Proposal, Strategy, random_tail
 from autoprompt.template import LABEL, Literal, Slot, Template
 
-SURVIVORS = 6
-"""Candidates of one generation that are fine-tuned."""
 PER_OPERATOR = 2
 """Survivors that one operator may have in a generation: near-copies of one edit teach little."""
-FINALISTS = 5
-"""At most, beside ``manual_tuned``, which is always one."""
 TUNED_PER_FINALIST = 3
 """Fine-tunes of the search for each finalist after the first."""
 IDLE_GENERATIONS = 3
@@ -62,7 +59,6 @@ class Search:
     test_rows: int
     record: Record
     describe: Callable[[str], None] = lambda _: None
-    seeds: Sequence[Template] = ()
     tuned: list[Evaluation] = field(default_factory=list)
     readability: dict[str, float | None] = field(default_factory=dict)
     frozen_count: int = 0
@@ -72,15 +68,15 @@ class Search:
     def run(self) -> Outcome:
         """Search until the budget's end. Raises NothingSucceededError when no candidate could be evaluated."""
         rng = random.Random(derived_seed(self.seed, "strategy", self.strategy_name))  # noqa: S311
-        strategy = STRATEGIES[self.strategy_name](self.space, self.evaluator, rng, self.seeds)
+        strategy = STRATEGIES[self.strategy_name](self.space, self.evaluator, rng)
         baselines = self._baseline_candidates()
         strategy.seen |= {c.id for c in baselines.values()}
         self.describe("baselines")
         manual = self.evaluator.fit([baselines.pop("manual")], counted=False)
         self._count_failures(manual)
         self.record(manual, "manual")
-        if self.space.manual.settings.tuning == "none":
-            self.tuned += manual  # it is manual_tuned as well, and was just scored
+        if manual[0].candidate == self.space.manual_tuned:  # nothing is tuned, and it was just scored
+            self.tuned += manual
             del baselines["manual_tuned"]
         generations = self._generations(strategy, baselines)
         if not ranked(self.tuned):
@@ -88,7 +84,7 @@ class Search:
                 f"No candidate could be evaluated ({self._reasons()}); check the model, the label words and the limits."
             )
         by_id = {e.candidate.id: e for e in self.tuned}
-        names = {"manual_tuned": self.space.manual} | baselines
+        names = {"manual_tuned": self.space.manual_tuned} | baselines
         found = {name: by_id[c.id] for name, c in names.items() if c.id in by_id and by_id[c.id].complete}
         winner = self._final(found.get("manual_tuned"))
         trained = by_id[winner.candidate.id]
@@ -102,16 +98,16 @@ class Search:
         )
 
     def _baseline_candidates(self) -> dict[str, Candidate]:
-        manual = self.space.manual
-        bare = phrases.body(manual.template).segments
-        rng = random.Random(derived_seed(self.seed, "random baseline"))  # noqa: S311
-        tail = random_tail(self.space, rng)
-        return {
-            "manual": replace(manual, settings=Settings("none")),
-            "manual_tuned": manual,
-            "null": replace(manual, template=Template((*bare, Slot(LABEL)))),
-            "random": replace(manual, template=Template((*bare, Literal(tail), Slot(LABEL)))),
-        }
+        """``manual`` is the prompt as it was given; the others share the fixed genes, so that they compare fairly."""
+        tuned = self.space.manual_tuned
+        out = {"manual": replace(self.space.manual, settings=Settings("none")), "manual_tuned": tuned}
+        if self.space.free("template"):
+            bare = phrases.body(tuned.template).segments
+            rng = random.Random(derived_seed(self.seed, "random baseline"))  # noqa: S311
+            tail = random_tail(self.space, rng)
+            for name, asked in (("null", ()), ("random", (Literal(tail),))):
+                out[name] = self.space.bounded(replace(tuned, template=Template((*bare, *asked, Slot(LABEL)))))
+        return out
 
     def _generations(self, strategy: Strategy, baselines: dict[str, Candidate]) -> int:
         number = idle = 0
@@ -119,7 +115,7 @@ class Search:
         while idle < IDLE_GENERATIONS and (number == 0 or self._may_continue()):
             self.describe(f"generation {number}")
             proposals = strategy.ask()
-            chosen, scored = self._survivors(proposals)
+            chosen, scored = self._survivors(proposals, strategy.exhaustive)
             promoted = {c.id for c in chosen}
             if number == 0:
                 chosen = _mixed(list(baselines.values()), chosen)
@@ -129,20 +125,23 @@ class Search:
             number += 1
         return number
 
-    def _survivors(self, proposals: Sequence[Proposal]) -> tuple[list[Candidate], list[Evaluation]]:
-        """The best frozen scores, few of one operator; one place is for new settings of a tuned prompt."""
+    def _survivors(self, proposals: Sequence[Proposal], exhaustive: bool) -> tuple[list[Candidate], list[Evaluation]]:
+        """The best frozen scores, few of one operator; one place is for new settings of a tuned prompt.
+
+        All of them where frozen scores are the fitness, tell nothing, or are not asked for (``exhaustive``).
+        """
+        if exhaustive or self.space.manual.settings.tuning == "none" or not self.space.text_varies:
+            return [p.candidate for p in proposals], []
         tuned_texts = {e.candidate.text_id: e.loss for e in reversed(ranked(self.tuned))}
         variants = [p for p in proposals if p.candidate.text_id in tuned_texts]
         new = [p for p in proposals if p.candidate.text_id not in tuned_texts]
-        if self.space.manual.settings.tuning == "none":
-            return [p.candidate for p in new], []
         scored = self._frozen([p.candidate for p in new])
         operator = {p.candidate.id: p.operator for p in new}
         order = ranked(scored)
         chosen: list[Candidate] = []
         texts: set[str] = set()
         counts: dict[str, int] = {}
-        limit = SURVIVORS - bool(variants)
+        limit = self.space.config.search.survivors - bool(variants)
         starting = not self.tuned
         for evaluation in order:
             name = operator[evaluation.candidate.id]
@@ -206,11 +205,10 @@ class Search:
         return self.budget.room(self._fit_seconds() + self._finalist_seconds() + self._test_seconds())
 
     def _fit_seconds(self) -> float:
-        return self.evaluator.fit_estimate(self.space.manual.settings)
+        return self.evaluator.fit_estimate(self.space.manual_tuned.settings)
 
-    @staticmethod
-    def _finalist_count(fitted: int) -> int:
-        return min(FINALISTS, 1 + fitted // TUNED_PER_FINALIST)
+    def _finalist_count(self, fitted: int) -> int:
+        return min(self.space.config.search.finalists, 1 + fitted // TUNED_PER_FINALIST)
 
     def _finalist_seconds(self) -> float:
         rounds = -(-(self._finalist_count(self.evaluator.fitted + 1) + 1) // self.evaluator.executor.workers)
@@ -218,7 +216,7 @@ class Search:
 
     def _test_seconds(self) -> float:
         """Of the finalist that costs most: any may win."""
-        manual = self.space.manual
+        manual = self.space.manual_tuned
         count = self._finalist_count(self.evaluator.fitted + 1)
         leaders = [e.candidate for e in ranked(self.tuned)[:count]] or [manual]
         return FINISH_SECONDS + max(

@@ -8,33 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from autoprompt.candidate import Candidate, Settings
-from autoprompt.errors import InputError
+from autoprompt.candidate import Candidate
 from autoprompt.models import TokenProposals
-from autoprompt.search import phrases
-from autoprompt.template import LABEL, LabelWords, Literal, Slot, Template
+from autoprompt.search import parts, phrases
+from autoprompt.search.space import SETTINGS, Space, draw_demos
+from autoprompt.template import LabelWords, Literal, Soft, Template
 
-LEARNING_RATES = (2e-4, 3e-4, 5e-4, 8e-4, 1.2e-3)
-FULL_LEARNING_RATES = (1e-5, 2e-5, 5e-5, 1e-4)
-BATCH_SIZES = (4, 8, 16)
-RANKS = (4, 8, 16)
-EPOCH_FACTORS = (0.5, 1.0, 1.5)
 KNOWN_HEAD = 0.7
 """How often a new opening is one that was tried before."""
-MAX_LITERAL = 120
-"""Characters of literal text that a bred template may have."""
-
 _WORD = re.compile(r"\s*\S+")
-
-
-@dataclass(frozen=True)
-class Space:
-    """What every operator may draw from: the data's names and the default settings."""
-
-    manual: Candidate
-    label_name: str
-    vocabulary: Sequence[str]
-    """Words of the model's vocabulary."""
 
 
 @dataclass
@@ -59,9 +41,10 @@ class Mating:
 
 
 class Operator(Protocol):
-    """Breeds a child of ``mating.parent``, or nothing."""
+    """Breeds a child of ``mating.parent``, or nothing. ``genes``: all that it can change."""
 
     name: str
+    genes: tuple[str, ...]
 
     def __call__(self, mating: Mating) -> Candidate | None: ...
 
@@ -70,6 +53,7 @@ class GradientReplacement:
     """A token that first-order change says lowers the loss."""
 
     name = "gradient"
+    genes: tuple[str, ...] = ("template",)
 
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
@@ -81,6 +65,7 @@ class Infill:
     """A token that the model itself finds likely at its place."""
 
     name = "infill"
+    genes: tuple[str, ...] = ("template",)
 
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
@@ -92,6 +77,7 @@ class Phrase:
     """Another phrase of the library after the text."""
 
     name = "phrase"
+    genes: tuple[str, ...] = ("template",)
 
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
@@ -103,6 +89,7 @@ class WordEdit:
     """Insert, delete, replace or swap whole words of the text between data and label."""
 
     name = "words"
+    genes: tuple[str, ...] = ("template",)
 
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
@@ -129,20 +116,20 @@ class SlotMove:
     """Put a phrase before the text, take it away, or swap two fields."""
 
     name = "slots"
+    genes: tuple[str, ...] = ("template",)
 
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
         template = parent.template
-        head = template.head().segments
-        tail = template.segments[len(head) :]
-        fields = [i for i, s in enumerate(head) if isinstance(s, Slot)]
-        if len(fields) > 1 and mating.rng.random() < 0.5:
+        segments = list(template.segments)
+        fields = [i for i, s in enumerate(segments) if parts.is_field(s)]
+        if mating.space.config.template.positions and len(fields) > 1 and mating.rng.random() < 0.5:
             a, b = mating.rng.sample(fields, 2)
-            swapped = list(head)
-            swapped[a], swapped[b] = head[b], head[a]
-            return replace(parent, template=Template((*swapped, *tail)))
-        if len(phrases.body(template).segments) < len(head) and mating.rng.random() < 0.5:
-            return replace(parent, template=phrases.with_head(template, ""))
+            segments[a], segments[b] = segments[b], segments[a]
+            return replace(parent, template=Template(tuple(segments)))
+        bare = phrases.with_head(template, "")
+        if bare != template and mating.rng.random() < 0.5:
+            return replace(parent, template=bare)
         known = mating.hints.heads if mating.rng.random() < KNOWN_HEAD else ()
         opening = mating.rng.choice(known or phrases.heads(mating.space.label_name, parent.label_words))
         return replace(parent, template=phrases.with_head(template, opening))
@@ -152,18 +139,27 @@ class Crossover:
     """One parent with the label words, settings or opening of the other, or half of each one's closing words."""
 
     name = "crossover"
+    genes: tuple[str, ...] = ("template", "label_words", "demos", *SETTINGS)
 
     def __call__(self, mating: Mating) -> Candidate | None:
-        parent = mating.parent
-        kind = mating.rng.choice(("text", "head", "words", "settings"))
+        parent, mate, free = mating.parent, mating.mate, mating.space.free
+        kinds = {
+            "text": free("template"),
+            "head": free("template") or free("demos"),
+            "words": free("label_words"),
+            "settings": any(map(free, SETTINGS)),
+        }
+        possible = [kind for kind, varies in kinds.items() if varies]
+        kind = mating.rng.choice(possible) if possible else "none"
+        if kind == "none":
+            return None
         if kind == "head":
-            tail = parent.template.segments[len(parent.template.head().segments) :]
-            return replace(parent, template=Template((*mating.mate.template.head().segments, *tail)))
+            return _with_head_of(parent, mate, free("template"))
         if kind == "words":
-            return replace(parent, label_words=mating.mate.label_words)
+            return replace(parent, label_words=mate.label_words)
         if kind == "settings":
-            return replace(parent, settings=mating.mate.settings)
-        mine, other = _tail_words(parent.template), _tail_words(mating.mate.template)
+            return replace(parent, settings=mate.settings)
+        mine, other = _tail_words(parent.template), _tail_words(mate.template)
         if not mine or not other:
             return None
         joined = mine[: mating.rng.randint(1, len(mine))] + other[mating.rng.randrange(len(other)) :]
@@ -174,6 +170,7 @@ class LabelWordChange:
     """Label words that the template's cached logits favour."""
 
     name = "label_words"
+    genes: tuple[str, ...] = ("label_words",)
 
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
@@ -185,46 +182,92 @@ class SettingsChange:
     """One hyperparameter, or two."""
 
     name = "settings"
+    genes: tuple[str, ...] = SETTINGS
 
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
-        if parent.settings.tuning == "none":
+        names = sorted(filter(mating.space.free, SETTINGS))
+        if not names:
             return None
-        drawn = random_settings(mating.space.manual.settings, mating.rng).to_dict()
-        names = mating.rng.sample(sorted(set(drawn) - {"tuning"}), mating.rng.choice((1, 1, 2)))
-        changed = parent.settings.change(**{name: drawn[name] for name in names})
-        return replace(parent, settings=changed)
+        drawn = mating.space.draw_settings(mating.rng)
+        count = mating.rng.choice((1, 1, 2))
+        chosen = mating.rng.sample(names, min(count, len(names)))
+        return replace(parent, settings=parent.settings.change(**{name: getattr(drawn, name) for name in chosen}))
+
+
+class DemosChange:
+    """Solved examples: more, fewer, another one, or two that change places."""
+
+    name = "demos"
+    genes: tuple[str, ...] = ("demos",)
+
+    def __call__(self, mating: Mating) -> Candidate | None:
+        parent, pool, rng = mating.parent, mating.space.demos_pool, mating.rng
+        demos = list(parent.demos)
+        counts = [n for n in mating.space.demo_counts if n <= len(pool)]
+        more, fewer = [n for n in counts if n > len(demos)], [n for n in counts if n < len(demos)]
+        actions = {"add": more, "drop": fewer, "replace": demos and len(pool) > len(demos), "swap": len(demos) > 1}
+        possible = [action for action, places in actions.items() if places]
+        action = rng.choice(possible) if possible else ""
+        if action == "add":
+            for demo in draw_demos(pool, min(more) - len(demos), rng, demos):
+                demos.insert(rng.randint(0, len(demos)), demo)
+        elif action == "drop":
+            demos = [demos[i] for i in sorted(rng.sample(range(len(demos)), max(fewer)))]
+        elif action == "replace":
+            (demo,) = draw_demos(pool, 1, rng, demos)
+            demos[rng.randrange(len(demos))] = demo
+        elif action == "swap":
+            a, b = rng.sample(range(len(demos)), 2)
+            demos[a], demos[b] = demos[b], demos[a]
+        else:
+            return None
+        return replace(parent, template=parts.with_demos(parent.template, len(demos)), demos=tuple(demos))
+
+
+class SoftChange:
+    """Trainable vectors: another number of them (none included), or another place."""
+
+    name = "soft"
+    genes: tuple[str, ...] = ("soft",)
+
+    def __call__(self, mating: Mating) -> Candidate | None:
+        parent, space, rng = mating.parent, mating.space, mating.rng
+        template, now = parent.template, parent.template.soft
+        counts = [n for n in space.soft_counts if n != now]
+        if not now and counts:
+            template = rng.choice(parts.soft_places(template, Soft(rng.choice(counts)), space.label_anywhere))
+        elif counts and rng.random() < 0.5:
+            template = parts.with_soft(template, rng.choice(counts))
+        else:
+            template = parts.moved_soft(template, rng, space.label_anywhere) or template
+        return replace(parent, template=template) if template != parent.template else None
+
+
+class LabelMove:
+    """The words that ask for the label, with it, before the text, between two fields, or after them."""
+
+    name = "label"
+    genes: tuple[str, ...] = ("positions",)
+
+    def __call__(self, mating: Mating) -> Candidate | None:
+        parent = mating.parent
+        if not mating.space.free("positions"):
+            return None
+        place = mating.rng.choice(parts.label_places(parent.template))
+        return replace(parent, template=parts.with_label_at(parent.template, place))
 
 
 GENETIC: tuple[Operator, ...] = (
-    Phrase(), WordEdit(), Infill(), SlotMove(), Crossover(), LabelWordChange(), SettingsChange(),
+    Phrase(), WordEdit(), Infill(), SlotMove(), Crossover(), LabelWordChange(), SettingsChange(), DemosChange(),
+    SoftChange(), LabelMove(),
 )  # fmt: skip
 HYBRID: tuple[Operator, ...] = (GradientReplacement(), *GENETIC)
 
 
-def random_settings(default: Settings, rng: random.Random) -> Settings:
-    """Every hyperparameter drawn from its range; epochs relative to the default."""
-    rates = LEARNING_RATES if default.tuning == "tail" else FULL_LEARNING_RATES
-    values = {
-        "learning_rate": rng.choice(rates),
-        "batch_size": rng.choice(BATCH_SIZES),
-        "epochs": max(1, round(default.epochs * rng.choice(EPOCH_FACTORS))),
-        "rank": rng.choice(RANKS),
-    }
-    return default.change(**{name: value for name, value in values.items() if name in default.to_dict()})
-
-
-def valid(candidate: Candidate) -> bool:
-    """Whether a bred candidate may be scored at all."""
-    template = candidate.template
-    slots = template.slots
-    if slots.count(LABEL) != 1 or slots[-1] != LABEL or len(slots) == 1 or template.length > MAX_LITERAL:
-        return False
-    try:
-        LabelWords(candidate.label_words.pairs)
-    except InputError:
-        return False
-    return Template.parse(template.format()) == template
+def usable(operators: Sequence[Operator], space: Space) -> tuple[Operator, ...]:
+    """Those that can change a gene which is not fixed."""
+    return tuple(operator for operator in operators if any(map(space.free, operator.genes)))
 
 
 def _pick(parent: Candidate, templates: Sequence[Template], rng: random.Random) -> Candidate | None:
@@ -235,11 +278,25 @@ def _pick(parent: Candidate, templates: Sequence[Template], rng: random.Random) 
     return replace(parent, template=templates[place])
 
 
+def _with_head_of(parent: Candidate, mate: Candidate, text: bool) -> Candidate | None:
+    """The other's solved examples, and (``text``) all that it puts before the text with them.
+
+    A head that is no more than the beginning of the label's sentence is no head to take.
+    """
+    if not text:
+        return replace(parent, template=parts.with_demos(parent.template, mate.template.demos), demos=mate.demos)
+    if parts.fields_after(parent.template) or parts.fields_after(mate.template):
+        return None
+    tail = parent.template.segments[len(parent.template.head().segments) :]
+    template = Template((*mate.template.head().segments, *tail))
+    if template.soft not in (parent.template.soft, mate.template.soft):
+        template = parts.with_soft(template, parent.template.soft)
+    return replace(parent, template=template, demos=mate.demos)
+
+
 def _tail_words(template: Template) -> list[str]:
-    """The words, each with the space before it, between the last field and the label."""
-    head = len(template.head().segments)
-    literal = template.segments[head]
-    return _WORD.findall(literal.text) if isinstance(literal, Literal) else []
+    """The words that ask for the label, each with the space before it."""
+    return _WORD.findall("".join(s.text for s in parts.question(template) if isinstance(s, Literal)))
 
 
 def _spaced(tail: str) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoprompt.template import LABEL, LabelWords, Literal, Slot, Template
+from autoprompt.search import parts
+from autoprompt.template import LABEL, LabelWords, Literal, Slot, Soft, Template
 
 TAILS = (
     "\n{Name}: ",
@@ -83,24 +84,49 @@ def _worded(texts: Sequence[str], name: str, words: LabelWords) -> list[str]:
 
 
 def with_tail(template: Template, tail: str) -> Template:
-    """The template's head, then ``tail``, then the label."""
-    return Template((*template.head().segments, Literal(tail), Slot(LABEL)))
+    """``tail`` in place of the words that ask for the label; trainable vectors among them stay.
+
+    Nothing but fields and trainable vectors is kept after the label.
+    """
+    head, asked = template.head().segments, parts.question(template)
+    after = template.segments[len(head) + len(asked) + 1 :]
+    if not parts.fields_after(template):
+        after = tuple(s for s in after if isinstance(s, Soft))
+    if not any(isinstance(s, Slot) for s in head):
+        tail = tail.lstrip()
+    vectors = [s for s in asked if isinstance(s, Soft)]
+    first = int(bool(vectors) and asked[0] == vectors[0])
+    return Template((*head, *vectors[:first], Literal(tail), *vectors[first:], Slot(LABEL), *after))
 
 
 def with_head(template: Template, head: str) -> Template:
-    """The template with ``head`` in place of what stood before its first field."""
-    tail = template.segments[len(template.head().segments) :]
-    return Template((Literal(head), *body(template).segments, *tail))
+    """``head`` in place of what stood before the first field; solved examples and trainable vectors stay."""
+    segments = template.segments
+    first = next((i for i, s in enumerate(segments) if parts.is_field(s)), 0)
+    start = segments.index(Slot(LABEL)) + 1 if Slot(LABEL) in segments[:first] else 0
+    before = segments[start:first]
+    if start:  # the label's sentence comes first: end it as it was ended
+        text = next((s.text for s in before if isinstance(s, Literal)), "")
+        head = ("\n" if text.startswith("\n") else ". ") + head
+    kept = [s for s in before if not isinstance(s, Literal)]
+    return Template((*segments[:start], *kept, Literal(head), *segments[first:]))
 
 
 def body(template: Template) -> Template:
-    """The head without literal text before its first field."""
+    """The fields and what stands between them, with all solved examples and the trainable vectors up to there."""
     segments = template.head().segments
+    if parts.fields_after(template):
+        label = template.segments.index(Slot(LABEL))
+        last = max(i for i, s in enumerate(template.segments) if parts.is_field(s))
+        after = template.segments[label + 1 : last + 1]
+        skipped = next(i for i, s in enumerate(after) if parts.is_field(s))
+        joint = [Literal(" ")] if any(parts.is_field(s) for s in segments) else []
+        segments = (*segments, *joint, *after[skipped:])
     first = next((i for i, s in enumerate(segments) if isinstance(s, Slot)), 0)
-    return Template(segments[first:])
+    return Template((*(s for s in segments[:first] if not isinstance(s, Literal)), *segments[first:]))
 
 
 def _options(words: Sequence[str]) -> str:
-    if len(words) > MAX_OPTIONS:
+    if not 2 <= len(words) <= MAX_OPTIONS:
         return ""
     return ", ".join(words[:-1]) + " or " + words[-1]

@@ -1,0 +1,194 @@
+"""What a search may vary: ranges and sizes from a TOML file, and the genes that ``--fix`` holds still."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from autoprompt.errors import InputError, UsageError
+from autoprompt.template import MAX_PARTS
+
+MAX_SIZE = 1000
+"""The most that any size may be: a search of more would never get anywhere."""
+_WANTED = {
+    "learning_rate": "a number above 0",
+    "batch_size": "a whole number above 0",
+    "epochs": "a whole number above 0",
+    "rank": "a whole number above 0",
+    "calibration": "true or false",
+    "demos": f"a whole number from 0 to {MAX_PARTS['demos']}",
+    "soft": f"a whole number from 0 to {MAX_PARTS['soft']}",
+    "template": "a template's text",
+    "label_words": 'a JSON object of texts such as {"neg": "bad", "pos": "good"}',
+}
+GENES = tuple(_WANTED)
+"""What ``--fix`` can name."""
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("a value stands twice")
+    return values
+
+
+_SOME = (Field(min_length=1), AfterValidator(_distinct))
+_Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+_Number = Annotated[int, Field(strict=True, gt=0)]
+_Demos = Annotated[int, Field(strict=True, ge=0, le=MAX_PARTS["demos"])]
+_Soft = Annotated[int, Field(strict=True, ge=0, le=MAX_PARTS["soft"])]
+_Flag = Annotated[bool, Field(strict=True)]
+_Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)]
+Rates = Annotated[tuple[_Rate, ...], _SOME[0], _SOME[1]]
+Numbers = Annotated[tuple[_Number, ...], _SOME[0], _SOME[1]]
+Flags = Annotated[tuple[_Flag, ...], _SOME[0], _SOME[1]]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SettingsRanges(_Section):
+    """The values that hyperparameters are drawn from; None: the tuning mode's own (see ``space``).
+
+    A range that the tuning mode has no use for is left aside, so that one file serves several modes.
+    """
+
+    learning_rate: Rates | None = None
+    batch_size: Numbers | None = None
+    epochs: Numbers | None = None
+    """Whole passes over the training rows, not factors. None: a half, one and one and a half of the default's."""
+    rank: Numbers | None = None
+    calibration: Flags | None = None
+    """None: both where nothing is tuned, else off."""
+
+
+class TemplateRanges(_Section):
+    """What templates may be. Solved examples and trainable vectors cost time with every row: the search puts none
+    into a template that has none unless it is told how many to try."""
+
+    max_length: _Size = 120
+    """Characters of literal text."""
+    positions: _Flag = True
+    """Whether fields change places, and, where the model allows it, the label stands before the text."""
+    soft: Annotated[tuple[_Soft, ...], _SOME[0], _SOME[1]] | None = None
+    """How many trainable vectors; None: as the templates given have them."""
+    demos: Annotated[tuple[_Demos, ...], _SOME[0], _SOME[1]] | None = None
+    """How many solved examples; None: as the templates given have them."""
+
+
+class SearchSizes(_Section):
+    """How much a generation holds."""
+
+    pool: _Size = 12
+    """Candidates that one generation scores frozen; the best of them are fine-tuned."""
+    survivors: _Size = 6
+    """Candidates of one generation that are fine-tuned."""
+    population: _Size = 8
+    """Fine-tuned candidates that the genetic strategies breed from."""
+    finalists: _Size = 5
+    """At most, beside ``manual_tuned``, which is always one."""
+
+
+class SearchConfig(_Section):
+    """The file of ``--config``. A range of one value fixes its gene, for ``manual_tuned`` as well."""
+
+    settings: SettingsRanges = SettingsRanges()
+    template: TemplateRanges = TemplateRanges()
+    search: SearchSizes = SearchSizes()
+
+    @classmethod
+    def load(cls, path: Path) -> SearchConfig:
+        """Read a TOML file. Raises InputError naming the file, the key and what would do."""
+        where = f"The search configuration {path}"
+        try:
+            values = tomllib.loads(path.read_bytes().decode())
+        except OSError as error:
+            raise InputError(f"{where} cannot be read ({error.strerror}); name another file.") from error
+        except (ValueError, RecursionError) as error:  # TOML's and UTF-8's errors are ValueErrors
+            problem = " ".join(str(error).split())
+            raise InputError(f"{where} is not valid TOML ({problem}); correct it.") from error
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InputError(_refusal(where, values, error.errors()[0]["loc"])) from error
+
+    def fixed(self, genes: Mapping[str, Any]) -> SearchConfig:
+        """The same with one value for each gene named; ``template`` and ``label_words`` are checked alone.
+
+        Raises UsageError for unknown genes and unusable values.
+        """
+        ranges: dict[str, dict[str, Any]] = {"settings": {}, "template": {}}
+        for name, value in genes.items():
+            if name not in GENES:
+                raise UsageError(f"--fix names the unknown gene {name!r}; use one of {', '.join(GENES)}.")
+            if name in ("template", "label_words"):
+                _check_text(name, value)
+            else:
+                ranges["template" if name in TemplateRanges.model_fields else "settings"][name] = (value,)
+        try:
+            checked = SearchConfig.model_validate(ranges)
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][1])
+            raise UsageError(_misfit(name, genes[name])) from error
+        update = {
+            section: getattr(self, section).model_copy(update={n: getattr(getattr(checked, section), n) for n in names})
+            for section, names in ranges.items()
+        }
+        return self.model_copy(update=update)
+
+
+def parse_fix(texts: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` texts as values by gene. Raises UsageError for anything that is no such pair."""
+    genes: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in GENES:
+            raise UsageError(f"--fix {text!r} is no NAME=VALUE of a known gene; use one of {', '.join(GENES)}.")
+        if name in genes:
+            raise UsageError(f"--fix gives {name} twice; keep one.")
+        if name == "template":
+            genes[name] = value.replace("\\n", "\n")
+            continue
+        try:
+            genes[name] = json.loads(value.lower() if name == "calibration" else value)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(_misfit(name, value)) from error
+    SearchConfig().fixed(genes)
+    return genes
+
+
+def _check_text(name: str, value: Any) -> None:
+    """A template's text or label words: what only the data can judge further."""
+    words = isinstance(value, Mapping) and all(isinstance(v, str) for pair in value.items() for v in pair)
+    if not (isinstance(value, str) if name == "template" else words):
+        raise UsageError(_misfit(name, value))
+
+
+def _misfit(name: str, value: Any) -> str:
+    return f"--fix {name} does not take {reprlib.repr(value)}; give {_WANTED[name]}."
+
+
+def _refusal(where: str, values: Mapping[str, Any], place: Sequence[int | str]) -> str:
+    """One sentence on the first thing that does not fit; ``place``: section, key, and number in a range."""
+    section = str(place[0])
+    if section not in SearchConfig.model_fields:
+        known = ", ".join(f"[{name}]" for name in SearchConfig.model_fields)
+        return f"{where} has {section!r}, which is no section; use {known}."
+    fields = getattr(SearchConfig(), section).__class__.model_fields
+    known = ", ".join(fields)
+    if len(place) == 1:
+        return f"{where} has {section} = {reprlib.repr(values[section])}; write a section [{section}] with {known}."
+    name = str(place[1])
+    if name not in fields:
+        return f"{where} has the unknown key {name!r} in [{section}]; use {known}."
+    if name in _WANTED:
+        wanted = f"a list of values, none twice, each {_WANTED[name]}"
+    else:
+        wanted = "true or false" if name == "positions" else f"a whole number from 1 to {MAX_SIZE}"
+    return f"{where} has {name} = {reprlib.repr(values[section][name])} in [{section}]; give {wanted}."

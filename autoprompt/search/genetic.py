@@ -1,0 +1,173 @@
+"""Genetic search with DEAP, and the hybrid, which adds token gradients to its operators."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from deap import base, tools
+
+from autoprompt.candidate import Candidate
+from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.search.operators import GENETIC, HYBRID, Hints, Mating, Operator, usable
+from autoprompt.search.space import Space
+from autoprompt.search.strategy import ATTEMPTS, PROPOSALS, Proposal, Strategy
+
+
+class Fitness(base.Fitness):  # type: ignore[misc]
+    """Validation loss, template length in characters, perplexity of the literal text: all to be small."""
+
+    weights = (-1.0, -1.0, -1.0)
+
+
+class Individual:
+    """A fine-tuned candidate as DEAP sees it."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.candidate = evaluation.candidate
+        self.fitness = Fitness()
+        readability = evaluation.readability if evaluation.readability is not None else 1e6
+        self.fitness.values = (evaluation.loss, float(self.candidate.template.length), readability)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Individual) and self.candidate.id == other.candidate.id
+
+    def __hash__(self) -> int:
+        return hash(self.candidate.id)
+
+
+@dataclass
+class Credit:
+    """Operator choice by success: a child that reaches a fine-tune counts half, one that beats its parent all."""
+
+    tries: dict[str, float] = field(default_factory=dict)
+    wins: dict[str, float] = field(default_factory=dict)
+
+    def weight(self, name: str) -> float:
+        """Smoothed success rate."""
+        return (self.wins.get(name, 0.0) + 1.0) / (self.tries.get(name, 0.0) + 2.0)
+
+    def update(self, name: str, win: float) -> None:
+        """One more outcome."""
+        self.tries[name] = self.tries.get(name, 0.0) + 1.0
+        self.wins[name] = self.wins.get(name, 0.0) + win
+
+
+class GeneticStrategy(Strategy):
+    """Population search with DEAP: NSGA-II survival, tournaments on the loss, adaptive operators."""
+
+    name = "genetic"
+    operators: tuple[Operator, ...] = GENETIC
+
+    def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
+        super().__init__(space, evaluator, rng)
+        self.operators = usable(self.operators, space)
+        self.population: list[Individual] = []
+        self.best = tools.HallOfFame(2)
+        self.statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
+        self.statistics.register("min", min)
+        self.logbook = tools.Logbook()
+        self.credit = Credit()
+        self.losses: dict[str, float] = {}
+
+    def ask(self) -> list[Proposal]:
+        if not self.population:
+            return self._first()
+        elite = [individual.candidate for individual in self.best]
+        hints = self._hints(elite)
+        pool = self.space.config.search.pool
+        with _seeded_globals(self.rng):
+            chosen = [i.candidate for i in tools.selTournament(self.population, pool, tournsize=2)]
+        # Half of the children come from the elite, for which the model's own proposals are at hand.
+        parents = [elite[n % len(elite)] if n % 2 == 0 else chosen[n] for n in range(pool)]
+        out = self.fresh(self._directed(elite, hints))
+        for parent in parents:
+            out += self._breed(parent, self.rng.choice(chosen), hints)
+        return out
+
+    def _directed(self, elite: Sequence[Candidate], hints: Hints) -> list[Proposal]:
+        """What goes into the pool without a draw: nothing here."""
+        del elite, hints
+        return []
+
+    def _first(self) -> list[Proposal]:
+        manual = self.space.start
+        words: list[Proposal] = []
+        if self.space.free("label_words"):
+            ranked = self.evaluator.rank_words([manual], 2)[0]
+            words = [Proposal(replace(manual, label_words=w), "label_words", (manual.id,)) for w in ranked]
+        start = self.fresh(self.start())[: self.space.config.search.pool + len(self.space.seeds)]
+        out = self.fresh(words) + start
+        if not self.space.free("template"):  # there is no library to begin with
+            self.fill(out)
+        return out
+
+    def _hints(self, elite: Sequence[Candidate]) -> Hints:
+        """What the model proposes for the genes that are free."""
+        hints, ids = Hints(heads=self.heads), [c.id for c in elite]
+        if self.space.free("template"):
+            hints.tokens = dict(zip(ids, self.evaluator.propose(elite, PROPOSALS), strict=True))
+        if self.space.free("label_words"):
+            words = self.evaluator.rank_words(elite, 4)
+            hints.words = dict(zip(ids, words, strict=True))
+        return hints
+
+    def _breed(self, parent: Candidate, mate: Candidate, hints: Hints) -> list[Proposal]:
+        if not self.operators:
+            return []
+        weights = [self.credit.weight(operator.name) for operator in self.operators]
+        for _ in range(ATTEMPTS):
+            (operator,) = self.rng.choices(self.operators, weights)
+            child = operator(Mating(parent, mate, self.space, hints, self.rng))
+            if child is not None:
+                fresh = self.fresh([Proposal(child, operator.name, (parent.id,))])
+                if fresh:
+                    return fresh
+        return []
+
+    def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
+        tuned = {e.candidate.id: e for e in evaluations if e.complete}
+        for proposal in proposals:
+            evaluation = tuned.get(proposal.candidate.id)
+            parent = self.losses.get(proposal.parents[0]) if proposal.parents else None
+            won = evaluation is not None and parent is not None and evaluation.loss < parent
+            self.credit.update(proposal.operator, 1.0 if won else 0.5 if evaluation else 0.0)
+        self.losses |= {id_: e.loss for id_, e in tuned.items()}
+        # Beside a fixed template the manual one is a baseline, but no parent.
+        children = [Individual(e) for e in tuned.values() if self.space.has_text(e.candidate.template)]
+        self.best.update(children)
+        everyone = list(dict.fromkeys([*self.population, *children]))
+        with _seeded_globals(self.rng):
+            self.population = tools.selNSGA2(everyone, min(self.space.config.search.population, len(everyone)))
+        if children:
+            self.logbook.record(generation=len(self.logbook), **self.statistics.compile(children))
+
+
+class HybridStrategy(GeneticStrategy):
+    """Genetic search whose operators include token gradients, and whose pool always holds their best edits."""
+
+    name = "hybrid"
+    operators = HYBRID
+    directed = 3
+    """Best replacements of each elite candidate: scoring them frozen costs little."""
+
+    def _directed(self, elite: Sequence[Candidate], hints: Hints) -> list[Proposal]:
+        return [
+            Proposal(replace(parent, template=template), "gradient", (parent.id,))
+            for parent in elite
+            if parent.id in hints.tokens
+            for template, _ in hints.tokens[parent.id].replacements[: self.directed]
+        ]
+
+
+@contextmanager
+def _seeded_globals(rng: random.Random) -> Iterator[None]:
+    """DEAP draws from the global generator: lend it our seed, then put back what was there."""
+    state = random.getstate()
+    random.seed(rng.getrandbits(64))
+    try:
+        yield
+    finally:
+        random.setstate(state)

@@ -1,0 +1,89 @@
+"""Grid search: every point of a grid once, spread over the whole grid from the first points on."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from autoprompt.candidate import Candidate
+from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.search import parts, phrases
+from autoprompt.search.space import SETTINGS, Space
+from autoprompt.search.strategy import Proposal, Strategy
+
+PHRASES = 8
+"""Phrases of the library that a grid has beside the given templates."""
+
+
+class GridStrategy(Strategy):
+    """All combinations of templates, settings, and numbers of solved examples and trainable vectors.
+
+    Nothing is drawn: the order depends on the grid alone, and each point is fine-tuned, whatever its frozen score.
+    """
+
+    name = "grid"
+    exhaustive = True
+
+    def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
+        super().__init__(space, evaluator, rng)
+        self.points = points(space)
+
+    def ask(self) -> list[Proposal]:
+        """As many points as a generation fine-tunes; none when the grid is exhausted."""
+        out: list[Proposal] = []
+        for candidate in self.points:
+            out += self.fresh([Proposal(candidate, self.name)])
+            if len(out) == self.space.config.search.survivors:
+                break
+        return out
+
+    def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
+        """A grid learns nothing."""
+
+
+def points(space: Space) -> Iterator[Candidate]:
+    """The grid's candidates in the order of ``spread``; the prompts to begin with stand in the middle of theirs."""
+    prompts = list(space.prompts)
+    if space.free("template"):
+        tails = phrases.tails(space.label_name, space.start.label_words)[:PHRASES]
+        prompts += [replace(space.start, template=phrases.with_tail(space.start.template, tail)) for tail in tails]
+    prompts = list({candidate.text_id: candidate for candidate in prompts}.values())
+    middle = len(prompts) // 2
+    axes: dict[str, Sequence[Any]] = {"prompt": prompts[-middle:] + prompts[:-middle] if middle else prompts}
+    axes |= {name: sorted(set(space.ranges[name])) for name in SETTINGS if space.free(name)}
+    parts_of = {"demos": sorted(space.demo_counts), "soft": sorted(space.soft_counts)}
+    axes |= {name: counts for name, counts in parts_of.items() if len(counts) > 1}
+    for cell in spread([len(values) for values in axes.values()]):
+        chosen = {name: values[i] for (name, values), i in zip(axes.items(), cell, strict=True)}
+        candidate, demos, soft = chosen.pop("prompt"), chosen.pop("demos", None), chosen.pop("soft", None)
+        if soft is not None:
+            candidate = replace(candidate, template=parts.with_soft(candidate.template, soft))
+        if demos is not None:
+            candidate = space.with_demos(candidate, demos)
+        yield replace(candidate, settings=candidate.settings.change(**chosen))
+
+
+def spread(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Every cell of a grid of these sizes once: the middle first, then as evenly as a Kronecker sequence lies.
+
+    Its steps are powers of the root of x^(n+1) = x + 1, the golden ratio for one axis (Roberts 2018): any first
+    points cover all of the grid coarsely, and later ones fill what is left between them.
+    """
+    root = 2.0
+    for _ in range(60):
+        root = (1 + root) ** (1 / (len(sizes) + 1))
+    steps = [root ** -(axis + 1) for axis in range(len(sizes))]
+    total = math.prod(sizes)
+    seen: set[tuple[int, ...]] = set()
+    for number in itertools.count():
+        if len(seen) == total:
+            return
+        places = zip(steps, sizes, strict=True)
+        cell = tuple(min(int((0.5 + number * step) % 1.0 * size), size - 1) for step, size in places)
+        if cell not in seen:
+            seen.add(cell)
+            yield cell

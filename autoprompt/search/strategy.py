@@ -1,0 +1,198 @@
+"""Ask/tell strategies: what they share, and the two simple ones, random draws and token gradients."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+from autoprompt.candidate import Candidate
+from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.search import parts, phrases
+from autoprompt.search.space import Space, draw_demos, valid
+from autoprompt.template import LABEL, Literal, Slot, Template
+
+PROPOSALS = 12
+"""Token edits asked of the model for one parent."""
+HEAD_COUNTS = ((3000, 4), (6000, 2), (20000, 1))
+"""Openings in the first pool, by the tokens of all rows."""
+ATTEMPTS = 20
+"""Draws for one place in the pool before it stays empty."""
+DRAW_EVERY = 0
+"""Every so many prompts of the library begin with drawn settings in place of the manual ones; 0: none does, since
+it has not been measured whether that pays."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate with where it came from."""
+
+    candidate: Candidate
+    operator: str
+    parents: tuple[str, ...] = ()
+
+
+class Strategy(ABC):
+    """Proposes candidates and learns from their evaluations."""
+
+    name: str
+    exhaustive = False
+    """Whether all that is asked for is fine-tuned, whatever its frozen score."""
+
+    def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
+        self.space = space
+        self.evaluator = evaluator
+        self.rng = rng
+        self.seen: set[str] = set()
+        self.heads: list[str] = []
+
+    @abstractmethod
+    def ask(self) -> list[Proposal]:
+        """New candidates for one generation, none proposed before."""
+
+    @abstractmethod
+    def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
+        """Short fine-tunes of this generation, and all that was proposed for it."""
+
+    def fresh(self, proposals: Sequence[Proposal]) -> list[Proposal]:
+        """Valid proposals whose candidate is new."""
+        out = []
+        for proposal in proposals:
+            if proposal.candidate.id not in self.seen and valid(proposal.candidate, self.space):
+                self.seen.add(proposal.candidate.id)
+                out.append(proposal)
+        return out
+
+    def start(self) -> list[Proposal]:
+        """The given templates, then phrases of the library: openings with the manual ending, both together, and
+        endings alone, in turn; all with the manual words and settings."""
+        given = [Proposal(candidate, "seed") for candidate in self.space.prompts]
+        if not self.space.free("template"):
+            return given
+        manual = self.space.start
+        endings = self._shuffled(phrases.tails(self.space.label_name, manual.label_words))
+        self.heads = self._shuffled(phrases.heads(self.space.label_name, manual.label_words))[: self._head_count()]
+        bare = phrases.with_head(manual.template, "")
+        turns = [
+            [phrases.with_head(manual.template, head) for head in self.heads],
+            [phrases.with_tail(bare, tail) for tail in endings[len(self.heads) :]],
+            [
+                phrases.with_head(phrases.with_tail(bare, tail), head)
+                for tail, head in zip(endings, self.heads, strict=False)
+            ],
+        ]
+        library = [template for turn in zip_longest(*turns) for template in turn if template is not None]
+        candidates = [replace(manual, template=template) for template in library]
+        for number in range(0, len(candidates) if DRAW_EVERY else 0, DRAW_EVERY or 1):
+            candidates[number] = replace(candidates[number], settings=self.space.draw_settings(self.rng))
+        return given + [Proposal(candidate, "library") for candidate in candidates]
+
+    def fill(self, proposals: list[Proposal]) -> None:
+        """Random draws until the pool is full, or none is found that is new."""
+        pool = self.space.config.search.pool
+        for _ in range(pool * ATTEMPTS):
+            if len(proposals) >= pool:
+                break
+            proposals += self.fresh([Proposal(random_candidate(self.space, self.rng), "random")])
+
+    def _head_count(self) -> int:
+        """Openings to begin with: each costs a pass over all rows."""
+        tokens = self.evaluator.prefix_tokens
+        return next((count for limit, count in HEAD_COUNTS if tokens <= limit), 0)
+
+    def _shuffled(self, texts: list[str]) -> list[str]:
+        self.rng.shuffle(texts)
+        return texts
+
+
+class RandomStrategy(Strategy):
+    """Uniform draws: a phrase of the library or random words, and random settings."""
+
+    name = "random"
+
+    def ask(self) -> list[Proposal]:
+        out: list[Proposal] = []
+        self.fill(out)
+        return out
+
+    def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
+        """Random search learns nothing."""
+
+
+class GradientStrategy(Strategy):
+    """AutoPrompt's loop (Shin et al. 2020): replace one token at a time by what the gradient favours.
+
+    Frozen scores choose among the gradient's short list; the manual settings stay.
+    """
+
+    name = "gradient"
+    rounds = 2
+    triggers = " the the the "
+
+    def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
+        super().__init__(space, evaluator, rng)
+        self.current: list[Candidate] = []
+
+    def ask(self) -> list[Proposal]:
+        if not self.space.free("template"):
+            return []
+        if not self.current:
+            manual, *seeds = self.space.prompts
+            bare = phrases.body(manual.template)
+            triggered = Template((*bare.segments, Literal(self.triggers), Slot(LABEL)))
+            self.current = [manual, self.space.bounded(replace(manual, template=triggered)), *seeds]
+        out: list[Proposal] = []
+        for _ in range(self.rounds):
+            parents = list(self.current)
+            pool: list[Proposal] = []
+            for parent, hints in zip(parents, self.evaluator.propose(parents, PROPOSALS), strict=True):
+                pool += [Proposal(replace(parent, template=t), self.name, (parent.id,)) for t, _ in hints.replacements]
+            pool = self.fresh(pool)
+            out += pool
+            scored = [e for e in self.evaluator.frozen([*parents, *(p.candidate for p in pool)]) if e.complete]
+            scored.sort(key=lambda e: (e.loss, e.candidate.id))
+            self.current = [e.candidate for e in scored[:2]] or parents
+        return out
+
+    def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:  # noqa: ARG002
+        """Go on from the best of what was tuned and the best of what was scored frozen."""
+        tuned = sorted((e for e in evaluations if e.complete), key=lambda e: (e.loss, e.candidate.id))
+        self.current = list(dict.fromkeys([e.candidate for e in tuned[:1]] + self.current[:1])) or self.current
+
+
+def random_candidate(space: Space, rng: random.Random) -> Candidate:
+    """A uniform draw from what is free of template, settings, solved examples and trainable vectors."""
+    start = space.start
+    template = _random_template(space, rng) if space.free("template") else start.template
+    candidate = space.bounded(replace(start, template=template, settings=space.draw_settings(rng)))
+    if space.free("demos"):
+        count = rng.choice(space.demo_counts or (candidate.template.demos,))
+        demos = draw_demos(space.demos_pool, count, rng)
+        candidate = replace(candidate, template=parts.with_demos(candidate.template, count), demos=demos)
+    if space.free("soft"):
+        template = parts.with_soft(candidate.template, rng.choice(space.soft_counts or (candidate.template.soft,)))
+        moved = parts.moved_soft(template, rng, space.label_anywhere)
+        candidate = replace(candidate, template=moved or template)
+    return candidate
+
+
+def _random_template(space: Space, rng: random.Random) -> Template:
+    """A phrase of the library or random words after the text, and now and then a phrase before it."""
+    manual = space.start
+    if rng.random() < 0.5 or not space.vocabulary:
+        tail = rng.choice(phrases.tails(space.label_name, manual.label_words))
+    else:
+        tail = random_tail(space, rng)
+    template = Template((*phrases.body(manual.template).segments, Literal(tail), Slot(LABEL)))
+    if rng.random() < 0.25:
+        template = phrases.with_head(template, rng.choice(phrases.heads(space.label_name, manual.label_words)))
+    return template
+
+
+def random_tail(space: Space, rng: random.Random) -> str:
+    """One to four random words; a blank where the model's vocabulary has no whole words."""
+    if not space.vocabulary:
+        return " "
+    return " " + " ".join(rng.choice(space.vocabulary) for _ in range(rng.randint(1, 4))) + " "

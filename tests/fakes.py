@@ -1,0 +1,104 @@
+"""An evaluator without a model: losses are hashes, so that a search over candidates alone runs in no time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+
+from autoprompt.candidate import Candidate, Settings, derived_seed
+from autoprompt.evaluator import Evaluation, Rung
+from autoprompt.models import TokenProposals
+from autoprompt.search import Budget, Outcome, Search, Space, phrases
+from autoprompt.template import LabelWords, Template
+
+
+def share(*parts: object) -> float:
+    """A number from 0 to 1 that the parts decide."""
+    return derived_seed(*parts) / 2**63
+
+
+def near(template: Template, count: int) -> list[tuple[Template, float]]:
+    """Edits of a template, the best first."""
+    return [
+        (phrases.with_tail(template, f" near{int(999 * share(template.format(), n))} "), -float(n))
+        for n in range(count)
+    ]
+
+
+class FakeEvaluator:
+    """What a search asks of an evaluator."""
+
+    def __init__(self) -> None:
+        self.fitted = 0
+        self.executor = SimpleNamespace(workers=1)
+        self.prefix_tokens = 2000
+        self.known: dict[tuple[str, int], Evaluation] = {}
+        self.asked = {"frozen": 0, "propose": 0, "rank_words": 0}
+
+    def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
+        self.asked["frozen"] += 1
+        return [_scored(c, Rung.FROZEN, share(c.text_id), 0) for c in candidates]
+
+    def fit(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        rung: Rung = Rung.TUNED,
+        fold: int = 0,
+        counted: bool = True,
+        gate: Callable[[], bool] | None = None,
+    ) -> list[Evaluation]:
+        out = []
+        for candidate in candidates:
+            key = candidate.id, fold
+            if key not in self.known:
+                if gate is not None and not gate():
+                    break
+                self.fitted += counted
+                self.known[key] = _scored(candidate, rung, share(candidate.id, fold), fold)
+            out.append(replace(self.known[key], rung=rung))
+        return out
+
+    def propose(self, candidates: Sequence[Candidate], count: int) -> list[TokenProposals]:
+        self.asked["propose"] += 1
+        edits = [near(c.template, count) for c in candidates]
+        return [TokenProposals(edit, edit[::-1]) for edit in edits]
+
+    def rank_words(self, pairs: Sequence[tuple[Template, LabelWords]], count: int) -> list[list[LabelWords]]:
+        self.asked["rank_words"] += 1
+        return [
+            [w.replace(w.labels[0], f"word{int(99 * share(t.format(), n))}") for n in range(count)] for t, w in pairs
+        ]
+
+    def fit_estimate(self, settings: Settings) -> float:  # noqa: ARG002
+        return 0.0
+
+    def test_seconds(self, templates: Sequence[Template], rows: int) -> float:  # noqa: ARG002
+        return 0.0
+
+
+def _scored(candidate: Candidate, rung: Rung, loss: float, fold: int) -> Evaluation:
+    return Evaluation(
+        candidate,
+        rung,
+        fold=fold,
+        row_ids=("a", "b"),
+        gold=(0, 1),
+        log_probs=((-0.1, -2.0), (-2.0, -0.1)),
+        losses=(loss, loss * 1.1),
+        readability=share("readability", candidate.text_id),
+    )
+
+
+def run_search(space: Space, strategy: str, evaluations: int = 60) -> tuple[Outcome, list[tuple[str, Evaluation]]]:
+    """One search, and all that it recorded with its role."""
+    found: list[tuple[str, Evaluation]] = []
+    outcome = Search(
+        evaluator=FakeEvaluator(),  # type: ignore[arg-type]
+        space=space,
+        strategy_name=strategy,
+        seed=0,
+        budget=Budget(evaluations=evaluations),
+        test_rows=0,
+        record=lambda evaluations, role: found.extend((role, e) for e in evaluations),
+    ).run()
+    return outcome, found
