@@ -19,7 +19,8 @@ _STARTED = time.monotonic()
 F = TypeVar("F", bound=Callable[..., Any])
 
 STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random", "grid")
-TUNING_NAMES = ("tail", "full", "none")
+TUNING_NAMES = ("none", "tail", "lora", "soft", "bias", "head", "full")
+FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -80,7 +81,9 @@ data_options = _options(
 )  # fmt: skip
 model_options = _options(
     click.option("--model", default="smollm2-135m", show_default=True, help="Embedded model, folder or Hub name."),
-    click.option("--tuning", type=click.Choice(TUNING_NAMES), default="tail", show_default=True),
+    click.option("--family", type=click.Choice(FAMILY_NAMES), help="[default: as the model was saved]"),
+    click.option("--tuning", type=click.Choice(TUNING_NAMES), help="[default: tail for causal models, else lora]"),
+    click.option("--chat", is_flag=True, help="Wrap prompts in the tokenizer's chat format."),
     click.option("--device", default="auto", show_default=True, metavar="[auto|cpu|cuda|mps]"),
     click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]"),
     click.option("--label-words", type=JsonObject(), metavar="JSON", help='Such as \'{"neg": "bad", "pos": "good"}\'.'),
@@ -118,6 +121,9 @@ def _unescaped(_context: click.Context, _parameter: click.Parameter, value: Any)
               help="TOML: the ranges of the genes, and sizes of the search.")  # fmt: skip
 @click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE",
               help="Hold one gene still: epochs=2, calibration=true, demos=4, template=TEXT ...")  # fmt: skip
+@click.option("--folds", type=click.IntRange(2), metavar="K",
+              help="K-fold cross-validation of finalists.  [default: swap train and validation]")  # fmt: skip
+@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Seeds for each finalist.")
 @click.option("--name", metavar="TEXT", help="A name for the run.")
 @data_options
 @model_options
@@ -132,6 +138,8 @@ def search(
     metric: str | None,
     config: Path | None,
     fixes: tuple[str, ...],
+    folds: int | None,
+    repeats: int,
     name: str | None,
     leaderboard_file: Path,
     as_json: bool,
@@ -164,6 +172,8 @@ def search(
         leaderboard=leaderboard_file,
         config=config,
         fix=parse_fix(fixes),
+        folds=folds,
+        repeats=repeats,
         started=_STARTED,
     )
     limit = budget or (None if max_evaluations else run.DEFAULT_BUDGET)
@@ -398,7 +408,7 @@ def _data(values: dict[str, Any]) -> Any:
 def _model(values: dict[str, Any]) -> Any:
     from autoprompt.run import ModelOptions
 
-    return ModelOptions(**{name: values[name] for name in ("model", "device", "workers", "tuning")})
+    return ModelOptions(**{name: values[name] for name in ("model", "device", "workers", "tuning", "family", "chat")})
 
 
 def _print_json(value: Any) -> None:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EvaluationRecord
+from autoprompt.metrics import METRICS
 
 PLAIN_SECONDS = 10.0
 """A plain view reports what did not change at most this often."""
@@ -164,12 +165,14 @@ def show_result(result: dict[str, Any], leaderboard: Path) -> None:
         f"\n[bold]{escape(result['corpus'])}[/] with {escape(result['model'])}: {result['evaluations']} fine-tunes and "
         f"{result['frozen']} frozen scores in {_clock(result['seconds'])}, run {result['run']}"
     )
-    table = _table("", "test accuracy", "validation loss", "prompt", fold=("prompt",))
+    tested = next((row["test"] for row in (best, *filter(None, result["baselines"].values())) if row["test"]), None)
+    judged = "accuracy" if tested is None or tested["metric"] in METRICS else tested["metric"]
+    table = _table("", f"test {judged}", "validation loss", "prompt", fold=("prompt",))
     rows = {"winner": best} | {name: row for name, row in result["baselines"].items() if row}
     for name, row in rows.items():
         table.add_row(
             Text(name, style="bold" if name == "winner" else ""),
-            _percent(row["test"]),
+            _percent(row["test"], judged),
             f"{row['validation']['loss']:.3f} (n={row['validation']['n']})",
             _prompt(row),
         )
@@ -177,7 +180,8 @@ def show_result(result: dict[str, Any], leaderboard: Path) -> None:
     difference = result["difference"]
     if difference:
         console.print(
-            f"winner - manual_tuned on the test rows: {100 * difference['accuracy']:+.1f} points "
+            f"winner - manual_tuned on the test rows: {100 * difference['value']:+.1f} points of "
+            f"{difference['metric']} "
             f"(95 % interval {100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
         )
     console.print(f"winner's settings: {_settings(best['settings'])}")
@@ -205,7 +209,7 @@ def show_entries(entries: Sequence[dict[str, Any]], limit: int) -> None:
             entry["entry"][:8],
             str(entry["rung"]),
             f"{score['loss']:.3f}" if score else entry["status"],
-            f"{score['accuracy']:.2f}" if score else "",
+            _number(score, "accuracy", 2),
             str(score["n"]) if score else "",
             _prompt(entry, role),
             _settings(entry["settings"]),
@@ -244,7 +248,7 @@ def show_entry(entry: dict[str, Any]) -> None:
         score = row["score"] or {}
         table.add_row(
             row["run"], row["split"], str(row["rung"]), str(row["fold"]), str(row["repeat"]), row["status"],
-            f"{score['loss']:.4f}" if score else "", f"{score['accuracy']:.3f}" if score else "",
+            _number(score, "loss", 4), _number(score, "accuracy", 3),
             str(score.get("n", "")), f"{row['seconds']:.1f}",
         )  # fmt: skip
     console.print(table)
@@ -297,8 +301,14 @@ def _settings(settings: dict[str, Any]) -> str:
     return " ".join([settings["tuning"], *numbers])
 
 
-def _percent(score: dict[str, Any] | None) -> str:
-    return f"{100 * score['accuracy']:.1f} % (n={score['n']})" if score else "-"
+def _percent(score: dict[str, Any] | None, judged: str = "accuracy") -> str:
+    if not score:
+        return "-"
+    return f"{100 * (score['accuracy'] if judged == 'accuracy' else score['value']):.1f} % (n={score['n']})"
+
+
+def _number(score: dict[str, Any] | None, name: str, digits: int) -> str:
+    return f"{score[name]:.{digits}f}" if score and score[name] is not None else ""
 
 
 def _clock(seconds: float) -> str:

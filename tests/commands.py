@@ -52,7 +52,7 @@ class Inline:
 def inline() -> Iterator[None]:
     """Inside the context searches work in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autoprompt.run.LocalExecutor", Inline)
+        patch.setattr("autoprompt.run.running.LocalExecutor", Inline)
         yield
 
 

@@ -31,6 +31,8 @@ class FakeEvaluator:
         self.fitted = 0
         self.executor = SimpleNamespace(workers=1)
         self.prefix_tokens = 2000
+        self.written_tokens = 0
+        self.corpus = SimpleNamespace(validation=())
         self.known: dict[tuple[str, int], Evaluation] = {}
         self.asked = {"frozen": 0, "propose": 0, "rank_words": 0}
 
@@ -44,12 +46,13 @@ class FakeEvaluator:
         *,
         rung: Rung = Rung.TUNED,
         fold: int = 0,
+        repeat: int = 0,
         counted: bool = True,
         gate: Callable[[], bool] | None = None,
     ) -> list[Evaluation]:
         out = []
         for candidate in candidates:
-            key = candidate.id, fold
+            key = candidate.id, fold + 100 * repeat
             if key not in self.known:
                 if gate is not None and not gate():
                     break
@@ -63,16 +66,23 @@ class FakeEvaluator:
         edits = [near(c.template, count) for c in candidates]
         return [TokenProposals(edit, edit[::-1]) for edit in edits]
 
-    def rank_words(self, pairs: Sequence[tuple[Template, LabelWords]], count: int) -> list[list[LabelWords]]:
+    def rank_words(self, candidates: Sequence[Candidate], count: int) -> list[list[LabelWords]]:
         self.asked["rank_words"] += 1
         return [
-            [w.replace(w.labels[0], f"word{int(99 * share(t.format(), n))}") for n in range(count)] for t, w in pairs
+            [
+                c.label_words.replace(c.label_words.labels[0], f"word{int(99 * share(c.template.format(), n))}")
+                for n in range(count)
+            ]
+            for c in candidates
         ]
+
+    def write_seconds(self, rows: int) -> float:  # noqa: ARG002
+        return 0.0
 
     def fit_estimate(self, settings: Settings) -> float:  # noqa: ARG002
         return 0.0
 
-    def test_seconds(self, templates: Sequence[Template], rows: int) -> float:  # noqa: ARG002
+    def test_seconds(self, candidates: Sequence[Candidate], rows: int) -> float:  # noqa: ARG002
         return 0.0
 
 

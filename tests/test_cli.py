@@ -7,6 +7,7 @@ from pathlib import Path
 
 import commands
 import pytest
+import tiny
 
 KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}
 SCORE = {"loss", "accuracy", "metric", "value", "n"}
@@ -179,8 +180,38 @@ def test_a_target_column(capsys, tmp_path):
     both = commands.call(capsys, "search", path, "--target-column", "gist", "--label-column", "gist", *where)
     commands.refused(both, 2, "--label-column and --target-column")
     commands.refused(commands.call(capsys, "search", path, "--target-column", "summary", *where), 3, "'summary'")
-    commands.refused(commands.call(capsys, "search", path, "--target-column", "gist", *where), 2, "not searched yet")
-    commands.refused(commands.call(capsys, "search", "headlines", *where), 2, "headlines", "not searched yet")
+    words = ("--label-words", '{"a": "b"}')
+    refused = commands.call(capsys, "search", path, "--target-column", "gist", *words, *where)
+    commands.refused(refused, 2, "no label words")
+    refused = commands.call(capsys, "search", path, "--target-column", "gist", "--metric", "accuracy", *where)
+    commands.refused(refused, 2, "rougeL")
+
+
+def test_a_search_for_texts_writes_them_at_the_end(capsys, model_folders, tmp_path):
+    path = tmp_path / "talks.jsonl"
+    rows = [{"talk": f"The {thing} was good.", "gist": thing} for thing in tiny.THINGS] * 3
+    path.write_text("".join(json.dumps(row | {"talk": f"{row['talk']} {n}"}) + "\n" for n, row in enumerate(rows)))
+    where = ("--leaderboard", tmp_path / "lb.sqlite", "--model", model_folders["llama"], "--target-column", "gist")
+    result = commands.call(capsys, "search", path, *where, "--max-evaluations", 5, "--test-rows", 6, "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    for row in (found["best"], found["baselines"]["manual"], found["baselines"]["manual_tuned"]):
+        assert row["label_words"] == {}
+        assert row["test"]["metric"] == "rougeL"
+        assert row["test"]["loss"] == pytest.approx(1 - row["test"]["value"])
+        assert row["test"]["n"] == 6
+    assert found["best"]["validation"]["metric"] == "rougeL"
+    assert found["difference"]["metric"] == "rougeL"
+    assert len(found["spread"]["values"]) == 2
+    shown = commands.call(
+        capsys, "leaderboard", "show", found["best"]["entry"], "--leaderboard", tmp_path / "lb.sqlite"
+    )
+    assert shown.code == 0
+    assert commands.call(capsys, "leaderboard", "list", "--leaderboard", tmp_path / "lb.sqlite").code == 0
+    judged = commands.call(
+        capsys, "evaluate", path, *where[2:], "--template", "{talk} Gist: {label}", "--tuning", "none", "--json"
+    )
+    assert {"rougeL", "bleu", "loss"} <= set(json.loads(judged.out)["metrics"])
 
 
 def test_what_is_unknown(capsys, searched, corpus_folder):

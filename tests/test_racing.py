@@ -9,7 +9,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.search.budget import Budget
-from autoprompt.search.racing import best, better, finalists, paired_losses, pooled, ranked
+from autoprompt.search.racing import best, better, finalists, pooled, ranked, sure
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))
@@ -37,9 +37,16 @@ def _noisy(mean: float, spread: float, seed: int, rows: int = 32) -> list[float]
 
 
 def test_losses_are_paired_by_row_not_by_place() -> None:
-    a = _evaluation(" ", [0.1, 0.2, 0.3])
-    b = replace(a, row_ids=a.row_ids[::-1], losses=a.losses[::-1])
-    assert paired_losses(a) == paired_losses(b) == [0.1, 0.2, 0.3]
+    a = _evaluation(" ", _noisy(0.5, 0.2, 0))
+    b = replace(a, row_ids=a.row_ids[::-1], losses=tuple(loss + 0.1 for loss in a.losses[::-1]))
+    assert (sure(a, b), sure(b, a)) == (1.0, 0.0)
+
+
+def test_only_rows_that_both_have_are_compared() -> None:
+    a = _evaluation(" ", [0.1, 0.2, 0.3, 9.0])
+    b = replace(a, row_ids=(*a.row_ids[:3], "another"), losses=(0.2, 0.3, 0.4, 0.0))
+    assert sure(a, b) == 1.0
+    assert sure(a, replace(a, row_ids=("w", "x", "y", "z"))) == 0.5
 
 
 def test_better_is_sure_of_a_constant_gap_and_unsure_of_noise() -> None:

@@ -17,7 +17,7 @@ LABELS = ("positive", "negative")
 WORDS = {"positive": "good", "negative": "bad"}
 MANUAL = "{text}\nSentiment: {label}"
 
-_THINGS = (
+THINGS = (
     "soup", "walk", "hotel", "lamp", "garden", "ferry", "concert", "jacket", "bicycle", "museum", "bakery", "radio",
     "kettle", "path", "novel", "tent", "bridge", "market", "piano", "window", "pillow", "harbour", "lecture", "blanket",
     "camera", "stove", "orchard", "train", "carpet", "library", "mirror", "fountain", "sandwich", "island", "puzzle",
@@ -38,8 +38,8 @@ def rows(split: int) -> list[dict[str, str]]:
     out = []
     for number in range(ROWS_PER_LABEL):
         place = split * ROWS_PER_LABEL + number
-        thing = _THINGS[place]
-        other = _THINGS[(place + 5) % ROWS_PER_LABEL + split * ROWS_PER_LABEL]
+        thing = THINGS[place]
+        other = THINGS[(place + 5) % ROWS_PER_LABEL + split * ROWS_PER_LABEL]
         out.append({"text": f"The {thing} {_PRAISE[number % 4]}.", "label": "positive"})
         out.append({"text": f"The {other} {_BLAME[(number + split) % 4]}.", "label": "negative"})
     return out

@@ -2,6 +2,7 @@
 
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.evaluator import Evaluator
+from autoprompt.evaluator.tasks import Readiness
 from autoprompt.evaluator.worker import WorkerSpec, start_worker
 
-__all__ = ["Evaluation", "Evaluator", "Rung", "WorkerSpec", "start_worker"]
+__all__ = ["Evaluation", "Evaluator", "Readiness", "Rung", "WorkerSpec", "start_worker"]

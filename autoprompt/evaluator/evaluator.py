@@ -29,6 +29,8 @@ TAIL_TOKENS = 6
 STEP_PASSES = 1.8
 """What one optimiser step costs, in passes of a long batch over as many tokens: a guess, used until the first
 fine-tune has been timed."""
+WRITE_PASSES = 2.0
+"""What a written token costs, in tokens of a long pass: a guess."""
 KEEPS_PREFIX = ("none", "tail", "soft")
 """Tuning modes that may use the frozen model's states of the part up to the text's end."""
 TEST_BLOCK = 50
@@ -60,6 +62,8 @@ class Evaluator:
         self.tokens = 0
         self.worker_seconds = 0.0
         self.fit_seconds: list[float] = []
+        self.written_tokens = 0
+        """Tokens that a written text may have; 0 where none are written."""
         self.prefix_speeds: list[float] = []
         """Seconds a token of each share of the kept prefixes."""
         self._heads: dict[tuple[Template, tuple[Demo, ...]], int] = {}
@@ -69,7 +73,9 @@ class Evaluator:
     def check(self, candidate: Candidate) -> Readiness:
         """What the model says of the data. Raises InputError for unusable label words."""
         (result,) = self._run([CheckTask(candidate)])
-        return result.value  # type: ignore[no-any-return]
+        ready: Readiness = result.value
+        self.written_tokens = ready.target_length
+        return ready
 
     def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
         """Rung 0, by template and label words alone."""
@@ -145,7 +151,12 @@ class Evaluator:
         heads = {_head(candidate) for candidate in candidates}
         prefixes = sum(self._heads.get(head, self.prefix_tokens) for head in heads) / known
         work = rows * (prefixes + TAIL_TOKENS * len(candidates))
-        return work * self._token_seconds / self.executor.workers
+        writing = len(candidates) * self.write_seconds(rows)
+        return (work * self._token_seconds + writing) / self.executor.workers
+
+    def write_seconds(self, rows: int) -> float:
+        """What writing a text for so many rows takes one worker."""
+        return rows * self.written_tokens * WRITE_PASSES * self._token_seconds
 
     @property
     def _token_seconds(self) -> float:

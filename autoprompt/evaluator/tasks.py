@@ -64,8 +64,8 @@ class FrozenTask:
         result = replace(
             self.evaluation,
             labels=worker.labels,
-            row_ids=tuple(row.row_id for rows in worker.splits for row in rows),
-            gold=tuple(worker.all_gold),
+            row_ids=tuple(row.row_id for row in worker.judged(candidate)),
+            gold=tuple(worker.gold(worker.judged(candidate))),
             log_probs=rows_of(log_probs),
             losses=tuple(proxy.losses(features.hidden, features.label_scores).tolist()),
         )
@@ -73,9 +73,9 @@ class FrozenTask:
 
     def _likelihoods(self, worker: Worker) -> Evaluation:
         frozen = replace(self.evaluation.candidate, settings=FROZEN)
-        rows = (*worker.splits[0], *worker.splits[1])
-        scores = torch.cat([worker.model.score(worker.model.prompt(frozen, split)) for split in worker.splits])
-        return read(self.evaluation, worker, rows, scores)
+        parts = [worker.unshown(frozen, split) for split in worker.splits]
+        scores = torch.cat([worker.model.score(worker.model.prompt(frozen, rows)) for rows in parts])
+        return read(self.evaluation, worker, worker.judged(frozen), scores)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,7 @@ class FitTask:
         task, model = self.evaluation, worker.model
         train, held_out = worker.fold(task.fold)
         settings = task.candidate.settings
-        shown = {demo.row_id for demo in task.candidate.demos}
-        train = tuple(row for row in train if row.row_id not in shown)
-        held_out = tuple(row for row in held_out if row.row_id not in shown)
+        train, held_out = worker.unshown(task.candidate, train), worker.unshown(task.candidate, held_out)
         if settings.tuning not in model.tuning_modes:
             return task.failed(f"this model cannot be tuned with {settings.tuning!r}, only {model.tuning_modes}")
         if settings.tuning == "none" and task.candidate.template.soft:
@@ -142,7 +140,7 @@ class ProposeTask:
     count: int
 
     def __call__(self, worker: Worker) -> TokenProposals:
-        rows = worker.splits[0]
+        rows = worker.unshown(self.candidate, worker.splits[0])
         frozen = replace(self.candidate, settings=FROZEN)
         if not worker.labels:
             return worker.model.propose_tokens(frozen, rows, lambda _, s: -s.mean().cpu(), count=self.count)
@@ -178,8 +176,8 @@ class WordsTask:
         if not torch.isfinite(features.vocabulary).all():
             return []
         texts = worker.model.word_tokens()
-        gold = torch.tensor(worker.all_gold)
-        train = len(worker.splits[0])
+        gold = torch.tensor(worker.gold(worker.judged(self.candidate)))
+        train = len(worker.unshown(self.candidate, worker.splits[0]))
         log_probs = features.vocabulary.log_softmax(-1)
         ids = torch.tensor(sorted(texts))
         shortlists = []
@@ -194,7 +192,7 @@ class WordsTask:
         return self._combine(worker, features, shortlists)
 
     def _combine(self, worker: Worker, features: Features, shortlists: list[list[tuple[str, int]]]) -> list[LabelWords]:
-        gold = worker.all_gold
+        gold = worker.gold(worker.judged(self.candidate))
         fold_of = deal(gold)
         labels = worker.labels
         ranked = []
@@ -222,6 +220,8 @@ class Readiness:
     vocabulary: tuple[str, ...]
     family: str
     label_anywhere: bool
+    target_length: int
+    """Tokens that a written text may have; 0 where the data has labels."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,7 @@ class CheckTask:
             tuple(words),
             model.family,
             model.label_anywhere,
+            0 if worker.labels else worker.target_length,
         )
 
 

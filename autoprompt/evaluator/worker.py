@@ -81,10 +81,15 @@ class Worker:
         """Label indices; 0 for target texts."""
         return [self.labels.index(row.label) if self.labels else 0 for row in rows]
 
-    @property
-    def all_gold(self) -> list[int]:
-        """Label indices of the training rows, then the validation rows: the order of ``features``."""
-        return self.gold(self.splits[0]) + self.gold(self.splits[1])
+    @staticmethod
+    def unshown(candidate: Candidate, rows: Sequence[Example]) -> tuple[Example, ...]:
+        """The rows that are none of the candidate's solved examples: nobody learns or is judged by those."""
+        shown = {demo.row_id for demo in candidate.demos}
+        return tuple(row for row in rows if row.row_id not in shown)
+
+    def judged(self, candidate: Candidate) -> tuple[Example, ...]:
+        """Training rows, then validation rows, as in ``features``."""
+        return self.unshown(candidate, (*self.splits[0], *self.splits[1]))
 
     @cached_property
     def target_length(self) -> int:
@@ -107,7 +112,8 @@ class Worker:
         """Frozen features of training and validation rows, kept for the last few prompts."""
         frozen = replace(candidate, settings=FROZEN)
         if frozen.id not in self._features:
-            parts = [self.model.features(self.model.prompt(frozen, rows)) for rows in self.splits]
+            splits = (self.unshown(candidate, rows) for rows in self.splits)
+            parts = [self.model.features(self.model.prompt(frozen, rows)) for rows in splits]
             self._features[frozen.id] = Features(
                 *(torch.cat([getattr(p, name) for p in parts]) for name in ("hidden", "label_scores", "vocabulary"))
             )
@@ -117,7 +123,7 @@ class Worker:
 
     def proxy(self, candidate: Candidate) -> Proxy:
         """The frozen rung's probes."""
-        return cross_fit(self.features(candidate), self.all_gold, len(self.labels))
+        return cross_fit(self.features(candidate), self.gold(self.judged(candidate)), len(self.labels))
 
 
 _WORKER: Worker | None = None

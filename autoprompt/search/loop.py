@@ -41,6 +41,8 @@ class Outcome:
 
     best: Evaluation
     trained: Evaluation
+    parts: list[Evaluation]
+    """Of the winner: each fold and repeat, where there were finalists."""
     baselines: dict[str, Evaluation]
     generations: int
     fitted: int
@@ -59,7 +61,12 @@ class Search:
     test_rows: int
     record: Record
     describe: Callable[[str], None] = lambda _: None
+    folds: int | None = None
+    """Parts of the finalists' cross-validation; None swaps training and validation rows."""
+    repeats: int = 1
+    """Seeds that the finalists are trained with."""
     tuned: list[Evaluation] = field(default_factory=list)
+    parts: dict[str, list[Evaluation]] = field(default_factory=dict)
     readability: dict[str, float | None] = field(default_factory=dict)
     frozen_count: int = 0
     asked: int = 0
@@ -91,6 +98,7 @@ class Search:
         return Outcome(
             best=winner,
             trained=trained,
+            parts=self.parts.get(winner.candidate.id, []),
             baselines={"manual": manual[0]} | found if manual[0].complete else found,
             generations=generations,
             fitted=self.evaluator.fitted,
@@ -211,8 +219,12 @@ class Search:
         return min(self.space.config.search.finalists, 1 + fitted // TUNED_PER_FINALIST)
 
     def _finalist_seconds(self) -> float:
-        rounds = -(-(self._finalist_count(self.evaluator.fitted + 1) + 1) // self.evaluator.executor.workers)
-        return rounds * self._fit_seconds() * SLACK
+        candidates = self._finalist_count(self.evaluator.fitted + 1) + 1
+        # Fold 0 is known from the short fine-tune, unless texts are to be written with it.
+        known = int((0, 0) in self._rounds and not self.evaluator.written_tokens)
+        rounds = -(-candidates * (len(self._rounds) - known) // self.evaluator.executor.workers)
+        rows = len(self.evaluator.corpus.validation)
+        return rounds * (self._fit_seconds() + self.evaluator.write_seconds(rows)) * SLACK
 
     def _test_seconds(self) -> float:
         """Of the finalist that costs most: any may win."""
@@ -224,7 +236,8 @@ class Search:
         )
 
     def _final(self, manual_tuned: Evaluation | None) -> Evaluation:
-        """Train and validation rows change places for the finalists; both folds together name the best."""
+        """The finalists on all folds and repeats, which together name the best; by default training and validation
+        rows change places."""
         leaders = finalists(self.tuned, self._finalist_count(len(self.tuned)))
         if not self.budget.room((self._finalist_seconds() + self._test_seconds()) * LATE):
             return best(leaders[:1])
@@ -232,14 +245,24 @@ class Search:
             leaders.append(manual_tuned)
         candidates = [e.candidate for e in leaders]
         self.describe("finalists")
-        folds = [self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, counted=False) for fold in (0, 1)]
+        folds = [
+            self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, repeat=repeat, counted=False)
+            for fold, repeat in self._rounds
+        ]
         both = []
         for parts in zip(*folds, strict=True):
             parts = tuple(replace(e, readability=self.readability.get(e.candidate.text_id)) for e in parts)
             self.record(list(parts), "finalist")
             if all(part.complete for part in parts):
                 both.append(pooled(parts))
+                self.parts[parts[0].candidate.id] = list(parts)
         return best(both or ranked(self.tuned)[:1])
+
+    @property
+    def _rounds(self) -> list[tuple[int, int]]:
+        """Fold and repeat of each evaluation of a finalist. Fold 0 is the data's own split."""
+        folds = (0, 1) if self.folds is None else tuple(range(1, self.folds + 1))
+        return [(fold, repeat) for repeat in range(self.repeats) for fold in folds]
 
     def _count_failures(self, evaluations: Sequence[Evaluation]) -> None:
         for evaluation in evaluations:

@@ -15,14 +15,17 @@ TIE_CONFIDENCE = 0.75
 95 %, and a tie is broken by length, which would hand most searches to the shortest template."""
 
 
-def paired_losses(evaluation: Evaluation) -> list[float]:
-    """Losses in the order of the row ids, so that two evaluations of the same rows can be paired."""
-    return [loss for _, loss in sorted(zip(evaluation.row_ids, evaluation.losses, strict=True))]
-
-
 def better(a: Sequence[float], b: Sequence[float]) -> float:
     """How sure it is that the losses ``a`` are lower than ``b`` (paired bootstrap, seeded)."""
     return paired_bootstrap(a, b, samples=2000, seed=0).p_better
+
+
+def sure(one: Evaluation, other: Evaluation) -> float:
+    """How sure it is that one's losses are lower than the other's, on the rows that both have: solved examples are no
+    rows to be judged on."""
+    losses = [dict(zip(e.row_ids, e.losses, strict=True)) for e in (one, other)]
+    common = sorted(losses[0].keys() & losses[1].keys())
+    return better(*([own[row] for row in common] for own in losses)) if common else 0.5
 
 
 def ranked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -40,7 +43,7 @@ def finalists(evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]
             break
         if evaluation.candidate.text_id in texts:
             continue
-        if out and better(paired_losses(out[0]), paired_losses(evaluation)) >= DROP_CONFIDENCE:
+        if out and sure(out[0], evaluation) >= DROP_CONFIDENCE:
             continue
         texts.add(evaluation.candidate.text_id)
         out.append(evaluation)
@@ -55,6 +58,8 @@ def pooled(parts: Sequence[Evaluation]) -> Evaluation:
         gold=tuple(gold for part in parts for gold in part.gold),
         log_probs=tuple(row for part in parts for row in part.log_probs),
         losses=tuple(loss for part in parts for loss in part.losses),
+        references=tuple(text for part in parts for text in part.references),
+        outputs=tuple(text for part in parts for text in part.outputs),
     )
 
 
@@ -63,7 +68,7 @@ def best(evaluations: Sequence[Evaluation]) -> Evaluation:
     readable, then the id."""
     order = ranked(evaluations)
     leader = order[0]
-    tied = [e for e in order if e is leader or better(paired_losses(leader), paired_losses(e)) < TIE_CONFIDENCE]
+    tied = [e for e in order if e is leader or sure(leader, e) < TIE_CONFIDENCE]
     return min(tied, key=_tie_break)
 
 

@@ -1,0 +1,29 @@
+"""The composition root: a search, an evaluation, an export, from their options to their result."""
+
+from autoprompt.run.options import (
+    DEFAULT_BUDGET,
+    DEFAULT_LEADERBOARD,
+    DEFAULT_MODEL,
+    DataOptions,
+    ModelOptions,
+    Progress,
+    SearchOptions,
+)
+from autoprompt.run.preparing import Task, prepare
+from autoprompt.run.running import BASELINES, evaluate, prompt_of, search
+
+__all__ = [
+    "BASELINES",
+    "DEFAULT_BUDGET",
+    "DEFAULT_LEADERBOARD",
+    "DEFAULT_MODEL",
+    "DataOptions",
+    "ModelOptions",
+    "Progress",
+    "SearchOptions",
+    "Task",
+    "evaluate",
+    "prepare",
+    "prompt_of",
+    "search",
+]

@@ -1,0 +1,113 @@
+"""What a run is asked for, and what it tells its view."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from autoprompt.errors import UsageError
+from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.execution import default_workers
+from autoprompt.search import STRATEGIES, Budget, SearchConfig
+
+DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_BUDGET = 300.0
+DEFAULT_LEADERBOARD = "autoprompt.sqlite"
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How a corpus is read; the fields are the command line's data options."""
+
+    text_column: str | None = None
+    label_column: str | None = None
+    target_column: str | None = None
+    drop_empty: bool = False
+    drop_duplicates: bool = False
+    max_length: int = 128
+    test_rows: int = 400
+    shots: int = 16
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model and where it runs."""
+
+    model: str = DEFAULT_MODEL
+    device: str = "auto"
+    workers: int | None = None
+    tuning: str | None = None
+    """None takes the family's default."""
+    family: str | None = None
+    """None takes what the checkpoint was saved as."""
+    chat: bool = False
+    """Wrap prompts in the tokenizer's chat format."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """All that one search is asked for."""
+
+    corpus: str
+    data: DataOptions = DataOptions()
+    model: ModelOptions = ModelOptions()
+    templates: tuple[str, ...] = ()
+    label_words: dict[str, str] | None = None
+    strategy: str = "hybrid"
+    budget: float | None = None
+    max_evaluations: int | None = None
+    metric: str | None = None
+    folds: int | None = None
+    """Parts of the finalists' cross-validation; None swaps training and validation rows."""
+    repeats: int = 1
+    """Seeds that the finalists are trained with."""
+    seed: int = 0
+    name: str | None = None
+    leaderboard: Path = Path(DEFAULT_LEADERBOARD)
+    config: Path | None = None
+    """A TOML file of ranges and sizes."""
+    fix: dict[str, Any] = field(default_factory=dict)
+    """The value of each gene that is not searched."""
+    started: float = field(default_factory=time.monotonic, compare=False)
+
+
+class Progress(Protocol):
+    """What a view is told while a run goes on."""
+
+    def stage(self, text: str) -> None: ...
+    def note(self, text: str) -> None: ...
+    def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None: ...
+
+
+def budget_of(options: SearchOptions) -> Budget:
+    """The limits of a search."""
+    seconds = options.budget
+    if seconds is None and options.max_evaluations is None:
+        seconds = DEFAULT_BUDGET
+    return Budget(seconds, options.max_evaluations, started=options.started)
+
+
+def workers_of(model: ModelOptions) -> int:
+    """Worker processes. Raises UsageError."""
+    if model.workers is None:
+        return default_workers()
+    if model.workers < 1:
+        raise UsageError(f"--workers is {model.workers}; give at least 1.")
+    return model.workers
+
+
+def config_of(options: SearchOptions) -> SearchConfig:
+    """The configured ranges; the search's own options are checked here. Raises UsageError, InputError."""
+    if options.strategy not in STRATEGIES:
+        raise UsageError(f"The strategy {options.strategy!r} is unknown; use one of {', '.join(STRATEGIES)}.")
+    if options.folds is not None and options.folds < 2:
+        raise UsageError(f"--folds is {options.folds}; give at least 2.")
+    if options.repeats < 1:
+        raise UsageError(f"--repeats is {options.repeats}; give at least 1.")
+    config = SearchConfig.load(options.config) if options.config else SearchConfig()
+    config.fixed(options.fix)
+    if options.strategy == "gradient" and "template" in options.fix:
+        raise UsageError("--strategy gradient varies nothing but the template; leave out --fix template.")
+    return config

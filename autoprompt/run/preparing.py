@@ -1,0 +1,124 @@
+"""Checked input: data, prompts, settings and ranges, before a model is loaded."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autoprompt import corpus as corpora
+from autoprompt.candidate import TUNING_MODES, Candidate, Settings, derived_seed
+from autoprompt.corpus import Corpus
+from autoprompt.errors import UsageError
+from autoprompt.metrics import ALL_METRICS, metric_names
+from autoprompt.models import DEFAULT_TUNING, FAMILIES, locate_model
+from autoprompt.models.base import ModelSource
+from autoprompt.run.options import DataOptions, ModelOptions
+from autoprompt.search import SearchConfig, Space, demos_of, draw_demos, make_space
+from autoprompt.template import LabelWords, Template
+
+GENERIC_NAMES = ("label", "labels", "class", "target", "y")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Checked input: nothing of it can fail for a reason that the user could have been told before."""
+
+    corpus: Corpus
+    source: ModelSource
+    space: Space
+    metric: str
+
+    @property
+    def manual(self) -> Candidate:
+        """The manual prompt with the default settings."""
+        return self.space.manual
+
+
+def prepare(
+    source: str,
+    data: DataOptions,
+    model: ModelOptions,
+    templates: Sequence[str],
+    label_words: dict[str, str] | None,
+    metric: str | None,
+    seed: int,
+    config: SearchConfig | None = None,
+    fix: Mapping[str, Any] | None = None,
+) -> Task:
+    """Load and check data, templates, label words, settings and ranges; find the model, but load it not yet.
+
+    Raises UsageError, InputError.
+    """
+    parsed = [Template.parse(text) for text in templates]
+    _check_options(data, model, metric)
+    corpus = _load(source, data, seed)
+    if metric is not None and metric not in metric_names(corpus.task):
+        names = ", ".join(metric_names(corpus.task))
+        raise UsageError(f"The metric {metric!r} does not judge {corpus.task}; use one of {names}.")
+    bound = [t.bind(corpus.fields, corpus.label_column) for t in parsed]
+    manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
+    found = locate_model(model.model)
+    family = model.family or found.family
+    words = _words(corpus, family, label_words)
+    tuning = model.tuning or DEFAULT_TUNING[family]
+    settings = Settings.default(tuning, len(corpus.train))
+    candidates = [_shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
+    space = make_space(
+        candidates[0], candidates[1:], _label_name(corpus, manual), corpus, config or SearchConfig(), fix or {}, seed
+    )
+    return Task(corpus, replace(found, family=family), space, metric or corpus.metric)
+
+
+def _check_options(data: DataOptions, model: ModelOptions, metric: str | None) -> None:
+    if model.tuning is not None and model.tuning not in TUNING_MODES:
+        raise UsageError(f"The tuning mode {model.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
+    if model.family is not None and model.family not in FAMILIES:
+        raise UsageError(f"The family {model.family!r} is unknown; use one of {', '.join(FAMILIES)}.")
+    if metric is not None and metric not in ALL_METRICS:
+        raise UsageError(f"The metric {metric!r} is unknown; use one of {', '.join(ALL_METRICS)}.")
+    if data.max_length < 1:
+        raise UsageError(f"--max-length is {data.max_length}; give at least 1 token.")
+
+
+def _load(source: str, data: DataOptions, seed: int) -> Corpus:
+    return corpora.load(
+        source,
+        shots=data.shots,
+        seed=seed,
+        text_column=data.text_column,
+        label_column=data.label_column,
+        target_column=data.target_column,
+        drop_empty=data.drop_empty,
+        drop_duplicates=data.drop_duplicates,
+        test_rows=data.test_rows,
+    )
+
+
+def _words(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
+    """The label words; none for target texts and for a classifier, whose head stands for them."""
+    if not corpus.labels and family in ("masked", "classifier"):
+        raise UsageError(
+            f"A {family} model writes no texts, and the corpus {corpus.name!r} asks for them; use a causal or an "
+            "encoder-decoder model."
+        )
+    wordless = not corpus.labels or family == "classifier"
+    if wordless and given is not None:
+        what = "A classifier" if corpus.labels else "A corpus of target texts"
+        raise UsageError(f"{what} has no label words; leave --label-words out.")
+    return LabelWords(()) if wordless else LabelWords.of(corpus.label_words if given is None else given, corpus.labels)
+
+
+def _shown(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
+    """The candidate with as many solved examples as its template asks for."""
+    rng = random.Random(derived_seed(seed, "demos"))  # noqa: S311
+    return replace(candidate, demos=draw_demos(demos_of(corpus), candidate.template.demos, rng))
+
+
+def _label_name(corpus: Corpus, manual: Template) -> str:
+    """What phrases call the label: the word that the manual template asks with, else its column's name."""
+    asked = re.search(r"([^\W\d_]+):\s*$", manual.literals[-1]) if manual.literals else None
+    name = asked[1] if asked else corpus.label_column.replace("_", " ")
+    return "category" if name.lower() in GENERIC_NAMES else name

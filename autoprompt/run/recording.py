@@ -1,0 +1,146 @@
+"""From evaluations to the leaderboard's records and a run's JSON."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from autoprompt.candidate import Candidate
+from autoprompt.evaluator import Evaluation
+from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.manifest import environment
+from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
+from autoprompt.run.options import SearchOptions
+from autoprompt.run.preparing import Task
+from autoprompt.search import Outcome
+
+
+def new_run(options: SearchOptions, task: Task, device: str, workers: int) -> RunRecord:
+    """The record of a run that begins."""
+    return RunRecord(
+        id=uuid.uuid4().hex[:12],
+        name=options.name,
+        corpus=options.corpus,
+        fingerprint=task.corpus.fingerprint,
+        model=task.source.name,
+        seed=options.seed,
+        strategy=options.strategy,
+        config={
+            "budget": options.budget,
+            "max_evaluations": options.max_evaluations,
+            "family": task.source.family,
+            "tuning": task.manual.settings.tuning,
+            "chat": options.model.chat,
+            "folds": options.folds,
+            "repeats": options.repeats,
+            "workers": workers,
+            "shots": options.data.shots,
+            "max_length": options.data.max_length,
+            "test_rows": options.data.test_rows,
+            "metric": task.metric,
+            "templates": [c.template.format() for c in (task.manual, *task.space.seeds)],
+            "label_words": task.manual.label_words.mapping(),
+            "search": task.space.config.model_dump(mode="json", exclude_defaults=True),
+            "fix": options.fix,
+            "warnings": list(task.corpus.warnings),
+        },
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=environment(device),
+    )
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Turns evaluations into the leaderboard's records."""
+
+    board: Leaderboard
+    run: RunRecord
+    task: Task
+
+    def __call__(self, evaluations: Sequence[Evaluation], role: str) -> None:
+        self.board.add([self._record(e, role) for e in evaluations])
+
+    def score(self, evaluation: Evaluation) -> Score:
+        """The readable score; its loss is what ranks, on the frozen rung the proxy's.
+
+        Target texts that were not written have a loss alone.
+        """
+        if evaluation.labels:
+            values = score(evaluation.log_probs, evaluation.gold, len(evaluation.labels), self.task.metric)
+            return replace(values, loss=evaluation.loss)
+        if evaluation.outputs:
+            return generation_score(evaluation.losses, evaluation.outputs, evaluation.references, self.task.metric)
+        return Score(evaluation.loss, None, "loss", evaluation.loss, len(evaluation.losses))
+
+    def entry(self, candidate: Candidate) -> str:
+        """The leaderboard's name of a candidate in this run."""
+        return candidate.entry(self.run.fingerprint, self.run.model, self.run.seed)
+
+    def _record(self, evaluation: Evaluation, role: str) -> EvaluationRecord:
+        failed = evaluation.status == "failed"
+        run, device = self.run, self.run.environment["device"]
+        return EvaluationRecord(
+            run=run.id,
+            key=evaluation.key(model=run.model, fingerprint=run.fingerprint, seed=run.seed, device=device),
+            entry=self.entry(evaluation.candidate),
+            candidate=evaluation.candidate,
+            role=role,
+            split=evaluation.split,
+            rung=int(evaluation.rung),
+            fold=evaluation.fold,
+            repeat=evaluation.repeat,
+            status=evaluation.status,
+            reason=evaluation.reason,
+            score=None if failed else self.score(replace(evaluation, status="complete")),
+            log_probs=[list(row) for row in evaluation.log_probs],
+            predictions=evaluation.predictions,
+            row_ids=list(evaluation.row_ids),
+            readability=evaluation.readability,
+            seconds=evaluation.seconds,
+            tokens=evaluation.tokens,
+        )
+
+
+def described(recorder: Recorder, evaluation: Evaluation, tests: dict[str, Evaluation]) -> dict[str, Any]:
+    """One candidate of a run's result."""
+    candidate = evaluation.candidate
+    tested = tests.get(candidate.id)
+    return {
+        "entry": recorder.entry(candidate),
+        **candidate.to_dict(),
+        "validation": recorder.score(evaluation).to_dict(),
+        "test": recorder.score(tested).to_dict() if tested else None,
+    }
+
+
+def spread(recorder: Recorder, outcome: Outcome) -> dict[str, Any] | None:
+    """The winner's metric over folds and repeats: mean and standard deviation."""
+    values = [recorder.score(part).value for part in outcome.parts]
+    if len(values) < 2:
+        return None
+    mean, deviation = mean_and_deviation(values)
+    return {"metric": recorder.task.metric, "values": values, "mean": mean, "deviation": deviation}
+
+
+def difference(recorder: Recorder, outcome: Outcome, tests: dict[str, Evaluation]) -> dict[str, Any] | None:
+    """The winner minus ``manual_tuned`` on the test rows, with a paired bootstrap interval: of the accuracy, or of the
+    metric of written texts."""
+    tuned = outcome.baselines.get("manual_tuned")
+    ours = tests.get(outcome.best.candidate.id)
+    theirs = tests.get(tuned.candidate.id) if tuned else None
+    if ours is None or theirs is None:
+        return None
+    metric = "accuracy" if ours.labels else recorder.task.metric
+    values = [_example_values(evaluation, metric) for evaluation in (ours, theirs)]
+    interval = paired_bootstrap(values[0], values[1])
+    return {"metric": metric, "value": interval.mean, "low": interval.low, "high": interval.high}
+
+
+def _example_values(evaluation: Evaluation, metric: str) -> list[float]:
+    if not evaluation.labels:
+        return example_values(metric, evaluation.outputs, evaluation.references)
+    gold = [evaluation.labels[place] for place in evaluation.gold]
+    return [float(p == g) for p, g in zip(evaluation.predictions, gold, strict=True)]

@@ -1,0 +1,235 @@
+"""The composition root: data, model, workers, search, leaderboard, and the one look at the test rows."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autoprompt.errors import NothingSucceededError, UsageError
+from autoprompt.evaluator import Evaluation, Evaluator, Readiness, Rung, WorkerSpec, start_worker
+from autoprompt.execution import LocalExecutor
+from autoprompt.export import FORMAT, VERSION, Prompt
+from autoprompt.leaderboard import Leaderboard, RunRecord
+from autoprompt.metrics import classification_metrics, generation_metrics
+from autoprompt.models import check_device
+from autoprompt.run.options import (
+    DataOptions,
+    ModelOptions,
+    Progress,
+    SearchOptions,
+    budget_of,
+    config_of,
+    workers_of,
+)
+from autoprompt.run.preparing import Task, prepare
+from autoprompt.run.recording import Recorder, described, difference, new_run, spread
+from autoprompt.search import Budget, Outcome, Search
+
+BASELINES = ("manual", "manual_tuned", "null", "random")
+
+
+def search(options: SearchOptions, progress: Progress) -> dict[str, Any]:
+    """Run a search and store it. Returns the JSON of ``autoprompt search --json``.
+
+    Raises UsageError, InputError, StorageError, NothingSucceededError.
+    """
+    config = config_of(options)
+    budget = budget_of(options)
+    workers = workers_of(options.model)
+    progress.stage("data")
+    task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
+                   options.metric, options.seed, config, options.fix)  # fmt: skip
+    device = check_device(options.model.device)
+    with Leaderboard.open(options.leaderboard) as board:
+        run = new_run(options, task, device, workers)
+        board.start_run(run)
+        status = "failed"
+        try:
+            with _evaluator(task, options, device, workers, progress) as evaluator:
+                result = _search(options, task, run, board, evaluator, budget, progress)
+            status = "finished"
+            board.finish_run(run.id, status, result)
+        except (KeyboardInterrupt, SystemExit):
+            status = "stopped"
+            raise
+        finally:
+            if status != "finished":
+                board.finish_run(run.id, status, None)
+    return result
+
+
+def evaluate(
+    source_name: str,
+    data: DataOptions,
+    model: ModelOptions,
+    template: str,
+    label_words: dict[str, str] | None,
+    changes: dict[str, Any],
+    split: str,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train one candidate on the training rows and score one split. Returns the JSON of ``evaluate --json``.
+
+    ``changes``: settings other than the default. Raises UsageError, InputError, NothingSucceededError.
+    """
+    started = time.monotonic()
+    task = prepare(source_name, data, model, (template,), label_words, None, seed)
+    if split == "test" and not task.corpus.test:
+        raise UsageError(f"The corpus {source_name!r} has no test rows; use --split validation.")
+    candidate = replace(task.manual, settings=task.manual.settings.change(**changes))
+    device = check_device(model.device)
+    options = SearchOptions(source_name, data, model, seed=seed)
+    with _evaluator(task, options, device, workers_of(model), progress) as evaluator:
+        _check(evaluator, task, model, progress)
+        progress.stage("fine-tune")
+        # Target texts are written on the last rung alone.
+        rung = Rung.TUNED if task.corpus.labels or split == "test" else Rung.REPEATED
+        (evaluation,) = evaluator.fit([candidate], rung=rung, counted=False)
+        if split == "test" and evaluation.complete:
+            progress.stage("test")
+            (evaluation,) = evaluator.test([evaluation], task.corpus.test)
+    if not evaluation.complete:
+        raise NothingSucceededError(f"The candidate failed: {evaluation.reason}; change its settings.")
+    return {
+        "template": candidate.template.format(),
+        "label_words": candidate.label_words.mapping(),
+        "tuning": candidate.settings.tuning,
+        "settings": candidate.settings.to_dict(),
+        "split": split,
+        "metrics": _metrics(evaluation),
+        "n": len(evaluation.gold),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def prompt_of(board: Leaderboard, entry: str) -> Prompt:
+    """A leaderboard entry as a prompt to export. Raises NotFoundError."""
+    evaluations = board.entry(entry)
+    run = board.run(evaluations[0].run)
+    scored = sorted((e for e in evaluations if e.score and e.rung > 0), key=lambda e: (e.rung, -e.fold))
+    return Prompt(
+        format=FORMAT,
+        version=VERSION,
+        model=run.model,
+        corpus=run.corpus,
+        fingerprint=run.fingerprint,
+        entry=evaluations[0].entry,
+        run=run.id,
+        scores={e.split: e.score.to_dict() for e in scored if e.score},
+        **evaluations[0].candidate.to_dict(),
+    )
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, float]:
+    if evaluation.labels:
+        return classification_metrics(evaluation.log_probs, evaluation.gold, len(evaluation.labels))
+    likelihood = [row[0] for row in evaluation.log_probs]
+    loss = -sum(likelihood) / len(likelihood)
+    return generation_metrics(evaluation.outputs, evaluation.references) | {"loss": loss}
+
+
+@contextmanager
+def _evaluator(
+    task: Task, options: SearchOptions, device: str, workers: int, progress: Progress
+) -> Iterator[Evaluator]:
+    """Workers with the model and the search's rows; the test rows stay here."""
+    corpus = task.corpus.without_test()
+    with tempfile.TemporaryDirectory(prefix="autoprompt-", ignore_cleanup_errors=True) as scratch:
+        spec = WorkerSpec(
+            task.source.folder,
+            corpus,
+            options.seed,
+            device,
+            options.data.max_length,
+            Path(scratch),
+            metric=task.metric,
+            folds=options.folds,
+            family=task.source.family,
+            chat=options.model.chat,
+        )
+        executor = LocalExecutor(workers, start_worker, (spec,))
+        try:
+            evaluator = Evaluator(executor, corpus, lambda e: progress.evaluated(e, evaluator))
+            yield evaluator
+        finally:
+            executor.close()
+
+
+def _check(evaluator: Evaluator, task: Task, model: ModelOptions, progress: Progress) -> Readiness:
+    """What only the model knows: cut rows, words, modes."""
+    progress.stage("model")
+    ready = evaluator.check(task.space.start)
+    tuning = task.manual.settings.tuning
+    if tuning not in ready.tuning_modes:
+        raise UsageError(
+            f"The {ready.family} model {model.model!r} cannot be tuned with {tuning!r}; use --tuning "
+            f"{' or '.join(ready.tuning_modes)}."
+        )
+    for warning in task.corpus.warnings:
+        progress.note(warning)
+    if ready.cut_rows:
+        rows = len(task.corpus.train) + len(task.corpus.validation)
+        progress.note(f"{ready.cut_rows} of {rows} training and validation rows have a field cut to --max-length.")
+    return ready
+
+
+def _search(
+    options: SearchOptions,
+    task: Task,
+    run: RunRecord,
+    board: Leaderboard,
+    evaluator: Evaluator,
+    budget: Budget,
+    progress: Progress,
+) -> dict[str, Any]:
+    ready = _check(evaluator, task, options.model, progress)
+    recorder = Recorder(board, run, task)
+    outcome = Search(
+        evaluator=evaluator,
+        space=replace(task.space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere),
+        strategy_name=options.strategy,
+        seed=options.seed,
+        budget=budget,
+        test_rows=len(task.corpus.test),
+        record=recorder,
+        describe=progress.stage,
+        folds=options.folds,
+        repeats=options.repeats,
+    ).run()
+    tests = _open_test(task, evaluator, outcome, recorder, progress)
+    return {
+        "run": run.id,
+        "corpus": options.corpus,
+        "model": run.model,
+        "evaluations": outcome.fitted,
+        "frozen": outcome.frozen,
+        "generations": outcome.generations,
+        "seconds": round(budget.spent, 3),
+        "best": described(recorder, outcome.best, tests),
+        "spread": spread(recorder, outcome),
+        "baselines": {
+            name: described(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
+            for name in BASELINES
+        },
+        "difference": difference(recorder, outcome, tests),
+    }
+
+
+def _open_test(
+    task: Task, evaluator: Evaluator, outcome: Outcome, recorder: Recorder, progress: Progress
+) -> dict[str, Evaluation]:
+    """Score the test rows once, with the winner and the manual baselines, all trained on the training rows."""
+    if not task.corpus.test:
+        return {}
+    progress.stage("test")
+    wanted = [outcome.trained, *(outcome.baselines[n] for n in ("manual", "manual_tuned") if n in outcome.baselines)]
+    unique = list({e.candidate.id: e for e in wanted}.values())
+    tested = evaluator.test([replace(e, rung=Rung.TUNED, fold=0) for e in unique], task.corpus.test)
+    recorder(tested, "finalist")
+    return {e.candidate.id: e for e in tested if e.complete}
