@@ -205,6 +205,7 @@ def show_entries(entries: Sequence[dict[str, Any]], limit: int) -> None:
     for entry in entries[:limit]:
         score = entry["validation"]
         role = "" if entry["role"] in ("search", "finalist") else f" ({entry['role']})"
+        role += f" ({entry['reason']})" if score and entry["reason"] else ""
         table.add_row(
             entry["entry"][:8],
             str(entry["rung"]),

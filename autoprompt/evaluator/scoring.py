@@ -13,6 +13,9 @@ from autoprompt.corpus import Example
 from autoprompt.evaluator.evaluation import Evaluation
 from autoprompt.evaluator.worker import Worker
 
+CONSTANT = "constant predictions"
+"""Flags a score that is one label's share of the rows and nothing more."""
+
 
 def read(
     task: Evaluation, worker: Worker, rows: Sequence[Example], scores: Tensor, outputs: Sequence[str] = ()
@@ -37,7 +40,8 @@ def read(
     if outputs:
         judged = metrics.example_values(worker.spec.metric, outputs, result.references)
         result = replace(result, outputs=tuple(outputs), losses=tuple(1.0 - value for value in judged))
-    return finite(result)
+    constant = len(rows) > 1 and worker.labels and len(set(result.predictions)) == 1
+    return finite(replace(result, reason=CONSTANT) if constant else result)
 
 
 def finite(evaluation: Evaluation) -> Evaluation:

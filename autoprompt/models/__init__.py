@@ -7,12 +7,14 @@ from typing import Any
 
 from autoprompt.errors import InputError
 from autoprompt.models.base import Features, FitFailedError, LanguageModel, LoadOptions, Prompted, TokenProposals
-from autoprompt.models.families import DEFAULT_TUNING, FAMILIES
 from autoprompt.models.loading import check_device, locate_model
+from autoprompt.models.support import DEFAULT_TUNING, FAMILIES, TASKS, TUNING
 
 __all__ = [
     "DEFAULT_TUNING",
     "FAMILIES",
+    "TASKS",
+    "TUNING",
     "Features",
     "FitFailedError",
     "LanguageModel",

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-DEFAULT_TUNING = {"causal": "tail", "masked": "lora", "seq2seq": "lora", "classifier": "lora"}
-FAMILIES = tuple(DEFAULT_TUNING)
-
 
 def family_of(config: Mapping[str, Any]) -> str | None:
     """The family that the checkpoint was saved as, or None for a model that is none of them.

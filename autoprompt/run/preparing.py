@@ -13,7 +13,7 @@ from autoprompt.candidate import TUNING_MODES, Candidate, Settings, derived_seed
 from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
 from autoprompt.metrics import ALL_METRICS, metric_names
-from autoprompt.models import DEFAULT_TUNING, FAMILIES, locate_model
+from autoprompt.models import DEFAULT_TUNING, FAMILIES, TASKS, TUNING, locate_model
 from autoprompt.models.base import ModelSource
 from autoprompt.run.options import DataOptions, ModelOptions
 from autoprompt.search import SearchConfig, Space, demos_of, draw_demos, make_space
@@ -64,6 +64,8 @@ def prepare(
     family = model.family or found.family
     words = _words(corpus, family, label_words)
     tuning = model.tuning or DEFAULT_TUNING[family]
+    if tuning not in TUNING[family]:
+        raise UsageError(f"A {family} model cannot be tuned with {tuning!r}; use {', '.join(TUNING[family])}.")
     settings = Settings.default(tuning, len(corpus.train))
     candidates = [_shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
     space = make_space(
@@ -99,7 +101,7 @@ def _load(source: str, data: DataOptions, seed: int) -> Corpus:
 
 def _words(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
     """The label words; none for target texts and for a classifier, whose head stands for them."""
-    if not corpus.labels and family in ("masked", "classifier"):
+    if corpus.task not in TASKS[family]:
         raise UsageError(
             f"A {family} model writes no texts, and the corpus {corpus.name!r} asks for them; use a causal or an "
             "encoder-decoder model."
