@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import GenerationConfig
 
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
@@ -33,6 +34,12 @@ class Seq2SeqModel(TextModel):
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
         super().__init__(network, tokenizer, options)
+        # Greedy decoding up to the end: what checkpoints ask for (beams, least lengths) is made for their own task.
+        kept = network.generation_config
+        network.generation_config = GenerationConfig(
+            bos_token_id=kept.bos_token_id, eos_token_id=kept.eos_token_id, pad_token_id=self.pad, do_sample=False,
+            decoder_start_token_id=network.config.decoder_start_token_id,
+        )  # fmt: skip
         sentinel = tokenizer.get_vocab().get(SENTINEL)
         self.marker: int | None = sentinel if sentinel is not None else tokenizer.mask_token_id
         self.label_anywhere = self.marker is not None
@@ -128,8 +135,6 @@ class Seq2SeqModel(TextModel):
                 attention_mask=mask,
                 decoder_input_ids=batch.ids,
                 max_new_tokens=length,
-                do_sample=False,
-                num_beams=1,
             )
         special = set(self.encoder.tokenizer.all_special_ids)
         out = [
