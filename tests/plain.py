@@ -101,18 +101,22 @@ class Plain:
             ids = [*ids, self.tokenizer.eos_token_id] if end else ids
             first = max(places[0], 1)
             wanted = list(zip(range(first - 1, len(ids) - 1), ids[first:], strict=True))
-            output = self.network(**self.read(ids, change), output_hidden_states=True)
+            return self._pass(wanted, **self.read(ids, change))
         elif self.family == "masked":
             masked = [self.tokenizer.mask_token_id if i in places else token for i, token in enumerate(ids)]
             wanted = [(i, ids[i]) for i in places]
-            output = self.network(**self.read(masked, change), output_hidden_states=True)
-        else:
-            return self._seq2seq(parts, answer, change, end)
-        return self._mean(output.logits[0], wanted), output.hidden_states[-1][0, wanted[0][0]]
+            return self._pass(wanted, **self.read(masked, change))
+        return self._seq2seq(parts, answer, change, end)
 
-    def _mean(self, logits: Tensor, wanted: list[tuple[int, int]]) -> Tensor:
-        log_probs = logits.log_softmax(-1)
-        return torch.stack([log_probs[place, token] for place, token in wanted]).mean()
+    def _pass(self, wanted: list[tuple[int, int]], **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean log-probability of tokens at their places, and what the output layer reads at the first place."""
+        read: list[Tensor] = []
+        hook = self.network.get_output_embeddings().register_forward_pre_hook(lambda _, given: read.append(given[0]))
+        try:
+            log_probs = self.network(**inputs).logits[0].log_softmax(-1)
+        finally:
+            hook.remove()
+        return torch.stack([log_probs[place, token] for place, token in wanted]).mean(), read[0][0, wanted[0][0]]
 
     def context(self, parts: Sequence[Part], answer: str) -> tuple[list[int], bool]:
         """What an encoder reads where ``answer`` stands for any, and whether its place is marked in it."""
@@ -130,11 +134,8 @@ class Plain:
         sentinel = self.tokenizer.get_vocab().get("<extra_id_0>")
         if marked and sentinel is not None:
             labels, own = [sentinel, *labels], [i + 1 for i in own]
-        output = self.network(
-            **self.read(context, change), labels=torch.tensor([labels]), output_hidden_states=True
-        )
         wanted = [(i, labels[i]) for i in own]
-        return self._mean(output.logits[0], wanted), output.decoder_hidden_states[-1][0, own[0]]
+        return self._pass(wanted, **self.read(context, change), labels=torch.tensor([labels]))
 
     stand_in: str = "a"
     """What stands in the answer's place where the encoder's text is tokenised."""

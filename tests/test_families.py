@@ -1,7 +1,9 @@
 """The contract of every model family in every tuning mode: scores, fine-tunes, gradients, vectors, written texts."""
 
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -255,3 +257,160 @@ def test_other_modes_are_refused(shared: Callable[[str], Any], corpus: Corpus, n
         prompted = model.prompt(_candidate(name, "full"), rows)
         with pytest.raises(UsageError, match=f"cannot be tuned with '{mode}'"):
             model.tune(prompted, tiny.gold(rows), SETTINGS[mode], 0)
+
+
+# (d) Token gradients
+
+STEP = 5e-4
+"""Some networks compute their norms in float32 whatever the weights are: a smaller step drowns in that."""
+GRADIENT_SOURCES = ("{text}\nSentiment: {label}", "Review: {text} It was {label} . The end")
+
+
+def _loss_of(rows: Sequence[Example], dtype: torch.dtype = torch.float32) -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy over the labels and something of the hidden state; of a classifier that alone."""
+    gold = torch.tensor(tiny.gold(tuple(rows)))
+
+    def loss(hidden: Tensor, scores: Tensor) -> Tensor:
+        judged = torch.nn.functional.cross_entropy(scores.cpu(), gold) if scores.shape[1] else 0.0
+        return judged + (hidden.cpu()[:, :3] * torch.tensor([0.3, -0.2, 0.1], dtype=dtype)).sum(1).mean()
+
+    return loss
+
+
+def _double(made: Plain) -> Plain:
+    vectors = made.vectors.double() if made.vectors is not None else None
+    return replace(made, network=copy.deepcopy(made.network).double(), vectors=vectors)
+
+
+@torch.no_grad()
+def _moved(
+    made: Plain, candidate: Candidate, rows: Sequence[Example], at: Callable[[int, int], Tensor | None]
+) -> float:
+    """The loss of plain passes where ``at(row, label)`` is added to the embeddings."""
+    hidden, scores = [], []
+    words = candidate.label_words.words
+    for number, row in enumerate(rows):
+        parts = parts_of(candidate.template, dict(row.fields))
+        made.stand_in = words[0] if words else ""
+        found = []
+        for label, word in enumerate(words or ("",)):
+            moved = at(number, label)
+
+            def change(embeds: Tensor, moved: Tensor | None = moved) -> Tensor:
+                return embeds if moved is None else embeds + moved
+
+            found.append(made.score(parts, word, change=change) if words else made.logits(parts, change))
+        hidden.append(found[0][1])
+        scores.append(torch.stack([score for score, _ in found]) if words else found[0][0][:0])
+    return float(_loss_of(rows, torch.float64)(torch.stack(hidden), torch.stack(scores)))
+
+
+@names
+@pytest.mark.parametrize("source", GRADIENT_SOURCES)
+def test_gradients_are_those_of_the_loss(
+    shared: Callable[[str], Any], plain: Callable[[str], Plain], corpus: Corpus, name: str, source: str
+) -> None:
+    model, rows = shared(name), corpus.train[:3]
+    made = _double(plain(name))
+    candidate = _candidate(name, "full", source, LONG_WORDS)
+    prompted = model.prompt(candidate, rows)
+    places = [model.literal_places(candidate, row, own) for row, own in zip(rows, prompted.rows, strict=True)]
+    gradient = over_rows(model, prompted, places, range(len(rows)), _loss_of(rows))
+    assert gradient.shape == (len(places[0][0]), 32)
+    assert len(places[0][0]) >= 2
+    generator = torch.Generator().manual_seed(0)
+    for number in range(0, len(gradient), 2):
+        literal = places[0][0][number][1]
+        step = torch.randn(32, generator=generator).double()
+
+        def at(row: int, label: int, literal: Any = literal, step: Tensor = step, sign: float = 1.0) -> Tensor:
+            encoded = prompted.rows[row]
+            own = encoded.targets[label].input if encoded.targets else 0
+            length = len(encoded.context or encoded.inputs[own]) + (model.family == "causal")
+            moved = torch.zeros(length, 32, dtype=torch.float64)
+            for index, token in places[row][own]:
+                if (token.segment, token.start) == (literal.segment, literal.start):
+                    moved[index] += sign * STEP * step
+            return moved
+
+        up = _moved(made, candidate, rows, at)
+        down = _moved(made, candidate, rows, lambda r, l, at=at: at(r, l, sign=-1.0))
+        assert float(gradient[number].double() @ step) == pytest.approx((up - down) / (2 * STEP), rel=5e-3, abs=2e-3)
+
+
+def _literal_tokens(model: Any, candidate: Candidate, row: Example) -> tuple[tuple[int, ...], list[Any]]:
+    answers = [own[:1] for own in model.encoder.answers(candidate, [row])]
+    ((rendered,),) = model.encoder.render(candidate, [row], answers, closing=True)
+    return rendered.ids, rendered.literals(after_answer=True)
+
+
+@names
+@pytest.mark.parametrize("source", GRADIENT_SOURCES)
+def test_every_proposal_is_text_that_tokenises_back(
+    shared: Callable[[str], Any], corpus: Corpus, name: str, source: str
+) -> None:
+    model, rows = shared(name), corpus.train[:6]
+    candidate = _candidate(name, "none", source)
+    proposals = model.propose_tokens(candidate, rows, _loss_of(rows), count=6)
+    assert 0 < len(proposals.replacements) <= 6
+    assert bool(proposals.infills) == (model.family in ("causal", "masked"))
+    values = [value for _, value in proposals.replacements]
+    assert values == sorted(values)
+    assert all(value <= 0 for _, value in proposals.infills)
+    for child, _ in [*proposals.replacements, *proposals.infills]:
+        assert child != candidate.template
+        assert child.slots == candidate.template.slots
+        assert Template.parse(child.format()) == child
+        written = replace(candidate, template=child)
+        model.check(written)
+        assert any(_one_token_differs(model, candidate, written, row) for row in rows)
+        for word in (*candidate.label_words.words, *candidate.label_words.labels):
+            assert word not in " ".join(child.literals).lower().split()
+    assert model.propose_tokens(candidate, rows, _loss_of(rows), count=6) == proposals
+
+
+def _one_token_differs(model: Any, old: Candidate, new: Candidate, row: Example) -> bool:
+    """Whether one literal token of the child is new, put in or in place of some text of its segment."""
+    _, tokens = _literal_tokens(model, new, row)
+    changed = [
+        (number, a, b)
+        for number, (a, b) in enumerate(zip(old.template.segments, new.template.segments, strict=True))
+        if a != b
+    ]
+    ((number, before, after),) = changed
+    return any(
+        token.segment == number
+        and before.text.startswith(after.text[: token.start].rstrip())
+        and before.text.endswith(after.text[token.end :].lstrip())
+        for token in tokens
+    )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [name for name, family in FAMILY.items() if family == "masked"])
+def test_infills_of_a_masked_model_are_what_it_expects_there(
+    shared: Callable[[str], Any], plain: Callable[[str], Plain], corpus: Corpus, name: str
+) -> None:
+    """Each literal token masked in turn beside the answer's mask: the infill's value is its mean log-probability."""
+    model, made, rows = shared(name), plain(name), corpus.train[:3]
+    candidate = _candidate(name, "none", "Review: {text} It was {label} . The end")
+    prompted = model.prompt(candidate, rows)
+    places = [model.literal_places(candidate, row, own)[0] for row, own in zip(rows, prompted.rows, strict=True)]
+    likelihoods = model.likelihoods(candidate, rows, prompted, places)
+    for number in range(len(places[0])):
+        total = torch.zeros(likelihoods.shape[1])
+        for row, found in zip(prompted.rows, places, strict=True):
+            ids = list(row.inputs[0])
+            ids[found[number][0]] = made.tokenizer.mask_token_id
+            total += made.network(**made.read(ids)).logits[0, found[number][0]].log_softmax(-1)
+        torch.testing.assert_close(likelihoods[number], total / len(rows), rtol=0, atol=1e-3)
+
+
+@names
+def test_a_template_without_literal_text_has_no_proposals(
+    shared: Callable[[str], Any], corpus: Corpus, name: str
+) -> None:
+    proposals = shared(name).propose_tokens(
+        _candidate(name, "none", "{text}{label}"), corpus.train[:4], _loss_of(corpus.train[:4]), count=4
+    )
+    assert (proposals.replacements, proposals.infills) == ([], [])

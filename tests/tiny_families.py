@@ -175,7 +175,7 @@ def _modern(size: int) -> Any:
 def _t5(size: int) -> Any:
     ids = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
     sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "n_positions": 128}
-    return T5ForConditionalGeneration(T5Config(vocab_size=size, **ids, **sizes, initializer_factor=2.0))
+    return T5ForConditionalGeneration(T5Config(vocab_size=size, **ids, **sizes, initializer_factor=1.0))
 
 
 def _bart(size: int) -> Any:
@@ -185,14 +185,22 @@ def _bart(size: int) -> Any:
         for name, value in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 64))
     }
     return BartForConditionalGeneration(
-        BartConfig(vocab_size=size, d_model=32, **sides, max_position_embeddings=128, init_std=0.2, scale_embedding=True)
+        BartConfig(
+            vocab_size=size, d_model=32, **sides, max_position_embeddings=128, init_std=0.2, scale_embedding=True
+        )
     )
 
 
 def _distilbert(size: int) -> Any:
     return DistilBertForSequenceClassification(
         DistilBertConfig(
-            vocab_size=size, dim=32, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=128, **_OTHERS,
+            vocab_size=size,
+            dim=32,
+            n_layers=2,
+            n_heads=4,
+            hidden_dim=64,
+            max_position_embeddings=128,
+            **_OTHERS,
             initializer_range=0.2,
         )  # fmt: skip
     )
@@ -201,8 +209,14 @@ def _distilbert(size: int) -> Any:
 def _llama(size: int) -> Any:
     return LlamaForSequenceClassification(
         LlamaConfig(
-            vocab_size=size, **_BERT, max_position_embeddings=128, initializer_range=0.2, num_labels=2,
-            bos_token_id=1, eos_token_id=2, **_NAMED,
+            vocab_size=size,
+            **_BERT,
+            max_position_embeddings=128,
+            initializer_range=0.2,
+            num_labels=2,
+            bos_token_id=1,
+            eos_token_id=2,
+            **_NAMED,
         )  # fmt: skip
     )
 
@@ -210,8 +224,15 @@ def _llama(size: int) -> Any:
 def _gpt2(size: int) -> Any:
     return GPT2ForSequenceClassification(
         GPT2Config(
-            vocab_size=size, n_positions=128, n_embd=32, n_layer=2, n_head=4, initializer_range=0.2, num_labels=3,
-            bos_token_id=1, eos_token_id=2,
+            vocab_size=size,
+            n_positions=128,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            initializer_range=0.2,
+            num_labels=3,
+            bos_token_id=1,
+            eos_token_id=2,
         )  # fmt: skip
     )
 

@@ -54,7 +54,7 @@ class Rendered:
         return first, max([first, *(i + 1 for i, (a, b) in enumerate(self.spans) if b > start and a < end)])
 
     def literals(self, *, after_answer: bool) -> list[LiteralToken]:
-        """The tokens that lie wholly in literal text."""
+        """The tokens that lie wholly in literal text; of several that share a character, the last."""
         found: list[LiteralToken] = []
         segments = [(number, piece) for number, piece in enumerate(self.pieces) if piece.slot != MARKER]
         for segment, (number, piece) in enumerate(segments):
@@ -66,7 +66,7 @@ class Rendered:
             found += [
                 LiteralToken(index, segment, a - start, b - start)
                 for index, (a, b) in enumerate(self.spans)
-                if start <= a < b <= end
+                if start <= a < b <= end and not (index + 1 < len(self.spans) and a <= self.spans[index + 1][0] < b)
             ]
         return found
 
