@@ -79,7 +79,8 @@ def short(corpus: Corpus, count: int) -> tuple[Example, ...]:
     return corpus.train[:count]
 
 
-def _sentences() -> Iterator[str]:
+def sentences() -> Iterator[str]:
+    """What the tokenizers are trained on."""
     for split in range(3):
         for row in rows(split):
             yield row["text"]
@@ -98,7 +99,7 @@ def byte_level(template: str | None, *, trim: bool = False) -> PreTrainedTokeniz
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_sentences(), trainer)
+    tokenizer.train_from_iterator(sentences(), trainer)
     steps = [processors.ByteLevel(trim_offsets=trim)]
     if template:
         steps.append(processors.TemplateProcessing(single=template, special_tokens=[("<s>", 1), ("</s>", 2)]))
@@ -117,7 +118,7 @@ def word_level() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))  # noqa: S106
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.WordLevelTrainer(special_tokens=["<unk>", "<s>", "</s>"], show_progress=False)
-    tokenizer.train_from_iterator(_sentences(), trainer)
+    tokenizer.train_from_iterator(sentences(), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         unk_token="<unk>",  # noqa: S106
@@ -133,7 +134,7 @@ def dropping() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<s>"], show_progress=False)
-    tokenizer.train_from_iterator(_sentences(), trainer)
+    tokenizer.train_from_iterator(sentences(), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<s>",  # noqa: S106

@@ -48,7 +48,7 @@ class FrozenTask:
         try:
             worker.model.check(candidate)
             scored = self._probed(worker) if worker.labels else self._likelihoods(worker)
-        except InputError as error:
+        except (FitFailedError, InputError) as error:
             return self.evaluation.failed(str(error))
         if not scored.complete:
             return scored
@@ -128,7 +128,10 @@ class TestTask:
             done = []
             for task in self.evaluations:
                 delta = load_file(task.weights) if task.weights else {}
-                done.append(scored_with(task, worker, self.rows, delta, write=not worker.labels))
+                try:
+                    done.append(scored_with(task, worker, self.rows, delta, write=not worker.labels))
+                except FitFailedError as error:
+                    done.append(task.failed(str(error)))
         return done
 
 

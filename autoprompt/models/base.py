@@ -69,6 +69,11 @@ class LanguageModel(ABC):
     """Whether the model predicts a place with text after it as readily as one at the end."""
     tokens_processed: int = 0
 
+    @property
+    @abstractmethod
+    def micro_batch(self) -> int:
+        """How many rows the last fine-tune's passes held: fewer than its batches where memory was short."""
+
     @abstractmethod
     def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> Prompted:
         """Render and tokenise rows. Where the candidate's tuning mode leaves the part up to the text's end as it is,

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from autoprompt.models.base import Prompted
-from autoprompt.models.encoding import EncodedRow
 from autoprompt.models.kept import Past
 from autoprompt.models.output import Asked
+from autoprompt.models.rendered import EncodedRow
 
 
 @dataclass

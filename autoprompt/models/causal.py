@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoprompt.candidate import Candidate, Settings, digest
+from autoprompt.candidate import Candidate, Settings, canonical_json, digest
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
 from autoprompt.models.base import LoadOptions, Prompted
 from autoprompt.models.batching import Batch, EncodedPrompt, padded
-from autoprompt.models.encoding import EncodedRow, LiteralToken, Rendered, Target
 from autoprompt.models.layers import LayerStack
 from autoprompt.models.output import Asked
 from autoprompt.models.prefix import PrefixStore, blocks
+from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, encoded_row
 from autoprompt.models.text import TextModel, linear_names
 from autoprompt.models.tuning import Parts
 from autoprompt.template import LABEL, Literal, Slot, Soft
@@ -74,14 +74,16 @@ class CausalModel(TextModel):
     def encode(self, candidate: Candidate, rows: Sequence[Example]) -> list[EncodedRow]:
         return self._encode(candidate, rows, [[] for _ in rows])
 
-    def _encode(self, candidate: Candidate, rows: Sequence[Example], heads: list[list[int]]) -> list[EncodedRow]:
-        rendered = self._rendered(candidate, rows)
+    def _encode(
+        self, candidate: Candidate, rows: Sequence[Example], heads: list[list[int]], spare: int = 0
+    ) -> list[EncodedRow]:
+        rendered = self._rendered(candidate, rows, spare)
         return [_encode_row(own, head, candidate) for own, head in zip(rendered, heads, strict=True)]
 
-    def _rendered(self, candidate: Candidate, rows: Sequence[Example]) -> list[list[Rendered]]:
+    def _rendered(self, candidate: Candidate, rows: Sequence[Example], spare: int = 0) -> list[list[Rendered]]:
         """Each row with each of its answers; a target text ends with the model's own sign of an end."""
         answers = self.encoder.answers(candidate, rows)
-        rendered = self.encoder.render(candidate, rows, answers, closing=False)
+        rendered = self.encoder.render(candidate, rows, answers, closing=False, spare=spare)
         end = self.encoder.tokenizer.eos_token_id
         if candidate.label_words.pairs or end is None:
             return rendered
@@ -106,12 +108,16 @@ class CausalModel(TextModel):
         return frozen and self._keeps_states and bool(head) and not any(isinstance(s, Soft) for s in head)
 
     def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
+        return self._prompt(candidate, rows)
+
+    def _prompt(self, candidate: Candidate, rows: Sequence[Example], spare: int = 0) -> EncodedPrompt:
         candidate = self.completed(candidate)
-        if not self._keepable(candidate):
-            return super().prompt(candidate, rows)
-        heads = self.encoder.heads(candidate, rows)
-        states = self._states(candidate, rows, heads)
-        return EncodedPrompt(self._encode(candidate, rows, heads), candidate.template.soft, states)
+        heads: list[list[int]] = [[] for _ in rows]
+        states = None
+        if self._keepable(candidate):
+            heads = self.encoder.heads(candidate, rows, spare=spare)
+            states = self._states(heads)
+        return EncodedPrompt(self._encode(candidate, rows, heads, spare), candidate.template.soft, states)
 
     @contextmanager
     def passing_prefixes(self) -> Iterator[None]:
@@ -127,23 +133,19 @@ class CausalModel(TextModel):
             return 0
         before = self.tokens_processed
         heads = self.encoder.heads(candidate, rows)
-        for key, block in self._prefix_blocks(candidate, rows, heads)[part::parts]:
-            self.store.get(key, lambda b=block: self._head_states([heads[row] for row in b]))  # type: ignore[misc]
+        for block in blocks([len(head) for head in heads])[part::parts]:
+            self._block_states([heads[row] for row in block])
         return self.tokens_processed - before
 
-    def _states(self, candidate: Candidate, rows: Sequence[Example], heads: list[list[int]]) -> list[Tensor]:
+    def _states(self, heads: list[list[int]]) -> list[Tensor]:
         out: dict[int, Tensor] = {}
-        for key, block in self._prefix_blocks(candidate, rows, heads):
-            kv = self.store.get(key, lambda b=block: self._head_states([heads[row] for row in b]))  # type: ignore[misc]
+        for block in blocks([len(head) for head in heads]):
+            kv = self._block_states([heads[row] for row in block])
             out |= {row: kv[:, place] for place, row in enumerate(block)}
-        return [out[row] for row in range(len(rows))]
+        return [out[row] for row in range(len(heads))]
 
-    def _prefix_blocks(
-        self, candidate: Candidate, rows: Sequence[Example], heads: list[list[int]]
-    ) -> list[tuple[str, list[int]]]:
-        head = candidate.template.head().with_demos(self.encoder.demos(candidate))
-        key = rows_key(head.format(), rows)
-        return [(f"{key}-{n}", block) for n, block in enumerate(blocks([len(head) for head in heads]))]
+    def _block_states(self, heads: list[list[int]]) -> Tensor:
+        return self.store.get(digest(canonical_json(heads))[:32], lambda: self._head_states(heads))
 
     @torch.no_grad()
     def _head_states(self, heads: list[list[int]]) -> Tensor:
@@ -179,10 +181,9 @@ class CausalModel(TextModel):
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
         past = batch.past.cache() if batch.past is not None else None
         self.tokens_processed += batch.tokens
-        inputs = self.embeds(batch.ids) if embeds is None else {"inputs_embeds": embeds}
-        with self.on_device(), self.layers.replaying(batch.lower):
+        with self.on_device(), self.layers.replaying(batch.lower), self.vectors.placed(batch.ids, embeds) as ids:
             logits: Tensor = self.model(
-                **inputs,
+                input_ids=ids,
                 attention_mask=batch.mask,
                 position_ids=batch.positions,
                 past_key_values=past,
@@ -217,10 +218,15 @@ class CausalModel(TextModel):
             log_probs = self.model(input_ids=sequence).logits[0, :-1].float().log_softmax(-1)
         return math.exp(-float(log_probs[torch.arange(len(ids)), sequence[0, 1:]].mean()))
 
+    @property
+    def room(self) -> int:
+        """Places that a prompt leaves for what is written after it, where the model's are few."""
+        return min(self.options.max_length, self.encoder.limit // 4)
+
     def asking(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
         # Some answer stands in its place, so that the prompt's tokens are those that an answer follows.
         sample = [replace(row, label="a") for row in rows] if not candidate.label_words.pairs else rows
-        prompted = self.prompt(candidate, sample)
+        prompted = self._prompt(candidate, sample, self.room)
         up_to = [replace(r, inputs=(r.inputs[0][: r.targets[0].places[0] + 1],), targets=()) for r in prompted.rows]
         return replace(prompted, rows=up_to)
 
@@ -289,19 +295,13 @@ def _one_earlier(row: EncodedRow, ids: tuple[int, ...]) -> EncodedRow:
 def _encode_row(rendered: Sequence[Rendered], head: Sequence[int], candidate: Candidate) -> EncodedRow:
     context = min(r.answer[0] for r in rendered)
     keep = max(0, min(_agreement([head, *(r.ids for r in rendered)]), context - MIN_TAIL))
-    inputs: list[tuple[int, ...]] = []
-    targets = []
+    answers = []
     for r in rendered:
         # A prompt that begins with the label has nothing to predict its first token from.
         first = max(r.answer[0], 1)
         own = r.ids[keep:-1]
-        if own not in inputs:
-            inputs.append(own)
-        targets.append(Target(inputs.index(own), tuple(range(first - 1 - keep, len(own))), r.ids[first:]))
-    if len({(t.input, t.ids) for t in targets}) < len(targets) or not all(t.ids for t in targets):
-        words = list(candidate.label_words.words)
-        raise InputError(f"The label words {words} cannot be told apart by the tokenizer; change them.")
-    return EncodedRow(tuple(inputs), tuple(targets), keep)
+        answers.append((own, tuple(range(first - 1 - keep, len(own))), r.ids[first:]))
+    return encoded_row(answers, candidate.label_words, keep=keep)
 
 
 def _agreement(sequences: Sequence[Sequence[int]]) -> int:
@@ -309,8 +309,3 @@ def _agreement(sequences: Sequence[Sequence[int]]) -> int:
     shortest = min(len(s) for s in sequences)
     first = sequences[0]
     return next((i for i in range(shortest) if any(s[i] != first[i] for s in sequences)), shortest)
-
-
-def rows_key(head: str, rows: Sequence[Example]) -> str:
-    """Names the kept prefixes of some rows under one head."""
-    return digest("\n".join([head, *(row.row_id for row in rows)]))[:32]

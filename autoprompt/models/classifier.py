@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
-from autoprompt.errors import InputError
 from autoprompt.models.base import LoadOptions
 from autoprompt.models.batching import Batch
-from autoprompt.models.encoding import EncodedRow, LiteralToken
 from autoprompt.models.output import OutputLayer
+from autoprompt.models.rendered import EncodedRow, LiteralToken
 from autoprompt.models.text import TextModel
 from autoprompt.models.tuning import Parts
 
@@ -38,15 +37,14 @@ class ClassifierModel(TextModel):
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions, fresh: Sequence[str]) -> None:
         self.head = _head(network, fresh, options.labels)
-        if network.config.get_text_config().pad_token_id is None:  # decoders look for the last token that is no padding
-            network.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         super().__init__(network, tokenizer, options)
+        # Decoders look for the last token that is no padding.
+        network.config.get_text_config().pad_token_id = self.pad
 
     def _output_layer(self) -> OutputLayer | None:
         return None
 
     def _parts(self) -> Parts:
-        from torch import nn
         from transformers.pytorch_utils import Conv1D
 
         inside = tuple(name.rpartition(".")[0] for name in self.head.names)
@@ -70,9 +68,8 @@ class ClassifierModel(TextModel):
 
     def _pass(self, batch: Batch, embeds: Tensor | None, *, states: bool) -> Any:
         self.tokens_processed += batch.tokens
-        inputs = self.embeds(batch.ids) if embeds is None else {"inputs_embeds": embeds}
-        with self.on_device():
-            return self.model(**inputs, attention_mask=batch.mask, output_hidden_states=states)
+        with self.on_device(), self.vectors.placed(batch.ids, embeds) as ids:
+            return self.model(input_ids=ids, attention_mask=batch.mask, output_hidden_states=states)
 
     def scores(self, batch: Batch) -> Tensor:
         return self.forward(batch)
@@ -91,19 +88,25 @@ class ClassifierModel(TextModel):
         return [[(t.index, t) for t in rendered.literals(after_answer=True)]]
 
 
-def _head(network: Any, fresh: Sequence[str], labels: Sequence[str]) -> Head:
-    """What lies outside the base model is the head. A checkpoint's own head is used where it has the data's labels."""
+def _head(network: Any, missing: Sequence[str], labels: Sequence[str]) -> Head:
+    """What lies outside the base model or was not in the checkpoint is the head.
+
+    A checkpoint's own head is used where it was trained for the data's labels; otherwise its output layer is fresh.
+    """
     base = network.base_model_prefix + "."
-    names = tuple(name for name, _ in network.named_parameters() if not name.startswith(base))
-    new = tuple(name for name in names if name in set(fresh))
-    if new:
-        return Head(names, new, tuple(range(len(labels))))
+    own = [name for name, _ in network.named_parameters()]
+    names = tuple(name for name in own if not name.startswith(base) or name in set(missing))
+    fresh = {name for name in names if name in set(missing)}
     known = {str(name).casefold(): int(column) for name, column in network.config.label2id.items()}
-    if set(known) != {label.casefold() for label in labels}:
-        raise InputError(
-            f"The classifier was trained for the labels {sorted(known)}, the data has {list(labels)}; rename them."
-        )
-    return Head(names, (), tuple(known[label.casefold()] for label in labels))
+    wanted = [label.casefold() for label in labels]
+    if not fresh and sorted(known) == sorted(wanted):
+        return Head(names, (), tuple(known[label] for label in wanted))
+    output = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)
+              and not name.startswith(base)][-1]  # fmt: skip
+    fresh |= {name for name in names if name.rpartition(".")[0] == output}
+    if network.get_submodule(output).bias is not None:
+        nn.init.zeros_(network.get_submodule(output).bias)
+    return Head(names, tuple(name for name in names if name in fresh), tuple(range(len(labels))))
 
 
 def load_network(labels: Sequence[str], load: Callable[..., Any], *place: Any, **how: Any) -> tuple[Any, list[str]]:

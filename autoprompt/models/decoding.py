@@ -21,7 +21,9 @@ def greedy(model: CausalModel, prompted: EncodedPrompt, length: int) -> list[str
         tokens = _block(model, prompted, rows, length, ends)
         for row, ids in zip(rows, tokens.tolist(), strict=True):
             stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
-            out[row] = model.encoder.tokenizer.decode(ids[:stop], skip_special_tokens=True).strip()
+            # The last token is written, not read: it needs no place.
+            room = model.encoder.limit + 1 - prompted.rows[row].keep - len(prompted.rows[row].inputs[0])
+            out[row] = model.encoder.tokenizer.decode(ids[: min(stop, room)], skip_special_tokens=True).strip()
     return out
 
 
@@ -33,31 +35,27 @@ def _ends(model: CausalModel) -> set[int]:
 
 
 def _block(model: CausalModel, prompted: EncodedPrompt, rows: list[int], length: int, ends: set[int]) -> Tensor:
-    """Written ids [rows, at most length]."""
+    """Written ids [rows, at most length]; what stands after a row's end, or beyond the model's places, is void."""
     batch = model.batch(prompted, rows)
-    inputs = model.embeds(batch.ids)
     cache = batch.past.growing() if batch.past is not None else None
-    mask, positions = batch.mask, batch.positions
+    mask, positions, last = batch.mask, batch.positions, model.encoder.limit - 1
     ended = torch.zeros(len(rows), dtype=torch.bool, device=model.device)
     stop = torch.tensor(sorted(ends), device=model.device)
-    written = []
+    written: list[Tensor] = []
     model.tokens_processed += batch.tokens
-    for _ in range(length):
-        with model.on_device():
+    while len(written) < length and not bool(ended.all()):
+        with model.on_device(), model.vectors.placed(batch.ids if not written else written[-1][:, None]) as ids:
             output = model.model(
-                **inputs,
+                input_ids=ids,
                 attention_mask=mask,
-                position_ids=positions,
+                position_ids=positions.clamp(max=last),
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
             )
-        token = output.logits[:, -1].argmax(-1)
-        written.append(token)
-        ended |= torch.isin(token, stop)
-        if bool(ended.all()):
-            break
-        cache, inputs = output.past_key_values, {"input_ids": token[:, None]}
+        written.append(output.logits[:, -1].argmax(-1))
+        ended |= torch.isin(written[-1], stop) | (positions[:, -1] >= last)
+        cache = output.past_key_values
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
         positions = positions[:, -1:] + 1
         model.tokens_processed += int((~ended).sum())

@@ -19,7 +19,7 @@ from autoprompt.corpus import Example
 from autoprompt.models import vocabulary
 from autoprompt.models.base import TokenProposals
 from autoprompt.models.batching import EncodedPrompt
-from autoprompt.models.encoding import LiteralToken
+from autoprompt.models.rendered import LiteralToken
 from autoprompt.template import Literal, Template
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def propose(
     if not pattern:
         return TokenProposals([], [])
     gradient = over_rows(model, prompted, places, same, loss)
-    embedding = model.model.get_input_embeddings().weight.detach()
+    embedding = model.vectors.table()
     current = torch.tensor(_current(prompted, places, same[0]))
     change = gradient @ embedding.T.float().cpu()
     change -= change.gather(1, current[:, None])

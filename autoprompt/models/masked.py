@@ -13,8 +13,8 @@ from autoprompt.corpus import Example
 from autoprompt.errors import InputError
 from autoprompt.models.base import LoadOptions
 from autoprompt.models.batching import Batch, EncodedPrompt
-from autoprompt.models.encoding import EncodedRow, LiteralToken, Rendered, Target
 from autoprompt.models.output import Asked
+from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, Target, encoded_row
 from autoprompt.models.text import TextModel
 
 INFILL_ROWS = 8
@@ -39,18 +39,12 @@ class MaskedModel(TextModel):
         return [self._encode_row(own, candidate) for own in rendered]
 
     def _encode_row(self, rendered: Sequence[Rendered], candidate: Candidate) -> EncodedRow:
-        inputs: list[tuple[int, ...]] = []
-        targets = []
+        answers = []
         for r in rendered:
             first, stop = r.answer
             own = (*r.ids[:first], *[self.mask_id] * (stop - first), *r.ids[stop:])
-            if own not in inputs:
-                inputs.append(own)
-            targets.append(Target(inputs.index(own), tuple(range(first, stop)), r.ids[first:stop]))
-        if len({(t.input, t.ids) for t in targets}) < len(targets) or not all(t.ids for t in targets):
-            words = list(candidate.label_words.words)
-            raise InputError(f"The label words {words} cannot be told apart by the tokenizer; change them.")
-        return EncodedRow(tuple(inputs), tuple(targets))
+            answers.append((own, tuple(range(first, stop)), r.ids[first:stop]))
+        return encoded_row(answers, candidate.label_words)
 
     def check(self, candidate: Candidate) -> None:
         if not candidate.label_words.pairs:
@@ -59,9 +53,8 @@ class MaskedModel(TextModel):
 
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
         self.tokens_processed += batch.tokens
-        inputs = self.embeds(batch.ids) if embeds is None else {"inputs_embeds": embeds}
-        with self.on_device():
-            logits: Tensor = self.model(**inputs, attention_mask=batch.mask).logits
+        with self.on_device(), self.vectors.placed(batch.ids, embeds) as ids:
+            logits: Tensor = self.model(input_ids=ids, attention_mask=batch.mask).logits
         return logits
 
     def literal_places(
@@ -100,13 +93,13 @@ class MaskedModel(TextModel):
     @torch.no_grad()
     def perplexity(self, text: str) -> float | None:
         """Pseudo-perplexity: each token masked in turn (Salazar et al. 2020)."""
-        ((ids, _, end),) = self.encoder.whole([text])
-        start = self.encoder.opening
-        if end == start:
+        before, ids, after = self.encoder.whole(text)
+        if not ids:
             return 1.0
+        whole, start = (*before, *ids, *after), len(before)
         rows = [
-            EncodedRow(((*ids[:at], self.mask_id, *ids[at + 1 :]),), (Target(0, (at,), (ids[at],)),))
-            for at in range(start, end)
+            EncodedRow(((*whole[:at], self.mask_id, *whole[at + 1 :]),), (Target(0, (at,), (whole[at],)),))
+            for at in range(start, start + len(ids))
         ]
         scores = self.score(EncodedPrompt(rows))
         return float((-scores.mean()).exp())

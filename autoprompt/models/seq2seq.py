@@ -7,19 +7,19 @@ otherwise the encoder reads what comes before it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import GenerationConfig
 
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
 from autoprompt.models.base import LoadOptions, Prompted
-from autoprompt.models.batching import Batch, EncodedPrompt, padded
-from autoprompt.models.encoding import EncodedRow, LiteralToken, Rendered, Target
+from autoprompt.models.batching import Batch, EncodedPrompt
 from autoprompt.models.prefix import blocks
+from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, encoded_row
 from autoprompt.models.text import SCORE_SEQUENCES, TextModel
 from autoprompt.template import LABEL, Slot
 
@@ -34,10 +34,16 @@ class Seq2SeqModel(TextModel):
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
         super().__init__(network, tokenizer, options)
+        # Greedy decoding up to the end: what checkpoints ask for (beams, least lengths) is made for their own task.
+        kept = network.generation_config
+        network.generation_config = GenerationConfig(
+            bos_token_id=kept.bos_token_id, eos_token_id=kept.eos_token_id, pad_token_id=self.pad, do_sample=False,
+            decoder_start_token_id=network.config.decoder_start_token_id,
+        )  # fmt: skip
         sentinel = tokenizer.get_vocab().get(SENTINEL)
         self.marker: int | None = sentinel if sentinel is not None else tokenizer.mask_token_id
         self.label_anywhere = self.marker is not None
-        self._opens_with_sentinel = sentinel is not None
+        self._has_sentinels = sentinel is not None
 
     def check(self, candidate: Candidate) -> None:
         if self.marker is None and candidate.template.segments[-1] != Slot(LABEL):
@@ -48,51 +54,53 @@ class Seq2SeqModel(TextModel):
         super().check(candidate)
 
     def encode(self, candidate: Candidate, rows: Sequence[Example]) -> list[EncodedRow]:
+        opening = self._opening(candidate)
         answers = self.encoder.answers(candidate, rows)
-        rendered = self.encoder.render(candidate, rows, [own[:1] for own in answers], closing=True)
-        return [self._encode_row(r, own, candidate) for (r,), own in zip(rendered, answers, strict=True)]
+        return [
+            self._encode_row(rendered, own, candidate, opening)
+            for rendered, own in zip(self._rendered(candidate, rows), answers, strict=True)
+        ]
 
-    def _encode_row(self, rendered: Rendered, answers: Sequence[str], candidate: Candidate) -> EncodedRow:
-        context, marked = self._context(rendered, candidate)
-        start = self.model.config.decoder_start_token_id
-        inputs: list[tuple[int, ...]] = []
-        targets = []
+    def _encode_row(
+        self, rendered: Rendered, answers: Sequence[str], candidate: Candidate, opening: tuple[int, ...]
+    ) -> EncodedRow:
+        written = []
         for answer in answers:
-            opening, ids, end = self._written(answer, marked=marked)
+            _, ids, end = self.encoder.whole(answer)
             # A target text's end is part of it; label words are compared by their own tokens alone.
-            counted = ids if candidate.label_words.pairs else (*ids, *end)
-            own = (start, *opening, *counted[:-1])
-            if own not in inputs:
-                inputs.append(own)
-            targets.append(Target(inputs.index(own), tuple(range(len(opening), len(own))), counted))
-        if len({(t.input, t.ids) for t in targets}) < len(targets) or not all(t.ids for t in targets):
-            words = list(candidate.label_words.words)
-            raise InputError(f"The label words {words} cannot be told apart by the tokenizer; change them.")
-        return EncodedRow(tuple(inputs), tuple(targets), 0, context)
+            counted = tuple(ids if candidate.label_words.pairs else ids + end)
+            own = (*opening, *counted[:-1])
+            written.append((own, tuple(range(len(opening) - 1, len(own))), counted))
+        return encoded_row(written, candidate.label_words, context=self._context(rendered, candidate))
 
-    def _context(self, rendered: Rendered, candidate: Candidate) -> tuple[tuple[int, ...], bool]:
-        """What the encoder reads, and whether the answer's place is marked in it."""
+    def _rendered(self, candidate: Candidate, rows: Sequence[Example]) -> list[Rendered]:
+        """The prompts with one and the same answer, which is cut out: nothing of a row's own target shows in them."""
+        sample = [candidate.label_words.words[0] if candidate.label_words.pairs else "a"]
+        return [r for (r,) in self.encoder.render(candidate, rows, [sample] * len(rows), closing=True)]
+
+    def _marked(self, candidate: Candidate) -> bool:
+        """Whether the answer's place is marked in what the encoder reads."""
+        return candidate.template.segments[-1] != Slot(LABEL)
+
+    def _context(self, rendered: Rendered, candidate: Candidate) -> tuple[int, ...]:
+        """What the encoder reads."""
         first, stop = rendered.answer
-        if candidate.template.segments[-1] == Slot(LABEL):
-            return (*rendered.ids[:first], *rendered.ids[stop:]), False
-        assert self.marker is not None  # noqa: S101
-        return (*rendered.ids[:first], self.marker, *rendered.ids[stop:]), True
+        marker = (self.marker,) if self._marked(candidate) and self.marker is not None else ()
+        return (*rendered.ids[:first], *marker, *rendered.ids[stop:])
 
-    def _written(self, answer: str, *, marked: bool) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """What the decoder writes before, as and after an answer."""
-        ((ids, _, end),) = self.encoder.whole([answer])
-        start = self.encoder.opening
-        opening = (self.marker,) if marked and self._opens_with_sentinel and self.marker is not None else ()
-        return (*ids[:start], *opening), tuple(ids[start:end]), tuple(ids[end:])
+    def _opening(self, candidate: Candidate) -> tuple[int, ...]:
+        """What the decoder is given before an answer."""
+        before, _, _ = self.encoder.whole("a")
+        sentinel = (self.marker,) if self._marked(candidate) and self._has_sentinels and self.marker is not None else ()
+        return (self.model.config.decoder_start_token_id, *before, *sentinel)
 
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
         assert batch.context is not None  # noqa: S101
         ids, mask = batch.context
         self.tokens_processed += batch.tokens
-        inputs = self.embeds(ids) if embeds is None else {"inputs_embeds": embeds}
-        with self.on_device():
+        with self.on_device(), self.vectors.placed(ids, embeds) as read:
             logits: Tensor = self.model(
-                **inputs,
+                input_ids=read,
                 attention_mask=mask,
                 decoder_input_ids=batch.ids,
                 decoder_attention_mask=batch.mask,
@@ -101,36 +109,47 @@ class Seq2SeqModel(TextModel):
         return logits
 
     def asking(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
-        sample = rows if candidate.label_words.pairs else [replace(row, label="a") for row in rows]
-        return self.prompt(candidate, sample)
+        candidate = self.completed(candidate)
+        opening = self._opening(candidate)
+        asked = [EncodedRow((opening,), (), 0, self._context(r, candidate)) for r in self._rendered(candidate, rows)]
+        return EncodedPrompt(asked, candidate.template.soft)
 
     @torch.no_grad()
     def generate(self, prompted: Prompted, length: int) -> list[str]:
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         out = [""] * len(prompted)
         for block in blocks([len(row.context) for row in prompted.rows], SCORE_SEQUENCES):
-            ids, mask, _ = padded([prompted.rows[row].context for row in block], self.pad, left=False)
-            self.tokens_processed += int(mask.sum())
-            with self.on_device():
-                written = self.model.generate(
-                    **self.embeds(ids.to(self.device)),
-                    attention_mask=mask.to(self.device),
-                    max_new_tokens=length,
-                    do_sample=False,
-                    num_beams=1,
-                )
-            texts = self.encoder.tokenizer.batch_decode(written, skip_special_tokens=True)
-            for row, text in zip(block, texts, strict=True):
-                out[row] = text.strip()
+            batch = self.batch(prompted, block)
+            for row, ids in zip(block, self._write(batch, length), strict=True):
+                out[row] = self.encoder.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        return out
+
+    def _write(self, batch: Batch, length: int) -> list[list[int]]:
+        """Written ids of each sequence, up to the first special token."""
+        assert batch.context is not None  # noqa: S101
+        ids, mask = batch.context
+        self.tokens_processed += batch.tokens
+        with self.on_device(), self.vectors.placed(ids) as read:
+            written = self.model.generate(
+                input_ids=read,
+                attention_mask=mask,
+                decoder_input_ids=batch.ids,
+                max_new_tokens=length,
+            )
+        special = set(self.encoder.tokenizer.all_special_ids)
+        out = [
+            own[: next((i for i, token in enumerate(own) if token in special), len(own))]
+            for own in written[:, batch.ids.shape[1] :].tolist()
+        ]
+        self.tokens_processed += sum(map(len, out))
         return out
 
     def literal_places(
         self, candidate: Candidate, row: Example, encoded: EncodedRow
     ) -> list[list[tuple[int, LiteralToken]]]:
-        answers = [own[:1] for own in self.encoder.answers(candidate, [row])]
-        ((rendered,),) = self.encoder.render(candidate, [row], answers, closing=True)
+        (rendered,) = self._rendered(candidate, [row])
         first, stop = rendered.answer
-        _, marked = self._context(rendered, candidate)
+        marked = self._marked(candidate)
         found = []
         for token in rendered.literals(after_answer=True):
             if token.index < first:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
 class SoftVectors:
-    """A template's vectors, while one is in use; ids below 0 stand for them in a prompt's tokens."""
+    """A template's vectors, while one is in use; ids below 0 stand for them in a prompt's tokens.
 
-    def __init__(self, embedding: nn.Module) -> None:
+    They take the place of the embedding layer's output, and an ordinary token stands for each in the ids: what a
+    model reads off its ids (positions, where a text ends) stays as it is.
+    """
+
+    def __init__(self, embedding: nn.Module, stand_in: int) -> None:
+        """``stand_in``: any id that is no special token's."""
         self.embedding = embedding
+        self.stand_in = stand_in
         self.values: nn.Parameter | None = None
 
     @contextmanager
@@ -41,3 +48,32 @@ class SoftVectors:
             with self.drawn(int(-ids.min()), 0) as values:
                 return torch.where(wanted[..., None], values[(-1 - ids).clamp(min=0)], embeds)
         return torch.where(wanted[..., None], self.values[(-1 - ids).clamp(min=0)].to(embeds.dtype), embeds)
+
+    @contextmanager
+    def placed(self, ids: Tensor, embeds: Tensor | None = None) -> Iterator[Tensor]:
+        """Inside the context the first pass over the ids it gives reads ``embeds``, by default those of ``ids``."""
+        wanted = ids < 0
+        if embeds is None and not bool(wanted.any()):
+            yield ids
+            return
+        waiting = [self.embed(ids) if embeds is None else embeds]
+
+        def instead(*_: Any) -> Tensor | None:
+            return waiting.pop() if waiting else None
+
+        hook = self.embedding.register_forward_hook(instead)
+        try:
+            yield torch.where(wanted, self.stand_in, ids)
+        finally:
+            hook.remove()
+        if waiting:
+            raise RuntimeError("the model made a pass without its embedding layer")
+
+    def table(self) -> Tensor:
+        """What each token of the vocabulary is read as [vocabulary, width]; some models scale their weights."""
+        weight: Tensor = self.embedding.weight.detach()  # type: ignore[operator]
+        if type(self.embedding) is nn.Embedding:
+            return weight
+        with torch.no_grad():
+            scaled: Tensor = self.embedding(torch.arange(weight.shape[0], device=weight.device))
+        return scaled

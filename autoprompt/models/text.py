@@ -15,11 +15,23 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError, UsageError
 from autoprompt.models import vocabulary
-from autoprompt.models.base import Delta, Features, LanguageModel, LoadOptions, Prompted, TokenProposals, pick_device
+from autoprompt.models.base import (
+    Delta,
+    Features,
+    FitFailedError,
+    LanguageModel,
+    LoadOptions,
+    Prompted,
+    TokenProposals,
+    pick_device,
+)
 from autoprompt.models.batching import Batch, EncodedPrompt, collate, label_scores
-from autoprompt.models.encoding import EncodedRow, Encoder, LiteralToken, chat_format
+from autoprompt.models.encoding import Encoder
+from autoprompt.models.memory import attempt, in_memory
 from autoprompt.models.output import Asked, OutputLayer
 from autoprompt.models.prefix import blocks
+from autoprompt.models.rendered import EncodedRow, LiteralToken
+from autoprompt.models.signs import chat_format
 from autoprompt.models.soft import SoftVectors
 from autoprompt.models.tuning import Parts, Tuner
 from autoprompt.template import Soft, Template, render_value
@@ -48,8 +60,8 @@ class TextModel(LanguageModel):
         self.options = options
         chat = chat_format(tokenizer) if options.chat else None
         self.encoder = Encoder(tokenizer, options.max_length, _limit(self.model, tokenizer), chat)
-        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        self.vectors = SoftVectors(self.model.get_input_embeddings())
+        self.pad = _padding(self.model, tokenizer)
+        self.vectors = SoftVectors(_embedding(self.model), _ordinary(tokenizer))
         self.tokens_processed = 0
         self.output = self._output_layer()
         self.tuner = Tuner(self.model, self._parts(), self.vectors)
@@ -109,12 +121,10 @@ class TextModel(LanguageModel):
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         return collate(prompted, rows, self.device, pad=self.pad, left=not self.left_aligned)
 
-    def embeds(self, ids: Tensor) -> dict[str, Tensor]:
-        """A prompt's ids as the network takes them: embeddings where trainable vectors are among them."""
-        return {"inputs_embeds": self.vectors.embed(ids)} if bool((ids < 0).any()) else {"input_ids": ids}
-
     def row_blocks(self, prompted: EncodedPrompt) -> list[list[int]]:
         """Rows of similar length, as many as one scoring pass holds."""
+        if not prompted.rows:
+            return []
         most = max(len(row.inputs) for row in prompted.rows)
         lengths = [len(row.context) + max(map(len, row.inputs)) for row in prompted.rows]
         return blocks(lengths, max(1, SCORE_SEQUENCES // most))
@@ -131,7 +141,11 @@ class TextModel(LanguageModel):
         """One pass that gives the logits [1, places, ids] of what is asked."""
         assert self.output is not None  # noqa: S101
         with self.output.only(asked):
-            return self.forward(batch, embeds)
+            logits = self.forward(batch, embeds)
+        if asked.hidden is None:
+            kind = self.model.config.model_type
+            raise InputError(f"A model of type {kind!r} passes by its own output layer; use another model.")
+        return logits
 
     def scores(self, batch: Batch) -> Tensor:
         """Label scores of one pass [rows, labels], with gradients where they are on."""
@@ -143,22 +157,24 @@ class TextModel(LanguageModel):
     def score(self, prompted: Prompted) -> Tensor:
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         out: Tensor | None = None
-        for rows in self.row_blocks(prompted) if prompted.rows else ():
-            scores = self.scores(self.batch(prompted, rows)).float()
-            scores = (scores.log_softmax(-1) if scores.shape[1] > 1 else scores).cpu()
-            out = scores.new_zeros((len(prompted), scores.shape[1])) if out is None else out
-            out[rows] = scores
+        for block in self.row_blocks(prompted):
+            for rows, scores in in_memory(block, lambda part: self.scores(self.batch(prompted, part)).float().cpu()):
+                out = scores.new_zeros((len(prompted), scores.shape[1])) if out is None else out
+                out[rows] = scores.log_softmax(-1) if scores.shape[1] > 1 else scores
         if out is None:
             raise InputError("There are no rows to score.")
+        if not torch.isfinite(out).all():
+            raise FitFailedError("a score is not finite")
         return out
 
     @torch.no_grad()
     def features(self, prompted: Prompted) -> Features:
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         parts: dict[int, tuple[Tensor, ...]] = {}
-        for rows in self.row_blocks(prompted):
-            hidden, scores, words = (part.float().cpu() for part in self.frozen(self.batch(prompted, rows)))
-            parts |= {row: (hidden[i], scores[i], words[i]) for i, row in enumerate(rows)}
+        for block in self.row_blocks(prompted):
+            for rows, found in in_memory(block, lambda part: self.frozen(self.batch(prompted, part))):
+                hidden, scores, words = (part.float().cpu() for part in found)
+                parts |= {row: (hidden[i], scores[i], words[i]) for i, row in enumerate(rows)}
         columns = zip(*(parts[row] for row in range(len(prompted))), strict=True)
         return Features(*(torch.stack(column) for column in columns))
 
@@ -187,6 +203,11 @@ class TextModel(LanguageModel):
 
     def tune(self, prompted: Prompted, gold: Sequence[int], settings: Settings, seed: int) -> Delta:
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
+        if settings.tuning not in self.tuning_modes:
+            raise UsageError(
+                f"This {self.family} model cannot be tuned with {settings.tuning!r}; use one of "
+                f"{', '.join(self.tuning_modes)}."
+            )
         ready = self.before_tuning(prompted, settings)
 
         def loss(rows: Sequence[int]) -> Tensor:
@@ -196,7 +217,15 @@ class TextModel(LanguageModel):
             labels = torch.tensor([gold[row] for row in rows], device=self.device)
             return torch.nn.functional.cross_entropy(scores, labels)
 
-        return self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft)
+        rows = range(len(prompted))
+        delta = attempt(lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft), rows)
+        if delta is None:
+            raise FitFailedError("the memory is too short for this tuning mode")
+        return delta
+
+    @property
+    def micro_batch(self) -> int:
+        return self.tuner.micro_batch
 
     def before_tuning(self, prompted: EncodedPrompt, settings: Settings) -> EncodedPrompt:
         """The same rows with whatever can be computed once for all steps."""
@@ -264,6 +293,24 @@ def linear_names(model: Any) -> list[str]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not output
     ]
+
+
+def _embedding(model: Any) -> Any:
+    """The layer that reads a prompt's ids."""
+    reads = model.get_encoder() if model.config.is_encoder_decoder else model
+    return reads.get_input_embeddings()
+
+
+def _padding(model: Any, tokenizer: Any) -> int:
+    """An id for what is masked out: the one by which the model tells padding, otherwise one that no text holds."""
+    known = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next((token for token in known if token is not None and token >= 0), 0)
+
+
+def _ordinary(tokenizer: Any) -> int:
+    """An id that is no special token's."""
+    special = set(tokenizer.all_special_ids)
+    return next(token for token in range(len(tokenizer)) if token not in special)
 
 
 def _limit(model: Any, tokenizer: Any) -> int:

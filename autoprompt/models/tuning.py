@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
 from autoprompt.models.base import Delta, FitFailedError
+from autoprompt.models.memory import attempt
 from autoprompt.models.soft import SoftVectors
 
 MAX_GRADIENT_NORM = 1.0
@@ -48,6 +50,8 @@ class Tuner:
         model.requires_grad_(False)
         self.busy = False
         """Whether a fine-tune is in place or under way."""
+        self.micro_batch = 0
+        """Rows of a pass in the last fine-tune."""
         self._lora: Any = None
 
     @property
@@ -69,17 +73,41 @@ class Tuner:
                       for rate in sorted(set(rates.values()))]  # fmt: skip
             optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
             steps = settings.steps(rows)
+            self.micro_batch = min(rows, settings.batch_size)
             for step, batch in enumerate(row_order(rows, settings, seed)):
                 for group, rate in zip(optimizer.param_groups, sorted(set(rates.values())), strict=True):
                     group["lr"] = rate * (1 - step / steps)
-                value = loss(batch)
-                if not torch.isfinite(value):
-                    raise FitFailedError(f"the training loss is {value.item()} at step {step + 1} of {steps}")
-                value.backward()  # type: ignore[no-untyped-call]
+                value = self._gradients(loss, batch, optimizer)
+                if not math.isfinite(value):
+                    raise FitFailedError(f"the training loss is {value} at step {step + 1} of {steps}")
                 nn.utils.clip_grad_norm_(parameters.values(), MAX_GRADIENT_NORM)
                 optimizer.step()
                 optimizer.zero_grad()
-            return {name: parameter.detach().cpu().clone() for name, parameter in parameters.items()}
+            delta = {name: parameter.detach().cpu().clone() for name, parameter in parameters.items()}
+        if not all(bool(torch.isfinite(values).all()) for values in delta.values()):
+            raise FitFailedError("what was trained is not finite after the last step")
+        return delta
+
+    def _gradients(
+        self, loss: Callable[[Sequence[int]], Tensor], batch: list[int], optimizer: torch.optim.Optimizer
+    ) -> float:
+        """Gradients of a batch's mean loss, summed over parts of it where memory is short; returns the loss."""
+
+        def whole(_: Sequence[int]) -> float:
+            value = 0.0
+            for start in range(0, len(batch), self.micro_batch):
+                part = batch[start : start + self.micro_batch]
+                own = loss(part) * (len(part) / len(batch))
+                value += own.item()
+                own.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        while (value := attempt(whole, batch)) is None:
+            optimizer.zero_grad()
+            if self.micro_batch == 1:
+                raise FitFailedError("the memory is too short to train on one row at a time")
+            self.micro_batch = -(-min(self.micro_batch, len(batch)) // 2)
+        return value
 
     def _rate(self, name: str, settings: Settings) -> float:
         new = settings.tuning not in ("soft", "head") and (name == SOFT or name in self.parts.fresh)

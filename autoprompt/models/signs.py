@@ -1,0 +1,110 @@
+"""What is no text among a prompt's text: special tokens, trainable vectors, a chat format's markers."""
+
+from __future__ import annotations
+
+import copy
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tokenizers import AddedToken, Regex, pre_tokenizers
+
+from autoprompt.errors import InputError
+from autoprompt.models.rendered import MARKER
+from autoprompt.template import LABEL, Piece
+
+Chat = tuple[str, str]
+"""Text of a chat format before and after what the user says, an answer to follow."""
+
+
+def keep_literal(tokenizer: Any) -> None:
+    """Make special tokens that are spelled in a text stay text.
+
+    ``split_special_tokens`` sees to that, but a Unigram vocabulary holds them as pieces that match any text: their
+    first character is parted from the rest.
+    """
+    names = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    spelled = tokenizer(names, add_special_tokens=False, split_special_tokens=True)["input_ids"] if names else []
+    own = tokenizer.convert_tokens_to_ids(names)
+    matched = [n for n, token, ids in zip(names, own, spelled, strict=True) if token in ids and len(n) > 1]
+    if matched:
+        pattern = "|".join(f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in matched)
+        backend = tokenizer.backend_tokenizer
+        before = [backend.pre_tokenizer] if backend.pre_tokenizer is not None else []
+        backend.pre_tokenizer = pre_tokenizers.Sequence([*before, pre_tokenizers.Split(Regex(pattern), "isolated")])
+
+
+class Signs:
+    """A copy of a tokenizer with a sign of its own for a trainable vector and for each special token of a chat format.
+
+    So the whole prompt is tokenised as one string, and the same special tokens in the data stay text.
+    """
+
+    def __init__(self, tokenizer: Any, chat: Chat | None) -> None:
+        secret = secrets.token_hex(8)  # no data can spell a sign
+        self._vector = f"<{secret}-vector>"
+        added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
+        names = sorted((n for n in added if n and any(n in part for part in chat or ())), key=len, reverse=True)
+        signs = {name: f"<{secret}-{number}>" for number, name in enumerate(names)}
+        self.tokenizer = copy.deepcopy(tokenizer)
+        self.tokenizer.add_tokens([AddedToken(self._vector, normalized=False)])
+        for name, sign in signs.items():
+            old = added[name]
+            self.tokenizer.add_tokens([AddedToken(sign, normalized=False, lstrip=old.lstrip, rstrip=old.rstrip)])
+        ids = self.tokenizer.convert_tokens_to_ids
+        self._meant = {ids(sign): tokenizer.convert_tokens_to_ids(name) for name, sign in signs.items()}
+        self._vector_id = ids(self._vector)
+        pattern = re.compile("|".join(map(re.escape, names)) or r"(?!)")
+        self._chat = tuple(pattern.sub(lambda m: signs[m[0]], part) for part in chat) if chat else None
+
+    def written(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """A prompt's pieces with signs in their text."""
+        out = [replace(piece, text=self._vector * piece.soft) if piece.soft else piece for piece in pieces]
+        if self._chat is None:
+            return out
+        label = next((i for i, piece in enumerate(out) if piece.slot == LABEL), len(out))
+        if label < len(out):
+            out[:label] = [*_without_end(out[:label]), Piece(self._chat[1], MARKER)]
+        return [Piece(self._chat[0], MARKER), *out]
+
+    def read(self, ids: Sequence[int]) -> list[int]:
+        """The ids that the signs stand for; vectors count down from -1."""
+        out = []
+        vectors = 0
+        for token in ids:
+            vectors += token == self._vector_id
+            out.append(-vectors if token == self._vector_id else self._meant.get(token, token))
+        return out
+
+
+def _without_end(pieces: list[Piece]) -> list[Piece]:
+    """What the user says, without the blanks at its end that would lead over to an answer."""
+    out = list(pieces)
+    for number in reversed(range(len(out))):
+        out[number] = replace(out[number], text=out[number].text.rstrip())
+        if out[number].text:
+            break
+    return out
+
+
+def chat_format(tokenizer: Any) -> Chat:
+    """What the tokenizer's chat template puts around a user's message. Raises InputError where there is none."""
+    from jinja2 import TemplateError
+
+    if not getattr(tokenizer, "chat_template", None):
+        raise InputError("The model's tokenizer has no chat template; leave --chat out.")
+    mark = "autoprompt user message"
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": mark}], tokenize=False, add_generation_prompt=True
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The model's chat template fails ({str(error).splitlines()[0]}); leave --chat out."
+        ) from error
+    before, found, after = text.partition(mark)
+    if not found:
+        raise InputError("The model's chat template does not repeat the user's message; leave --chat out.")
+    return before, after
