@@ -1,4 +1,4 @@
-"""What transformers alone computes: one pass a row and answer, no batch, no kept prefix, no adapter of the project's."""
+"""What transformers alone computes: one pass a row and answer, no batch, no kept prefix, no adapter."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ class Plain:
             first = max(places[0], 1)
             wanted = list(zip(range(first - 1, len(ids) - 1), ids[first:], strict=True))
             return self._pass(wanted, **self.read(ids, change))
-        elif self.family == "masked":
+        if self.family == "masked":
             masked = [self.tokenizer.mask_token_id if i in places else token for i, token in enumerate(ids)]
             wanted = [(i, ids[i]) for i in places]
             return self._pass(wanted, **self.read(masked, change))

@@ -53,7 +53,7 @@ CHAT = (
 
 
 def _words(least: int) -> Counter[str]:
-    """Words of the text, the commonest first: counted rather than trained, since these trainers' ties fall by chance."""
+    """Words of the text, the commonest first: counted, not trained, since those trainers' ties fall by chance."""
     counts = Counter(word for sentence in tiny.sentences() for word in re.findall(r"\w+", sentence))
     return Counter(dict(sorted((p for p in counts.items() if p[1] >= least), key=lambda p: (-p[1], p[0]))))
 
@@ -202,7 +202,7 @@ def _distilbert(size: int) -> Any:
             max_position_embeddings=128,
             **_OTHERS,
             initializer_range=0.2,
-        )  # fmt: skip
+        )
     )
 
 
@@ -217,7 +217,7 @@ def _llama(size: int) -> Any:
             bos_token_id=1,
             eos_token_id=2,
             **_NAMED,
-        )  # fmt: skip
+        )
     )
 
 
@@ -233,7 +233,7 @@ def _gpt2(size: int) -> Any:
             num_labels=3,
             bos_token_id=1,
             eos_token_id=2,
-        )  # fmt: skip
+        )
     )
 
 
