@@ -25,8 +25,9 @@ MODES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("bert-head", "roberta-head"), ("head", *_SHARED, "none")),
     **dict.fromkeys(("encoder", "distilbert-head", "gpt2-head"), ("head", *_SHARED)),
     "llama-head": ("head", "lora", "soft", "full", "none"),
+    "bart-head": ("head", "lora", "bias", "full", "none"),
 }
-"""No ``none`` for a head that knows nothing; no ``bias`` where a model has none."""
+"""No ``none`` for a head that knows nothing; no ``bias`` where a model has none; no vectors in what a decoder reads."""
 SETTINGS = {
     "tail": Settings("tail", 3e-3, 6, 6, 4),
     "lora": Settings("lora", 4e-3, 6, 6, 8),
@@ -70,5 +71,11 @@ def few(corpus: Corpus) -> tuple[Example, ...]:
     return corpus.train[:ROWS]
 
 
-def loss(scores: Tensor, rows: Sequence[Example]) -> float:
-    return float(torch.nn.functional.nll_loss(scores, torch.tensor(tiny.gold(tuple(rows)))))
+def loss(scores: Tensor, judged: Sequence[Example]) -> float:
+    return float(torch.nn.functional.nll_loss(scores, torch.tensor(tiny.gold(tuple(judged)))))
+
+
+def rows() -> list[Example]:
+    """Short and long texts with a title."""
+    texts = ["The soup was a joy from start to end.", "x", "The lamp is lovely and well made. " * 2, "it was goo"]
+    return [Example(f"r{n}", {"text": text, "title": f"the {n} lamp"}, "positive") for n, text in enumerate(texts)]

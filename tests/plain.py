@@ -144,7 +144,8 @@ class Plain:
         """A classifier's logits in the order of the data's labels, and the mean of the last hidden states."""
         ids, _ = self.ids(parts, "")
         output = self.network(**self.read(ids, change), output_hidden_states=True)
-        return output.logits[0, list(self.columns)], output.hidden_states[-1][0].mean(0)
+        states = output.get("decoder_hidden_states") or output.hidden_states
+        return output.logits[0, list(self.columns)], states[-1][0].mean(0)
 
     def row(
         self, parts: Sequence[Part], words: Sequence[str], change: Callable[[Tensor], Tensor] | None = None

@@ -48,17 +48,12 @@ def _expected(made: Plain, source: str, rows: Sequence[Example], words: LabelWor
     return torch.stack(scores).log_softmax(-1)
 
 
-def _rows() -> list[Example]:
-    texts = ["The soup was a joy from start to end.", "x", "The lamp is lovely and well made. " * 2, "it was goo"]
-    return [Example(f"r{n}", {"text": text, "title": f"the {n} lamp"}, "positive") for n, text in enumerate(texts)]
-
-
 @names
 @pytest.mark.parametrize("place", sorted(TEMPLATES))
 def test_scores_are_those_of_plain_passes(
     shared: Callable[[str], Any], plain: Callable[[str], Plain], name: str, place: str
 ) -> None:
-    model, rows = shared(name), _rows()
+    model, rows = shared(name), contract.rows()
     for words in (WORDS, LONG_WORDS) if FAMILY[name] != "classifier" else (WORDS,):
         candidate = contract.candidate(name, "none", TEMPLATES[place], words)
         model.check(candidate)
@@ -199,7 +194,7 @@ def _moved(
     return float(_loss_of(rows, torch.float64)(torch.stack(hidden), torch.stack(scores)))
 
 
-@names
+@pytest.mark.parametrize("name", sorted(set(FAMILY) - {"bart-head"}))  # that one takes no embeddings
 @pytest.mark.parametrize("source", GRADIENT_SOURCES)
 def test_gradients_are_those_of_the_loss(
     shared: Callable[[str], Any], plain: Callable[[str], Plain], corpus: Corpus, name: str, source: str
