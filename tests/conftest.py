@@ -1,15 +1,21 @@
 """Tiny models and a tiny corpus, built once; ``--device`` runs the model contracts elsewhere than on the CPU."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import contract
 import pytest
 import tiny
+import tiny_families
 import torch
+from plain import Plain
 
 from autoprompt.corpus import Corpus, load
 from autoprompt.models import LanguageModel, load_model
 
-FAMILY = ("llama", "gpt2", "llama-closed")
+CAUSAL = ("llama", "gpt2", "llama-closed")
 """With <s> before a text, with no special tokens, and with both <s> and </s> and trimmed character spans."""
 
 
@@ -63,7 +69,7 @@ def shared_models(model_folders: dict[str, Path], device: str) -> dict[str, Lang
     return {name: load_model(folder, device=device) for name, folder in model_folders.items()}
 
 
-@pytest.fixture(params=FAMILY)
+@pytest.fixture(params=CAUSAL)
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -77,3 +83,51 @@ def model(family: str, shared_models: dict[str, LanguageModel]) -> LanguageModel
 def fresh_model(family: str, model_folders: dict[str, Path], device: str) -> LanguageModel:
     """A model that nothing has touched."""
     return load_model(model_folders[family], device=device)
+
+
+# Every family
+
+
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of each model, made on first use."""
+    root = tmp_path_factory.mktemp("families")
+    return cache(lambda name: tiny_families.save(name, root / name))
+
+
+@pytest.fixture(scope="session")
+def fresh(family_folder: Callable[[str], Path]) -> Callable[..., Any]:
+    """A model that nothing has touched."""
+
+    def load(name: str, **options: Any) -> Any:
+        return load_model(family_folder(name), **{"labels": tiny.LABELS, "max_length": 64} | options)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def shared(fresh: Callable[..., Any]) -> Callable[[str], Any]:
+    """One resident model of each name, which all tests use one after the other."""
+    return cache(fresh)
+
+
+@pytest.fixture(scope="session")
+def plain(family_folder: Callable[[str], Path], shared: Callable[[str], Any]) -> Callable[[str], Plain]:
+    """transformers alone; a head that the checkpoint lacks is the resident model's."""
+
+    @cache
+    def load(name: str) -> Plain:
+        made = Plain.of(contract.FAMILY[name], family_folder(name))
+        if contract.FAMILY[name] == "classifier":
+            model = shared(name)
+            made.columns = (1, 0) if "none" in contract.MODES[name] else (0, 1)
+            if "none" not in contract.MODES[name]:
+                made.network = type(made.network).from_pretrained(
+                    family_folder(name), num_labels=2, ignore_mismatched_sizes=True, dtype=torch.float32
+                ).eval()  # fmt: skip
+                own = dict(model.model.named_parameters())
+                made.network.load_state_dict({n: own[n].detach() for n in model.head.names}, strict=False)
+                made.network.config.pad_token_id = model.pad
+        return made
+
+    return load

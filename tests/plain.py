@@ -1,4 +1,4 @@
-"""What transformers alone computes: one pass a row and answer, no batch, no kept prefix, no adapter of the project's."""
+"""What transformers alone computes: one pass a row and answer, no batch, no kept prefix, no adapter."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ class Plain:
             first = max(places[0], 1)
             wanted = list(zip(range(first - 1, len(ids) - 1), ids[first:], strict=True))
             return self._pass(wanted, **self.read(ids, change))
-        elif self.family == "masked":
+        if self.family == "masked":
             masked = [self.tokenizer.mask_token_id if i in places else token for i, token in enumerate(ids)]
             wanted = [(i, ids[i]) for i in places]
             return self._pass(wanted, **self.read(masked, change))
@@ -144,7 +144,8 @@ class Plain:
         """A classifier's logits in the order of the data's labels, and the mean of the last hidden states."""
         ids, _ = self.ids(parts, "")
         output = self.network(**self.read(ids, change), output_hidden_states=True)
-        return output.logits[0, list(self.columns)], output.hidden_states[-1][0].mean(0)
+        states = output.get("decoder_hidden_states") or output.hidden_states
+        return output.logits[0, list(self.columns)], states[-1][0].mean(0)
 
     def row(
         self, parts: Sequence[Part], words: Sequence[str], change: Callable[[Tensor], Tensor] | None = None

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
+    BartForSequenceClassification,
     BertConfig,
     BertForMaskedLM,
     BertForSequenceClassification,
@@ -53,7 +54,7 @@ CHAT = (
 
 
 def _words(least: int) -> Counter[str]:
-    """Words of the text, the commonest first: counted rather than trained, since these trainers' ties fall by chance."""
+    """Words of the text, the commonest first: counted, not trained, since those trainers' ties fall by chance."""
     counts = Counter(word for sentence in tiny.sentences() for word in re.findall(r"\w+", sentence))
     return Counter(dict(sorted((p for p in counts.items() if p[1] >= least), key=lambda p: (-p[1], p[0]))))
 
@@ -178,17 +179,14 @@ def _t5(size: int) -> Any:
     return T5ForConditionalGeneration(T5Config(vocab_size=size, **ids, **sizes, initializer_factor=1.0))
 
 
-def _bart(size: int) -> Any:
+def _bart(size: int, kind: Any = BartForConditionalGeneration, **more: Any) -> Any:
     sides = {
         f"{side}_{name}": value
         for side in ("encoder", "decoder")
         for name, value in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 64))
     }
-    return BartForConditionalGeneration(
-        BartConfig(
-            vocab_size=size, d_model=32, **sides, max_position_embeddings=128, init_std=0.2, scale_embedding=True
-        )
-    )
+    sizes = {"d_model": 32, "max_position_embeddings": 128, "init_std": 0.2, "scale_embedding": True}
+    return kind(BartConfig(vocab_size=size, **sides, **sizes, **more))
 
 
 def _distilbert(size: int) -> Any:
@@ -202,7 +200,7 @@ def _distilbert(size: int) -> Any:
             max_position_embeddings=128,
             **_OTHERS,
             initializer_range=0.2,
-        )  # fmt: skip
+        )
     )
 
 
@@ -217,7 +215,7 @@ def _llama(size: int) -> Any:
             bos_token_id=1,
             eos_token_id=2,
             **_NAMED,
-        )  # fmt: skip
+        )
     )
 
 
@@ -233,7 +231,7 @@ def _gpt2(size: int) -> Any:
             num_labels=3,
             bos_token_id=1,
             eos_token_id=2,
-        )  # fmt: skip
+        )
     )
 
 
@@ -247,6 +245,7 @@ BUILT: Mapping[str, tuple[Callable[[], Any], Callable[[int], Any]]] = {
     "encoder": (wordpiece, _bert(BertModel)),
     "bert-head": (wordpiece, _bert(BertForSequenceClassification, **_NAMED)),
     "roberta-head": (roberta, _roberta(RobertaForSequenceClassification, **_NAMED)),
+    "bart-head": (roberta, lambda size: _bart(size, BartForSequenceClassification, **_NAMED)),
     "distilbert-head": (wordpiece, _distilbert),
     "llama-head": (lambda: tiny.byte_level("<s> $A"), _llama),
     "gpt2-head": (lambda: tiny.byte_level(None), _gpt2),
@@ -256,7 +255,7 @@ FAMILY = {
     "llama": "causal", "gpt2": "causal", "bert": "masked", "roberta": "masked", "deberta": "masked",
     "modernbert": "masked", "t5": "seq2seq", "bart": "seq2seq", "encoder": "classifier", "bert-head": "classifier",
     "roberta-head": "classifier", "distilbert-head": "classifier", "llama-head": "classifier",
-    "gpt2-head": "classifier",
+    "gpt2-head": "classifier", "bart-head": "classifier",
 }  # fmt: skip
 
 

@@ -52,8 +52,10 @@ class ClassifierModel(TextModel):
         return Parts(layers, head=self.head.names, fresh=self.head.fresh)
 
     def _tuning_modes(self) -> tuple[str, ...]:
-        known = () if self.head.fresh else ("none",)
-        return ("head", *(mode for mode in super()._tuning_modes() if mode != "none"), *known)
+        # An encoder-decoder's decoder reads the prompt, too, and no vectors in it.
+        absent = {"none"} if self.head.fresh else set()
+        absent |= {"soft"} if self.model.config.is_encoder_decoder else set()
+        return ("head", *(mode for mode in super()._tuning_modes() if mode not in absent))
 
     def check(self, candidate: Candidate) -> None:
         self.encode(candidate, [Example("", dict.fromkeys(candidate.template.slots, "x"), "x")])
@@ -75,7 +77,8 @@ class ClassifierModel(TextModel):
         return self.forward(batch)
 
     def frozen(self, batch: Batch, embeds: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        states = self._pass(batch, embeds, states=True).hidden_states[-1]
+        output = self._pass(batch, embeds, states=True)
+        states = (output.decoder_hidden_states if "decoder_hidden_states" in output else output.hidden_states)[-1]
         mask = batch.mask[..., None].to(states.dtype)
         hidden = (states * mask).sum(1) / mask.sum(1)
         return hidden, hidden[:, :0], hidden[:, :0]

@@ -202,6 +202,7 @@ def _tokenized(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[t
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
         split_special_tokens=True,
+        verbose=False,  # a text that is too long is no news here
     )
     out = []
     columns = (encoded[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))

@@ -36,10 +36,12 @@ class Seq2SeqModel(TextModel):
         super().__init__(network, tokenizer, options)
         # Greedy decoding up to the end: what checkpoints ask for (beams, least lengths) is made for their own task.
         kept = network.generation_config
-        network.generation_config = GenerationConfig(
-            bos_token_id=kept.bos_token_id, eos_token_id=kept.eos_token_id, pad_token_id=self.pad, do_sample=False,
+        network.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+            bos_token_id=kept.bos_token_id,
+            eos_token_id=kept.eos_token_id,
+            pad_token_id=self.pad,
             decoder_start_token_id=network.config.decoder_start_token_id,
-        )  # fmt: skip
+        )
         sentinel = tokenizer.get_vocab().get(SENTINEL)
         self.marker: int | None = sentinel if sentinel is not None else tokenizer.mask_token_id
         self.label_anywhere = self.marker is not None
