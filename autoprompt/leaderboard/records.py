@@ -206,11 +206,7 @@ def evaluation_record(summary: Summary, examples: Sequence[str]) -> EvaluationRe
 def candidate_dict(canonical: str) -> dict[str, Any]:
     """A candidate's canonical JSON as the plain dict of ``Candidate.to_dict``."""
     values: dict[str, Any] = json.loads(canonical)
-    return {
-        "template": values["template"],
-        "label_words": dict(values["label_words"]),
-        "settings": values["settings"],
-    }
+    return values | {"label_words": dict(values["label_words"])}
 
 
 def ordered_json(value: Any) -> str:

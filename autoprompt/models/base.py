@@ -137,7 +137,7 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def target_length(self, rows: Sequence[Example]) -> int:
-        """Tokens of the longest target text."""
+        """Tokens of the longest target text, and one for the blank before it."""
 
     @abstractmethod
     def prepare_prefix(self, candidate: Candidate, rows: Sequence[Example], part: int, parts: int) -> int:

@@ -87,8 +87,8 @@ class CausalModel(TextModel):
         end = self.encoder.tokenizer.eos_token_id
         if candidate.label_words.pairs or end is None:
             return rendered
-        return [[replace(r, ids=(*r.ids, end), spans=(*r.spans, (r.starts[-1], r.starts[-1]))) for r in own]
-                for own in rendered]  # fmt: skip
+        return [[replace(r, ids=(*r.ids, end), spans=(*r.spans, (r.starts[-1], r.starts[-1])), blanks=True)
+                 for r in own] for own in rendered]  # fmt: skip
 
     def check(self, candidate: Candidate) -> None:
         after = candidate.template.segments[candidate.template.segments.index(Slot(LABEL)) + 1 :]

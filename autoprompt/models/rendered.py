@@ -31,12 +31,14 @@ class Rendered:
     """One prompt with one answer in its place.
 
     ``ids``: tokens; a trainable vector is -1 - its number. ``spans``: each token's characters. ``pieces``: what the
-    characters come from, the template's segments and a chat format's markers.
+    characters come from, the template's segments and a chat format's markers. ``blanks``: whether white space before
+    the answer is part of it. That of a target text is: which token it goes into, the writer has to foretell.
     """
 
     ids: tuple[int, ...]
     spans: tuple[Span, ...]
     pieces: tuple[Piece, ...]
+    blanks: bool = False
 
     @cached_property
     def starts(self) -> list[int]:
@@ -50,6 +52,8 @@ class Rendered:
         if label is None:
             return len(self.ids), len(self.ids)
         start, end = self.starts[label], self.starts[label + 1]
+        if self.blanks:
+            start = len("".join(piece.text for piece in self.pieces[:label]).rstrip())
         first = next((i for i, (_, b) in enumerate(self.spans) if b > start), len(self.ids))
         return first, max([first, *(i + 1 for i, (a, b) in enumerate(self.spans) if b > start and a < end)])
 

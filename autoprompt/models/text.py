@@ -248,7 +248,7 @@ class TextModel(LanguageModel):
         self.encode(candidate, [sample])
 
     def target_length(self, rows: Sequence[Example]) -> int:
-        return max(self.encoder.length(self.encoder.cut(row.label)) for row in rows)
+        return 1 + max(self.encoder.length(self.encoder.cut(row.label)) for row in rows)
 
     def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
         texts = [[render_value(row.fields[name]) for name in fields] for row in rows]
