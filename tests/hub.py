@@ -1,4 +1,4 @@
-"""A Hub of our own on a local port, for the real datasets library: repositories of files, by commit, tag and branch.
+"""A Hub of our own on a local port, for the real Hub libraries: repositories of files, by commit, tag and branch.
 
 What it answers is what huggingface_hub and datasets ask for; nothing of either is replaced.
 """
@@ -90,7 +90,7 @@ def _handler(repositories: Mapping[str, Repository], moved: Mapping[str, str]) -
         def _body(self, sent: bytes) -> tuple[bytes, dict[str, str]]:
             path = unquote(urlsplit(self.path).path).strip("/")
             api = path.startswith("api/")
-            name, found, rest = self._repository(path.removeprefix("api/").removeprefix("datasets/"))
+            name, found, rest = self._repository(re.sub(r"^(api/)?(datasets/|models/)?", "", path))
             verb, _, rest = rest.partition("/")
             revision, inner = _split(rest, found.names) if verb else ("main", "")
             commit = found.names[revision]
@@ -167,11 +167,37 @@ print(json.dumps(answers))
 """
 
 
+_MODELS = """
+import json, sys, time
+from autoprompt import errors
+from autoprompt.models import locate_model
+answers = []
+for name in json.loads(sys.argv[1]):
+    started = time.monotonic()
+    try:
+        found = locate_model(name)
+        answer = {"family": found.family, "revision": found.revision, "hidden": found.config["hidden_size"]}
+    except errors.AutopromptError as error:
+        answer = {"error": str(error), "code": error.exit_code}
+    answers.append(answer | {"seconds": time.monotonic() - started})
+print(json.dumps(answers))
+"""
+
+
+def locate(home: Path, *names: str, **environment: str) -> list[dict[str, Any]]:
+    """What ``locate_model`` says to each name, in one process that starts with this environment and cache."""
+    return _ask(home, _MODELS, names, environment)
+
+
 def load(home: Path, *calls: tuple[str, dict[str, Any]], **environment: str) -> list[dict[str, Any]]:
     """What ``corpus.load`` says to each call, in one process that starts with this environment and cache."""
+    return _ask(home, _CLIENT, calls, environment)
+
+
+def _ask(home: Path, client: str, calls: Any, environment: Mapping[str, str]) -> list[dict[str, Any]]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     done = subprocess.run(
-        [sys.executable, "-c", _CLIENT, json.dumps(calls)],
+        [sys.executable, "-c", client, json.dumps(calls)],
         cwd=home,
         env=env
         | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONPATH": str(ROOT), "HF_HOME": str(home / "hf")}

@@ -173,6 +173,8 @@ class ModelSource:
     folder: Path
     config: Mapping[str, Any]
     family: str
+    revision: str = ""
+    """The commit of a Hub model."""
 
 
 def pick_device(device: str) -> torch.device:

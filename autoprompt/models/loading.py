@@ -14,15 +14,18 @@ from autoprompt.errors import InputError, NotFoundError, UsageError
 from autoprompt.models.base import ModelSource, pick_device
 from autoprompt.models.families import family_of
 
+_TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "vocab.*", "*.model")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
 def locate_model(name: str) -> ModelSource:
     """Find an embedded model, a local folder or a Hub model (downloaded when missing).
 
-    Raises InputError: unreachable, gated, pickle-only weights, remote code, no tokenizer, none of the families.
+    A Hub model's name may end in ``@revision``: a commit, tag or branch. Without one the copy on this machine is taken,
+    otherwise the newest. Raises InputError: unreachable, gated, pickle-only weights, remote code, no tokenizer, none
+    of the families.
     """
-    folder = _folder(name)
+    folder, revision = _folder(name)
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise InputError(f"The model folder {folder} has no config.json; name a folder saved by save_pretrained.")
@@ -34,25 +37,29 @@ def locate_model(name: str) -> ModelSource:
         raise InputError(f"The model {name!r} needs code of its own (auto_map), which is never run; use another.")
     if not list(folder.glob("*.safetensors")):
         raise InputError(f"The model {name!r} has no safetensors weights; convert them to safetensors first.")
-    if not (folder / "tokenizer_config.json").is_file():
+    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
         raise InputError(f"The model {name!r} has no tokenizer beside its weights; save it there.")
-    return ModelSource(name, folder, config, read_family(folder))
+    return ModelSource(name, folder, config, read_family(folder), revision)
 
 
-def _folder(name: str) -> Path:
+def _folder(name: str) -> tuple[Path, str]:
+    """The model's folder, and of a Hub model the commit."""
     if name in {artifact.name for artifact, _ in artifacts.list_artifacts("model")}:
-        return artifacts.ensure(name)
+        return artifacts.ensure(name), ""
     path = Path(name).expanduser()
     if path.is_absolute() or name.startswith(("./", "../", "~")):
         if not path.is_dir():
             raise NotFoundError(f"There is no model folder {path}; check the path.")
-        return path
+        return path, ""
     if path.is_dir():
         raise InputError(f"{name!r} is a folder here and may be a Hub model too; write ./{name} for the folder.")
-    return _from_hub(name)
+    repository, _, revision = name.partition("@")
+    folder = _from_hub(repository, revision or None)
+    return folder, folder.name
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, revision: str | None) -> Path:
+    """The folder of a snapshot, which is named by its commit."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -62,13 +69,14 @@ def _from_hub(name: str) -> Path:
     )
 
     try:
-        return Path(snapshot_download(name, local_files_only=True, allow_patterns=_FILES))
+        return Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=_FILES))
     except HFValidationError as error:
         raise NotFoundError(f"{name!r} is neither an embedded model, a folder, nor a Hub model's name.") from error
     except LocalEntryNotFoundError:
         pass
     try:
-        revision = HfApi().model_info(name, timeout=10).sha
+        HfApi().model_info(name, revision=revision, timeout=10)  # says within seconds what is wrong
+        # By the revision's name, not its commit: the cache then knows where the name leads to.
         return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
     except HfHubHTTPError as error:
         raise NotFoundError(

@@ -32,6 +32,8 @@ def new_run(options: SearchOptions, task: Task, device: str, workers: int) -> Ru
             "budget": options.budget,
             "max_evaluations": options.max_evaluations,
             "family": task.source.family,
+            "model_revision": task.source.revision,
+            "corpus_revision": task.corpus.revision,
             "tuning": task.manual.settings.tuning,
             "chat": options.model.chat,
             "folds": options.folds,
