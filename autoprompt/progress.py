@@ -254,6 +254,22 @@ def show_entry(entry: dict[str, Any]) -> None:
     console.print(table)
 
 
+def show_comparison(comparison: dict[str, Any]) -> None:
+    """Two entries side by side, and how sure their difference is."""
+    console = Console()
+    console.print(f"{comparison['n']} {comparison['split']} rows that both have on rung {comparison['rung']}")
+    table = _table("entry", "loss", comparison["metric"], fold=())
+    for entry, loss, value in zip(comparison["entries"], comparison["loss"], comparison["values"], strict=True):
+        spread = f" (sd {value['deviation']:.3f} over {value['folds']} folds)" if value["folds"] > 1 else ""
+        table.add_row(entry[:8], f"{loss:.4f}", f"{value['mean']:.3f}{spread}")
+    console.print(table)
+    difference = comparison["difference"]
+    console.print(
+        f"first - second: {difference['mean']:+.4f} of loss (95 % interval {difference['low']:+.4f} to "
+        f"{difference['high']:+.4f}); the first is better in {100 * comparison['p_first_better']:.1f} % of resamples"
+    )
+
+
 def evaluation_dict(record: EvaluationRecord) -> dict[str, Any]:
     """An evaluation as JSON, without the candidate."""
     names = ("run", "role", "split", "rung", "fold", "repeat", "status", "reason", "readability", "seconds", "tokens",

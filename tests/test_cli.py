@@ -13,8 +13,8 @@ KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}
 SCORE = {"loss", "accuracy", "metric", "value", "n"}
 COMMANDS = (
     (), ("search",), ("evaluate",), ("leaderboard",), ("leaderboard", "list"), ("leaderboard", "runs"),
-    ("leaderboard", "show"), ("export",), ("models",), ("models", "list"), ("models", "pull"), ("corpora",),
-    ("corpora", "list"), ("corpora", "show"), ("corpora", "pull"),
+    ("leaderboard", "show"), ("leaderboard", "compare"), ("export",), ("models",), ("models", "list"),
+    ("models", "pull"), ("corpora",), ("corpora", "list"), ("corpora", "show"), ("corpora", "pull"),
 )  # fmt: skip
 
 
@@ -122,6 +122,27 @@ def test_leaderboard_runs_and_show(capsys, searched, monkeypatch):
     plain = commands.call(capsys, "leaderboard", "show", entry, "--leaderboard", board)
     assert plain.code == 0
     assert entry in plain.out
+
+
+def test_leaderboard_compare(capsys, searched):
+    board, result = searched
+    values = json.loads(result.out)
+    entries = [values["best"]["entry"], values["baselines"]["manual"]["entry"]]
+    arguments = ("leaderboard", "compare", *entries, "--leaderboard", board, "--split", "test")
+    found = json.loads(commands.call(capsys, *arguments, "--json").out)
+    assert found["entries"] == entries
+    assert (found["split"], found["n"], found["metric"]) == ("test", 24, "accuracy")
+    rows = (values["best"]["test"], values["baselines"]["manual"]["test"])
+    assert found["loss"] == [pytest.approx(row["loss"]) for row in rows]
+    assert [value["mean"] for value in found["values"]] == [row["accuracy"] for row in rows]
+    shown = commands.call(capsys, *arguments)
+    assert shown.code == 0
+    assert "95 % interval" in shown.out.replace("\n", " ")
+    tuned = values["baselines"]["manual_tuned"]["entry"]
+    arguments = ("leaderboard", "compare", entries[0], tuned, "--leaderboard", board, "--json")
+    finalists = json.loads(commands.call(capsys, *arguments).out)
+    assert (finalists["rung"], finalists["n"]) == (2, 48)
+    assert [value["folds"] for value in finalists["values"]] == [2, 2]
 
 
 def test_export(capsys, searched, tmp_path):
