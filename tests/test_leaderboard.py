@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from autoprompt.candidate import Candidate, Settings
+from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score
@@ -224,6 +224,18 @@ def test_an_entry_shows_its_highest_rung_and_sums_its_costs(board):
     assert shown["label_words"] == {"pos": "great", "neg": "bad"}
     assert shown["settings"]["tuning"] == "tail"
     assert set(shown["validation"]) == {"loss", "accuracy", "metric", "value", "n"}
+
+
+def test_solved_examples_are_kept(board):
+    demos = (Demo.of("r7", {"text": "{label} “so”", "n": 1}, "pos"), Demo.of("r8", {"text": ""}, "neg"))
+    shown = replace(a_candidate("{demos:2}{text}\n{label}"), demos=demos, label_words=LabelWords(()))
+    board.add([an_evaluation("k", candidate=shown, entry="d" * 64), an_evaluation("plain")])
+    assert board.entry("d" * 64)[0].candidate == shown
+    by_entry = {row.entry: row for row in board.entries()}
+    row = by_entry.pop("d" * 64)
+    assert (row.label_words, row.demos) == ({}, [demo.to_dict() for demo in demos])
+    assert row.to_dict()["demos"][0] == {"row_id": "r7", "fields": {"text": "{label} “so”", "n": 1}, "label": "pos"}
+    assert [other.demos for other in by_entry.values()] == [[]]
 
 
 def test_a_failed_repeat_takes_an_entry_out_of_the_race(board):
