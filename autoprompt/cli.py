@@ -216,7 +216,7 @@ def evaluate(corpus: str, template: str, split: str, as_json: bool, **rest: Any)
 @cli.group(invoke_without_command=True)
 @click.pass_context
 def leaderboard(context: click.Context) -> None:
-    """What searches found: list (the default), runs, show."""
+    """What searches found: list (the default), runs, show, compare."""
     if context.invoked_subcommand is None:
         _default(context, leaderboard_list)
 
@@ -277,6 +277,25 @@ def leaderboard_show(entry: str, leaderboard_file: Path, as_json: bool) -> None:
         _print_json(shown)
     else:
         views.show_entry(shown)
+
+
+@leaderboard.command("compare")
+@click.argument("first", metavar="ENTRY")
+@click.argument("second", metavar="ENTRY")
+@click.option("--split", type=click.Choice(("validation", "test")), default="validation", show_default=True)
+@leaderboard_option
+@json_option
+def leaderboard_compare(first: str, second: str, split: str, leaderboard_file: Path, as_json: bool) -> None:
+    """Two entries over the rows that both were judged on, with a paired bootstrap (8 characters or more of each id)."""
+    from autoprompt import progress as views
+    from autoprompt.leaderboard import Leaderboard, compare_entries
+
+    with Leaderboard.open(leaderboard_file, read_only=True) as board:
+        comparison = compare_entries(board, first, second, split).to_dict()
+    if as_json:
+        _print_json(comparison)
+    else:
+        views.show_comparison(comparison)
 
 
 @cli.command()

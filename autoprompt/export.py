@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ VERSION = 1
 
 
 class Prompt(BaseModel):
-    """A template with its label words and settings, and where they come from. Immutable."""
+    """A template with its label words and settings, and where they come from. Immutable.
+
+    The template holds its solved examples as literal text. ``label_words`` are empty for a classifier and for target
+    texts.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,15 +48,38 @@ class Prompt(BaseModel):
         )
 
     def render(self, *, label: str | None = None, **fields: Any) -> str:
-        """The prompt up to the label, or all of it with a label's word. Raises InputError for a missing field."""
-        if label is not None and label not in self.label_words:
-            raise InputError(f"The label {label!r} is unknown; use one of {list(self.label_words)}.")
-        word = None if label is None else self.label_words[label]
-        return self.candidate.template.render(fields, word)
+        """The prompt up to the label, or all of it with a label's word; where there are no label words ``label`` stands
+        for itself. Raises InputError for a missing field and an unknown label."""
+        if label is not None and self.label_words:
+            if label not in self.label_words:
+                raise InputError(f"The label {label!r} is unknown; use one of {list(self.label_words)}.")
+            label = self.label_words[label]
+        return self.candidate.template.render(fields, label)
+
+
+def written_out(candidate: Candidate) -> Candidate:
+    """The candidate with its solved examples as literal text, for programs that have no training rows.
+
+    Their fields stand whole, as ``render`` writes all fields, whatever a run cut them to. Raises InputError for
+    trainable vectors.
+    """
+    template = candidate.template
+    if template.soft:
+        raise InputError(
+            f"The template {template.format()!r} has trainable vectors, which need the model and its weights and stand "
+            "in no exported file; export an entry without {soft}."
+        )
+    words = candidate.label_words.mapping()
+    solved = [(demo.fields, words.get(demo.label, demo.label)) for demo in candidate.demos]
+    return replace(candidate, template=template.with_demos(template.render_demos(solved)), demos=())
 
 
 def save(prompt: Prompt, path: Path) -> None:
-    """Write ``.json`` or ``.py``, all or nothing. Raises UsageError for another ending, StorageError."""
+    """Write ``.json`` or ``.py``, all or nothing.
+
+    Raises UsageError for another ending and for a template that is not written out, StorageError.
+    """
+    prompt.candidate.template.parts()
     if path.suffix == ".json":
         text = json.dumps(prompt.model_dump(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     elif path.suffix == ".py":
@@ -104,6 +132,8 @@ def load(path: str | Path) -> Prompt:
     # A template from elsewhere is checked before it is used.
     if prompt.candidate.template.slots.count("label") != 1:
         raise InputError(f"The template in {path} does not have exactly one {{label}} slot; export it again.")
+    if prompt.candidate.template.demos or prompt.candidate.template.soft:
+        raise InputError(f"The template in {path} has {{demos}} or {{soft}}, which are no text; export it again.")
     return prompt
 
 
@@ -131,7 +161,8 @@ _SEGMENTS = {segments!r}
 
 
 def render(*, label=None, **fields):
-    """The prompt's text up to the label; with label (a key of LABEL_WORDS), all of it."""
+    """The prompt's text up to the label; with label (a key of LABEL_WORDS, or any text where there are none), all of
+    it."""
     parts = []
     for slot, text in _SEGMENTS:
         if slot is None:
@@ -141,7 +172,7 @@ def render(*, label=None, **fields):
         elif label is None:
             break
         else:
-            parts.append(LABEL_WORDS[label])
+            parts.append(LABEL_WORDS[label] if LABEL_WORDS else label)
     return "".join(parts)
 
 

@@ -71,7 +71,8 @@ class View:
         if self.best:
             facts["best loss"] = f"{self.best.loss:.4f} on {len(self.best.losses)} validation rows"
             facts["template"] = repr(self.best.candidate.template.format())
-            facts["label words"] = ", ".join(self.best.candidate.label_words.words)
+            words = self.best.candidate.label_words.words
+            facts |= {"label words": ", ".join(words)} if words else {}
         return facts
 
 
@@ -166,13 +167,12 @@ def show_result(result: dict[str, Any], leaderboard: Path) -> None:
         f"{result['frozen']} frozen scores in {_clock(result['seconds'])}, run {result['run']}"
     )
     tested = next((row["test"] for row in (best, *filter(None, result["baselines"].values())) if row["test"]), None)
-    judged = "accuracy" if tested is None or tested["metric"] in METRICS else tested["metric"]
-    table = _table("", f"test {judged}", "validation loss", "prompt", fold=("prompt",))
+    table = _table("", f"test {_judged(tested)}", "validation loss", "prompt", fold=("prompt",))
     rows = {"winner": best} | {name: row for name, row in result["baselines"].items() if row}
     for name, row in rows.items():
         table.add_row(
             Text(name, style="bold" if name == "winner" else ""),
-            _percent(row["test"], judged),
+            _percent(row["test"]),
             f"{row['validation']['loss']:.3f} (n={row['validation']['n']})",
             _prompt(row),
         )
@@ -210,7 +210,7 @@ def show_entries(entries: Sequence[dict[str, Any]], limit: int) -> None:
             entry["entry"][:8],
             str(entry["rung"]),
             f"{score['loss']:.3f}" if score else entry["status"],
-            _number(score, "accuracy", 2),
+            _value(score, 2),
             str(score["n"]) if score else "",
             _prompt(entry, role),
             _settings(entry["settings"]),
@@ -224,13 +224,13 @@ def show_entries(entries: Sequence[dict[str, Any]], limit: int) -> None:
 def show_runs(runs: Sequence[dict[str, Any]]) -> None:
     """All runs of a leaderboard."""
     table = Table(show_edge=False)
-    for name in ("run", "name", "corpus", "model", "strategy", "seed", "status", "started", "test accuracy"):
+    for name in ("run", "name", "corpus", "model", "strategy", "seed", "status", "started", "test"):
         table.add_column(name, overflow="fold")
     for run in runs:
-        best = (run["result"] or {}).get("best")
+        test = ((run["result"] or {}).get("best") or {}).get("test")
         table.add_row(
             run["id"], Text(run["name"] or ""), Text(run["corpus"]), Text(run["model"]), run["strategy"],
-            str(run["seed"]), run["status"], run["started"], _percent(best["test"] if best else None),
+            str(run["seed"]), run["status"], run["started"], _percent(test, f" {_judged(test)}"),
         )  # fmt: skip
     Console().print(table)
 
@@ -240,7 +240,10 @@ def show_entry(entry: dict[str, Any]) -> None:
     console = Console()
     console.print(f"[bold]{entry['entry']}[/]")
     console.print(Text(entry["template"]))
-    console.print(Text(f"label words: {entry['label_words']}"))
+    for number, demo in enumerate(entry.get("demos", ()), 1):
+        console.print(Text(f"example {number} ({demo['row_id']}): {demo['fields']} -> {demo['label']!r}"))
+    if entry["label_words"]:
+        console.print(Text(f"label words: {entry['label_words']}"))
     console.print(f"settings: {_settings(entry['settings'])}")
     table = Table(show_edge=False)
     for name in ("run", "split", "rung", "fold", "repeat", "status", "loss", "accuracy", "n", "seconds"):
@@ -249,16 +252,32 @@ def show_entry(entry: dict[str, Any]) -> None:
         score = row["score"] or {}
         table.add_row(
             row["run"], row["split"], str(row["rung"]), str(row["fold"]), str(row["repeat"]), row["status"],
-            _number(score, "loss", 4), _number(score, "accuracy", 3),
+            f"{score['loss']:.4f}" if score else "", _value(score, 3),
             str(score.get("n", "")), f"{row['seconds']:.1f}",
         )  # fmt: skip
     console.print(table)
 
 
+def show_comparison(comparison: dict[str, Any]) -> None:
+    """Two entries side by side, and how sure their difference is."""
+    console = Console()
+    console.print(f"{comparison['n']} {comparison['split']} rows that both have on rung {comparison['rung']}")
+    table = _table("entry", "loss", comparison["metric"], fold=())
+    for entry, loss, value in zip(comparison["entries"], comparison["loss"], comparison["values"], strict=True):
+        spread = f" (sd {value['deviation']:.3f} over {value['folds']} folds)" if value["folds"] > 1 else ""
+        table.add_row(entry[:8], f"{loss:.4f}", f"{value['mean']:.3f}{spread}")
+    console.print(table)
+    difference = comparison["difference"]
+    console.print(
+        f"first - second: {difference['mean']:+.4f} of loss (95 % interval {difference['low']:+.4f} to "
+        f"{difference['high']:+.4f}); the first is better in {100 * comparison['p_first_better']:.1f} % of resamples"
+    )
+
+
 def evaluation_dict(record: EvaluationRecord) -> dict[str, Any]:
     """An evaluation as JSON, without the candidate."""
     names = ("run", "role", "split", "rung", "fold", "repeat", "status", "reason", "readability", "seconds", "tokens",
-             "predictions", "row_ids")  # fmt: skip
+             "predictions", "row_ids", "losses")  # fmt: skip
     return {name: getattr(record, name) for name in names} | {"score": record.score.to_dict() if record.score else None}
 
 
@@ -290,8 +309,8 @@ def _table(*columns: str, fold: Sequence[str]) -> Table:
 
 def _prompt(row: dict[str, Any], note: str = "") -> Text:
     """Template and label words as one text."""
-    words = "/".join(row["label_words"].values())
-    return Text.assemble(repr(row["template"])[1:-1], (f"  {words}{note}", "dim"))
+    words = f"  {'/'.join(row['label_words'].values())}" if row["label_words"] else ""
+    return Text.assemble(repr(row["template"])[1:-1], (words + note, "dim"))
 
 
 def _settings(settings: dict[str, Any]) -> str:
@@ -302,14 +321,30 @@ def _settings(settings: dict[str, Any]) -> str:
     return " ".join([settings["tuning"], *numbers])
 
 
-def _percent(score: dict[str, Any] | None, judged: str = "accuracy") -> str:
-    if not score:
-        return "-"
-    return f"{100 * (score['accuracy'] if judged == 'accuracy' else score['value']):.1f} % (n={score['n']})"
+def _judged(score: dict[str, Any] | None) -> str:
+    """What a person reads of a score: accuracy, or the metric of written texts."""
+    return "accuracy" if not score or score["metric"] in METRICS else score["metric"]
 
 
-def _number(score: dict[str, Any] | None, name: str, digits: int) -> str:
-    return f"{score[name]:.{digits}f}" if score and score[name] is not None else ""
+def _read(score: dict[str, Any] | None) -> float | None:
+    """Its value; None where texts have a likelihood alone, which stands as the loss."""
+    if not score or score["metric"] == "loss":
+        return None
+    value: float | None = score["accuracy" if _judged(score) == "accuracy" else "value"]
+    return value
+
+
+def _percent(score: dict[str, Any] | None, name: str = "") -> str:
+    value = _read(score)
+    return "-" if score is None or value is None else f"{100 * value:.1f} %{name} (n={score['n']})"
+
+
+def _value(score: dict[str, Any] | None, digits: int) -> str:
+    """``0.94``, or ``0.41 rougeL``."""
+    value = _read(score)
+    if value is None:
+        return ""
+    return f"{value:.{digits}f}" + ("" if _judged(score) == "accuracy" else f" {_judged(score)}")
 
 
 def _clock(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """The command line as users and scripts meet it."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,18 @@ import commands
 import pytest
 import tiny
 
+import autoprompt
+from autoprompt.candidate import Candidate, Demo, Settings
+from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.metrics import Score
+from autoprompt.template import LabelWords, Template
+
 KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}
 SCORE = {"loss", "accuracy", "metric", "value", "n"}
 COMMANDS = (
     (), ("search",), ("evaluate",), ("leaderboard",), ("leaderboard", "list"), ("leaderboard", "runs"),
-    ("leaderboard", "show"), ("export",), ("models",), ("models", "list"), ("models", "pull"), ("corpora",),
-    ("corpora", "list"), ("corpora", "show"), ("corpora", "pull"),
+    ("leaderboard", "show"), ("leaderboard", "compare"), ("export",), ("models",), ("models", "list"),
+    ("models", "pull"), ("corpora",), ("corpora", "list"), ("corpora", "show"), ("corpora", "pull"),
 )  # fmt: skip
 
 
@@ -124,6 +131,27 @@ def test_leaderboard_runs_and_show(capsys, searched, monkeypatch):
     assert entry in plain.out
 
 
+def test_leaderboard_compare(capsys, searched):
+    board, result = searched
+    values = json.loads(result.out)
+    entries = [values["best"]["entry"], values["baselines"]["manual"]["entry"]]
+    arguments = ("leaderboard", "compare", *entries, "--leaderboard", board, "--split", "test")
+    found = json.loads(commands.call(capsys, *arguments, "--json").out)
+    assert found["entries"] == entries
+    assert (found["split"], found["n"], found["metric"]) == ("test", 24, "accuracy")
+    rows = (values["best"]["test"], values["baselines"]["manual"]["test"])
+    assert found["loss"] == [pytest.approx(row["loss"]) for row in rows]
+    assert [value["mean"] for value in found["values"]] == [row["accuracy"] for row in rows]
+    shown = commands.call(capsys, *arguments)
+    assert shown.code == 0
+    assert "95 % interval" in shown.out.replace("\n", " ")
+    tuned = values["baselines"]["manual_tuned"]["entry"]
+    arguments = ("leaderboard", "compare", entries[0], tuned, "--leaderboard", board, "--json")
+    finalists = json.loads(commands.call(capsys, *arguments).out)
+    assert (finalists["rung"], finalists["n"]) == (2, 48)
+    assert [value["folds"] for value in finalists["values"]] == [2, 2]
+
+
 def test_export(capsys, searched, tmp_path):
     board, result = searched
     best = json.loads(result.out)["best"]
@@ -143,6 +171,55 @@ def test_export(capsys, searched, tmp_path):
     commands.refused(
         commands.call(capsys, "export", best["entry"], "--out", tmp_path / "no" / "x.py", "--leaderboard", board), 4
     )
+
+
+def stored(board, template, score, **changes):
+    """A leaderboard with one entry of a text task, which has one solved example; the entry's id."""
+    demo = Demo.of("r1", {"talk": 'a {talk} \\ "b"'}, "{label}'s")
+    words, settings = LabelWords(()), Settings("none")
+    candidate = Candidate(Template.parse(template), words, settings, **({"demos": (demo,)} | changes))
+    run = RunRecord("a" * 12, None, "talks", "f" * 64, "tiny", 0, "grid", {}, "2026-01-01T00:00:00+00:00")
+    record = EvaluationRecord(
+        run=run.id, key="k", entry=candidate.entry(run.fingerprint, run.model, run.seed), candidate=candidate,
+        role="search", split="validation", rung=2, fold=0, repeat=0, status="complete", reason=None, score=score,
+        log_probs=[[-0.5]], predictions=["so"], row_ids=["r2"], readability=None, seconds=1.0, tokens=9, losses=[0.5],
+    )  # fmt: skip
+    with Leaderboard.open(board) as opened:
+        opened.start_run(run)
+        opened.add([record])
+        opened.finish_run(run.id, "finished", {"best": candidate.to_dict() | {"test": score.to_dict()}})
+    return record.entry
+
+
+@pytest.mark.parametrize("score", [Score(0.5, None, "loss", 0.5, 1), Score(0.5, 0.0, "rougeL", 0.5, 1)])
+def test_an_entry_with_solved_examples_and_no_label_words(capsys, tmp_path, monkeypatch, score):
+    monkeypatch.setenv("COLUMNS", "160")
+    where = ("--leaderboard", tmp_path / "lb.sqlite")
+    entry = stored(tmp_path / "lb.sqlite", "{demos:1}{talk}\nGist: {label}", score)
+    shown = {}
+    for arguments in (("list",), ("runs",), ("show", entry)):
+        for as_json in ((), ("--json",)):
+            result = commands.call(capsys, "leaderboard", *arguments, *where, *as_json)
+            assert result.code == 0, result.err
+        shown[arguments[0]] = json.loads(result.out)
+    assert shown["list"]["entries"][0]["demos"] == shown["show"]["demos"]
+    assert shown["show"]["evaluations"][0]["losses"] == [0.5]
+    result = commands.call(capsys, "leaderboard", "show", entry, *where)
+    assert "example 1 (r1): {'talk': 'a {talk} \\\\ \"b\"'}" in result.out
+    asked = 'a {talk} \\ "b"\nGist: {label}\'s\n\nx\nGist: '
+    for name in ("best.json", "best.py"):
+        result = commands.call(capsys, "export", entry, "--out", tmp_path / name, *where)
+        assert result.code == 0, result.err
+    assert autoprompt.load(tmp_path / "best.json").render(talk="x", label="so") == f"{asked}so"
+    assert runpy.run_path(str(tmp_path / "best.py"))["render"](talk="x") == asked
+
+
+def test_trainable_vectors_are_not_exported(capsys, tmp_path):
+    board, score = tmp_path / "lb.sqlite", Score(0.5, None, "loss", 0.5, 1)
+    entry = stored(board, "{soft:4}{talk}{label}", score, demos=())
+    result = commands.call(capsys, "export", entry, "--out", tmp_path / "best.json", "--leaderboard", board)
+    commands.refused(result, 3, "the model and its weights")
+    assert not (tmp_path / "best.json").exists()
 
 
 def test_lists_of_models_and_corpora(capsys):

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoprompt.candidate import Settings
+from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.errors import InputError, StorageError, UsageError
-from autoprompt.export import FORMAT, VERSION, Prompt, load, save
-from autoprompt.template import Literal, Slot, Template
+from autoprompt.export import FORMAT, VERSION, Prompt, load, save, written_out
+from autoprompt.template import LabelWords, Literal, Slot, Template
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 QUOTES = st.text(st.sampled_from("\"'\\{}\n\r\t\0#%é🙂\u2028\u202e ab"), max_size=20)
@@ -29,7 +29,7 @@ def prompt(template: str = "{text}\nMood: {label}", words: dict[str, str] | None
         "format": FORMAT,
         "version": VERSION,
         "template": template,
-        "label_words": words or {"neg": "bad", "pos": "good"},
+        "label_words": {"neg": "bad", "pos": "good"} if words is None else words,
         "settings": Settings.default("tail", 32).to_dict(),
         "model": "tiny",
         "corpus": "rows.csv",
@@ -113,6 +113,83 @@ def test_the_module_runs_in_a_bare_python(tmp_path):
     ]
 
 
+HOSTILE = (
+    "{label}",
+    "{text} }}{{ {",
+    "a \\ \\n \"quoted\" 'too'",
+    '"""\\',
+    "{demos:2}{soft:3}",
+    "%s {0} \u2028\r\n🙂",
+    "",
+)
+
+
+def solved(words: dict[str, str], demos: list[tuple[dict[str, object], str]], template: str) -> Candidate:
+    found = tuple(Demo.of(f"r{number}", fields, label) for number, (fields, label) in enumerate(demos))
+    label_words = LabelWords(tuple(words.items()))
+    return Candidate(Template.parse(template), label_words, Settings.default("tail", 32), found)
+
+
+def both_renders(path: Path, candidate: Candidate, fields: dict[str, object], label: str) -> set[tuple[str, str]]:
+    """What best.json and best.py of a candidate with solved examples give: up to the label, and all of it."""
+    values = written_out(candidate).to_dict()
+    saved = prompt(values["template"], values["label_words"])
+    save(saved, path / "best.json")
+    save(saved, path / "best.py")
+    loaded, module = load(path / "best.json"), module_of(path / "best.py")
+    assert loaded == saved
+    assert saved.template == module.TEMPLATE
+    assert saved.label_words == module.LABEL_WORDS
+    return {(p.render(**fields), p.render(label=label, **fields)) for p in (loaded, module)}
+
+
+def test_solved_examples_are_written_out(tmp_path):
+    demos = [({"text": text}, ("neg", "pos")[number % 2]) for number, text in enumerate(HOSTILE)]
+    candidate = solved({"neg": "bad {", "pos": "good"}, demos, "Is it {{good}}?\n{demos:7}Text: {text}\nMood: {label}.")
+    shown = "".join(f"Text: {text}\nMood: {('bad {', 'good')[number % 2]}.\n\n" for number, text in enumerate(HOSTILE))
+    for text in HOSTILE:
+        asked = f"Is it {{good}}?\n{shown}Text: {text}\nMood: "
+        assert both_renders(tmp_path, candidate, {"text": text}, "neg") == {(asked, f"{asked}bad {{.")}
+    program = "import runpy, sys; print(ascii(runpy.run_path(sys.argv[1])['render'](text='x')))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, str(tmp_path / "best.py")],
+        capture_output=True, check=True, timeout=30, text=True,
+    )  # fmt: skip
+    assert ast.literal_eval(done.stdout) == f"Is it {{good}}?\n{shown}Text: x\nMood: "
+
+
+@settings(max_examples=100, deadline=None)
+@given(templates(), st.lists(st.tuples(ANY, ANY), min_size=1, max_size=3), VALUES, ANY)
+def test_any_solved_example_comes_out_as_it_was_shown(tmp_path_factory, template, examples, value, target):
+    names = ("text", "second field", "größe")
+    demos = [(dict(zip(names, (text, value, label), strict=True)), label) for text, label in examples]
+    asked = Template((*Template.parse(f"{{demos:{len(demos)}}}").segments, *template.segments))
+    candidate = solved({}, demos, asked.format())
+    shown = asked.render_demos([(demo.fields, demo.label) for demo in candidate.demos])
+    fields = dict.fromkeys(names, value)
+    (found,) = both_renders(tmp_path_factory.mktemp("demos"), candidate, fields, target)
+    assert found == (shown + template.render(fields), shown + template.render(fields, target))
+
+
+@pytest.mark.parametrize("target", [*HOSTILE, "neg"])
+def test_without_label_words_the_target_stands_for_itself(tmp_path, target):
+    candidate = solved({}, [({"talk": "so {talk}"}, "{label}\\")], "{demos:1}{talk}\nGist: {label}!")
+    asked = "so {talk}\nGist: {label}\\!\n\nx\nGist: "
+    assert both_renders(tmp_path, candidate, {"talk": "x"}, target) == {(asked, f"{asked}{target}!")}
+    assert module_of(tmp_path / "best.py").LABEL_WORDS == {}
+
+
+def test_trainable_vectors_stay_here(tmp_path):
+    with pytest.raises(InputError, match="the model and its weights") as caught:
+        written_out(solved({"neg": "bad", "pos": "good"}, [], "{soft:8}{text}{label}"))
+    assert "\n" not in str(caught.value)
+    for name in ("best.json", "best.py"):
+        for part in ("{soft:8}", "{demos:2}"):
+            with pytest.raises(UsageError, match="no text of their own"):
+                save(prompt(part + "{text}{label}"), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_render_cannot_do(tmp_path):
     saved = prompt()
     save(saved, tmp_path / "best.py")
@@ -133,7 +210,8 @@ def test_what_render_cannot_do(tmp_path):
         {"settings": {"tuning": "magic"}}, {"settings": {"tuning": "tail"}},
         {"settings": {"tuning": "tail", "learning_rate": "fast", "batch_size": 8, "epochs": 8, "rank": 8}},
         {"settings": {"tuning": "tail", "learning_rate": -1.0, "batch_size": 8, "epochs": 8, "rank": 8}},
-        {"template": "{text} without a place"},
+        {"template": "{text} without a place"}, {"template": "{soft:4}{text}{label}"},
+        {"template": "{demos:4}{text}{label}"}, {"demos": []},
     ],
     ids=str,
 )  # fmt: skip

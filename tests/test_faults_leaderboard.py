@@ -98,6 +98,9 @@ def test_38_flipped_bytes_are_noticed_or_change_nothing(whole, copy, read_only):
         ("evaluations", "candidate = replace(candidate, 'T3', 'T4')", lambda board: board.entries()),
         ("examples", "log_probs = replace(log_probs, '0.25', '0.26')", lambda board: board.digest(RUN)),
         ("examples", "row_ids = '[]'", lambda board: board.evaluations()),
+        ("losses", "losses = replace(losses, '0.25', '0.26')", lambda board: board.evaluations()),
+        ("losses", "losses = NULL", lambda board: board.digest(RUN)),
+        ("losses", "checksum = 'absent'", lambda board: board.entry(board.entries(RUN)[-1].entry)),
         ("runs", "seed = 8", lambda board: board.runs()),
         ("runs", "name = 'another'", lambda board: board.run_named("another")),
         ("runs", "checksum = ''", lambda board: board.runs()),
@@ -119,6 +122,9 @@ def test_38_a_changed_row_is_named_by_file_table_and_row(copy, table, change, re
         "DELETE FROM examples WHERE evaluation = 3",
         "UPDATE examples SET evaluation = -evaluation WHERE evaluation IN (3, 4)",
         "DROP TABLE examples",
+        "DELETE FROM losses WHERE evaluation = 3",
+        "UPDATE losses SET evaluation = -evaluation WHERE evaluation IN (3, 4)",
+        "DROP TABLE losses",
     ],
 )
 def test_38_rows_that_vanished_are_missed(copy, change):
@@ -135,7 +141,7 @@ def edit(path, statement):
 
 
 @BOTH
-@pytest.mark.parametrize("version", [2, 3000])
+@pytest.mark.parametrize("version", [3, 3000])
 def test_39_a_newer_schema_asks_for_an_upgrade(copy, version, read_only):
     content = bytearray(copy.read_bytes())
     content[60:64] = struct.pack(">I", version)
@@ -158,7 +164,7 @@ def test_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
     with Leaderboard.open(path):
         pass
     connection = sqlite3.connect(path, isolation_level=None)
-    for table in ("examples", "evaluations", "runs", "migrations"):
+    for table in ("losses", "examples", "evaluations", "runs", "migrations"):
         connection.execute(f"DROP TABLE {table}")  # a file of version 0 has nothing yet
     connection.execute("PRAGMA user_version = 0")
     connection.close()
@@ -167,9 +173,10 @@ def test_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
         board.start_run(a_run())
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT number, name FROM migrations").fetchall() == [
-        (1, "0001_runs_evaluations_examples")
+        (1, "0001_runs_evaluations_examples"),
+        (2, "0002_losses"),
     ]
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     connection.close()
 
 

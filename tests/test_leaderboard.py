@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from autoprompt.candidate import Candidate, Settings
+from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score
@@ -48,6 +48,7 @@ def an_evaluation(key, text="Review: {text}\nSentiment: {label}", loss=0.5, **ch
         readability=12.5,
         seconds=1.5,
         tokens=100,
+        losses=[0.25, 2.0],
     )
     return replace(base, **changes)
 
@@ -64,8 +65,9 @@ def test_what_was_added_is_read_back_after_closing(tmp_path):
     run = a_run(name="Größe ../x <img>", environment={"torch": "2"}, config={"z": 1, "a": [None, "{text}"]})
     plain = an_evaluation("k1")
     failed = an_evaluation(
-        "k2", "“{text}” — {{x}}\n{label}", status="failed", reason="NaN", score=None, log_probs=[], predictions=[]
-    )
+        "k2", "“{text}” — {{x}}\n{label}", status="failed", reason="NaN", score=None, log_probs=[], predictions=[],
+        losses=[],
+    )  # fmt: skip
     odd = an_evaluation("k0", loss=-0.0, seconds=2, readability=None, score=Score(1, None, "mcc", -1, 3))
     with Leaderboard.open(path) as board:
         board.start_run(run)
@@ -79,9 +81,10 @@ def test_what_was_added_is_read_back_after_closing(tmp_path):
 
 
 def test_a_loss_of_minus_zero_is_no_damage(board):
-    board.add([an_evaluation("k", loss=-0.0, log_probs=[[-0.0, -1e-300]], readability=-0.0)])
+    board.add([an_evaluation("k", loss=-0.0, log_probs=[[-0.0, -1e-300]], readability=-0.0, losses=[-0.0, 1e-300])])
     assert board.evaluations()[0].score.loss == 0
     assert board.evaluations()[0].log_probs == [[0.0, -1e-300]]
+    assert board.evaluations()[0].losses == [0.0, 1e-300]
 
 
 def test_a_finished_run_keeps_its_result_in_order(board):
@@ -146,6 +149,8 @@ def test_a_key_is_stored_once_and_its_batch_not_at_all(board):
         {"score": Score(float("nan"), 0.5, "accuracy", 0.5, 4)},
         {"score": Score(0.5, 0.5, "accuracy", float("inf"), 4)},
         {"log_probs": [[float("nan"), -1.0]]},
+        {"losses": [0.25, float("nan")]},
+        {"losses": [0.25]},
         {"readability": float("inf")},
         {"score": None},
         {"status": "failed", "score": None},
@@ -219,6 +224,18 @@ def test_an_entry_shows_its_highest_rung_and_sums_its_costs(board):
     assert shown["label_words"] == {"pos": "great", "neg": "bad"}
     assert shown["settings"]["tuning"] == "tail"
     assert set(shown["validation"]) == {"loss", "accuracy", "metric", "value", "n"}
+
+
+def test_solved_examples_are_kept(board):
+    demos = (Demo.of("r7", {"text": "{label} “so”", "n": 1}, "pos"), Demo.of("r8", {"text": ""}, "neg"))
+    shown = replace(a_candidate("{demos:2}{text}\n{label}"), demos=demos, label_words=LabelWords(()))
+    board.add([an_evaluation("k", candidate=shown, entry="d" * 64), an_evaluation("plain")])
+    assert board.entry("d" * 64)[0].candidate == shown
+    by_entry = {row.entry: row for row in board.entries()}
+    row = by_entry.pop("d" * 64)
+    assert (row.label_words, row.demos) == ({}, [demo.to_dict() for demo in demos])
+    assert row.to_dict()["demos"][0] == {"row_id": "r7", "fields": {"text": "{label} “so”", "n": 1}, "label": "pos"}
+    assert [other.demos for other in by_entry.values()] == [[]]
 
 
 def test_a_failed_repeat_takes_an_entry_out_of_the_race(board):

@@ -111,6 +111,15 @@ RESULT = {
     "run": "a" * 12, "corpus": "[red]corpus[/]", "model": "[/]", "evaluations": 3, "frozen": 9, "generations": 2,
     "seconds": 65.0, "best": ROW, "baselines": {"manual": ROW | {"test": None}, "null": None}, "difference": None,
 }  # fmt: skip
+WRITTEN = SCORE | {"metric": "rougeL", "accuracy": 0.0, "value": 0.4125}
+LIKELIHOOD = {"loss": 1.25, "accuracy": None, "metric": "loss", "value": 1.25, "n": 16}
+DEMO = {"row_id": "r[1]", "fields": {"text": "[red]\n{label}[/]"}, "label": "[/b]"}
+TEXTS = ROW | {"template": "{demos:1}{talk} [b] {label}", "label_words": {}, "demos": [DEMO], "test": WRITTEN}
+COMPARISON = {
+    "entries": ["e" * 64, "f" * 64], "split": "validation", "rung": 2, "n": 32, "loss": [0.5, 0.75],
+    "difference": {"mean": -0.25, "low": -0.5, "high": 0.0}, "p_first_better": 0.975, "metric": "rougeL",
+    "values": [{"mean": 0.5, "deviation": 0.125, "folds": 4}, {"mean": 0.25, "deviation": 0.0, "folds": 1}],
+}  # fmt: skip
 EVALUATION = {"run": "[r]", "split": "validation", "rung": 1, "fold": 0, "repeat": 0, "status": "complete",
               "score": SCORE, "seconds": 1.0}  # fmt: skip
 
@@ -124,6 +133,7 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
         "runs": lambda: progress.show_runs([RUN, RUN | {"name": None, "result": None}]),
         "entry": lambda: progress.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
         "result": lambda: progress.show_result(RESULT, Path("[x] lb.sqlite")),
+        "comparison": lambda: progress.show_comparison(COMPARISON),
         "card": lambda: progress.show_card({"name": "[red]", "template": "[/]\n{label}"}),
         "evaluation": lambda: progress.show_evaluation(
             {"split": "test", "n": 3, "tuning": "tail", "seconds": 1.0, "metrics": {"accuracy": 0.5}}
@@ -150,6 +160,50 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
         assert "a [/] b" in written["artifacts"]
         assert "[MIT]" in written["artifacts"]
         assert "failed" in written["entries"]
+
+
+def test_solved_examples_and_prompts_without_label_words(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    likely = TEXTS | {"validation": LIKELIHOOD, "role": "manual", "demos": []}
+    progress.show_entries([TEXTS | {"validation": WRITTEN}, likely], 20)
+    written, likelihood = capsys.readouterr().out.splitlines()[-2:]
+    assert "0.41 rougeL" in written
+    assert "{demos:1}{talk} [b] {label} " in written
+    assert "1.250" in likelihood
+    assert "{label} (manual)" in likelihood
+    assert "loss" not in likelihood
+    progress.show_entry(TEXTS | {"evaluations": [EVALUATION | {"score": s} for s in (WRITTEN, LIKELIHOOD, None)]})
+    shown = capsys.readouterr().out
+    assert "example 1 (r[1]): {'text': '[red]\\n{label}[/]'} -> '[/b]'" in shown
+    assert "label words" not in shown
+    assert "0.412 rougeL" in shown
+    assert "1.2500" in shown
+    runs = [RUN | {"result": {"best": TEXTS | {"test": test}}} for test in (WRITTEN, LIKELIHOOD, SCORE, None)]
+    progress.show_runs(runs)
+    shown = capsys.readouterr().out
+    assert "41.2 % rougeL (n=32)" in shown
+    assert "75.0 % accuracy (n=32)" in shown
+    progress.show_result(RESULT | {"best": TEXTS, "baselines": {"manual": TEXTS | {"test": LIKELIHOOD}}}, Path("lb"))
+    shown = capsys.readouterr().out
+    assert "test rougeL" in shown
+    assert "41.2 % (n=32)" in shown
+
+
+def test_a_comparison_says_how_sure_it_is(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    progress.show_comparison(COMPARISON)
+    shown = capsys.readouterr().out
+    for part in ("32 validation rows", "rung 2", "rougeL", "0.500 (sd 0.125 over 4 folds)", "0.7500",
+                 "-0.2500 of loss (95 % interval -0.5000 to +0.0000)", "97.5 % of resamples"):  # fmt: skip
+        assert part in shown
+    assert "sd 0.000" not in shown
+
+
+def test_a_live_view_without_label_words_names_none():
+    view = progress.PlainView(time.monotonic(), None, 9)
+    wordless = Candidate(Template.parse("{text}{label}"), LabelWords(()), SETTINGS)
+    view.evaluated(Evaluation(wordless, 1, losses=(0.5,), gold=(0,), log_probs=((-0.5,),)), evaluator(1))
+    assert "label words" not in view.facts()
 
 
 def test_what_is_not_shown_is_counted(capsys):

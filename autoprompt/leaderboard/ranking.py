@@ -44,6 +44,7 @@ def _line(group: Sequence[Summary]) -> tuple[tuple[Any, ...], EntryRow]:
         template=values["template"],
         label_words=values["label_words"],
         settings=values["settings"],
+        demos=values.get("demos", []),
         validation=validation,
         readability=readability,
         evaluations=len(group),

@@ -60,6 +60,8 @@ class EvaluationRecord:
     readability: float | None
     seconds: float
     tokens: int
+    losses: list[float] = field(default_factory=list)
+    """What ranks, one a row; empty for failed ones and for those stored before losses were kept."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class EntryRow:
     template: str
     label_words: dict[str, str]
     settings: dict[str, Any]
+    demos: list[dict[str, Any]]
     validation: Score | None
     readability: float | None
     evaluations: int
@@ -178,8 +181,18 @@ def example_values(record: EvaluationRecord) -> tuple[str, str, str]:
     return ordered_json(log_probs), ordered_json(record.predictions), ordered_json(record.row_ids)
 
 
-def evaluation_record(summary: Summary, examples: Sequence[str]) -> EvaluationRecord:
-    """The inverse of both. Raises InputError when this version does not know such a candidate."""
+def losses_value(record: EvaluationRecord) -> str:
+    """The payload of an evaluation's losses. Raises InputError for one that is not finite, and for a wrong number."""
+    if record.losses and len(record.losses) != len(record.row_ids):
+        raise InputError(
+            f"The evaluation {record.key!r} of run {record.run!r} has {len(record.losses)} losses and "
+            f"{len(record.row_ids)} rows; give one a row."
+        )
+    return ordered_json([_real(value) for value in record.losses])
+
+
+def evaluation_record(summary: Summary, examples: Sequence[str], losses: str | None) -> EvaluationRecord:
+    """The inverse of all three. Raises InputError when this version does not know such a candidate."""
     log_probs, predictions, row_ids = (json.loads(text) for text in examples)
     return EvaluationRecord(
         run=summary.run,
@@ -200,6 +213,7 @@ def evaluation_record(summary: Summary, examples: Sequence[str]) -> EvaluationRe
         readability=summary.readability,
         seconds=summary.seconds,
         tokens=summary.tokens,
+        losses=[] if losses is None else json.loads(losses),
     )
 
 

@@ -2,7 +2,8 @@
 
 A file is looked at through plain reads first (SQLite's header: magic, page count, application id, version), so a
 text file or somebody else's database is refused byte for byte untouched. A new file is built beside its place
-and linked into it whole: no kill leaves half a leaderboard behind.
+and linked into it whole: no kill leaves half a leaderboard behind. An older file is copied before its first writer
+migrates it in one transaction; readers take it as it is.
 """
 
 from __future__ import annotations
@@ -46,8 +47,25 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 predictions TEXT NOT NULL, row_ids TEXT NOT NULL, checksum TEXT NOT NULL)""",
         ),
     ),
+    (
+        "0002_losses",
+        (
+            # Every evaluation has a row, so that one that vanished is missed. NULL: stored by version 1.
+            """CREATE TABLE losses (
+                evaluation INTEGER PRIMARY KEY REFERENCES evaluations(number), losses TEXT, checksum TEXT NOT NULL)""",
+            "INSERT INTO losses SELECT number, NULL, 'absent' FROM evaluations",
+            # For a program of version 1 that has the file open meanwhile, and goes on writing.
+            """CREATE TRIGGER losses_of_version_1 AFTER INSERT ON examples
+                WHEN NOT EXISTS (SELECT 1 FROM losses WHERE evaluation = NEW.evaluation)
+                BEGIN INSERT INTO losses VALUES (NEW.evaluation, NULL, 'absent'); END""",
+        ),
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
+OLDEST_READABLE = 1
+LOSSES_SINCE = 2
+ABSENT = "absent"
+"""Stands for the checksum of losses that were never kept."""
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -112,14 +130,15 @@ def _look(path: Path) -> None:
         raise StorageError(
             f"The SQLite file {path} is not a leaderboard of ours and was left alone; choose another --leaderboard."
         )
-    _refuse_newer(path, version)
+    refuse_newer(path, version)
     expected = (65536 if page_size == 1 else page_size) * pages
     # A kill inside a checkpoint leaves the file short for a while; the -wal beside it then makes it whole.
     if size < expected and not _wal(path).exists():
         raise StorageError(f"The leaderboard {path} is truncated: {size} of {expected} bytes; restore a backup.")
 
 
-def _refuse_newer(path: Path, version: int) -> None:
+def refuse_newer(path: Path, version: int) -> None:
+    """Raise StorageError for a version that this program does not know."""
     if version > SCHEMA_VERSION:
         raise StorageError(
             f"The leaderboard {path} has the schema version {version}, newer than this program's "
@@ -138,7 +157,8 @@ def _raw(path: Path, query: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def version_of(connection: sqlite3.Connection) -> int:
+    """How many migrations the file has had."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
@@ -147,11 +167,10 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        _refuse_newer(path, _version(connection))
         # An unwritable file shows here, before anything is trained.
         connection.execute("BEGIN IMMEDIATE")
         with connection:
-            _migrate(connection)
+            _upgrade(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
     except (sqlite3.Error, StorageError):
         connection.close()
@@ -183,12 +202,12 @@ def _read_through(path: Path, query: str) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        version = _version(connection)
-        _refuse_newer(path, version)
-        if version < SCHEMA_VERSION:
+        version = version_of(connection)
+        refuse_newer(path, version)
+        if version < OLDEST_READABLE:
             raise StorageError(
                 f"The leaderboard {path} has the old schema version {version}, which only opening it for "
-                f"writing migrates; run `autoprompt search` or `autoprompt resume` on it once."
+                f"writing migrates; run `autoprompt search` on it once."
             )
     except (sqlite3.Error, StorageError):
         connection.close()
@@ -219,16 +238,69 @@ def _publish(new: Path, path: Path) -> None:
     except OSError:  # a file system without hard links
         if not path.exists():
             new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk keep a file, or a folder's names."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Migrate an older file inside the caller's transaction, once a copy of it lies beside it.
+
+    Raises StorageError for a newer file, a copy that cannot be written, and rows that did not come through.
+    """
+    version = version_of(connection)
+    refuse_newer(path, version)
+    if version == SCHEMA_VERSION:
+        return
+    _back_up(path, version)
+    before = _row_counts(connection)
+    _migrate(connection)
+    after = _row_counts(connection)
+    for table, rows in before.items():
+        if after.get(table) != rows:
+            raise StorageError(
+                f"The leaderboard {path} was not migrated and is as it was: table {table} would have come out with "
+                f"{after.get(table, 0)} of {rows} rows; restore a backup."
+            )
+
+
+def _row_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """Rows of every table but the list of migrations, which grows."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'migrations'")
+    names = [name for (name,) in tables.fetchall()]
+    return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608
+
+
+def _back_up(path: Path, version: int) -> None:
+    """Copy what is committed, whole or not at all, in place of an earlier copy of the same version."""
+    place = path.with_name(f"{path.name}.v{version}.backup")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".autoprompt-", dir=path.parent) as folder:
+            new = Path(folder, "backup.sqlite")
+            # A connection of its own: the caller's already holds the lock that keeps other writers away.
+            with closing(_raw(path, "mode=rw")) as source, closing(sqlite3.connect(new)) as copy:
+                source.backup(copy)
+            shutil.copymode(path, new)
+            _sync(new)
+            new.replace(place)
+        _sync(path.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(
+            f"The leaderboard {path} has the old schema version {version}, and its backup {place}, which migrating "
+            f"it needs, cannot be written: {_explain(path, error)}."
+        ) from error
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Apply the missing migrations inside the caller's transaction, and record each by name."""
-    done = _version(connection)
+    done = version_of(connection)
     if done == SCHEMA_VERSION:
         return
     connection.execute(

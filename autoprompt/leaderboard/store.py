@@ -32,15 +32,26 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 _ADD_RUN = _insert("runs", records.RUN_COLUMNS)
 _ADD_EVALUATION = _insert("evaluations", records.EVALUATION_COLUMNS)
 _ADD_EXAMPLES = _insert("examples", ["evaluation", *records.EXAMPLE_COLUMNS])
+_ADD_LOSSES = _insert("losses", ["evaluation", "losses"])
 _CHANGE_RUN = "UPDATE runs SET status = ?, finished = ?, result = ?, evaluations = ?, checksum = ? WHERE id = ?"
 _RUNS = f"SELECT {', '.join(records.RUN_COLUMNS)}, checksum FROM runs ORDER BY number"  # noqa: S608
 _EVALUATION_NAMES = ", ".join(f"e.{name}" for name in records.EVALUATION_COLUMNS)
 _SUMMARIES = f"SELECT e.number, e.checksum, {_EVALUATION_NAMES} FROM evaluations e"  # noqa: S608
 _EXAMPLE_NAMES = ", ".join(f"x.{name}" for name in records.EXAMPLE_COLUMNS)
-_FULL = (
-    f"SELECT e.number, e.checksum, x.checksum, {_EXAMPLE_NAMES}, {_EVALUATION_NAMES} "  # noqa: S608
-    "FROM evaluations e LEFT JOIN examples x ON x.evaluation = e.number"
-)
+
+
+def _full_query(losses: str, join: str) -> str:
+    return (
+        f"SELECT e.number, e.checksum, x.checksum, {losses}, {_EXAMPLE_NAMES}, {_EVALUATION_NAMES} "  # noqa: S608
+        f"FROM evaluations e LEFT JOIN examples x ON x.evaluation = e.number{join}"
+    )
+
+
+# By whether the file's version keeps losses.
+_FULL = {
+    True: _full_query("l.checksum, l.losses", " LEFT JOIN losses l ON l.evaluation = e.number"),
+    False: _full_query("NULL, NULL", ""),
+}
 
 
 class Leaderboard:
@@ -117,17 +128,17 @@ class Leaderboard:
         Raises StorageError for a key that the run already has, NotFoundError for an unknown run, InputError
         for a record that must not be stored (a score that is not finite, a failure without a reason).
         """
-        rows = [(records.evaluation_values(e), records.example_values(e)) for e in evaluations]
+        rows = [(records.evaluation_values(e), records.example_values(e), records.losses_value(e)) for e in evaluations]
         if not rows:
             return
         with self._writing():
             for run_id, added in sorted(Counter(e.run for e in evaluations).items()):
                 record, count = self._run_of_id(run_id)
                 self._change_run(record, count + added)
-            for values, examples in rows:
-                self._add_row(values, examples)
+            for values, examples, losses in rows:
+                self._add_row(values, examples, losses)
 
-    def _add_row(self, values: tuple[Any, ...], examples: tuple[str, str, str]) -> None:
+    def _add_row(self, values: tuple[Any, ...], examples: tuple[str, str, str], losses: str) -> None:
         run, key = values[:2]
         try:
             cursor = self._connection.execute(_ADD_EVALUATION, (*values, records.checksum(values)))
@@ -136,9 +147,10 @@ class Leaderboard:
                 f"The evaluation {key!r} of run {run} cannot be added to {self.path} ({error}); "
                 f"within a run each key is stored once."
             ) from error
-        # The run and key bind the examples to their evaluation.
-        check = records.checksum((run, key, *examples))
-        self._connection.execute(_ADD_EXAMPLES, (cursor.lastrowid, *examples, check))
+        # The run and key bind examples and losses to their evaluation.
+        number = cursor.lastrowid
+        self._connection.execute(_ADD_LOSSES, (number, losses, records.checksum((run, key, losses))))
+        self._connection.execute(_ADD_EXAMPLES, (number, *examples, records.checksum((run, key, *examples))))
 
     def _change_run(self, record: RunRecord, count: int) -> None:
         values = records.run_values(record, count)
@@ -176,8 +188,8 @@ class Leaderboard:
 
         Raises NotFoundError for an unknown run.
         """
-        with self._reading():
-            found = [self._full(row) for row in self._rows(_FULL, run)]
+        with self._reading() as kept:
+            found = [self._full(row, kept) for row in self._rows(_FULL[kept], run)]
             self._count(Counter(record.run for record in found), run)
         return found
 
@@ -190,27 +202,27 @@ class Leaderboard:
 
     def entry(self, prefix: str) -> list[EvaluationRecord]:
         """All evaluations of the entry with this unique prefix of 8 characters or more; else NotFoundError."""
-        with self._reading():
+        with self._reading() as kept:
             query = "SELECT DISTINCT entry FROM evaluations WHERE entry >= ? AND entry < ?"
             bounds = (prefix, prefix + "\U0010ffff")
             names = [name for (name,) in self._connection.execute(query, bounds)] if prefix.isascii() else []
             names = [prefix] if prefix in names else names
             if len(prefix) < PREFIX_LENGTH or len(names) != 1:
                 raise NotFoundError(_not_found("entry", prefix, len(names), self.path, "leaderboard list"))
-            rows = self._connection.execute(_FULL + " WHERE e.entry = ? ORDER BY e.number", names).fetchall()
-            return [self._full(row) for row in rows]
+            rows = self._connection.execute(_FULL[kept] + " WHERE e.entry = ? ORDER BY e.number", names).fetchall()
+            return [self._full(row, kept) for row in rows]
 
     def digest(self, run: str) -> str:
         """What a run (its exact id) measured, as one hash: the same whatever its id, clock, speed and row order.
 
         Raises NotFoundError for an unknown run.
         """
-        with self._reading():
-            found = [self._checked(row) for row in self._rows(_FULL, run)]
-            self._count(Counter(summary.run for summary, _ in found), run)
+        with self._reading() as kept:
+            found = [self._checked(row, kept) for row in self._rows(_FULL[kept], run)]
+            self._count(Counter(summary.run for summary, *_ in found), run)
         lines = [
             canonical_json([s.entry, s.rung, s.fold, s.repeat, s.split, s.status, repr(s.loss), digest(examples[0])])
-            for s, examples in found
+            for s, examples, _ in found
         ]
         return digest("\n".join(sorted(lines)))
 
@@ -226,15 +238,17 @@ class Leaderboard:
         with schema.guard(self.path, "written"):
             self._connection.execute("BEGIN IMMEDIATE")
             with self._connection:  # commits, or rolls back on any exception
+                # Another program may have migrated the file since it was opened.
+                schema.refuse_newer(self.path, schema.version_of(self._connection))
                 yield
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """One snapshot: what another process adds meanwhile is not half seen."""
+    def _reading(self) -> Iterator[bool]:
+        """One snapshot: what another process adds meanwhile is not half seen. Yields whether losses are kept."""
         with schema.guard(self.path, "read"):
             self._connection.execute("BEGIN")
             with self._connection:
-                yield
+                yield schema.version_of(self._connection) >= schema.LOSSES_SINCE
 
     def _runs(self) -> list[tuple[RunRecord, int]]:
         found = []
@@ -266,17 +280,19 @@ class Leaderboard:
         self._verify("evaluations", number, values, check)
         return Summary._make(values)
 
-    def _checked(self, row: Sequence[Any]) -> tuple[Summary, Sequence[str]]:
-        number, check, example_check, *rest = row
+    def _checked(self, row: Sequence[Any], kept: bool) -> tuple[Summary, Sequence[str], str | None]:
+        number, check, example_check, losses_check, losses, *rest = row
         width = len(records.EXAMPLE_COLUMNS)
         summary = self._summary(number, check, rest[width:])
         examples = rest[:width]
         self._verify("examples", number, (summary.run, summary.key, *examples), example_check)
-        return summary, examples
+        if kept and (losses, losses_check) != (None, schema.ABSENT):
+            self._verify("losses", number, (summary.run, summary.key, losses), losses_check)
+        return summary, examples, losses
 
-    def _full(self, row: Sequence[Any]) -> EvaluationRecord:
+    def _full(self, row: Sequence[Any], kept: bool) -> EvaluationRecord:
         try:
-            return records.evaluation_record(*self._checked(row))
+            return records.evaluation_record(*self._checked(row, kept))
         except InputError as error:
             raise StorageError(
                 f"Row {row[0]} of evaluations in {self.path} is unknown to this version; upgrade autoprompt."

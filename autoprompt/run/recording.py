@@ -103,6 +103,7 @@ class Recorder:
             readability=evaluation.readability,
             seconds=evaluation.seconds,
             tokens=evaluation.tokens,
+            losses=list(evaluation.losses),
         )
 
 

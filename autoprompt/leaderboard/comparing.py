@@ -1,0 +1,184 @@
+"""Two entries against each other, over the rows that both were judged on."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from autoprompt.errors import InputError
+from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
+from autoprompt.leaderboard.store import Leaderboard
+from autoprompt.metrics import METRICS, compare, mean_and_deviation
+
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class EntryComparison:
+    """Mean losses of two entries, their paired difference (first - second), and the metric over folds and repeats.
+
+    ``interval``: of 95 %. ``p_first_better``: the share of resamples in which the first has the lower loss.
+    ``values``: of each entry the metric's mean and standard deviation, and over how many evaluations.
+    """
+
+    entries: tuple[str, str]
+    split: str
+    rung: int
+    n: int
+    loss: tuple[float, float]
+    difference: float
+    interval: tuple[float, float]
+    p_first_better: float
+    metric: str
+    values: tuple[tuple[float, float, int], tuple[float, float, int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "entries": list(self.entries),
+            "split": self.split,
+            "rung": self.rung,
+            "n": self.n,
+            "loss": list(self.loss),
+            "difference": {"mean": self.difference, "low": self.interval[0], "high": self.interval[1]},
+            "p_first_better": self.p_first_better,
+            "metric": self.metric,
+            "values": [{"mean": mean, "deviation": spread, "folds": count} for mean, spread, count in self.values],
+        }
+
+
+class _Place(NamedTuple):
+    """Where evaluations are trained on the same rows. ``parts``: of the cross-validation that the fold belongs to; 0
+    for the data's own split and its swap."""
+
+    rung: int
+    parts: int
+    fold: int
+    repeat: int
+
+
+_Placed = Mapping[_Place, Sequence[EvaluationRecord]]
+
+
+def compare_entries(board: Leaderboard, first: str, second: str, split: str = "validation") -> EntryComparison:
+    """Compare two entries (unique prefixes of their ids) on the highest rung that both have.
+
+    A row that both have in several folds or repeats counts once, with its mean. Raises NotFoundError, and InputError
+    where nothing can be compared.
+    """
+    sides = (board.entry(first), board.entry(second))
+    runs = {run.id: run for run in board.runs()}
+    names = (sides[0][0].entry, sides[1][0].entry)
+    _check_data(names, [runs[side[0].run] for side in sides])
+    placed = (_placed(sides[0], runs, split), _placed(sides[1], runs, split))
+    shared = placed[0].keys() & placed[1].keys()
+    if not shared:
+        raise InputError(
+            f"{_shown(names)} have no complete evaluation on {split} rows of the same rung, fold and repeat; compare "
+            "others or another --split."
+        )
+    rung = max(place.rung for place in shared)
+    places = sorted(place for place in shared if place.rung == rung)
+    pairs = [_pair(placed[0][place], placed[1][place]) for place in places]
+    metric = _metric(names, pairs)
+    rows = _rows(names, pairs)
+    losses = [[math.fsum(pair[side] for pair in pairs) / len(pairs) for pairs in rows.values()] for side in (0, 1)]
+    found = compare(losses[0], losses[1], list(rows), list(rows))
+    parts = {place.parts for place in places}
+    return EntryComparison(
+        entries=names,
+        split=split,
+        rung=rung,
+        n=found.n,
+        loss=(math.fsum(losses[0]) / found.n, math.fsum(losses[1]) / found.n),
+        difference=found.mean,
+        interval=(found.low, found.high),
+        p_first_better=found.p_better,
+        metric=metric,
+        values=(_values(placed[0], rung, parts, metric), _values(placed[1], rung, parts, metric)),
+    )
+
+
+def _check_data(names: tuple[str, str], runs: Sequence[RunRecord]) -> None:
+    if runs[0].fingerprint != runs[1].fingerprint:
+        corpora = " and ".join(f"{run.corpus!r} ({run.fingerprint[:SHOWN]})" for run in runs)
+        raise InputError(f"{_shown(names)} are of different data, {corpora}; compare entries of the same rows.")
+
+
+def _placed(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord], split: str) -> _Placed:
+    """The complete evaluations of one split by their place, in the order of insertion."""
+    found = defaultdict(list)
+    for record in records:
+        if record.split == split and record.status == "complete":
+            parts = (runs[record.run].config.get("folds") or 0) if record.fold else 0
+            found[_Place(record.rung, parts, record.fold, record.repeat)].append(record)
+    return found
+
+
+def _pair(
+    first: Sequence[EvaluationRecord], second: Sequence[EvaluationRecord]
+) -> tuple[EvaluationRecord, EvaluationRecord]:
+    """One evaluation of each: with losses, of the same run where there is one, and the newest."""
+    choices = [(a, b) for a in reversed(first) for b in reversed(second)]
+    return max(choices, key=lambda pair: (bool(pair[0].losses and pair[1].losses), _alike(*pair)))
+
+
+def _alike(first: EvaluationRecord, second: EvaluationRecord) -> tuple[bool, bool]:
+    return first.run == second.run, _judged(first) == _judged(second)
+
+
+def _judged(record: EvaluationRecord) -> str:
+    """What a person reads: accuracy, or the metric of written texts."""
+    metric = record.score.metric if record.score else "accuracy"
+    return "accuracy" if metric in METRICS else metric
+
+
+def _metric(names: tuple[str, str], pairs: Sequence[tuple[EvaluationRecord, EvaluationRecord]]) -> str:
+    """What all are judged by: losses that come from different metrics cannot be compared."""
+    found = {_judged(record) for pair in pairs for record in pair}
+    if len(found) > 1:
+        raise InputError(
+            f"{_shown(names)} were judged by {' and '.join(sorted(found))}; compare entries with the same metric."
+        )
+    return found.pop()
+
+
+def _rows(
+    names: tuple[str, str], pairs: Sequence[tuple[EvaluationRecord, EvaluationRecord]]
+) -> dict[str, list[tuple[float, float]]]:
+    """Both losses of each shared row, once for every fold and repeat in which both have it."""
+    rows = defaultdict(list)
+    for pair in pairs:
+        for record in pair:
+            if not record.losses:
+                raise InputError(
+                    f"The entry {record.entry[:SHOWN]} was stored before the losses of single rows were kept; run the "
+                    "search again."
+                )
+        first, second = (dict(zip(record.row_ids, record.losses, strict=True)) for record in pair)
+        for row in first.keys() & second.keys():
+            rows[row].append((first[row], second[row]))
+    if len(rows) < 2:
+        count = "one row" if rows else "no rows"
+        raise InputError(
+            f"{_shown(names)} share {count} of the same fold and repeat; a comparison needs two, so compare others."
+        )
+    return rows
+
+
+def _values(placed: _Placed, rung: int, parts: set[int], metric: str) -> tuple[float, float, int]:
+    """The metric of one entry over its folds and repeats on the rung, the newest of each."""
+    values = []
+    for place, records in placed.items():
+        found = [record.score for record in records if record.score and _judged(record) == metric]
+        if found and place.rung == rung and place.parts in parts:
+            value = found[-1].accuracy if metric == "accuracy" else found[-1].value
+            values += [] if value is None else [value]
+    return *mean_and_deviation(values), len(values)
+
+
+def _shown(names: tuple[str, str]) -> str:
+    return f"The entries {names[0][:SHOWN]} and {names[1][:SHOWN]}"
