@@ -176,7 +176,8 @@ def _modern(size: int) -> Any:
 def _t5(size: int) -> Any:
     ids = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
     sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "n_positions": 128}
-    return T5ForConditionalGeneration(T5Config(vocab_size=size, **ids, **sizes, initializer_factor=1.0))
+    more = {"initializer_factor": 1.0, "tie_word_embeddings": False, "feed_forward_proj": "gated-gelu"}
+    return T5ForConditionalGeneration(T5Config(vocab_size=size, **ids, **sizes, **more))
 
 
 def _bart(size: int, kind: Any = BartForConditionalGeneration, **more: Any) -> Any:

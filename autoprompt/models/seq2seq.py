@@ -136,7 +136,7 @@ class Seq2SeqModel(TextModel):
                 input_ids=read,
                 attention_mask=mask,
                 decoder_input_ids=batch.ids,
-                max_new_tokens=length,
+                max_new_tokens=min(length, self.encoder.limit - batch.ids.shape[1]),
             )
         special = set(self.encoder.tokenizer.all_special_ids)
         out = [
