@@ -264,7 +264,7 @@ def show_comparison(comparison: dict[str, Any]) -> None:
     console.print(f"{comparison['n']} {comparison['split']} rows that both have on rung {comparison['rung']}")
     table = _table("entry", "loss", comparison["metric"], fold=())
     for entry, loss, value in zip(comparison["entries"], comparison["loss"], comparison["values"], strict=True):
-        spread = f" (sd {value['deviation']:.3f} over {value['folds']} folds)" if value["folds"] > 1 else ""
+        spread = f" (sd {value['deviation']:.3f} over {value['folds']} folds and repeats)" if value["folds"] > 1 else ""
         table.add_row(entry[:8], f"{loss:.4f}", f"{value['mean']:.3f}{spread}")
     console.print(table)
     difference = comparison["difference"]

@@ -180,8 +180,8 @@ def test_the_command(board, capsys):
     assert json.loads(result.out) == compare_entries(board, entry(A), entry(B)).to_dict()
     shown = commands.call(capsys, "leaderboard", "compare", entry(A)[:8], entry(B)[:8], *where)
     assert shown.code == 0
-    for part in (entry(A)[:8], entry(B)[:8], "12 validation rows", "rung 2", "0.625 (sd 0.177 over 2 folds)",
-                 "-0.5000", "95 % interval", "100.0 %"):  # fmt: skip
+    for part in (entry(A)[:8], entry(B)[:8], "12 validation rows", "rung 2", "-0.5000",
+                 "0.625 (sd 0.177 over 2 folds and repeats)", "95 % interval", "100.0 %"):  # fmt: skip
         assert part in shown.out.replace("\n", " ")
     refused = commands.call(capsys, "leaderboard", "compare", entry(A), entry(B), "--split", "test", *where)
     commands.refused(refused, 3, "test rows")

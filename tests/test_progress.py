@@ -193,7 +193,7 @@ def test_a_comparison_says_how_sure_it_is(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     progress.show_comparison(COMPARISON)
     shown = capsys.readouterr().out
-    for part in ("32 validation rows", "rung 2", "rougeL", "0.500 (sd 0.125 over 4 folds)", "0.7500",
+    for part in ("32 validation rows", "rung 2", "rougeL", "0.500 (sd 0.125 over 4 folds and repeats)", "0.7500",
                  "-0.2500 of loss (95 % interval -0.5000 to +0.0000)", "97.5 % of resamples"):  # fmt: skip
         assert part in shown
     assert "sd 0.000" not in shown

@@ -85,7 +85,7 @@ def compare_entries(board: Leaderboard, first: str, second: str, split: str = "v
     pairs = [_pair(placed[0][place], placed[1][place]) for place in places]
     metric = _metric(names, pairs)
     rows = _rows(names, pairs)
-    losses = [[math.fsum(pair[side] for pair in pairs) / len(pairs) for pairs in rows.values()] for side in (0, 1)]
+    losses = [[math.fsum(both[side] for both in seen) / len(seen) for seen in rows.values()] for side in (0, 1)]
     found = compare(losses[0], losses[1], list(rows), list(rows))
     parts = {place.parts for place in places}
     return EntryComparison(
