@@ -25,7 +25,7 @@ _USED: dict[str, tuple[str, ...]] = {
     "full": _TRAINED,
 }
 TUNING_MODES = tuple(_USED)
-_DEFAULT_RATE = {"tail": 5e-4, "lora": 5e-4, "soft": 5e-3, "bias": 1e-3, "head": 5e-3, "full": 5e-5}
+_DEFAULT_RATE = {"tail": 5e-4, "lora": 1e-3, "soft": 5e-3, "bias": 1e-3, "head": 3e-2, "full": 5e-5}
 DEFAULT_BATCH = 8
 DEFAULT_RANK = 8
 DEFAULT_STEPS = 32

@@ -1,6 +1,7 @@
 """Which module may import which: the architecture, checked on the syntax tree of every file."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,11 @@ def test_an_allowed_import_is_allowed(tmp_path, file, source):
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(source)
     assert violations(tmp_path) == []
+
+
+def test_every_package_is_installed():
+    listed = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"][
+        "packages"
+    ]
+    folders = {path.parent.relative_to(ROOT.parent).as_posix().replace("/", ".") for path in ROOT.rglob("__init__.py")}
+    assert set(listed) - {"autoprompt.cards"} == folders - {"autoprompt.cards"}

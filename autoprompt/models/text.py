@@ -60,6 +60,7 @@ class TextModel(LanguageModel):
         self.options = options
         chat = chat_format(tokenizer) if options.chat else None
         self.encoder = Encoder(tokenizer, options.max_length, _limit(self.model, tokenizer), chat)
+        tokenizer.model_max_length = int(1e30)  # the encoder keeps the limit; fields are tokenised before they are cut
         self.pad = _padding(self.model, tokenizer)
         self.vectors = SoftVectors(_embedding(self.model), _ordinary(tokenizer))
         self.tokens_processed = 0

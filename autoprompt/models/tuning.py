@@ -19,7 +19,7 @@ from autoprompt.models.memory import attempt
 from autoprompt.models.soft import SoftVectors
 
 MAX_GRADIENT_NORM = 1.0
-NEW_PART_RATE = 5e-3
+NEW_PART_RATE = 2e-2
 """Least learning rate of what starts from nothing, a fresh head or trainable vectors, in every mode: the rates that
 pretrained weights bear hardly move it in some thirty steps."""
 FRESH_DEVIATION = 0.02

@@ -20,10 +20,10 @@ from autoprompt.template import LABEL, Demos, LabelWords, Slot, Template
 SETTINGS = ("learning_rate", "batch_size", "epochs", "rank", "calibration")
 RATES = {
     "tail": (2e-4, 3e-4, 5e-4, 8e-4, 1.2e-3),
-    "lora": (2e-4, 3e-4, 5e-4, 8e-4, 1.2e-3),
+    "lora": (3e-4, 5e-4, 1e-3, 2e-3, 4e-3),
     "soft": (1e-3, 3e-3, 5e-3, 1e-2, 3e-2),
     "bias": (3e-4, 1e-3, 3e-3),
-    "head": (1e-3, 3e-3, 1e-2, 3e-2),
+    "head": (1e-2, 3e-2, 1e-1),
     "full": (1e-5, 2e-5, 5e-5, 1e-4),
 }
 BATCH_SIZES = (4, 8, 16)
