@@ -30,7 +30,7 @@ from autoprompt.models.encoding import Encoder
 from autoprompt.models.memory import attempt, in_memory
 from autoprompt.models.output import Asked, OutputLayer
 from autoprompt.models.prefix import blocks
-from autoprompt.models.rendered import EncodedRow, LiteralToken
+from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
 from autoprompt.models.signs import chat_format
 from autoprompt.models.soft import SoftVectors
 from autoprompt.models.tuning import Parts, Tuner
@@ -66,6 +66,8 @@ class TextModel(LanguageModel):
         self.output = self._output_layer()
         self.tuner = Tuner(self.model, self._parts(), self.vectors)
         self.tuning_modes = self._tuning_modes()
+        if self.output is not None:
+            self._try_out()
 
     # What a family says of itself
 
@@ -94,7 +96,22 @@ class TextModel(LanguageModel):
         return ("lora", "soft", *bias, "full", "none")
 
     def _output_layer(self) -> OutputLayer | None:
-        return OutputLayer(self.model.get_output_embeddings())
+        layer = self.model.get_output_embeddings()
+        if layer is None or layer.weight.shape[0] != self.model.config.get_text_config().vocab_size:
+            raise self._unusable()
+        return OutputLayer(layer)
+
+    def _unusable(self) -> InputError:
+        kind = self.model.config.model_type
+        return InputError(
+            f"A model of type {kind!r} has no plain output layer over its vocabulary; use a model of another type."
+        )
+
+    def _try_out(self) -> None:
+        """A pass of one token shows whether the output layer does what it is asked."""
+        token = (self.vectors.stand_in,)
+        self.score(EncodedPrompt([EncodedRow((token,), (Target(0, (0,), token),), 0, token)]))
+        self.tokens_processed = 0
 
     # Prompts
 
@@ -143,8 +160,7 @@ class TextModel(LanguageModel):
         with self.output.only(asked):
             logits = self.forward(batch, embeds)
         if asked.hidden is None:
-            kind = self.model.config.model_type
-            raise InputError(f"A model of type {kind!r} passes by its own output layer; use another model.")
+            raise self._unusable()
         return logits
 
     def scores(self, batch: Batch) -> Tensor:
