@@ -28,6 +28,7 @@ from autoprompt.models.base import (
 from autoprompt.models.batching import Batch, EncodedPrompt, collate, label_scores
 from autoprompt.models.encoding import Encoder
 from autoprompt.models.memory import attempt, in_memory
+from autoprompt.models.network import embedding, limit, linear_names, ordinary, padding
 from autoprompt.models.output import Asked, OutputLayer
 from autoprompt.models.prefix import blocks
 from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
@@ -59,9 +60,9 @@ class TextModel(LanguageModel):
         self.model: Any = network.to(self.device).eval()
         self.options = options
         chat = chat_format(tokenizer) if options.chat else None
-        self.encoder = Encoder(tokenizer, options.max_length, _limit(self.model, tokenizer), chat)
-        self.pad = _padding(self.model, tokenizer)
-        self.vectors = SoftVectors(_embedding(self.model), _ordinary(tokenizer))
+        self.encoder = Encoder(tokenizer, options.max_length, limit(self.model, tokenizer), chat)
+        self.pad = padding(self.model, tokenizer)
+        self.vectors = SoftVectors(embedding(self.model), ordinary(self.model, tokenizer))
         self.tokens_processed = 0
         self.output = self._output_layer()
         self.tuner = Tuner(self.model, self._parts(), self.vectors)
@@ -296,46 +297,3 @@ class TextModel(LanguageModel):
         """Mean log-probability of every token at each literal place [places, vocabulary], where the family knows it."""
         del candidate, rows, prompted, places
         return None
-
-
-def linear_names(model: Any) -> list[str]:
-    """Full names of the linear layers, but for the output's."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    output = model.get_output_embeddings()
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not output
-    ]
-
-
-def _embedding(model: Any) -> Any:
-    """The layer that reads a prompt's ids."""
-    reads = model.get_encoder() if model.config.is_encoder_decoder else model
-    return reads.get_input_embeddings()
-
-
-def _padding(model: Any, tokenizer: Any) -> int:
-    """An id for what is masked out: the one by which the model tells padding, otherwise one that no text holds."""
-    known = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
-    return next((token for token in known if token is not None and token >= 0), 0)
-
-
-def _ordinary(tokenizer: Any) -> int:
-    """An id that is no special token's."""
-    special = set(tokenizer.all_special_ids)
-    return next(token for token in range(len(tokenizer)) if token not in special)
-
-
-def _limit(model: Any, tokenizer: Any) -> int:
-    """Most tokens of a prompt: what positions and tokenizer allow; no limit where neither says."""
-    text = model.config.get_text_config()
-    limits = [getattr(text, name, None) for name in ("max_position_embeddings", "n_positions")]
-    for name, module in model.named_modules():
-        # RoBERTa counts positions from the padding's id + 1.
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            limits.append(module.num_embeddings - module.padding_idx - 1)
-    length = tokenizer.model_max_length
-    return min([n for n in (*limits, length) if isinstance(n, int) and 0 < n < 1 << 20], default=1 << 30)
