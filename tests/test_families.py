@@ -19,6 +19,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import UsageError
 from autoprompt.models import FitFailedError, locate_model
+from autoprompt.models.families import family_of
 from autoprompt.models.gradients import over_rows
 from autoprompt.template import LabelWords, Template
 
@@ -36,6 +37,39 @@ def test_the_family_is_what_the_checkpoint_was_saved_as(
     assert shared(name).family == FAMILY[name]
     assert set(shared(name).tuning_modes) == set(MODES[name])
     assert len(shared(name).tuning_modes) == len(MODES[name])
+
+
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        ({"model_type": "bert", "architectures": ["BertModel"]}, "classifier"),
+        ({"model_type": "mpnet", "architectures": ["MPNetModel"]}, "classifier"),
+        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "masked"),
+        ({"model_type": "bert"}, "masked"),
+        ({"model_type": "bert", "architectures": ["BertForSequenceClassification"]}, "classifier"),
+        ({"model_type": "bert", "architectures": ["BertLMHeadModel"], "is_decoder": True}, "causal"),
+        ({"model_type": "electra", "architectures": ["ElectraForPreTraining"]}, "classifier"),
+        ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True}, "seq2seq"),
+        ({"model_type": "t5", "architectures": ["T5Model"], "is_encoder_decoder": True}, "seq2seq"),
+        ({"model_type": "bart", "architectures": ["BartModel"], "is_encoder_decoder": True}, "seq2seq"),
+        (
+            {"model_type": "bart", "architectures": ["BartForSequenceClassification"], "is_encoder_decoder": True},
+            "classifier",
+        ),
+        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, "causal"),
+        ({"model_type": "gpt2", "architectures": ["GPT2Model"]}, "causal"),
+        ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "classifier"),
+        ({"model_type": "vit", "architectures": ["ViTForImageClassification"]}, None),
+        (
+            {"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"], "is_encoder_decoder": True},
+            None,
+        ),
+        ({"model_type": "clip", "architectures": ["CLIPModel"]}, None),
+        ({}, None),
+    ],
+)
+def test_the_family_of_a_config(config: dict[str, Any], family: str | None) -> None:
+    assert family_of(config) == family
 
 
 # (b) Scores
@@ -303,3 +337,14 @@ def test_a_template_without_literal_text_has_no_proposals(
         contract.candidate(name, "none", "{text}{label}"), corpus.train[:4], _loss_of(corpus.train[:4]), count=4
     )
     assert (proposals.replacements, proposals.infills) == ([], [])
+
+
+@pytest.mark.parametrize("name", sorted(name for name, family in FAMILY.items() if family != "classifier"))
+def test_word_tokens_are_what_a_word_is_predicted_as(shared: Callable[[str], Any], corpus: Corpus, name: str) -> None:
+    model = shared(name)
+    found = sorted(model.word_tokens().items())
+    assert len(found) >= 5
+    for (token, word), (other, another) in zip(found[::3], found[1::3], strict=False):
+        words = LabelWords((("positive", word), ("negative", another)))
+        (row,) = model.prompt(contract.candidate(name, words=words), corpus.train[:1]).rows
+        assert [target.ids for target in row.targets] == [(token,), (other,)]

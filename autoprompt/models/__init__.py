@@ -74,5 +74,11 @@ def load_model(
         "seq2seq": (AutoModelForSeq2SeqLM, Seq2SeqModel),
     }
     auto, kind = kinds[family]
-    model: LanguageModel = kind(loaded(folder, auto.from_pretrained), tokenizer, options)
+    network, report = loaded(folder, lambda *a, **k: auto.from_pretrained(*a, **k, output_loading_info=True))
+    if report["missing_keys"]:
+        raise InputError(
+            f"The model in {folder} lacks weights that a {family} model needs ({min(report['missing_keys'])}); use "
+            "another model, or this one as a classifier."
+        )
+    model: LanguageModel = kind(network, tokenizer, options)
     return model

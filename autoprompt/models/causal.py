@@ -19,10 +19,11 @@ from autoprompt.errors import InputError
 from autoprompt.models.base import LoadOptions, Prompted
 from autoprompt.models.batching import Batch, EncodedPrompt, padded
 from autoprompt.models.layers import LayerStack
+from autoprompt.models.network import linear_names
 from autoprompt.models.output import Asked
 from autoprompt.models.prefix import PrefixStore, blocks
 from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, encoded_row
-from autoprompt.models.text import TextModel, linear_names
+from autoprompt.models.text import TextModel
 from autoprompt.models.tuning import Parts
 from autoprompt.template import LABEL, Literal, Slot, Soft
 

@@ -6,7 +6,7 @@ otherwise the encoder reads what comes before it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from transformers import GenerationConfig
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
+from autoprompt.models import vocabulary
 from autoprompt.models.base import LoadOptions, Prompted
 from autoprompt.models.batching import Batch, EncodedPrompt
 from autoprompt.models.prefix import blocks
@@ -95,6 +96,9 @@ class Seq2SeqModel(TextModel):
         before, _, _ = self.encoder.whole("a")
         sentinel = (self.marker,) if self._marked(candidate) and self._has_sentinels and self.marker is not None else ()
         return (self.model.config.decoder_start_token_id, *before, *sentinel)
+
+    def word_tokens(self) -> Mapping[int, str]:
+        return vocabulary.words(self.encoder.tokenizer, alone=True)
 
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
         assert batch.context is not None  # noqa: S101

@@ -28,9 +28,10 @@ from autoprompt.models.base import (
 from autoprompt.models.batching import Batch, EncodedPrompt, collate, label_scores
 from autoprompt.models.encoding import Encoder
 from autoprompt.models.memory import attempt, in_memory
+from autoprompt.models.network import embedding, limit, linear_names, ordinary, padding
 from autoprompt.models.output import Asked, OutputLayer
 from autoprompt.models.prefix import blocks
-from autoprompt.models.rendered import EncodedRow, LiteralToken
+from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
 from autoprompt.models.signs import chat_format
 from autoprompt.models.soft import SoftVectors
 from autoprompt.models.tuning import Parts, Tuner
@@ -59,14 +60,16 @@ class TextModel(LanguageModel):
         self.model: Any = network.to(self.device).eval()
         self.options = options
         chat = chat_format(tokenizer) if options.chat else None
-        self.encoder = Encoder(tokenizer, options.max_length, _limit(self.model, tokenizer), chat)
+        self.encoder = Encoder(tokenizer, options.max_length, limit(self.model, tokenizer), chat)
         tokenizer.model_max_length = int(1e30)  # the encoder keeps the limit; fields are tokenised before they are cut
-        self.pad = _padding(self.model, tokenizer)
-        self.vectors = SoftVectors(_embedding(self.model), _ordinary(tokenizer))
+        self.pad = padding(self.model, tokenizer)
+        self.vectors = SoftVectors(embedding(self.model), ordinary(self.model, tokenizer))
         self.tokens_processed = 0
         self.output = self._output_layer()
         self.tuner = Tuner(self.model, self._parts(), self.vectors)
         self.tuning_modes = self._tuning_modes()
+        if self.output is not None:
+            self._try_out()
 
     # What a family says of itself
 
@@ -95,7 +98,22 @@ class TextModel(LanguageModel):
         return ("lora", "soft", *bias, "full", "none")
 
     def _output_layer(self) -> OutputLayer | None:
-        return OutputLayer(self.model.get_output_embeddings())
+        layer = self.model.get_output_embeddings()
+        if layer is None or layer.weight.shape[0] != self.model.config.get_text_config().vocab_size:
+            raise self._unusable()
+        return OutputLayer(layer)
+
+    def _unusable(self) -> InputError:
+        kind = self.model.config.model_type
+        return InputError(
+            f"A model of type {kind!r} has no plain output layer over its vocabulary; use a model of another type."
+        )
+
+    def _try_out(self) -> None:
+        """A pass of one token shows whether the output layer does what it is asked."""
+        token = (self.vectors.stand_in,)
+        self.score(EncodedPrompt([EncodedRow((token,), (Target(0, (0,), token),), 0, token)]))
+        self.tokens_processed = 0
 
     # Prompts
 
@@ -144,8 +162,7 @@ class TextModel(LanguageModel):
         with self.output.only(asked):
             logits = self.forward(batch, embeds)
         if asked.hidden is None:
-            kind = self.model.config.model_type
-            raise InputError(f"A model of type {kind!r} passes by its own output layer; use another model.")
+            raise self._unusable()
         return logits
 
     def scores(self, batch: Batch) -> Tensor:
@@ -281,46 +298,3 @@ class TextModel(LanguageModel):
         """Mean log-probability of every token at each literal place [places, vocabulary], where the family knows it."""
         del candidate, rows, prompted, places
         return None
-
-
-def linear_names(model: Any) -> list[str]:
-    """Full names of the linear layers, but for the output's."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    output = model.get_output_embeddings()
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not output
-    ]
-
-
-def _embedding(model: Any) -> Any:
-    """The layer that reads a prompt's ids."""
-    reads = model.get_encoder() if model.config.is_encoder_decoder else model
-    return reads.get_input_embeddings()
-
-
-def _padding(model: Any, tokenizer: Any) -> int:
-    """An id for what is masked out: the one by which the model tells padding, otherwise one that no text holds."""
-    known = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
-    return next((token for token in known if token is not None and token >= 0), 0)
-
-
-def _ordinary(tokenizer: Any) -> int:
-    """An id that is no special token's."""
-    special = set(tokenizer.all_special_ids)
-    return next(token for token in range(len(tokenizer)) if token not in special)
-
-
-def _limit(model: Any, tokenizer: Any) -> int:
-    """Most tokens of a prompt: what positions and tokenizer allow; no limit where neither says."""
-    text = model.config.get_text_config()
-    limits = [getattr(text, name, None) for name in ("max_position_embeddings", "n_positions")]
-    for name, module in model.named_modules():
-        # RoBERTa counts positions from the padding's id + 1.
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            limits.append(module.num_embeddings - module.padding_idx - 1)
-    length = tokenizer.model_max_length
-    return min([n for n in (*limits, length) if isinstance(n, int) and 0 < n < 1 << 20], default=1 << 30)

@@ -110,7 +110,7 @@ class Tuner:
         return value
 
     def _rate(self, name: str, settings: Settings) -> float:
-        new = settings.tuning not in ("soft", "head") and (name == SOFT or name in self.parts.fresh)
+        new = (name == SOFT and settings.tuning != "soft") or (name in self.parts.fresh and settings.tuning != "head")
         return max(settings.learning_rate, NEW_PART_RATE) if new else settings.learning_rate
 
     @contextmanager

@@ -25,15 +25,16 @@ def printable(tokenizer: Any) -> Mapping[int, str]:
 
 
 @lru_cache(maxsize=4)
-def words(tokenizer: Any) -> Mapping[int, str]:
-    """Ids that are one whole lower-case word with the tokenizer's word-start marker."""
+def words(tokenizer: Any, *, alone: bool = False) -> Mapping[int, str]:
+    """Ids that are one whole lower-case word after a blank, or ``alone``."""
     found = {token: text.strip() for token, text in printable(tokenizer).items()}
     wanted = {token: w for token, w in found.items() if len(w) >= 3 and w.isalpha() and w.islower()}
-    encoded = tokenizer(["a " + word for word in wanted.values()], add_special_tokens=False)["input_ids"]
+    texts = [word if alone else "a " + word for word in wanted.values()]
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     return {
         token: word
         for (token, word), ids in zip(wanted.items(), encoded, strict=True)
-        if len(ids) == 2 and ids[-1] == token
+        if len(ids) == 2 - alone and ids[-1] == token
     }
 
 

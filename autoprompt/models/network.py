@@ -1,0 +1,48 @@
+"""What is read off a network of transformers and its tokenizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def linear_names(model: Any) -> list[str]:
+    """Full names of the linear layers, but for the output's."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    output = model.get_output_embeddings()
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and module is not output
+    ]
+
+
+def embedding(model: Any) -> Any:
+    """The layer that reads a prompt's ids."""
+    reads = model.get_encoder() if model.config.is_encoder_decoder else model
+    return reads.get_input_embeddings()
+
+
+def padding(model: Any, tokenizer: Any) -> int:
+    """An id for what is masked out: the one by which the model tells padding, otherwise one that no text holds."""
+    known = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next((token for token in known if token is not None and token >= 0), 0)
+
+
+def ordinary(model: Any, tokenizer: Any) -> int:
+    """An id that is no special token's."""
+    special = {*tokenizer.all_special_ids, padding(model, tokenizer)}
+    return next(token for token in range(len(tokenizer)) if token not in special)
+
+
+def limit(model: Any, tokenizer: Any) -> int:
+    """Most tokens of a prompt: what positions and tokenizer allow; no limit where neither says."""
+    text = model.config.get_text_config()
+    limits = [getattr(text, name, None) for name in ("max_position_embeddings", "n_positions")]
+    for name, module in model.named_modules():
+        # RoBERTa counts positions from the padding's id + 1.
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            limits.append(module.num_embeddings - module.padding_idx - 1)
+    length = tokenizer.model_max_length
+    return min([n for n in (*limits, length) if isinstance(n, int) and 0 < n < 1 << 20], default=1 << 30)
