@@ -18,6 +18,8 @@ from autoprompt.models.rendered import Rendered, Span
 from autoprompt.models.signs import Chat, Signs, keep_literal
 from autoprompt.template import LABEL, Piece, Template, render_value
 
+SIZES_KEPT = 20_000
+
 
 @dataclass
 class Encoder:
@@ -32,6 +34,8 @@ class Encoder:
     limit: int = 1 << 30
     chat: Chat | None = None
     _cut: dict[tuple[str, int], str] = field(default_factory=dict)
+    _length: dict[str, int] = field(default_factory=dict)
+    _size: dict[tuple[Piece, ...], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.tokenizer.is_fast:
@@ -70,8 +74,10 @@ class Encoder:
 
     def length(self, text: str) -> int:
         """Tokens of a text."""
-        (ids, _), *_ = self.tokenize([text], special=False)
-        return len(ids)
+        if text not in self._length:
+            (ids, _), *_ = self.tokenize([text], special=False)
+            self._length[text] = len(ids)
+        return self._length[text]
 
     # Prompts
 
@@ -129,27 +135,44 @@ class Encoder:
         spare: int,
     ) -> list[dict[str, str]]:
         """The rows' fields, cut so that the whole prompt stays within the limit: template and answer are never cut."""
-        cut = [self.cut_fields(row.fields) for row in rows]
         limit = self.limit - spare
-        return [self._fit(candidate.template, row, own, demos, limit) for row, own in zip(cut, answers, strict=True)]
-
-    def _fit(
-        self, template: Template, fields: dict[str, str], answers: Sequence[str], demos: str, limit: int
-    ) -> dict[str, str]:
-        pieces = template.pieces(fields, max(answers, key=len), demos)
-        # ASCII characters are at least as many as their tokens, so that most rows need no second look.
-        rough = sum(len(piece.text) + piece.soft + 1 for piece in pieces) + 8 + sum(map(len, self.chat or ()))
-        plain = all(text.isascii() for text in (*answers, *(piece.text for piece in pieces)))
-        if limit > 1 << 20 or (plain and rough <= limit):
+        fields = [self.cut_fields(row.fields) for row in rows]
+        if limit > 1 << 20:
             return fields
-        longest = max(answers, key=self.length)
+        template = candidate.template
+        prompts = [template.pieces(own, max(given, key=len), demos) for own, given in zip(fields, answers, strict=True)]
+        doubtful = [i for i, pieces in enumerate(prompts) if not self._surely_fits(pieces, answers[i], limit)]
+        longest = [max(answers[i], key=self.length) for i in doubtful]
+        sizes = self._sizes(
+            [template.pieces(fields[i], long, demos) for i, long in zip(doubtful, longest, strict=True)]
+        )
+        for i, long, size in zip(doubtful, longest, sizes, strict=True):
+            if size > limit:
+                fields[i] = self._fit(template, fields[i], long, demos, limit)
+        return fields
+
+    def _surely_fits(self, pieces: Sequence[Piece], answers: Sequence[str], limit: int) -> bool:
+        """By a look at the characters: of ASCII there are at least as many as tokens."""
+        rough = sum(len(piece.text) + piece.soft + 1 for piece in pieces) + 8 + sum(map(len, self.chat or ()))
+        return rough <= limit and all(text.isascii() for text in (*answers, *(piece.text for piece in pieces)))
+
+    def _sizes(self, prompts: Sequence[Sequence[Piece]]) -> list[int]:
+        """Tokens of whole prompts."""
+        known = [tuple(pieces) for pieces in prompts]
+        new = [pieces for pieces in dict.fromkeys(known) if pieces not in self._size]
+        if len(self._size) > SIZES_KEPT:
+            self._size.clear()
+            new = list(dict.fromkeys(known))
+        self._size |= {p: len(r.ids) for p, r in zip(new, self._render(new, closing=True), strict=True)}
+        return [self._size[pieces] for pieces in known]
+
+    def _fit(self, template: Template, fields: dict[str, str], longest: str, demos: str, limit: int) -> dict[str, str]:
+        """The fields of one prompt that is too long, each time the longest one cut."""
 
         def size(values: dict[str, str]) -> int:
-            (whole,) = self._render([template.pieces(values, longest, demos)], closing=True)
-            return len(whole.ids)
+            (tokens,) = self._sizes([template.pieces(values, longest, demos)])
+            return tokens
 
-        if size(fields) <= limit:
-            return fields
         used = [name for name in template.slots if name != LABEL]
         empty = size(fields | dict.fromkeys(used, ""))
         if empty > limit:

@@ -112,7 +112,9 @@ class TextModel(LanguageModel):
     def _try_out(self) -> None:
         """A pass of one token shows whether the output layer does what it is asked."""
         token = (self.vectors.stand_in,)
-        self.score(EncodedPrompt([EncodedRow((token,), (Target(0, (0,), token),), 0, token)]))
+        prompted = EncodedPrompt([EncodedRow((token,), (Target(0, (0,), token),), 0, token)])
+        with torch.no_grad():
+            self.scores(self.batch(prompted, [0]))
         self.tokens_processed = 0
 
     # Prompts
