@@ -14,7 +14,14 @@ import torch
 from contract import FAMILY, MODES, SETTINGS, WORDS
 from plain import Plain, parts_of
 from torch import Tensor
-from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    RobertaConfig,
+    RobertaForMaskedLM,
+)
 
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus, Example
@@ -331,3 +338,83 @@ def test_roberta_has_two_places_less_than_its_table(tmp_path: Path) -> None:
     prompted = model.prompt(contract.candidate("roberta"), tiny.examples("soup " * 3000))
     assert 508 <= len(prompted.rows[0].inputs[0]) <= 512
     assert torch.isfinite(model.score(prompted)).all()
+
+
+def _odd(folder: Path, auto: Any, kind: str, tokenizer: Any, **sizes: Any) -> Path:
+    """A model of some other type."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = auto.from_config(AutoConfig.for_model(kind, vocab_size=len(tokenizer), **sizes))
+        for parameter in network.parameters():
+            parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+
+
+@torch.no_grad()
+def test_a_sliding_window_is_one_of_neighbours(tmp_path: Path) -> None:
+    """Beside a kept prefix columns lie apart that are neighbours: what a window may not reach is not kept."""
+    more = {"num_key_value_heads": 2, "sliding_window": 40, "bos_token_id": 1, "eos_token_id": 2}
+    folder = _odd(tmp_path, AutoModelForCausalLM, "mistral", tiny.byte_level("<s> $A"), **SIZES, **more)
+    model: Any = load_model(folder)
+    made = Plain.of("causal", folder)
+    short = tiny.examples("The soup", "A walk was lovely")
+    long = tiny.examples("The lamp is lovely and well made. " * 8, "x")
+    for rows in (short, long):
+        candidate = contract.candidate("llama", "none")
+        prompted = model.prompt(candidate, rows)
+        assert all((row.keep > 0) == (rows is short) for row in prompted.rows)
+        expected = [made.row(parts_of(candidate.template, dict(row.fields)), WORDS.words)[0] for row in rows]
+        scores = model.score(prompted)
+        torch.testing.assert_close(scores, torch.stack(expected).log_softmax(-1), rtol=0, atol=1e-4)
+        assert (model.prepare_prefix(candidate, rows, 0, 1) == 0) or rows is not short
+
+
+@pytest.mark.parametrize(
+    ("kind", "auto", "part"),
+    [
+        ("convbert", AutoModelForMaskedLM, "other scores beside longer rows"),
+        ("fnet", AutoModelForMaskedLM, "other scores beside longer rows"),
+        ("mobilebert", AutoModelForMaskedLM, "no plain output layer"),
+    ],
+)
+def test_a_type_that_cannot_be_asked_in_batches_is_refused(tmp_path: Path, kind: str, auto: Any, part: str) -> None:
+    more = {"embedding_size": 32, "intra_bottleneck_size": 32, "true_hidden_size": 32, "pad_token_id": 0}
+    _odd(tmp_path, auto, kind, tiny_families.wordpiece(), **SIZES, **more, max_position_embeddings=256)
+    with pytest.raises(InputError, match=part):
+        load_model(tmp_path)
+
+
+@torch.no_grad()
+def test_vectors_in_a_model_that_pads_what_it_reads(tmp_path: Path) -> None:
+    """Longformer pads its ids to a multiple of its window."""
+    ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    more = {"attention_window": 16, "max_position_embeddings": 256}
+    folder = _odd(tmp_path, AutoModelForMaskedLM, "longformer", tiny_families.roberta(), **SIZES, **ids, **more)
+    model: Any = load_model(folder)
+    candidate = _soft("bert", "after")
+    vectors = _vectors(model, candidate.template)
+    made = replace(Plain.of("masked", folder), vectors=vectors[SOFT])
+    rows = contract.rows()
+    with model.adapted(candidate.settings, vectors):
+        scores = model.score(model.prompt(candidate, rows))
+    expected = [made.row(parts_of(candidate.template, dict(row.fields)), WORDS.words)[0] for row in rows]
+    torch.testing.assert_close(scores, torch.stack(expected).log_softmax(-1), rtol=0, atol=1e-4)
+
+
+def test_a_padding_token_that_the_model_never_got(tmp_path: Path) -> None:
+    tokenizer = tiny.byte_level("<s> $A")
+    tiny.save_llama(tmp_path, tokenizer)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.save_pretrained(tmp_path)
+    model: Any = load_model(tmp_path)
+    assert model.encoder.tokenizer.pad_token_id == len(tokenizer) - 1
+    rows = contract.rows()
+    scores = model.score(model.prompt(contract.candidate("llama"), rows))
+    for number, row in enumerate(rows):
+        alone = model.score(model.prompt(contract.candidate("llama"), [row]))
+        torch.testing.assert_close(alone[0], scores[number], rtol=0, atol=1e-4)

@@ -11,6 +11,7 @@ import tiny
 import torch
 from contract import FAMILY, SETTINGS
 from plain import Plain, parts_of
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
@@ -188,3 +189,20 @@ def test_a_checkpoints_own_wishes_do_not_count(tmp_path: Path, family_folder: Ca
         model: Any = load_model(folder)
         texts.append(model.generate(model.asking(candidate, rows), LENGTH))
     assert texts[0] == texts[1]
+
+
+def test_a_model_without_keys_and_values_reads_everything_again(tmp_path: Path) -> None:
+    tokenizer = tiny.byte_level("<s> $A")
+    config = AutoConfig.for_model("mamba", vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = AutoModelForCausalLM.from_config(config)
+        for parameter in network.parameters():
+            parameter.data.add_(torch.randn_like(parameter) * 0.2)
+    network.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model: Any = load_model(tmp_path)
+    assert "tail" not in model.tuning_modes
+    candidate, rows = _candidate("{text}\nTopic: {label}", "none"), _rows(2)
+    texts = model.generate(model.asking(candidate, rows), LENGTH)
+    assert texts == [_written(Plain.of("causal", tmp_path), candidate, row) for row in rows]

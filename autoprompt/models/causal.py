@@ -65,7 +65,7 @@ class CausalModel(TextModel):
     @cached_property
     def _keeps_states(self) -> bool:
         """Whether every layer's cache is one pair of [rows, heads, length, width] of the same shape."""
-        layers = getattr(self._small_pass().past_key_values, "layers", [])
+        layers = getattr(getattr(self._small_pass(), "past_key_values", None), "layers", [])
         shapes = {tuple(t.shape) for layer in layers for t in (getattr(layer, "keys", None),
                   getattr(layer, "values", None)) if t is not None}  # fmt: skip
         return len(shapes) == 1 and len(next(iter(shapes))) == 4
@@ -102,6 +102,13 @@ class CausalModel(TextModel):
             )
         super().check(candidate)
 
+    @cached_property
+    def _window(self) -> int:
+        """How far a layer looks back, in columns: beside a kept prefix columns may lie apart that are neighbours."""
+        text = self.model.config.get_text_config()
+        known = [getattr(text, name, None) for name in ("sliding_window", "window_size", "attention_chunk_size")]
+        return min([n for n in known if isinstance(n, int) and n > 0], default=1 << 30)
+
     def _keepable(self, candidate: Candidate) -> bool:
         """Whether the part up to the text's end can be run once and kept."""
         head = candidate.template.head().segments
@@ -113,12 +120,18 @@ class CausalModel(TextModel):
 
     def _prompt(self, candidate: Candidate, rows: Sequence[Example], spare: int = 0) -> EncodedPrompt:
         candidate = self.completed(candidate)
-        heads: list[list[int]] = [[] for _ in rows]
-        states = None
-        if self._keepable(candidate):
-            heads = self.encoder.heads(candidate, rows, spare=spare)
-            states = self._states(heads)
-        return EncodedPrompt(self._encode(candidate, rows, heads, spare), candidate.template.soft, states)
+        heads = self._kept_heads(candidate, rows, spare)
+        if heads is not None:
+            encoded = self._encode(candidate, rows, heads, spare)
+            columns = max(row.keep for row in encoded) + max(len(ids) for row in encoded for ids in row.inputs)
+            if columns + spare <= self._window:
+                return EncodedPrompt(encoded, candidate.template.soft, self._states(heads))
+        return EncodedPrompt(self._encode(candidate, rows, [[] for _ in rows], spare), candidate.template.soft)
+
+    def _kept_heads(self, candidate: Candidate, rows: Sequence[Example], spare: int = 0) -> list[list[int]] | None:
+        """Where the part up to the text's end can be run once and kept: its ids."""
+        heads = self.encoder.heads(candidate, rows, spare=spare) if rows and self._keepable(candidate) else []
+        return heads if heads and max(map(len, heads)) < self._window else None
 
     @contextmanager
     def passing_prefixes(self) -> Iterator[None]:
@@ -130,10 +143,10 @@ class CausalModel(TextModel):
 
     def prepare_prefix(self, candidate: Candidate, rows: Sequence[Example], part: int, parts: int) -> int:
         candidate = self.completed(candidate)
-        if not self._keepable(candidate):
+        heads = self._kept_heads(candidate, rows)
+        if heads is None:
             return 0
         before = self.tokens_processed
-        heads = self.encoder.heads(candidate, rows)
         for block in blocks([len(head) for head in heads])[part::parts]:
             self._block_states([heads[row] for row in block])
         return self.tokens_processed - before

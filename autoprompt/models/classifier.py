@@ -13,8 +13,9 @@ from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.models.base import LoadOptions
 from autoprompt.models.batching import Batch
+from autoprompt.models.network import padding
 from autoprompt.models.output import OutputLayer
-from autoprompt.models.rendered import EncodedRow, LiteralToken
+from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
 from autoprompt.models.text import TextModel
 from autoprompt.models.tuning import Parts
 
@@ -37,9 +38,9 @@ class ClassifierModel(TextModel):
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions, fresh: Sequence[str]) -> None:
         self.head = _head(network, fresh, options.labels)
-        super().__init__(network, tokenizer, options)
         # Decoders look for the last token that is no padding.
-        network.config.get_text_config().pad_token_id = self.pad
+        network.config.get_text_config().pad_token_id = padding(network, tokenizer)
+        super().__init__(network, tokenizer, options)
 
     def _output_layer(self) -> OutputLayer | None:
         return None
@@ -56,6 +57,10 @@ class ClassifierModel(TextModel):
         absent = {"none"} if self.head.fresh else set()
         absent |= {"soft"} if self.model.config.is_encoder_decoder else set()
         return ("head", *(mode for mode in super()._tuning_modes() if mode not in absent))
+
+    def _trial_targets(self, ids: tuple[int, ...]) -> tuple[Target, ...]:
+        del ids
+        return ()
 
     def check(self, candidate: Candidate) -> None:
         self.encode(candidate, [Example("", dict.fromkeys(candidate.template.slots, "x"), "x")])

@@ -42,9 +42,10 @@ def _block(model: CausalModel, prompted: EncodedPrompt, rows: list[int], length:
     ended = torch.zeros(len(rows), dtype=torch.bool, device=model.device)
     stop = torch.tensor(sorted(ends), device=model.device)
     written: list[Tensor] = []
+    given = batch.ids
     model.tokens_processed += batch.tokens
     while len(written) < length and not bool(ended.all()):
-        with model.on_device(), model.vectors.placed(batch.ids if not written else written[-1][:, None]) as ids:
+        with model.on_device(), model.vectors.placed(given) as ids:
             output = model.model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -55,8 +56,10 @@ def _block(model: CausalModel, prompted: EncodedPrompt, rows: list[int], length:
             )
         written.append(output.logits[:, -1].argmax(-1))
         ended |= torch.isin(written[-1], stop) | (positions[:, -1] >= last)
-        cache = output.past_key_values
+        cache = getattr(output, "past_key_values", None)
+        # Without a cache of keys and values everything is read again.
+        given = written[-1][:, None] if cache is not None else torch.cat([given, written[-1][:, None]], 1)
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
-        positions = positions[:, -1:] + 1
+        positions = torch.cat([positions, positions[:, -1:] + 1], 1)[:, -given.shape[1] :]
         model.tokens_processed += int((~ended).sum())
     return torch.stack(written, 1)

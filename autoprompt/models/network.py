@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_STATE_SPACES = ("mamba", "mamba2", "falcon_mamba", "falcon_h1")
+
 
 def linear_names(model: Any) -> list[str]:
     """Full names of the linear layers, but for the output's."""
@@ -11,10 +13,12 @@ def linear_names(model: Any) -> list[str]:
     from transformers.pytorch_utils import Conv1D
 
     output = model.get_output_embeddings()
+    # Adapters on these would be passed by: such models read the weights themselves.
+    left_out = "out_proj" if model.config.model_type in _STATE_SPACES else None
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not output
+        if isinstance(module, nn.Linear | Conv1D) and module is not output and name.rpartition(".")[2] != left_out
     ]
 
 
@@ -27,7 +31,8 @@ def embedding(model: Any) -> Any:
 def padding(model: Any, tokenizer: Any) -> int:
     """An id for what is masked out: the one by which the model tells padding, otherwise one that no text holds."""
     known = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
-    return next((token for token in known if token is not None and token >= 0), 0)
+    size = embedding(model).weight.shape[0]  # some tokenizers got a token that their model never did
+    return next((token for token in known if token is not None and 0 <= token < size), 0)
 
 
 def ordinary(model: Any, tokenizer: Any) -> int:

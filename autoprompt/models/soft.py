@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,13 +56,14 @@ class SoftVectors:
             yield ids
             return
         waiting = [self.embed(ids) if embeds is None else embeds]
+        given = torch.where(wanted, self.stand_in, ids)
 
-        def instead(*_: Any) -> Tensor | None:
-            return waiting.pop() if waiting else None
+        def instead(_: nn.Module, read: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+            return _exchanged(output, read[0], given, waiting.pop()) if waiting else None
 
         hook = self.embedding.register_forward_hook(instead)
         try:
-            yield torch.where(wanted, self.stand_in, ids)
+            yield given
         finally:
             hook.remove()
         if waiting:
@@ -77,3 +77,13 @@ class SoftVectors:
         with torch.no_grad():
             scaled: Tensor = self.embedding(torch.arange(weight.shape[0], device=weight.device))
         return scaled
+
+
+def _exchanged(output: Tensor, read: Tensor, given: Tensor, embeds: Tensor) -> Tensor:
+    """The embedding layer's output with ``embeds`` for what was ``given``; some models read more, or turned round."""
+    columns = given.shape[1]
+    if read.shape[0] == len(given) and torch.equal(read[:, :columns], given):
+        return torch.cat([embeds, output[:, columns:]], 1) if read.shape[1] > columns else embeds
+    if torch.equal(read, given.T):
+        return embeds.transpose(0, 1)
+    raise RuntimeError("the model reads other ids than it was given")

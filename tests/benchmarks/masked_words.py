@@ -250,8 +250,9 @@ def main() -> None:
         started = time.perf_counter()
         loss = trained(folder, [t for corpus in loaded.values() for t in texts(corpus)], 200 if quick else 2100)
         print(f"trained in {time.perf_counter() - started:.0f} s, loss {loss:.2f} (perplexity {math.exp(loss):.0f})\n")
-        print("| data | | way | accuracy | log-loss | difference | difference | tokens a row | seconds |")
-        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+        differences = "difference in accuracy | difference in log-loss"
+        print(f"| data | | way | accuracy | log-loss | {differences} | tokens a row | seconds |")
+        print("| --- " * 9 + "|")
         for task, corpus in loaded.items():
             for stage, drawn in (("frozen", (None,)), ("tuned", seeds)):
                 found = {
