@@ -57,8 +57,9 @@ class Plain:
         opening = added.index(0)
         return ids[:opening], [token for token, mark in zip(ids, added, strict=True) if mark][opening:]
 
-    def ids(self, parts: Sequence[Part], answer: str) -> tuple[list[int], list[int]]:
-        """Ids with the special tokens around, vectors as -1, -2, ..., and which of them hold the answer."""
+    def ids(self, parts: Sequence[Part], answer: str, *, blanks: bool = False) -> tuple[list[int], list[int]]:
+        """Ids with the special tokens around, vectors as -1, -2, ..., and which of them hold the answer, with
+        ``blanks`` those before it, too."""
         out, closing = self._around()
         places: list[int] = []
         vectors, chunk, span = 0, "", (0, 0)
@@ -69,7 +70,7 @@ class Plain:
                 out += [*ids, *(-1 - vectors - number for number in range(part))]
                 vectors, chunk, span = vectors + part, "", (0, 0)
             elif part is None:
-                span = (len(chunk), len(chunk) + len(answer))
+                span = (len(chunk.rstrip() if blanks else chunk), len(chunk) + len(answer))
                 chunk += answer
             else:
                 chunk += part
@@ -96,7 +97,7 @@ class Plain:
 
         ``end``: the answer is a target text, of which the end is part.
         """
-        ids, places = self.ids(parts, answer)
+        ids, places = self.ids(parts, answer, blanks=end and self.family == "causal")
         if self.family == "causal":
             ids = [*ids, self.tokenizer.eos_token_id] if end else ids
             first = max(places[0], 1)

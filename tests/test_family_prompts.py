@@ -22,7 +22,7 @@ from autoprompt.errors import InputError
 from autoprompt.models import load_model
 from autoprompt.models.text import SOFT_TOKENS
 from autoprompt.models.tuning import SOFT
-from autoprompt.template import Template
+from autoprompt.template import LabelWords, Template
 
 names = pytest.mark.parametrize("name", sorted(FAMILY))
 soft_names = pytest.mark.parametrize("name", sorted(name for name, modes in MODES.items() if "soft" in modes))
@@ -185,6 +185,24 @@ def test_chat_ids_are_those_of_the_chat_template(chat_folder: Path, mode: str, s
             assert ids == [*before["input_ids"], *answer]
             assert list(target.ids) == answer
     assert mode == "full" or all(row.keep > 0 for row in prompted.rows)
+
+
+def test_a_chat_answer_is_written_after_the_chat_template(chat_folder: Path) -> None:
+    """The marker's own line break is no blank before the answer."""
+    model: Any = load_model(chat_folder, chat=True)
+    made = Plain.of("causal", chat_folder)
+    candidate = Candidate(Template.parse("{text}\nTopic: {label}"), LabelWords(()), Settings("none"))
+    rows = contract.rows()
+    texts = model.generate(model.asking(candidate, rows), 6)
+    for row, text in zip(rows, texts, strict=True):
+        said = candidate.template.render(dict(row.fields)).rstrip()
+        asked = made.tokenizer.apply_chat_template(
+            [{"role": "user", "content": said}], add_generation_prompt=True, return_tensors="pt"
+        )
+        with torch.no_grad():
+            out = made.network.generate(**asked, max_new_tokens=6, do_sample=False, pad_token_id=0)
+        new = out[0, asked["input_ids"].shape[1] :]
+        assert text == made.tokenizer.decode(new, skip_special_tokens=True).strip()
 
 
 def test_chat_markers_spelled_in_the_data_stay_text(chat_folder: Path) -> None:

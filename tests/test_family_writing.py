@@ -41,7 +41,7 @@ def _written(made: Plain, candidate: Candidate, row: Example) -> str:
     """One row alone, written by transformers."""
     parts = parts_of(candidate.template, dict(row.fields))
     if made.family == "causal":
-        ids, places = made.ids(parts, "a")
+        ids, places = made.ids(parts, "a", blanks=True)
         ids = ids[: places[0]]
         more: dict[str, Any] = {"pad_token_id": 0}
     else:

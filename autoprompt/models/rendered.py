@@ -52,7 +52,7 @@ class Rendered:
         if label is None:
             return len(self.ids), len(self.ids)
         start, end = self.starts[label], self.starts[label + 1]
-        if self.blanks:
+        if self.blanks and self.pieces[label - 1].slot != MARKER:
             start = len("".join(piece.text for piece in self.pieces[:label]).rstrip())
         first = next((i for i, (_, b) in enumerate(self.spans) if b > start), len(self.ids))
         return first, max([first, *(i + 1 for i, (a, b) in enumerate(self.spans) if b > start and a < end)])
