@@ -100,8 +100,9 @@ def test_the_panel_fits_its_terminal(width, limits):
 
 SCORE = {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n": 32}
 ROW = {
-    "entry": "e" * 64, "run": "[blue]", "rung": 2, "status": "complete", "reason": None, "role": "search", "template": NASTY,
-    "label_words": {"neg": "[b]", "pos": "[/]"}, "settings": SETTINGS.to_dict(), "validation": SCORE, "test": SCORE,
+    "entry": "e" * 64, "run": "[blue]", "rung": 2, "status": "complete", "reason": None, "role": "search",
+    "template": NASTY, "label_words": {"neg": "[b]", "pos": "[/]"}, "settings": SETTINGS.to_dict(),
+    "validation": SCORE, "test": SCORE,
 }  # fmt: skip
 RUN = {
     "id": "a" * 12, "name": "[red]name[/]", "corpus": "[/]", "model": "[m]", "strategy": "hybrid", "seed": 0,
