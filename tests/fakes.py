@@ -8,12 +8,18 @@ from autoprompt.candidate import Candidate, Settings, derived_seed
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.models import TokenProposals
 from autoprompt.search import Budget, Outcome, Search, Space, phrases
+from autoprompt.search.space import flaw
 from autoprompt.template import LabelWords, Template
 
 
 def share(*parts: object) -> float:
     """A number from 0 to 1 that the parts decide."""
     return derived_seed(*parts) / 2**63
+
+
+def valid(candidate: Candidate, space: Space) -> bool:
+    """Whether a candidate may be scored."""
+    return flaw(candidate, space) is None
 
 
 def near(template: Template, count: int) -> list[tuple[Template, float]]:
@@ -75,6 +81,9 @@ class FakeEvaluator:
             ]
             for c in candidates
         ]
+
+    def keep_weights(self, candidates: Sequence[Candidate]) -> None:
+        """There are none."""
 
     def write_seconds(self, rows: int) -> float:  # noqa: ARG002
         return 0.0

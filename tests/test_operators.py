@@ -5,6 +5,7 @@ import re
 
 import pytest
 import tiny
+from fakes import valid
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.models import TokenProposals
@@ -24,7 +25,6 @@ from autoprompt.search.operators import (
     WordEdit,
     usable,
 )
-from autoprompt.search.space import valid
 from autoprompt.template import LabelWords, Slot, Template
 
 TWO = LabelWords.of(tiny.WORDS, tiny.LABELS)

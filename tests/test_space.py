@@ -9,6 +9,7 @@ from typing import Any
 import fakes
 import hypothesis
 import pytest
+from fakes import valid
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,10 +18,21 @@ from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, UsageError
 from autoprompt.evaluator import Evaluation
 from autoprompt.models import TokenProposals
-from autoprompt.search import STRATEGIES, SearchConfig, Space, draw_demos, make_space, parts, phrases, strategy
+from autoprompt.search import STRATEGIES, SearchConfig, Space, draw_demos, make_space, parts, phrases
 from autoprompt.search.grid import points, spread
-from autoprompt.search.operators import HYBRID, Crossover, DemosChange, Hints, LabelMove, Mating, SoftChange, usable
-from autoprompt.search.space import RATES, SETTINGS, valid
+from autoprompt.search.operators import (
+    GENETIC,
+    HYBRID,
+    Crossover,
+    DemosChange,
+    Hints,
+    LabelMove,
+    Mating,
+    Phrase,
+    SoftChange,
+    usable,
+)  # fmt: skip
+from autoprompt.search.space import RATES, SETTINGS
 from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template
 
 WORDS = LabelWords((("neg", "bad"), ("pos", "good")))
@@ -419,7 +431,10 @@ def test_the_first_points_of_a_grid_are_coarse() -> None:
 
 def test_a_grid_is_every_combination_once_and_then_idle() -> None:
     settings = {"learning_rate": [1e-4, 1e-3], "batch_size": [8], "epochs": [1, 2, 3], "rank": [8]}
-    over = space(settings=settings, template={"demos": [0, 2]}, seeds=["{b} {a} {label}"])
+    fixed = {"label_words": WORDS.mapping()}
+    over = space(
+        settings=settings, template={"demos": [0, 2], "positions": False}, seeds=["{b} {a} {label}"], fix=fixed
+    )
     found = list(points(over))
     prompts = {parts.text(c.template).format() for c in found}
     assert {SOURCES[0], "{b} {a} {label}"} < prompts
@@ -440,24 +455,64 @@ def test_a_grid_is_every_combination_once_and_then_idle() -> None:
 
 def test_a_grid_search_fine_tunes_every_point_and_ends() -> None:
     settings = {"learning_rate": [1e-4, 1e-3], "batch_size": [8], "epochs": [1, 2], "rank": [8]}
-    over = space(settings=settings, fix={"template": "{a} {label}"})
+    over = space(settings=settings, fix={"template": "{a} {label}", "label_words": WORDS.mapping()})
     outcome, found = fakes.run_search(over, "grid", 1000)
     assert outcome.fitted == 4 + 1  # and manual_tuned
     assert {e.candidate.id for role, e in found if role == "search"} == {c.id for c in points(over)}
 
 
-def test_a_part_of_the_library_can_begin_with_drawn_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    over = space()
+def test_a_grid_has_label_words_orders_of_fields_and_places_of_the_label() -> None:
+    settings = {"learning_rate": [1e-3], "batch_size": [8], "epochs": [1], "rank": [8]}
+    over = space("{a} and {b} {label}", settings=settings, label_anywhere=True)
+    other = WORDS.replace("neg", "poor")
+    found = [c for c in points(over, (other,)) if valid(c, over)]
+    assert {c.label_words for c in found} == {WORDS, other}
+    slots = {tuple(name for name in c.template.slots) for c in found}
+    assert {("a", "b", LABEL), ("b", "a", LABEL), (LABEL, "a", "b"), ("a", LABEL, "b")} <= slots
+    fixed = space("{a} and {b} {label}", settings=settings, template={"positions": False}, label_anywhere=True)
+    assert {c.template.slots for c in points(fixed)} == {("a", "b", LABEL)}
 
-    def first() -> list[Settings]:
-        hybrid = STRATEGIES["hybrid"](over, fakes.FakeEvaluator(), random.Random(0))  # type: ignore[arg-type]  # noqa: S311
-        return [p.candidate.settings for p in hybrid.start() if p.operator == "library"]
 
-    assert set(first()) == {over.start.settings}
-    monkeypatch.setattr(strategy, "DRAW_EVERY", 3)
-    drawn = [n for n, settings in enumerate(first()) if settings != over.start.settings]
-    assert drawn
-    assert all(n % 3 == 0 for n in drawn)
+def test_random_draws_vary_every_free_gene() -> None:
+    over = space("{a} and {b} {label}", label_anywhere=True, template={"demos": [0, 2], "soft": [0, 4]})
+    _, found = fakes.run_search(over, "random", 120)
+    drawn = [e.candidate for role, e in found if role == "search" and e.rung == 1]
+    slots = {tuple(s for s in c.template.slots if s in ("a", "b", LABEL)) for c in drawn}
+    assert {("a", "b", LABEL), ("b", "a", LABEL)} < slots
+    assert any(order[-1] != LABEL for order in slots)
+    for values in (
+        {c.label_words for c in drawn}, {c.template.demos for c in drawn}, {c.template.soft for c in drawn},
+        *({getattr(c.settings, name) for c in drawn} for name in SETTINGS if over.free(name)),
+    ):  # fmt: skip
+        assert len(values) > 1
+
+
+def test_calibration_is_a_gene_of_label_words_alone() -> None:
+    wordless = Candidate(Template.parse(SOURCES[0]), LabelWords(()), Settings.default("none", len(POOL)))
+    corpus = Corpus("c", ("a", "b"), LABEL, (), _rows(), _rows(), ())
+    over = make_space(wordless, (), "title", corpus, SearchConfig(), {}, 0)
+    assert not over.free("calibration")
+    assert over.draw_settings(random.Random(0)) == wordless.settings  # noqa: S311
+    with pytest.raises(UsageError, match="calibration changes nothing without label words"):
+        make_space(wordless, (), "title", corpus, SearchConfig(), {"calibration": True}, 0)
+
+
+def test_a_bred_candidate_that_must_not_be_scored_is_stored_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 14."""
+    long = phrases.with_tail(space().start.template, " long" * 40 + " ")
+
+    class Long(Phrase):
+        def __call__(self, mating: Mating) -> Candidate:
+            return replace(mating.parent, template=long)
+
+    monkeypatch.setattr(STRATEGIES["genetic"], "operators", (Long(), *GENETIC))
+    outcome, found = fakes.run_search(space(), "genetic", 40)
+    failed = [e for _, e in found if e.candidate.template == long]
+    assert failed
+    assert len({e.candidate.id for e in failed}) == len(failed), "a duplicate is not stored twice"
+    assert all(e.status == "failed" and "more than 120 characters" in str(e.reason) for e in failed)
+    assert outcome.fitted == 40
+    assert outcome.best.candidate.template != long
 
 
 def test_sizes_of_a_search_are_read() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.evaluator.evaluation import Evaluation, Rung
+from autoprompt.evaluator.scoring import flagged
 from autoprompt.evaluator.tasks import (
     CheckTask,
     FitTask,
@@ -110,7 +112,7 @@ class Evaluator:
             evaluation = _costed(work)
             self._fits[candidate.id, fold, repeat, judged] = evaluation
             self.fitted += counted
-            if candidate.settings.tuning != "none":
+            if candidate.settings.tuning != "none" and evaluation.complete:
                 self.fit_seconds.append(work.seconds)
         keys = [(c.id, fold, repeat, judged) for c in candidates]
         known = [self._fits[key] for key in keys if key in self._fits]
@@ -126,12 +128,27 @@ class Evaluator:
         self._prepare([_frozen(c) for c in candidates])
         return [work.value for work in self._run([WordsTask(_frozen(c), count) for c in candidates])]
 
+    def keep_weights(self, candidates: Sequence[Candidate]) -> None:
+        """Delete the fine-tuned weights of all others: with ``full`` each is as large as the model."""
+        kept = {candidate.id for candidate in candidates}
+        for key, evaluation in self._fits.items():
+            if evaluation.weights and evaluation.candidate.id not in kept:
+                Path(evaluation.weights).unlink(missing_ok=True)
+                self._fits[key] = replace(evaluation, weights=None)
+
     def test(self, trained: Sequence[Evaluation], rows: Sequence[Example]) -> list[Evaluation]:
-        """Score test rows with fine-tunes that are done; those with ``tuning`` none need no weights."""
-        tasks = [replace(e, split="test", readability=None) for e in trained]
+        """Score test rows with fine-tunes that are done; one whose weights are gone is done once more."""
+        tasks = [replace(self._trained(e), split="test", readability=None) for e in trained]
         blocks = [tuple(rows[start : start + TEST_BLOCK]) for start in range(0, len(rows), TEST_BLOCK)]
         done = [_costed_all(work) for work in self._run([TestTask(tuple(tasks), block) for block in blocks])]
         return [_join([part[i] for part in done]) for i in range(len(tasks))]
+
+    def _trained(self, evaluation: Evaluation) -> Evaluation:
+        if evaluation.candidate.settings.tuning == "none" or Path(evaluation.weights or "").is_file():
+            return evaluation
+        (work,) = self._run([FitTask(Evaluation(evaluation.candidate, Rung.TUNED))])
+        again: Evaluation = work.value
+        return again
 
     @property
     def prefix_tokens(self) -> int:
@@ -210,8 +227,9 @@ def _join(parts: Sequence[Evaluation]) -> Evaluation:
     bad = next((part for part in parts if not part.complete), None)
     if bad is not None:
         return bad
-    return replace(
+    joined = replace(
         parts[0],
+        reason=None,
         row_ids=tuple(r for p in parts for r in p.row_ids),
         gold=tuple(g for p in parts for g in p.gold),
         log_probs=tuple(r for p in parts for r in p.log_probs),
@@ -221,3 +239,4 @@ def _join(parts: Sequence[Evaluation]) -> Evaluation:
         seconds=sum(p.seconds for p in parts),
         tokens=sum(p.tokens for p in parts),
     )
+    return flagged(joined)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -14,7 +14,9 @@ from autoprompt.evaluator.evaluation import Evaluation
 from autoprompt.evaluator.worker import Worker
 
 CONSTANT = "constant predictions"
-"""Flags a score that is one label's share of the rows and nothing more."""
+"""The reason given with a score where every row got the same label or text."""
+CONTENT_FREE = ("N/A", "", "[MASK]")
+"""Inputs that say nothing (Zhao et al. 2021)."""
 
 
 def read(
@@ -40,8 +42,13 @@ def read(
     if outputs:
         judged = metrics.example_values(worker.spec.metric, outputs, result.references)
         result = replace(result, outputs=tuple(outputs), losses=tuple(1.0 - value for value in judged))
-    constant = len(rows) > 1 and worker.labels and len(set(result.predictions)) == 1
-    return finite(replace(result, reason=CONSTANT) if constant else result)
+    return finite(flagged(result))
+
+
+def flagged(evaluation: Evaluation) -> Evaluation:
+    """The evaluation, with a reason where its predictions are constant."""
+    predictions = evaluation.predictions
+    return replace(evaluation, reason=CONSTANT) if len(predictions) > 1 and len(set(predictions)) == 1 else evaluation
 
 
 def finite(evaluation: Evaluation) -> Evaluation:
@@ -56,3 +63,36 @@ def finite(evaluation: Evaluation) -> Evaluation:
 def rows_of(values: Tensor) -> tuple[tuple[float, ...], ...]:
     """A matrix as tuples."""
     return tuple(tuple(row) for row in values.tolist())
+
+
+def scored_with(
+    task: Evaluation, worker: Worker, rows: Sequence[Example], delta: Mapping[str, Tensor], *, write: bool
+) -> Evaluation:
+    """Score rows with a fine-tune in place. ``write``: target texts are written, too."""
+    candidate, model = task.candidate, worker.model
+    prompted = model.prompt(candidate, rows)
+    calibration = candidate.settings.calibration and candidate.label_words.pairs
+    empty = model.prompt(candidate, content_free(rows[0])) if calibration else None
+    asking = model.asking(candidate, rows) if write else None
+    with model.adapted(candidate.settings, delta):
+        scores = model.score(prompted)
+        scores = calibrated(scores, model.score(empty)) if empty is not None else scores
+        outputs = model.generate(asking, worker.target_length) if asking is not None else ()
+    return read(task, worker, rows, scores, outputs)
+
+
+def content_free(row: Example) -> list[Example]:
+    """Rows like this one that say nothing."""
+    return [
+        Example(f"content-free-{number}", dict.fromkeys(row.fields, text), row.label)
+        for number, text in enumerate(CONTENT_FREE)
+    ]
+
+
+def calibrated(scores: Tensor, without_content: Tensor) -> Tensor:
+    """Contextual calibration (Zhao et al. 2021): probabilities over those that inputs without content get.
+
+    ``scores`` [rows, labels] and ``without_content`` [inputs, labels] are log-probabilities, and so is the result.
+    """
+    prior = without_content.exp().mean(0).log()
+    return (scores - prior).log_softmax(-1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, StorageError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
-from autoprompt.evaluator.scoring import finite, read, rows_of
+from autoprompt.evaluator.scoring import finite, read, rows_of, scored_with
 from autoprompt.evaluator.worker import FROZEN, Worker
 from autoprompt.models import Features, FitFailedError, TokenProposals
 from autoprompt.template import LabelWords
@@ -48,11 +49,11 @@ class FrozenTask:
         try:
             worker.model.check(candidate)
             scored = self._probed(worker) if worker.labels else self._likelihoods(worker)
+            if not scored.complete:
+                return scored
+            return replace(scored, readability=worker.model.perplexity(" ".join(candidate.template.literals)))
         except (FitFailedError, InputError) as error:
             return self.evaluation.failed(str(error))
-        if not scored.complete:
-            return scored
-        return replace(scored, readability=worker.model.perplexity(" ".join(candidate.template.literals)))
 
     def _probed(self, worker: Worker) -> Evaluation:
         candidate = self.evaluation.candidate
@@ -248,40 +249,18 @@ class CheckTask:
         )
 
 
-def scored_with(
-    task: Evaluation, worker: Worker, rows: Sequence[Example], delta: Mapping[str, Tensor], *, write: bool
-) -> Evaluation:
-    """Score rows with a fine-tune in place. ``write``: target texts are written, too."""
-    candidate, model = task.candidate, worker.model
-    prompted = model.prompt(candidate, rows)
-    calibration = candidate.settings.calibration and worker.labels
-    empty = model.prompt(candidate, _content_free(rows[0])) if calibration else None
-    asking = model.asking(candidate, rows) if write else None
-    with model.adapted(candidate.settings, delta):
-        scores = model.score(prompted)
-        scores = _calibrated(scores, model.score(empty)) if empty is not None else scores
-        outputs = model.generate(asking, worker.target_length) if asking is not None else ()
-    return read(task, worker, rows, scores, outputs)
-
-
-CONTENT_FREE = ("N/A", "", "[MASK]")
-"""Inputs that say nothing (Zhao et al. 2021)."""
-
-
-def _content_free(row: Example) -> list[Example]:
-    return [Example(f"content-free-{n}", dict.fromkeys(row.fields, text), row.label)
-            for n, text in enumerate(CONTENT_FREE)]  # fmt: skip
-
-
-def _calibrated(scores: Tensor, without_content: Tensor) -> Tensor:
-    """Contextual calibration (Zhao et al. 2021): probabilities over those that inputs without content get."""
-    prior = without_content.exp().mean(0).log()
-    return (scores - prior).log_softmax(-1)
-
-
 def _save(worker: Worker, task: Evaluation, delta: Any) -> str:
+    """Where the weights lie now. Raises StorageError when they cannot be written."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path = worker.spec.scratch / f"{task.candidate.id[:32]}.safetensors"
-    save_file(dict(delta), path)
+    folder = worker.spec.scratch
+    path = folder / f"{task.candidate.id[:32]}.safetensors"
+    try:
+        save_file(dict(delta), path)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"The fine-tuned weights cannot be written to {folder} ({error}; {shutil.disk_usage(folder).free} bytes "
+            "are free); make room there, or set TMPDIR to another place."
+        ) from error
     return str(path)

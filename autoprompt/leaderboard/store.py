@@ -93,23 +93,32 @@ class Leaderboard:
 
     def start_run(self, record: RunRecord) -> None:
         """Store a new run. Raises UsageError for a name that is used or no name, StorageError for a used id."""
-        _check_name(record.name)
+        self.check_name(record.name)
         _check_run_status(record.status)
         values = records.run_values(record, 0)
         with self._writing():
-            for known, _ in self._runs():
-                if known.id == record.id:
-                    raise StorageError(f"The run {record.id} is already in the leaderboard {self.path}; resume it.")
-                if record.name is not None and known.name == record.name:
-                    shown = shlex.quote(known.name) if known.name.isprintable() else known.id
-                    raise UsageError(
-                        f"The name {known.name!r} is used by run {known.id} in {self.path}; "
-                        f"use another --name or `autoprompt resume {shown}`."
-                    )
+            known = [run for run, _ in self._runs()]
+            if any(run.id == record.id for run in known):
+                raise StorageError(f"The run {record.id} is already in the leaderboard {self.path}; resume it.")
+            self._refuse_used(record.name, known)
             try:
                 self._connection.execute(_ADD_RUN, (*values, records.checksum(values)))
             except OverflowError as error:
                 raise UsageError(f"The seed {record.seed} does not fit in 64 bits; use a smaller one.") from error
+
+    def check_name(self, name: str | None) -> None:
+        """Whether a new run may have this name. Raises UsageError."""
+        _check_name(name)
+        self._refuse_used(name, self.runs())
+
+    def _refuse_used(self, name: str | None, known: Sequence[RunRecord]) -> None:
+        used = next((run for run in known if name is not None and run.name == name), None)
+        if used is not None:
+            shown = shlex.quote(used.name) if used.name and used.name.isprintable() else used.id
+            raise UsageError(
+                f"The name {used.name!r} is used by run {used.id} in {self.path}; "
+                f"use another --name or `autoprompt resume {shown}`."
+            )
 
     def finish_run(self, run_id: str, status: str, result: dict[str, Any] | None = None) -> None:
         """Set a run's status and result; the status ``running`` takes a stopped run up again.

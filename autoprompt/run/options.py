@@ -82,7 +82,9 @@ class Progress(Protocol):
 
 
 def budget_of(options: SearchOptions) -> Budget:
-    """The limits of a search."""
+    """The limits of a search. Raises UsageError."""
+    if options.budget is not None and options.max_evaluations is not None:
+        raise UsageError("--budget and --max-evaluations exclude each other; give one of them.")
     seconds = options.budget
     if seconds is None and options.max_evaluations is None:
         seconds = DEFAULT_BUDGET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -66,12 +67,26 @@ def prepare(
     tuning = model.tuning or DEFAULT_TUNING[family]
     if tuning not in TUNING[family]:
         raise UsageError(f"A {family} model cannot be tuned with {tuning!r}; use {', '.join(TUNING[family])}.")
+    if tuning == "none" and any(template.soft for template in bound):
+        raise UsageError("Trainable vectors ({soft}) need a --tuning mode that trains them; none leaves all as it is.")
     settings = Settings.default(tuning, len(corpus.train))
     candidates = [_shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
     space = make_space(
         candidates[0], candidates[1:], _label_name(corpus, manual), corpus, config or SearchConfig(), fix or {}, seed
     )
     return Task(corpus, replace(found, family=family), space, metric or corpus.metric)
+
+
+def check_folds(folds: int | None, corpus: Corpus) -> None:
+    """Whether each part of the cross-validation gets a row of every label. Raises UsageError."""
+    rows = (*corpus.train, *corpus.validation)
+    counts = Counter(row.label for row in rows) if corpus.labels else {"": len(rows)}
+    rarest = min(counts, key=counts.__getitem__)
+    if folds is not None and folds > counts[rarest]:
+        what = f"the label {rarest!r} has" if corpus.labels else "there are"
+        raise UsageError(
+            f"--folds is {folds}, but {what} only {counts[rarest]} training and validation rows; give fewer."
+        )
 
 
 def _check_options(data: DataOptions, model: ModelOptions, metric: str | None) -> None:

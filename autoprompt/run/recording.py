@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from autoprompt.candidate import Candidate
+from autoprompt.candidate import Candidate, canonical_json
 from autoprompt.evaluator import Evaluation
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.manifest import environment
@@ -18,7 +18,7 @@ from autoprompt.run.preparing import Task
 from autoprompt.search import Outcome
 
 
-def new_run(options: SearchOptions, task: Task, device: str, workers: int) -> RunRecord:
+def new_run(options: SearchOptions, task: Task, device: str, workers: int, warnings: Sequence[str]) -> RunRecord:
     """The record of a run that begins."""
     return RunRecord(
         id=uuid.uuid4().hex[:12],
@@ -47,7 +47,7 @@ def new_run(options: SearchOptions, task: Task, device: str, workers: int) -> Ru
             "label_words": task.manual.label_words.mapping(),
             "search": task.space.config.model_dump(mode="json", exclude_defaults=True),
             "fix": options.fix,
-            "warnings": list(task.corpus.warnings),
+            "warnings": list(warnings),
         },
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=environment(device),
@@ -79,14 +79,19 @@ class Recorder:
 
     def entry(self, candidate: Candidate) -> str:
         """The leaderboard's name of a candidate in this run."""
-        return candidate.entry(self.run.fingerprint, self.run.model, self.run.seed)
+        return candidate.entry(self.run.fingerprint, self._reading, self.run.seed)
+
+    @property
+    def _reading(self) -> str:
+        """The model with how it reads prompts: as what family, in its chat format or not, fields of what length."""
+        return canonical_json([self.run.model, *(self.run.config[name] for name in ("family", "chat", "max_length"))])
 
     def _record(self, evaluation: Evaluation, role: str) -> EvaluationRecord:
         failed = evaluation.status == "failed"
         run, device = self.run, self.run.environment["device"]
         return EvaluationRecord(
             run=run.id,
-            key=evaluation.key(model=run.model, fingerprint=run.fingerprint, seed=run.seed, device=device),
+            key=evaluation.key(model=self._reading, fingerprint=run.fingerprint, seed=run.seed, device=device),
             entry=self.entry(evaluation.candidate),
             candidate=evaluation.candidate,
             role=role,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from autoprompt.run.options import (
     config_of,
     workers_of,
 )
-from autoprompt.run.preparing import Task, prepare
+from autoprompt.run.preparing import Task, check_folds, prepare
 from autoprompt.run.recording import Recorder, described, difference, new_run, spread
 from autoprompt.search import Budget, Outcome, Search
 
@@ -44,23 +44,39 @@ def search(options: SearchOptions, progress: Progress) -> dict[str, Any]:
     progress.stage("data")
     task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
                    options.metric, options.seed, config, options.fix)  # fmt: skip
+    check_folds(options.folds, task.corpus)
     device = check_device(options.model.device)
     with Leaderboard.open(options.leaderboard) as board:
-        run = new_run(options, task, device, workers)
-        board.start_run(run)
-        status = "failed"
-        try:
-            with _evaluator(task, options, device, workers, progress) as evaluator:
-                result = _search(options, task, run, board, evaluator, budget, progress)
-            status = "finished"
-            board.finish_run(run.id, status, result)
-        except (KeyboardInterrupt, SystemExit):
-            status = "stopped"
-            raise
-        finally:
-            if status != "finished":
-                board.finish_run(run.id, status, None)
+        board.check_name(options.name)
+        with _evaluator(task, options, device, workers, progress) as evaluator:
+            ready = _check(evaluator, task, options.model, progress)
+            run = new_run(options, task, device, workers, _warnings(task, ready))
+            with _recorded(board, run) as finish:
+                result = _search(options, task, run, board, evaluator, ready, budget, progress)
+                finish(result)
     return result
+
+
+@contextmanager
+def _recorded(board: Leaderboard, run: RunRecord) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A run in the leaderboard, from its start to its end, whatever that is. Yields what finishes it."""
+    finished = False
+
+    def finish(result: dict[str, Any]) -> None:
+        nonlocal finished
+        board.finish_run(run.id, "finished", result)
+        finished = True
+
+    board.start_run(run)
+    status = "failed"
+    try:
+        yield finish
+    except (KeyboardInterrupt, SystemExit):
+        status = "stopped"
+        raise
+    finally:
+        if not finished:
+            board.finish_run(run.id, status, None)
 
 
 def evaluate(
@@ -82,7 +98,7 @@ def evaluate(
     task = prepare(source_name, data, model, (template,), label_words, None, seed)
     if split == "test" and not task.corpus.test:
         raise UsageError(f"The corpus {source_name!r} has no test rows; use --split validation.")
-    candidate = replace(task.manual, settings=task.manual.settings.change(**changes))
+    candidate = replace(task.space.start, settings=task.space.start.settings.change(**changes))
     device = check_device(model.device)
     options = SearchOptions(source_name, data, model, seed=seed)
     with _evaluator(task, options, device, workers_of(model), progress) as evaluator:
@@ -171,12 +187,18 @@ def _check(evaluator: Evaluator, task: Task, model: ModelOptions, progress: Prog
             f"The {ready.family} model {model.model!r} cannot be tuned with {tuning!r}; use --tuning "
             f"{' or '.join(ready.tuning_modes)}."
         )
-    for warning in task.corpus.warnings:
+    for warning in _warnings(task, ready):
         progress.note(warning)
+    return ready
+
+
+def _warnings(task: Task, ready: Readiness) -> list[str]:
+    """What a reader of the results has to know of the data."""
+    found = list(task.corpus.warnings)
     if ready.cut_rows:
         rows = len(task.corpus.train) + len(task.corpus.validation)
-        progress.note(f"{ready.cut_rows} of {rows} training and validation rows have a field cut to --max-length.")
-    return ready
+        found.append(f"{ready.cut_rows} of {rows} training and validation rows have a field that was cut.")
+    return found
 
 
 def _search(
@@ -185,10 +207,10 @@ def _search(
     run: RunRecord,
     board: Leaderboard,
     evaluator: Evaluator,
+    ready: Readiness,
     budget: Budget,
     progress: Progress,
 ) -> dict[str, Any]:
-    ready = _check(evaluator, task, options.model, progress)
     recorder = Recorder(board, run, task)
     outcome = Search(
         evaluator=evaluator,
@@ -202,6 +224,8 @@ def _search(
         folds=options.folds,
         repeats=options.repeats,
     ).run()
+    if not outcome.finalists:
+        progress.note("No time was left to score the finalists again: the winner is the best of the short fine-tunes.")
     tests = _open_test(task, evaluator, outcome, recorder, progress)
     return {
         "run": run.id,
@@ -210,6 +234,7 @@ def _search(
         "evaluations": outcome.fitted,
         "frozen": outcome.frozen,
         "generations": outcome.generations,
+        "finalists": outcome.finalists,
         "seconds": round(budget.spent, 3),
         "best": described(recorder, outcome.best, tests),
         "spread": spread(recorder, outcome),
@@ -218,6 +243,8 @@ def _search(
             for name in BASELINES
         },
         "difference": difference(recorder, outcome, tests),
+        "warnings": run.config["warnings"],
+        "history": outcome.history,
     }
 
 
@@ -228,8 +255,6 @@ def _open_test(
     if not task.corpus.test:
         return {}
     progress.stage("test")
-    wanted = [outcome.trained, *(outcome.baselines[n] for n in ("manual", "manual_tuned") if n in outcome.baselines)]
-    unique = list({e.candidate.id: e for e in wanted}.values())
-    tested = evaluator.test([replace(e, rung=Rung.TUNED, fold=0) for e in unique], task.corpus.test)
+    tested = evaluator.test(outcome.trained, task.corpus.test)
     recorder(tested, "finalist")
     return {e.candidate.id: e for e in tested if e.complete}

@@ -66,9 +66,6 @@ class GeneticStrategy(Strategy):
         self.operators = usable(self.operators, space)
         self.population: list[Individual] = []
         self.best = tools.HallOfFame(2)
-        self.statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
-        self.statistics.register("min", min)
-        self.logbook = tools.Logbook()
         self.credit = Credit()
         self.losses: dict[str, float] = {}
 
@@ -81,7 +78,7 @@ class GeneticStrategy(Strategy):
         with _seeded_globals(self.rng):
             chosen = [i.candidate for i in tools.selTournament(self.population, pool, tournsize=2)]
         # Half of the children come from the elite, for which the model's own proposals are at hand.
-        parents = [elite[n % len(elite)] if n % 2 == 0 else chosen[n] for n in range(pool)]
+        parents = [elite[n // 2 % len(elite)] if n % 2 == 0 else chosen[n] for n in range(pool)]
         out = self.fresh(self._directed(elite, hints))
         for parent in parents:
             out += self._breed(parent, self.rng.choice(chosen), hints)
@@ -141,8 +138,6 @@ class GeneticStrategy(Strategy):
         everyone = list(dict.fromkeys([*self.population, *children]))
         with _seeded_globals(self.rng):
             self.population = tools.selNSGA2(everyone, min(self.space.config.search.population, len(everyone)))
-        if children:
-            self.logbook.record(generation=len(self.logbook), **self.statistics.compile(children))
 
 
 class HybridStrategy(GeneticStrategy):

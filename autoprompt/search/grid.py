@@ -14,13 +14,17 @@ from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.search import parts, phrases
 from autoprompt.search.space import SETTINGS, Space
 from autoprompt.search.strategy import Proposal, Strategy
+from autoprompt.template import LabelWords
 
 PHRASES = 8
 """Phrases of the library that a grid has beside the given templates."""
+WORDS = 2
+"""Label words that a grid has beside the manual ones: those that the first prompt's cached logits favour."""
 
 
 class GridStrategy(Strategy):
-    """All combinations of templates, settings, and numbers of solved examples and trainable vectors.
+    """All combinations of templates, label words, settings, the order of fields, the place of the label, and numbers
+    of solved examples and trainable vectors.
 
     Nothing is drawn: the order depends on the grid alone, and each point is fine-tuned, whatever its frozen score.
     """
@@ -30,10 +34,13 @@ class GridStrategy(Strategy):
 
     def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
         super().__init__(space, evaluator, rng)
-        self.points = points(space)
+        self.points: Iterator[Candidate] | None = None
 
     def ask(self) -> list[Proposal]:
         """As many points as a generation fine-tunes; none when the grid is exhausted."""
+        if self.points is None:
+            words = self.space.free("label_words")
+            self.points = points(self.space, self.evaluator.rank_words([self.space.start], WORDS)[0] if words else ())
         out: list[Proposal] = []
         for candidate in self.points:
             out += self.fresh([Proposal(candidate, self.name)])
@@ -45,8 +52,11 @@ class GridStrategy(Strategy):
         """A grid learns nothing."""
 
 
-def points(space: Space) -> Iterator[Candidate]:
-    """The grid's candidates in the order of ``spread``; the prompts to begin with stand in the middle of theirs."""
+def points(space: Space, words: Sequence[LabelWords] = ()) -> Iterator[Candidate]:
+    """The grid's candidates in the order of ``spread``; the prompts to begin with stand in the middle of theirs.
+
+    ``words``: label words beside those that the prompts have.
+    """
     prompts = list(space.prompts)
     if space.free("template"):
         tails = phrases.tails(space.label_name, space.start.label_words)[:PHRASES]
@@ -55,16 +65,35 @@ def points(space: Space) -> Iterator[Candidate]:
     middle = len(prompts) // 2
     axes: dict[str, Sequence[Any]] = {"prompt": prompts[-middle:] + prompts[:-middle] if middle else prompts}
     axes |= {name: sorted(set(space.ranges[name])) for name in SETTINGS if space.free(name)}
-    parts_of = {"demos": sorted(space.demo_counts), "soft": sorted(space.soft_counts)}
-    axes |= {name: counts for name, counts in parts_of.items() if len(counts) > 1}
+    fields = sum(map(parts.is_field, space.start.template.segments))
+    moves = space.free("template") and space.config.template.positions and fields > 1
+    others: dict[str, Sequence[Any]] = {
+        "words": (*words[:1], None, *words[1:]),
+        "reversed": (False, True) if moves else (),
+        "place": range(fields + 1) if space.free("positions") else (),
+        "demos": sorted(space.demo_counts),
+        "soft": sorted(space.soft_counts),
+    }
+    axes |= {name: values for name, values in others.items() if len(values) > 1}
     for cell in spread([len(values) for values in axes.values()]):
-        chosen = {name: values[i] for (name, values), i in zip(axes.items(), cell, strict=True)}
-        candidate, demos, soft = chosen.pop("prompt"), chosen.pop("demos", None), chosen.pop("soft", None)
-        if soft is not None:
-            candidate = replace(candidate, template=parts.with_soft(candidate.template, soft))
-        if demos is not None:
-            candidate = space.with_demos(candidate, demos)
-        yield replace(candidate, settings=candidate.settings.change(**chosen))
+        yield _point(space, {name: values[i] for (name, values), i in zip(axes.items(), cell, strict=True)})
+
+
+def _point(space: Space, chosen: dict[str, Any]) -> Candidate:
+    """One cell's candidate: what the cell does not name stays as the prompt has it."""
+    candidate: Candidate = chosen.pop("prompt")
+    words, place, demos = chosen.pop("words", None), chosen.pop("place", None), chosen.pop("demos", None)
+    template = candidate.template
+    if chosen.pop("reversed", False):
+        template = parts.reversed_fields(template)
+    if place in parts.label_places(template):
+        template = parts.with_label_at(template, place)
+    if (soft := chosen.pop("soft", None)) is not None:
+        template = parts.with_soft(template, soft)
+    candidate = replace(candidate, template=template, label_words=words or candidate.label_words)
+    if demos is not None:
+        candidate = space.with_demos(candidate, demos)
+    return replace(candidate, settings=candidate.settings.change(**chosen))
 
 
 def spread(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:

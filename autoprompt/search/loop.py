@@ -6,12 +6,17 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from statistics import mean
+from typing import Any
+
+from deap import tools
 
 from autoprompt.candidate import Candidate, Settings, derived_seed
-from autoprompt.errors import NothingSucceededError
+from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.search import phrases
 from autoprompt.search.budget import Budget
+from autoprompt.search.pacing import Pace
 from autoprompt.search.racing import best, finalists, pooled, ranked
 from autoprompt.search.space import Space
 from autoprompt.search.strategies import STRATEGIES
@@ -20,16 +25,12 @@ from autoprompt.template import LABEL, Literal, Slot, Template
 
 PER_OPERATOR = 2
 """Survivors that one operator may have in a generation: near-copies of one edit teach little."""
-TUNED_PER_FINALIST = 3
-"""Fine-tunes of the search for each finalist after the first."""
 IDLE_GENERATIONS = 3
 """Generations without a new candidate after which a search has nothing left to try."""
-FINISH_SECONDS = 3.0
-"""Set aside for writing results."""
-LATE = 0.8
-"""Share of the guess for finalists and test that must be left for the finalists to run at all."""
-SLACK = 1.1
-"""Finalists may be a little slower than what was measured: their settings differ."""
+STATISTICS = tools.Statistics()
+"""Of a generation's losses."""
+STATISTICS.register("min", min)
+STATISTICS.register("mean", mean)
 
 Record = Callable[[Sequence[Evaluation], str], None]
 """Takes finished evaluations and their role; called at barriers, in candidate order."""
@@ -37,13 +38,19 @@ Record = Callable[[Sequence[Evaluation], str], None]
 
 @dataclass
 class Outcome:
-    """What a search found. ``trained``: the fine-tune on the training rows of the winner (with its weights)."""
+    """What a search found."""
 
     best: Evaluation
-    trained: Evaluation
+    trained: list[Evaluation]
+    """What the test rows are for: the winner, ``manual`` and ``manual_tuned``, each as trained on the training rows."""
     parts: list[Evaluation]
     """Of the winner: each fold and repeat, where there were finalists."""
     baselines: dict[str, Evaluation]
+    """At the highest rung that each reached, so that ``manual_tuned`` compares with the winner."""
+    finalists: int
+    """Candidates that were re-scored; 0 where time was too short."""
+    history: list[dict[str, Any]]
+    """One row a generation: fine-tunes and their losses, fine-tunes and frozen scores so far."""
     generations: int
     fitted: int
     frozen: int
@@ -65,12 +72,16 @@ class Search:
     """Parts of the finalists' cross-validation; None swaps training and validation rows."""
     repeats: int = 1
     """Seeds that the finalists are trained with."""
-    tuned: list[Evaluation] = field(default_factory=list)
-    parts: dict[str, list[Evaluation]] = field(default_factory=dict)
-    readability: dict[str, float | None] = field(default_factory=dict)
-    frozen_count: int = 0
-    asked: int = 0
-    failures: dict[str, int] = field(default_factory=dict)
+    tuned: list[Evaluation] = field(default_factory=list, init=False)
+    parts: dict[str, list[Evaluation]] = field(default_factory=dict, init=False)
+    """Each finalist's folds and repeats, by candidate id."""
+    readability: dict[str, float | None] = field(default_factory=dict, init=False)
+    frozen_count: int = field(default=0, init=False)
+    failures: dict[str, int] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows)
+        self.logbook = tools.Logbook()
 
     def run(self) -> Outcome:
         """Search until the budget's end. Raises NothingSucceededError when no candidate could be evaluated."""
@@ -90,16 +101,19 @@ class Search:
             raise NothingSucceededError(
                 f"No candidate could be evaluated ({self._reasons()}); check the model, the label words and the limits."
             )
-        by_id = {e.candidate.id: e for e in self.tuned}
+        winner = self._final()
+        short = {e.candidate.id: e for e in self.tuned if e.complete}
         names = {"manual_tuned": self.space.manual_tuned} | baselines
-        found = {name: by_id[c.id] for name, c in names.items() if c.id in by_id and by_id[c.id].complete}
-        winner = self._final(found.get("manual_tuned"))
-        trained = by_id[winner.candidate.id]
+        found = {"manual": manual[0]} if manual[0].complete else {}
+        found |= {name: short[c.id] for name, c in names.items() if c.id in short}
+        trained = [short[winner.candidate.id], *(found[n] for n in ("manual", "manual_tuned") if n in found)]
         return Outcome(
             best=winner,
-            trained=trained,
+            trained=list({e.candidate.id: e for e in trained}.values()),
             parts=self.parts.get(winner.candidate.id, []),
-            baselines={"manual": manual[0]} | found if manual[0].complete else found,
+            baselines={name: self._highest(e) for name, e in found.items()},
+            finalists=len(self.parts),
+            history=[dict(row) for row in self.logbook],
             generations=generations,
             fitted=self.evaluator.fitted,
             frozen=self.frozen_count,
@@ -119,19 +133,28 @@ class Search:
 
     def _generations(self, strategy: Strategy, baselines: dict[str, Candidate]) -> int:
         number = idle = 0
-        roles = {c.id: name for name, c in baselines.items()}
-        while idle < IDLE_GENERATIONS and (number == 0 or self._may_continue()):
+        roles = {c.id: name for name, c in reversed(baselines.items())}
+        while idle < IDLE_GENERATIONS and self.pace.begin_generation(self.tuned):
             self.describe(f"generation {number}")
             proposals = strategy.ask()
             chosen, scored = self._survivors(proposals, strategy.exhaustive)
+            refused, strategy.refused = _refusals(strategy.refused), []
+            self.pace.proposed()
             promoted = {c.id for c in chosen}
             if number == 0:
                 chosen = _mixed(list(baselines.values()), chosen)
-            evaluations = self._fit(chosen, roles, partial(self._record_frozen, scored, promoted))
-            strategy.tell([e for e in evaluations if e.rung == Rung.TUNED], proposals)
+            evaluations = self._fit(chosen, roles, partial(self._record_frozen, [*refused, *scored], promoted))
+            strategy.tell(evaluations, proposals)
+            self._log(number, evaluations)
             idle = 0 if evaluations else idle + 1
             number += 1
         return number
+
+    def _log(self, generation: int, evaluations: Sequence[Evaluation]) -> None:
+        losses = [e.loss for e in evaluations if e.complete]
+        facts = STATISTICS.compile(losses) if losses else {}
+        counts = {"tuned": len(evaluations), "evaluations": self.evaluator.fitted, "frozen": self.frozen_count}
+        self.logbook.record(generation=generation, **counts, **facts)
 
     def _survivors(self, proposals: Sequence[Proposal], exhaustive: bool) -> tuple[list[Candidate], list[Evaluation]]:
         """The best frozen scores, few of one operator; one place is for new settings of a tuned prompt.
@@ -184,7 +207,7 @@ class Search:
         waiting = [record_frozen]
 
         def gate() -> bool:
-            allowed = self._may_continue()
+            allowed = self.pace.may_fit(self.tuned)
             if allowed and waiting:
                 waiting.pop()()
             return allowed
@@ -192,71 +215,38 @@ class Search:
         left = self.budget.left(self.evaluator.fitted)
         evaluations = [
             replace(e, readability=self.readability.get(e.candidate.text_id))
-            for e in self.evaluator.fit(list(candidates)[:left], gate=gate)
+            for e in self.evaluator.fit(list(dict.fromkeys(candidates))[:left], gate=gate)
         ]
         self._count_failures(evaluations)
         for evaluation in evaluations:
             self.record([evaluation], roles.get(evaluation.candidate.id, "search"))
         self.tuned += evaluations
+        leaders = finalists(self.tuned, self.space.config.search.finalists)
+        self.evaluator.keep_weights([self.space.manual_tuned, *(e.candidate for e in leaders)])
         return evaluations
 
-    def _may_continue(self) -> bool:
-        """Whether one more fine-tune fits beside finalists and test, at the speed measured so far.
-
-        The first round always does: it gives a result at all, and the speed.
-        """
-        if self.budget.evaluations is not None:
-            return self.evaluator.fitted < self.budget.evaluations
-        self.asked += 1
-        if self.asked <= self.evaluator.executor.workers:
-            return True
-        return self.budget.room(self._fit_seconds() + self._finalist_seconds() + self._test_seconds())
-
-    def _fit_seconds(self) -> float:
-        return self.evaluator.fit_estimate(self.space.manual_tuned.settings)
-
-    def _finalist_count(self, fitted: int) -> int:
-        return min(self.space.config.search.finalists, 1 + fitted // TUNED_PER_FINALIST)
-
-    def _finalist_seconds(self) -> float:
-        candidates = self._finalist_count(self.evaluator.fitted + 1) + 1
-        # Fold 0 is known from the short fine-tune, unless texts are to be written with it.
-        known = int((0, 0) in self._rounds and not self.evaluator.written_tokens)
-        rounds = -(-candidates * (len(self._rounds) - known) // self.evaluator.executor.workers)
-        rows = len(self.evaluator.corpus.validation)
-        return rounds * (self._fit_seconds() + self.evaluator.write_seconds(rows)) * SLACK
-
-    def _test_seconds(self) -> float:
-        """Of the finalist that costs most: any may win."""
-        manual = self.space.manual_tuned
-        count = self._finalist_count(self.evaluator.fitted + 1)
-        leaders = [e.candidate for e in ranked(self.tuned)[:count]] or [manual]
-        return FINISH_SECONDS + max(
-            self.evaluator.test_seconds([manual, manual, leader], self.test_rows) for leader in leaders
-        )
-
-    def _final(self, manual_tuned: Evaluation | None) -> Evaluation:
+    def _final(self) -> Evaluation:
         """The finalists on all folds and repeats, which together name the best; by default training and validation
         rows change places."""
-        leaders = finalists(self.tuned, self._finalist_count(len(self.tuned)))
-        if not self.budget.room((self._finalist_seconds() + self._test_seconds()) * LATE):
-            return best(leaders[:1])
-        if manual_tuned is not None and manual_tuned not in leaders:
-            leaders.append(manual_tuned)
-        candidates = [e.candidate for e in leaders]
+        candidates = [e.candidate for e in self.pace.finalists(self.tuned)]
+        if not candidates:
+            return best(finalists(self.tuned, 1))
         self.describe("finalists")
         folds = [
             self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, repeat=repeat, counted=False)
             for fold, repeat in self._rounds
         ]
-        both = []
         for parts in zip(*folds, strict=True):
             parts = tuple(replace(e, readability=self.readability.get(e.candidate.text_id)) for e in parts)
+            self._count_failures(parts)
             self.record(list(parts), "finalist")
             if all(part.complete for part in parts):
-                both.append(pooled(parts))
                 self.parts[parts[0].candidate.id] = list(parts)
-        return best(both or ranked(self.tuned)[:1])
+        return best([pooled(parts) for parts in self.parts.values()] or ranked(self.tuned)[:1])
+
+    def _highest(self, evaluation: Evaluation) -> Evaluation:
+        parts = self.parts.get(evaluation.candidate.id)
+        return pooled(parts) if parts else evaluation
 
     @property
     def _rounds(self) -> list[tuple[int, int]]:
@@ -273,6 +263,19 @@ class Search:
     def _reasons(self) -> str:
         counts = sorted(self.failures.items(), key=lambda item: (-item[1], item[0]))
         return "; ".join(f"{count} x {reason}" for reason, count in counts[:3]) or "none was tried"
+
+
+def _refusals(refused: Sequence[tuple[Candidate, str]]) -> list[Evaluation]:
+    """What was bred in vain, as failures to store: all but what could not be read back."""
+    out = []
+    for candidate, reason in refused:
+        try:
+            readable = Candidate.from_dict(candidate.to_dict()) == candidate
+        except (InputError, UsageError):
+            readable = False
+        if readable:
+            out.append(Evaluation(candidate, Rung.FROZEN, split="frozen").failed(reason))
+    return out
 
 
 def _mixed(baselines: Sequence[Candidate], survivors: Sequence[Candidate]) -> list[Candidate]:

@@ -121,12 +121,10 @@ class SlotMove:
     def __call__(self, mating: Mating) -> Candidate | None:
         parent = mating.parent
         template = parent.template
-        segments = list(template.segments)
-        fields = [i for i, s in enumerate(segments) if parts.is_field(s)]
-        if mating.space.config.template.positions and len(fields) > 1 and mating.rng.random() < 0.5:
-            a, b = mating.rng.sample(fields, 2)
-            segments[a], segments[b] = segments[b], segments[a]
-            return replace(parent, template=Template(tuple(segments)))
+        if mating.space.config.template.positions and mating.rng.random() < 0.5:
+            swapped = parts.swapped_fields(template, mating.rng)
+            if swapped is not None:
+                return replace(parent, template=swapped)
         bare = phrases.with_head(template, "")
         if bare != template and mating.rng.random() < 0.5:
             return replace(parent, template=bare)

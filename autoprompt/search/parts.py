@@ -26,7 +26,7 @@ def text(template: Template) -> Template:
 
 
 def question(template: Template) -> tuple[Segment, ...]:
-    """What stands between the last part before the label that the data fills and the label."""
+    """The segments between the last part that the data fills and ``{label}``."""
     return template.segments[len(template.head().segments) : template.segments.index(Slot(LABEL))]
 
 
@@ -64,6 +64,23 @@ def moved_soft(template: Template, rng: random.Random, anywhere: bool) -> Templa
     assert isinstance(part, Soft)  # noqa: S101
     places = [place for place in soft_places(rest, part, anywhere) if place != template]
     return rng.choice(places) if places else None
+
+
+def swapped_fields(template: Template, rng: random.Random) -> Template | None:
+    """Two fields of the data change places; None where there are not two."""
+    segments = list(template.segments)
+    fields = [i for i, segment in enumerate(segments) if is_field(segment)]
+    if len(fields) < 2:
+        return None
+    a, b = rng.sample(fields, 2)
+    segments[a], segments[b] = segments[b], segments[a]
+    return Template(tuple(segments))
+
+
+def reversed_fields(template: Template) -> Template:
+    """The fields of the data in the opposite order; the text between them stays."""
+    fields = iter([segment for segment in reversed(template.segments) if is_field(segment)])
+    return Template(tuple(next(fields) if is_field(segment) else segment for segment in template.segments))
 
 
 def label_places(template: Template) -> list[int]:

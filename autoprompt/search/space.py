@@ -60,6 +60,8 @@ class Space:
         """The values of each hyperparameter: the configured ones, else the tuning mode's."""
         default, chosen = self.manual.settings, self.config.settings
         calibration = chosen.calibration or ((False, True) if default.tuning == "none" else (False,))
+        if not self._used("calibration"):
+            calibration = (default.calibration,)
         if default.tuning == "none":
             return {"calibration": calibration}
         return {
@@ -81,7 +83,7 @@ class Space:
         return self.config.template.soft or () if self._used("soft") else ()
 
     def free(self, gene: str) -> bool:
-        """Whether a gene can vary: a name of ``--fix``, or ``positions`` (of the label)."""
+        """Whether ``gene`` may vary: a name of ``--fix``, or ``positions`` (of the label)."""
         shown = (self.manual_tuned.template, *(c.template for c in self.prompts))
         match gene:
             case "template":
@@ -151,14 +153,17 @@ class Space:
         return self.manual.settings.change(**drawn)
 
     def _used(self, gene: str) -> bool:
-        return _used(gene, self.manual.settings)
+        return _used(gene, self.manual)
 
 
-def _used(gene: str, settings: Settings) -> bool:
-    """Whether the tuning mode has a use for a hyperparameter or for trainable vectors."""
+def _used(gene: str, candidate: Candidate) -> bool:
+    """Whether a hyperparameter or trainable vectors change anything: some tuning modes have no use for them, and
+    calibration is one of label words."""
+    if gene == "calibration":
+        return bool(candidate.label_words.pairs)
     if gene == "soft":
-        return settings.tuning != "none"
-    return gene == "calibration" or gene in settings.to_dict()
+        return candidate.settings.tuning != "none"
+    return gene in candidate.settings.to_dict()
 
 
 def _nearest(values: Sequence[Any], value: Any) -> Any:
@@ -202,14 +207,15 @@ def make_space(
     fix: Mapping[str, Any],
     seed: int,
 ) -> Space:
-    """The space of one run, all of it checked but what only the model knows.
+    """The space of one run, checked except for what depends on the loaded model.
 
     Raises UsageError for a gene that cannot be fixed here, InputError for ranges that the data cannot fill.
     """
     tuning = manual.settings.tuning
     for name in fix:
-        if name in (*SETTINGS, "soft") and not _used(name, manual.settings):
-            raise UsageError(f"--fix {name} changes nothing with --tuning {tuning}; leave it out.")
+        if name in (*SETTINGS, "soft") and not _used(name, manual):
+            given = "without label words" if name == "calibration" else f"with --tuning {tuning}"
+            raise UsageError(f"--fix {name} changes nothing {given}; leave it out.")
     if "template" in fix and seeds:
         raise UsageError("--fix template leaves no place for a second --template; leave one of them out.")
     template = words = None
@@ -235,24 +241,31 @@ def demos_of(corpus: Corpus) -> tuple[Demo, ...]:
     return tuple(Demo.of(row.row_id, row.fields, row.label) for row in corpus.train)
 
 
-def valid(candidate: Candidate, space: Space) -> bool:
-    """Whether a candidate may be scored at all: its parts agree with each other and with the space."""
+def flaw(candidate: Candidate, space: Space) -> str | None:
+    """Why a candidate must not be scored: its parts contradict each other or the space. None: it may be."""
     template = candidate.template
     slots = template.slots
-    if slots.count(LABEL) != 1 or len(slots) == 1 or (slots[-1] != LABEL and not space.label_anywhere):
-        return False
-    if not space.has_text(template) or (template.length > space.config.template.max_length and not space.template):
-        return False
+    longest = space.config.template.max_length
+    if slots.count(LABEL) != 1 or len(slots) == 1:
+        return "the template needs one {label} and a field"
+    if slots[-1] != LABEL and not space.label_anywhere:
+        return "text after {label} is nothing that this model reads"
+    if not space.has_text(template):
+        return "the template is not the fixed one"
+    if template.length > longest and not space.template:
+        return f"the template has more than {longest} characters"
     if space.soft_counts and template.soft not in space.soft_counts:
-        return False
+        return f"{template.soft} trainable vectors are not in the range"
     if candidate.settings.tuning == "soft" and not template.soft:
-        return False
+        return "without trainable vectors there is nothing to tune"
+    if not _shows_its_demos(candidate, space):
+        return "the solved examples do not match the template"
     try:
         LabelWords(candidate.label_words.pairs)
         written = Template.parse(template.format())
-    except InputError:
-        return False
-    return _shows_its_demos(candidate, space) and written == template
+    except InputError as error:
+        return str(error)
+    return None if written == template else "the template reads differently once it is written"
 
 
 def _shows_its_demos(candidate: Candidate, space: Space) -> bool:

@@ -11,8 +11,8 @@ from itertools import zip_longest
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.search import parts, phrases
-from autoprompt.search.space import Space, draw_demos, valid
-from autoprompt.template import LABEL, Literal, Slot, Template
+from autoprompt.search.space import Space, draw_demos, flaw
+from autoprompt.template import LABEL, LabelWords, Literal, Slot, Template
 
 PROPOSALS = 12
 """Token edits asked of the model for one parent."""
@@ -20,9 +20,8 @@ HEAD_COUNTS = ((3000, 4), (6000, 2), (20000, 1))
 """Openings in the first pool, by the tokens of all rows."""
 ATTEMPTS = 20
 """Draws for one place in the pool before it stays empty."""
-DRAW_EVERY = 0
-"""Every so many prompts of the library begin with drawn settings in place of the manual ones; 0: none does, since
-it has not been measured whether that pays."""
+RANKED_WORDS = 4
+"""Label words that random draws choose from, beside the manual ones."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,10 @@ class Strategy(ABC):
         self.evaluator = evaluator
         self.rng = rng
         self.seen: set[str] = set()
+        self.refused: list[tuple[Candidate, str]] = []
+        """What was bred and must not be scored, with the reason; whoever records it empties the list."""
         self.heads: list[str] = []
+        self._words: list[LabelWords] | None = None
 
     @abstractmethod
     def ask(self) -> list[Proposal]:
@@ -60,9 +62,14 @@ class Strategy(ABC):
         """Valid proposals whose candidate is new."""
         out = []
         for proposal in proposals:
-            if proposal.candidate.id not in self.seen and valid(proposal.candidate, self.space):
-                self.seen.add(proposal.candidate.id)
+            if proposal.candidate.id in self.seen:
+                continue
+            self.seen.add(proposal.candidate.id)
+            reason = flaw(proposal.candidate, self.space)
+            if reason is None:
                 out.append(proposal)
+            else:
+                self.refused.append((proposal.candidate, reason))
         return out
 
     def start(self) -> list[Proposal]:
@@ -84,10 +91,7 @@ class Strategy(ABC):
             ],
         ]
         library = [template for turn in zip_longest(*turns) for template in turn if template is not None]
-        candidates = [replace(manual, template=template) for template in library]
-        for number in range(0, len(candidates) if DRAW_EVERY else 0, DRAW_EVERY or 1):
-            candidates[number] = replace(candidates[number], settings=self.space.draw_settings(self.rng))
-        return given + [Proposal(candidate, "library") for candidate in candidates]
+        return given + [Proposal(replace(manual, template=template), "library") for template in library]
 
     def fill(self, proposals: list[Proposal]) -> None:
         """Random draws until the pool is full, or none is found that is new."""
@@ -95,7 +99,15 @@ class Strategy(ABC):
         for _ in range(pool * ATTEMPTS):
             if len(proposals) >= pool:
                 break
-            proposals += self.fresh([Proposal(random_candidate(self.space, self.rng), "random")])
+            drawn = random_candidate(self.space, self.rng, self._drawable_words())
+            proposals += self.fresh([Proposal(drawn, "random")])
+
+    def _drawable_words(self) -> list[LabelWords]:
+        """Label words for random draws: those that the first prompt's cached logits favour."""
+        if self._words is None:
+            free = self.space.free("label_words")
+            self._words = self.evaluator.rank_words([self.space.start], RANKED_WORDS)[0] if free else []
+        return self._words
 
     def _head_count(self) -> int:
         """Openings to begin with: each costs a pass over all rows."""
@@ -108,7 +120,7 @@ class Strategy(ABC):
 
 
 class RandomStrategy(Strategy):
-    """Uniform draws: a phrase of the library or random words, and random settings."""
+    """Independent draws of every gene that is free: see ``random_candidate``."""
 
     name = "random"
 
@@ -162,11 +174,14 @@ class GradientStrategy(Strategy):
         self.current = list(dict.fromkeys([e.candidate for e in tuned[:1]] + self.current[:1])) or self.current
 
 
-def random_candidate(space: Space, rng: random.Random) -> Candidate:
-    """A uniform draw from what is free of template, settings, solved examples and trainable vectors."""
+def random_candidate(space: Space, rng: random.Random, words: Sequence[LabelWords] = ()) -> Candidate:
+    """An independent draw of every gene that is free; ``words``: what label words are drawn from, beside the first
+    prompt's own, which half of the draws keep."""
     start = space.start
     template = _random_template(space, rng) if space.free("template") else start.template
     candidate = space.bounded(replace(start, template=template, settings=space.draw_settings(rng)))
+    if words and rng.random() < 0.5:
+        candidate = replace(candidate, label_words=rng.choice(words))
     if space.free("demos"):
         count = rng.choice(space.demo_counts or (candidate.template.demos,))
         demos = draw_demos(space.demos_pool, count, rng)
@@ -188,6 +203,10 @@ def _random_template(space: Space, rng: random.Random) -> Template:
     template = Template((*phrases.body(manual.template).segments, Literal(tail), Slot(LABEL)))
     if rng.random() < 0.25:
         template = phrases.with_head(template, rng.choice(phrases.heads(space.label_name, manual.label_words)))
+    if space.config.template.positions and rng.random() < 0.5:
+        template = parts.swapped_fields(template, rng) or template
+    if space.free("positions") and rng.random() < 0.5:
+        template = parts.with_label_at(template, rng.choice(parts.label_places(template)))
     return template
 
 

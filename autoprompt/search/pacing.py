@@ -1,0 +1,96 @@
+"""How long a search by the clock may go on: what is still to be paid for, at the speed measured so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.search.budget import Budget
+from autoprompt.search.racing import finalists, ranked
+from autoprompt.search.space import Space
+
+TUNED_PER_FINALIST = 3
+"""Fine-tunes of the search for each finalist after the first."""
+FINISH_SECONDS = 3.0
+"""Set aside for writing results."""
+LATE = 0.8
+"""Share of the guess for finalists and test that must be left for the finalists to run at all."""
+SLACK = 1.1
+"""Finalists may be a little slower than what was measured: their settings differ."""
+
+
+@dataclass
+class Pace:
+    """Decides at each step whether the next one fits beside finalists and test. A refusal is final.
+
+    ``rounds``: fold and repeat of each evaluation of a finalist.
+    """
+
+    evaluator: Evaluator
+    space: Space
+    budget: Budget
+    rounds: Sequence[tuple[int, int]]
+    test_rows: int
+    asked: int = field(default=0, init=False)
+    over: bool = field(default=False, init=False)
+    _begun: float = field(default=0.0, init=False)
+    _overhead: float = field(default=0.0, init=False)
+
+    def begin_generation(self, tuned: Sequence[Evaluation]) -> bool:
+        """Whether another generation fits: its proposals, with their frozen scores, and one fine-tune."""
+        allowed = self._allowed(tuned, self._overhead)
+        self._begun = self.budget.spent
+        return allowed
+
+    def proposed(self) -> None:
+        """The generation's proposals are scored: the next one's will take about as long."""
+        self._overhead = self.budget.spent - self._begun
+
+    def may_fit(self, tuned: Sequence[Evaluation]) -> bool:
+        """Whether one more fine-tune fits. The first round always does: it gives a result at all, and the speed."""
+        self.asked += 1
+        return self._allowed(tuned, 0.0)
+
+    def finalists(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
+        """Who is re-scored, ``manual_tuned`` among them where it was scored; nobody where time is short."""
+        chosen = finalists(tuned, self._most_finalists(len(tuned)))
+        manual = [e for e in tuned if e.candidate == self.space.manual_tuned and e.complete and e not in chosen]
+        seconds = self._finalist_seconds(len(chosen + manual)) + self._test_seconds(tuned)
+        return chosen + manual if self.budget.room(seconds * LATE) else []
+
+    def _allowed(self, tuned: Sequence[Evaluation], before: float) -> bool:
+        """``before``: seconds that pass until the fine-tune begins."""
+        if self.budget.evaluations is not None:
+            return self.evaluator.fitted < self.budget.evaluations
+        if self.asked > self.evaluator.executor.workers and not self.over:
+            coming = self._fit_seconds() + self._finalist_seconds(self._expected(tuned)) + self._test_seconds(tuned)
+            self.over = not self.budget.room(before + coming)
+        return not self.over
+
+    def _most_finalists(self, fitted: int) -> int:
+        return min(self.space.config.search.finalists, 1 + fitted // TUNED_PER_FINALIST)
+
+    def _expected(self, tuned: Sequence[Evaluation]) -> int:
+        """Finalists beside whom the next fine-tune may take a place, and ``manual_tuned``."""
+        most = self._most_finalists(self.evaluator.fitted + 1)
+        return min(most, len(finalists(tuned, most)) + 1) + 1
+
+    def _fit_seconds(self) -> float:
+        return self.evaluator.fit_estimate(self.space.manual_tuned.settings)
+
+    def _finalist_seconds(self, candidates: int) -> float:
+        # Fold 0 is known from the short fine-tune, unless texts are to be written with it.
+        known = int((0, 0) in self.rounds and not self.evaluator.written_tokens)
+        rounds = -(-candidates * (len(self.rounds) - known) // self.evaluator.executor.workers)
+        rows = len(self.evaluator.corpus.validation)
+        return rounds * (self._fit_seconds() + self.evaluator.write_seconds(rows)) * SLACK
+
+    def _test_seconds(self, tuned: Sequence[Evaluation]) -> float:
+        """Of the finalist that costs most: any may win."""
+        manual = self.space.manual_tuned
+        count = self._most_finalists(self.evaluator.fitted + 1)
+        leaders = [e.candidate for e in ranked(tuned)[:count]] or [manual]
+        return FINISH_SECONDS + max(
+            self.evaluator.test_seconds([manual, manual, leader], self.test_rows) for leader in leaders
+        )
