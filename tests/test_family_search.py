@@ -119,12 +119,11 @@ def test_folds_and_repeats_of_the_finalists(capsys, model_folders, corpus_folder
 
 
 def test_calibration_takes_the_words_prior_away(capsys, model_folders, corpus_folder, tmp_path):
-    del tmp_path
     shown = {}
     for fixed in ("false", "true"):
         result = commands.call(
             capsys, "search", corpus_folder, "--model", model_folders["llama"], "--tuning", "none",
-            "--max-evaluations", 2, "--fix", f"calibration={fixed}", "--json",
+            "--max-evaluations", 2, "--fix", f"calibration={fixed}", "--leaderboard", tmp_path / "lb.sqlite", "--json",
         )  # fmt: skip
         assert result.code == 0, result.err
         shown[fixed] = json.loads(result.out)["baselines"]["manual_tuned"]

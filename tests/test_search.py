@@ -13,7 +13,7 @@ import pytest
 
 from autoprompt import run
 from autoprompt.api import Silent
-from autoprompt.errors import NothingSucceededError, UsageError
+from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.search import Budget
@@ -36,17 +36,28 @@ def digest(options: run.SearchOptions, result: dict) -> str:
         return board.digest(result["run"])
 
 
-def test_the_same_seed_gives_the_same_bits_whatever_the_workers(options: run.SearchOptions) -> None:
-    two = replace(options, model=replace(options.model, workers=2))
-    results = [run.search(o, Silent()) for o in (options, two)]
+@pytest.mark.parametrize("strategy", ["hybrid", "gradient"])
+def test_the_same_seed_gives_the_same_bits_whatever_the_workers(
+    options: run.SearchOptions, strategy: str, tmp_path: Path
+) -> None:
+    """Over several small generations: selection, breeding, the model's proposals and label words take part."""
+    (tmp_path / "small.toml").write_text("[search]\npool = 6\nsurvivors = 3\n")
+    one = replace(
+        options, strategy=strategy, max_evaluations=12, fix={"epochs": 1}, config=tmp_path / "small.toml",
+        data=run.DataOptions(test_rows=0),
+    )  # fmt: skip
+    two = replace(one, model=replace(options.model, workers=2))
+    results = [run.search(two, Silent())]
     with commands.inline():
-        results += [run.search(o, Silent()) for o in (options, replace(options, seed=1))]
-    digests = [digest(options, result) for result in results]
-    assert digests[0] == digests[1], "one worker and two"
-    assert digests[0] == digests[2], "the same again"
-    assert digests[0] != digests[3], "another seed"
+        results += [run.search(o, Silent()) for o in (one, one, replace(one, seed=1))]
+    digests = [digest(one, result) for result in results]
+    assert digests[0] == digests[1], "two workers and one"
+    assert digests[1] == digests[2], "the same again"
+    assert digests[2] != digests[3], "another seed"
     assert results[0]["best"] == results[1]["best"]
-    assert [r["evaluations"] for r in results] == [LIMIT] * 4
+    assert results[0]["history"] == results[1]["history"]
+    assert [r["evaluations"] for r in results] == [12] * 4
+    assert all(r["generations"] >= 3 for r in results)
 
 
 @pytest.mark.parametrize("strategy", ["hybrid", "genetic", "gradient", "random"])
@@ -63,6 +74,10 @@ def test_the_limit_counts_fine_tunes_and_baselines_race(options: run.SearchOptio
     assert result["baselines"]["manual"]["settings"] == {"tuning": "none"}
     assert {"manual", "manual_tuned"} <= {e.role for e in stored}
     assert result["best"]["validation"]["n"] == 48  # both folds
+    assert result["baselines"]["manual_tuned"]["validation"]["n"] == 48  # a finalist as well
+    assert 2 <= result["finalists"] <= 6
+    assert [row["generation"] for row in result["history"]] == list(range(result["generations"]))
+    assert sum(row["tuned"] for row in result["history"]) == LIMIT
 
 
 def test_a_limit_of_one_still_gives_a_result(options: run.SearchOptions) -> None:
@@ -117,6 +132,59 @@ def test_test_rows_are_out_of_reach_until_the_end(options: run.SearchOptions, mo
         row["entry"] for row in (result["best"], result["baselines"]["manual"], result["baselines"]["manual_tuned"])
     }
     assert all(len(e.row_ids) == 24 for e in opened)
+
+
+def test_a_run_tells_of_cut_fields(options: run.SearchOptions) -> None:
+    """Fault 10: in the view, in the result and in the stored run."""
+    notes: list[str] = []
+
+    class Noting(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    with commands.inline():
+        result = run.search(replace(options, max_evaluations=1, data=run.DataOptions(max_length=2)), Noting())
+    (warning,) = [text for text in result["warnings"] if "cut" in text]
+    assert warning in notes
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        assert board.run(result["run"]).config["warnings"] == result["warnings"]
+
+
+def test_a_model_in_another_chat_or_length_is_another_entry(options: run.SearchOptions) -> None:
+    with commands.inline():
+        entries = {
+            run.search(replace(options, max_evaluations=1, data=run.DataOptions(max_length=n)), Silent())["best"][
+                "entry"
+            ]
+            for n in (8, 128)
+        }
+    assert len(entries) == 2
+
+
+def test_a_refused_start_leaves_no_run_and_its_name_free(
+    options: run.SearchOptions, model_folders: dict[str, Path]
+) -> None:
+    wrong = replace(options, name="mine", model=replace(options.model, model=str(model_folders["words"])))
+    wrong = replace(wrong, label_words={"negative": "zzzzz", "positive": "good"})
+    with commands.inline(), pytest.raises(InputError):
+        run.search(wrong, Silent())
+    with commands.inline():
+        run.search(replace(options, name="mine", max_evaluations=1), Silent())
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        assert [(r.name, r.status) for r in board.runs()] == [("mine", "finished")]
+    with commands.inline(), pytest.raises(UsageError, match="resume"):
+        run.search(replace(options, name="mine", max_evaluations=1), Silent())
+
+
+def test_folds_that_the_data_cannot_fill_are_refused(options: run.SearchOptions) -> None:
+    with pytest.raises(UsageError, match="--folds is 25, but the label 'positive' has only 24"):
+        run.search(replace(options, folds=25), Silent())
+    assert not options.leaderboard.exists()
+
+
+def test_two_limits_exclude_each_other(options: run.SearchOptions) -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        run.search(replace(options, budget=5.0), Silent())
 
 
 def test_without_tuning_the_frozen_loss_is_the_fitness(options: run.SearchOptions) -> None:
