@@ -36,12 +36,12 @@ COARSE = ("llama", "llama-head", "t5", "modernbert", "bloom")
 
 def grid(cells: Sequence[tuple[str, str, str]]) -> pytest.MarkDecorator:
     """Every cell with words of one token and of several, and with trainable vectors where the template may hold any."""
-    cases = [(*cell, kind) for cell in cells for kind in ("text", "vectors") if kind == "text" or _takes_vectors(*cell)]
+    cases = [(*cell, kind) for cell in cells for kind in ("text", "vectors") if kind == "text" or _takes_vectors(cell)]
     return pytest.mark.parametrize(("name", "mode", "task", "kind"), cases, ids=["-".join(case) for case in cases])
 
 
-def _takes_vectors(name: str, mode: str, task: str) -> bool:
-    del task
+def _takes_vectors(cell: tuple[str, str, str]) -> bool:
+    name, mode, _ = cell
     return mode != "none" and "soft" in MODES[name]
 
 
