@@ -1,5 +1,6 @@
 """The command line as users and scripts meet it."""
 
+import dataclasses
 import json
 import runpy
 import subprocess
@@ -11,9 +12,13 @@ import pytest
 import tiny
 
 import autoprompt
+from autoprompt import run
 from autoprompt.candidate import Candidate, Demo, Settings
+from autoprompt.cli import cli, options
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score
+from autoprompt.models import FAMILIES
+from autoprompt.search import STRATEGIES
 from autoprompt.template import LabelWords, Template
 
 KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}
@@ -52,6 +57,30 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_list_loads_no_model_library(searched):
+    board, _ = searched
+    code = (
+        "import sys; from autoprompt.cli import cli; "
+        f"cli.main(['leaderboard', 'list', '--leaderboard', {str(board)!r}], standalone_mode=False); "
+        "print([m for m in ('torch', 'transformers', 'datasets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_names_and_defaults_are_the_library_s():
+    assert tuple(options.STRATEGY_NAMES) == tuple(STRATEGIES)
+    assert tuple(options.FAMILY_NAMES) == tuple(FAMILIES)
+    shared = dataclasses.asdict(run.DataOptions()) | dataclasses.asdict(run.ModelOptions())
+    wanted = run.SearchOptions("corpus")
+    own = {name: getattr(wanted, name) for name in ("strategy", "budget", "max_evaluations", "metric", "folds",
+                                                    "repeats", "seed", "name", "label_words", "config")}  # fmt: skip
+    searching = cli.commands["search"].make_context("search", ["corpus"]).params
+    evaluating = cli.commands["evaluate"].make_context("evaluate", ["corpus", "--template", "{text}{label}"]).params
+    assert shared.items() <= evaluating.items()
+    assert (shared | own | {"leaderboard_file": wanted.leaderboard}).items() <= searching.items()
 
 
 def test_search_prints_one_json_object(searched):
@@ -104,9 +133,10 @@ def test_leaderboard_list(capsys, searched, monkeypatch):
     assert best["entry"] in {e["entry"] for e in entries if e["rung"] == 2}
     named = commands.call(capsys, "leaderboard", "list", "--json", "--run", "[red]first[/]")
     assert json.loads(named.out)["entries"] == entries
+    assert json.loads(commands.call(capsys, "leaderboard", "--json").out)["entries"] == entries
     shown = commands.call(capsys, "leaderboard", "--help")
     assert shown.code == 0
-    for arguments in ((), ("list",), ("list", "--limit", "2")):
+    for arguments in ((), ("list",), ("--leaderboard", board), ("list", "--limit", "2"), ("--limit=2",)):
         table = commands.call(capsys, "leaderboard", *arguments)
         assert table.code == 0, table.err
         assert entries[0]["entry"][:8] in table.out
@@ -227,6 +257,8 @@ def test_lists_of_models_and_corpora(capsys):
     assert {"smollm2-135m", "minilm-l6"} <= {row["name"] for row in models}
     corpora = json.loads(commands.call(capsys, "corpora", "list", "--json").out)["corpora"]
     assert {"rotten-tomatoes", "bbc-news"} <= {row["name"] for row in corpora}
+    assert json.loads(commands.call(capsys, "models", "--json").out)["models"] == models
+    assert json.loads(commands.call(capsys, "corpora", "--json").out)["corpora"] == corpora
     assert "smollm2-135m" in commands.call(capsys, "models").out
     assert "rotten-tomatoes" in commands.call(capsys, "corpora").out
     card = json.loads(commands.call(capsys, "corpora", "show", "rotten-tomatoes", "--json").out)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from autoprompt import progress
 from autoprompt.candidate import Candidate, Settings
+from autoprompt.cli import tables
 from autoprompt.evaluator import Evaluation
 from autoprompt.template import LabelWords, Template
 
@@ -130,16 +131,16 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", width)
     failed = ROW | {"validation": None, "status": "failed"}
     shows = {
-        "entries": lambda: progress.show_entries([ROW, failed], 20),
-        "runs": lambda: progress.show_runs([RUN, RUN | {"name": None, "result": None}]),
-        "entry": lambda: progress.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
-        "result": lambda: progress.show_result(RESULT, Path("[x] lb.sqlite")),
-        "comparison": lambda: progress.show_comparison(COMPARISON),
-        "card": lambda: progress.show_card({"name": "[red]", "template": "[/]\n{label}"}),
-        "evaluation": lambda: progress.show_evaluation(
+        "entries": lambda: tables.show_entries([ROW, failed], 20),
+        "runs": lambda: tables.show_runs([RUN, RUN | {"name": None, "result": None}]),
+        "entry": lambda: tables.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
+        "result": lambda: tables.show_result(RESULT, Path("[x] lb.sqlite")),
+        "comparison": lambda: tables.show_comparison(COMPARISON),
+        "card": lambda: tables.show_card({"name": "[red]", "template": "[/]\n{label}"}),
+        "evaluation": lambda: tables.show_evaluation(
             {"split": "test", "n": 3, "tuning": "tail", "seconds": 1.0, "metrics": {"accuracy": 0.5}}
         ),
-        "artifacts": lambda: progress.show_artifacts(
+        "artifacts": lambda: tables.show_artifacts(
             [{"name": "[red]", "description": "a [/] b", "licence": "[MIT]", "pulled": True}]
         ),
     }
@@ -166,25 +167,25 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
 def test_solved_examples_and_prompts_without_label_words(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     likely = TEXTS | {"validation": LIKELIHOOD, "role": "manual", "demos": []}
-    progress.show_entries([TEXTS | {"validation": WRITTEN}, likely], 20)
+    tables.show_entries([TEXTS | {"validation": WRITTEN}, likely], 20)
     written, likelihood = capsys.readouterr().out.splitlines()[-2:]
     assert "0.41 rougeL" in written
     assert "{demos:1}{talk} [b] {label} " in written
     assert "1.250" in likelihood
     assert "{label} (manual)" in likelihood
     assert "loss" not in likelihood
-    progress.show_entry(TEXTS | {"evaluations": [EVALUATION | {"score": s} for s in (WRITTEN, LIKELIHOOD, None)]})
+    tables.show_entry(TEXTS | {"evaluations": [EVALUATION | {"score": s} for s in (WRITTEN, LIKELIHOOD, None)]})
     shown = capsys.readouterr().out
     assert "example 1 (r[1]): {'text': '[red]\\n{label}[/]'} -> '[/b]'" in shown
     assert "label words" not in shown
     assert "0.412 rougeL" in shown
     assert "1.2500" in shown
     runs = [RUN | {"result": {"best": TEXTS | {"test": test}}} for test in (WRITTEN, LIKELIHOOD, SCORE, None)]
-    progress.show_runs(runs)
+    tables.show_runs(runs)
     shown = capsys.readouterr().out
     assert "41.2 % rougeL (n=32)" in shown
     assert "75.0 % accuracy (n=32)" in shown
-    progress.show_result(RESULT | {"best": TEXTS, "baselines": {"manual": TEXTS | {"test": LIKELIHOOD}}}, Path("lb"))
+    tables.show_result(RESULT | {"best": TEXTS, "baselines": {"manual": TEXTS | {"test": LIKELIHOOD}}}, Path("lb"))
     shown = capsys.readouterr().out
     assert "test rougeL" in shown
     assert "41.2 % (n=32)" in shown
@@ -192,7 +193,7 @@ def test_solved_examples_and_prompts_without_label_words(capsys, monkeypatch):
 
 def test_a_comparison_says_how_sure_it_is(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    progress.show_comparison(COMPARISON)
+    tables.show_comparison(COMPARISON)
     shown = capsys.readouterr().out
     for part in ("32 validation rows", "rung 2", "rougeL", "0.500 (sd 0.125 over 4 folds and repeats)", "0.7500",
                  "-0.2500 of loss (95 % interval -0.5000 to +0.0000)", "97.5 % of resamples"):  # fmt: skip
@@ -208,5 +209,5 @@ def test_a_live_view_without_label_words_names_none():
 
 
 def test_what_is_not_shown_is_counted(capsys):
-    progress.show_entries([ROW] * 5, 3)
+    tables.show_entries([ROW] * 5, 3)
     assert "2 more" in capsys.readouterr().out
