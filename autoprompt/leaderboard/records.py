@@ -39,6 +39,12 @@ class RunRecord:
     result: dict[str, Any] | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def winner(self) -> str | None:
+        """The entry that the run named best, once it has finished."""
+        best = (self.result or {}).get("best") or {}
+        return best.get("entry")
+
 
 @dataclass(frozen=True)
 class EvaluationRecord:
