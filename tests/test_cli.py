@@ -131,6 +131,7 @@ def test_leaderboard_list(capsys, searched, monkeypatch):
     finalists = [e["validation"]["loss"] for e in entries if e["rung"] == 2]
     assert finalists == sorted(finalists)
     assert best["entry"] in {e["entry"] for e in entries if e["rung"] == 2}
+    assert [e["entry"] for e in entries if e["winner"]] == [best["entry"]]
     named = commands.call(capsys, "leaderboard", "list", "--json", "--run", "[red]first[/]")
     assert json.loads(named.out)["entries"] == entries
     assert json.loads(commands.call(capsys, "leaderboard", "--json").out)["entries"] == entries
@@ -141,6 +142,29 @@ def test_leaderboard_list(capsys, searched, monkeypatch):
         assert table.code == 0, table.err
         assert entries[0]["entry"][:8] in table.out
     assert f"{len(entries) - 2} more" in table.out
+
+
+def test_the_metric_of_a_run_is_shown_to_people(capsys, model_folders, corpus_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    where = ("--leaderboard", tmp_path / "lb.sqlite")
+    searching = ("search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 2, "--workers", 1,
+                 "--metric", "f1_macro", *where)  # fmt: skip
+    shown = [commands.call(capsys, *searching)]
+    (run,) = json.loads(commands.call(capsys, "leaderboard", "runs", "--json", *where).out)["runs"]
+    best, manual = run["result"]["best"], run["result"]["baselines"]["manual"]
+    assert best["test"]["metric"] == "f1_macro"
+    for arguments in (("list",), ("runs",), ("show", best["entry"]), ("compare", best["entry"], manual["entry"])):
+        split = ("--split", "test") if arguments[0] == "compare" else ()
+        shown.append(commands.call(capsys, "leaderboard", *arguments, *split, *where))
+    for result in shown:
+        assert result.code == 0, result.err
+        assert "f1_macro" in result.out
+    value = f"{best['test']['value']:.3f}"
+    assert all(value in result.out for result in (shown[0], *shown[2:]))
+    entries = json.loads(commands.call(capsys, "leaderboard", "--json", *where).out)["entries"]
+    assert f"{entries[0]['validation']['value']:.3f}" in shown[1].out
+    marked = [line.split()[1] for line in shown[1].out.splitlines() if line.startswith("* ") and "winner" not in line]
+    assert marked == [best["entry"][:8]]
 
 
 def test_leaderboard_runs_and_show(capsys, searched, monkeypatch):

@@ -21,15 +21,20 @@ def leaderboard() -> None:
 @json_option
 def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, as_json: bool) -> None:
     """The entries, best first: one row a candidate and run at its highest rung."""
+    from dataclasses import asdict
+
     from autoprompt.cli.tables import show_entries
     from autoprompt.leaderboard import Leaderboard
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         entries = board.entries(board.run(run_name).id if run_name else None)
+        runs = board.runs()
+    winners = {(run.id, run.winner) for run in runs}
+    rows = [entry.to_dict() | {"winner": (entry.run, entry.entry) in winners} for entry in entries]
     if as_json:
-        print_json({"entries": [entry.to_dict() for entry in entries]})
+        print_json({"entries": rows})
     else:
-        show_entries([entry.to_dict() for entry in entries], limit)
+        show_entries(rows, limit, [asdict(run) for run in runs])
 
 
 @leaderboard.command("runs")
