@@ -411,6 +411,18 @@ def test_a_plain_locale_and_a_narrow_terminal(searched, encoding):
         assert max(map(len, result.out.splitlines())) <= 40
 
 
+def test_a_terminal_without_the_letters_of_a_template(tmp_path):
+    board = tmp_path / "lb.sqlite"
+    entry = stored(board, "Größe \u2028 {talk}{label}", Score(0.5, None, "loss", 0.5, 1), demos=())
+    for arguments in (("list",), ("show", entry)):
+        result = commands.spawn(
+            "leaderboard", *arguments, "--leaderboard", board,
+            env={"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        )  # fmt: skip
+        assert result.code == 0, result.err
+        assert r"Gr\xf6\xdfe" in result.out
+
+
 def test_a_missing_leaderboard_is_not_made_by_reading(capsys, tmp_path):
     place = tmp_path / "none.sqlite"
     commands.refused(commands.call(capsys, "leaderboard", "list", "--leaderboard", place), 4, str(place))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from typing import Any, NoReturn
@@ -36,6 +37,8 @@ def _terminated(_number: int, _frame: Any) -> NoReturn:
 def main() -> NoReturn:
     """Entry point: every error is one sentence on stderr with its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without the letters of a template is no error
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
