@@ -1,5 +1,6 @@
 """The command line as users and scripts meet it."""
 
+import dataclasses
 import json
 import runpy
 import subprocess
@@ -11,9 +12,13 @@ import pytest
 import tiny
 
 import autoprompt
+from autoprompt import run
 from autoprompt.candidate import Candidate, Demo, Settings
+from autoprompt.cli import cli, options
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score
+from autoprompt.models import FAMILIES
+from autoprompt.search import STRATEGIES
 from autoprompt.template import LabelWords, Template
 
 KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}
@@ -52,6 +57,30 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_list_loads_no_model_library(searched):
+    board, _ = searched
+    code = (
+        "import sys; from autoprompt.cli import cli; "
+        f"cli.main(['leaderboard', 'list', '--leaderboard', {str(board)!r}], standalone_mode=False); "
+        "print([m for m in ('torch', 'transformers', 'datasets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_names_and_defaults_are_the_library_s():
+    assert tuple(options.STRATEGY_NAMES) == tuple(STRATEGIES)
+    assert tuple(options.FAMILY_NAMES) == tuple(FAMILIES)
+    shared = dataclasses.asdict(run.DataOptions()) | dataclasses.asdict(run.ModelOptions())
+    wanted = run.SearchOptions("corpus")
+    own = {name: getattr(wanted, name) for name in ("strategy", "budget", "max_evaluations", "metric", "folds",
+                                                    "repeats", "seed", "name", "label_words", "config")}  # fmt: skip
+    searching = cli.commands["search"].make_context("search", ["corpus"]).params
+    evaluating = cli.commands["evaluate"].make_context("evaluate", ["corpus", "--template", "{text}{label}"]).params
+    assert shared.items() <= evaluating.items()
+    assert (shared | own | {"leaderboard_file": wanted.leaderboard}).items() <= searching.items()
 
 
 def test_search_prints_one_json_object(searched):
@@ -102,15 +131,40 @@ def test_leaderboard_list(capsys, searched, monkeypatch):
     finalists = [e["validation"]["loss"] for e in entries if e["rung"] == 2]
     assert finalists == sorted(finalists)
     assert best["entry"] in {e["entry"] for e in entries if e["rung"] == 2}
+    assert [e["entry"] for e in entries if e["winner"]] == [best["entry"]]
     named = commands.call(capsys, "leaderboard", "list", "--json", "--run", "[red]first[/]")
     assert json.loads(named.out)["entries"] == entries
+    assert json.loads(commands.call(capsys, "leaderboard", "--json").out)["entries"] == entries
     shown = commands.call(capsys, "leaderboard", "--help")
     assert shown.code == 0
-    for arguments in ((), ("list",), ("list", "--limit", "2")):
+    for arguments in ((), ("list",), ("--leaderboard", board), ("list", "--limit", "2"), ("--limit=2",)):
         table = commands.call(capsys, "leaderboard", *arguments)
         assert table.code == 0, table.err
         assert entries[0]["entry"][:8] in table.out
     assert f"{len(entries) - 2} more" in table.out
+
+
+def test_the_metric_of_a_run_is_shown_to_people(capsys, model_folders, corpus_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    where = ("--leaderboard", tmp_path / "lb.sqlite")
+    searching = ("search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 2, "--workers", 1,
+                 "--metric", "f1_macro", *where)  # fmt: skip
+    shown = [commands.call(capsys, *searching)]
+    (run,) = json.loads(commands.call(capsys, "leaderboard", "runs", "--json", *where).out)["runs"]
+    best, manual = run["result"]["best"], run["result"]["baselines"]["manual"]
+    assert best["test"]["metric"] == "f1_macro"
+    for arguments in (("list",), ("runs",), ("show", best["entry"]), ("compare", best["entry"], manual["entry"])):
+        split = ("--split", "test") if arguments[0] == "compare" else ()
+        shown.append(commands.call(capsys, "leaderboard", *arguments, *split, *where))
+    for result in shown:
+        assert result.code == 0, result.err
+        assert "f1_macro" in result.out
+    value = f"{best['test']['value']:.3f}"
+    assert all(value in result.out for result in (shown[0], *shown[2:]))
+    entries = json.loads(commands.call(capsys, "leaderboard", "--json", *where).out)["entries"]
+    assert f"{entries[0]['validation']['value']:.3f}" in shown[1].out
+    marked = [line.split()[1] for line in shown[1].out.splitlines() if line.startswith("* ") and "winner" not in line]
+    assert marked == [best["entry"][:8]]
 
 
 def test_leaderboard_runs_and_show(capsys, searched, monkeypatch):
@@ -227,6 +281,8 @@ def test_lists_of_models_and_corpora(capsys):
     assert {"smollm2-135m", "minilm-l6"} <= {row["name"] for row in models}
     corpora = json.loads(commands.call(capsys, "corpora", "list", "--json").out)["corpora"]
     assert {"rotten-tomatoes", "bbc-news"} <= {row["name"] for row in corpora}
+    assert json.loads(commands.call(capsys, "models", "--json").out)["models"] == models
+    assert json.loads(commands.call(capsys, "corpora", "--json").out)["corpora"] == corpora
     assert "smollm2-135m" in commands.call(capsys, "models").out
     assert "rotten-tomatoes" in commands.call(capsys, "corpora").out
     card = json.loads(commands.call(capsys, "corpora", "show", "rotten-tomatoes", "--json").out)
@@ -353,6 +409,18 @@ def test_a_plain_locale_and_a_narrow_terminal(searched, encoding):
         result = commands.spawn(*arguments, "--leaderboard", board, env=env)
         assert result.code == 0, result.err
         assert max(map(len, result.out.splitlines())) <= 40
+
+
+def test_a_terminal_without_the_letters_of_a_template(tmp_path):
+    board = tmp_path / "lb.sqlite"
+    entry = stored(board, "Größe \u2028 {talk}{label}", Score(0.5, None, "loss", 0.5, 1), demos=())
+    for arguments in (("list",), ("show", entry)):
+        result = commands.spawn(
+            "leaderboard", *arguments, "--leaderboard", board,
+            env={"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        )  # fmt: skip
+        assert result.code == 0, result.err
+        assert r"Gr\xf6\xdfe" in result.out
 
 
 def test_a_missing_leaderboard_is_not_made_by_reading(capsys, tmp_path):

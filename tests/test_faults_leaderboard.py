@@ -102,7 +102,7 @@ def test_38_flipped_bytes_are_noticed_or_change_nothing(whole, copy, read_only):
         ("losses", "losses = NULL", lambda board: board.digest(RUN)),
         ("losses", "checksum = 'absent'", lambda board: board.entry(board.entries(RUN)[-1].entry)),
         ("runs", "seed = 8", lambda board: board.runs()),
-        ("runs", "name = 'another'", lambda board: board.run_named("another")),
+        ("runs", "name = 'another'", lambda board: board.run("another")),
         ("runs", "checksum = ''", lambda board: board.runs()),
     ],
 )

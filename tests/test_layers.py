@@ -144,7 +144,7 @@ def test_a_forbidden_import_is_found(tmp_path, file, source, expected):
         ("models/causal.py", "from ..corpus import Corpus\nfrom autoprompt.errors import InputError"),
         ("export.py", "def load():\n    from autoprompt.models import causal"),
         ("manifest.py", "from autoprompt import __version__"),
-        ("cli.py", "from autoprompt import artifacts, progress, run, api"),
+        ("cli/board.py", "from autoprompt import artifacts, progress, run, api"),
         ("__init__.py", "from autoprompt.cli import main"),
     ],
 )

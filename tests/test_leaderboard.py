@@ -109,8 +109,6 @@ def test_runs_are_found_by_id_name_and_unique_prefix(board):
     assert [run.id for run in board.runs()] == ["0123456789999999", RUN]  # newest first by order, not by clock
     assert board.run("first try").id == board.run("0123456789999").id == "0123456789999999"
     assert board.run(RUN).id == RUN
-    assert board.run_named("first try").id == "0123456789999999"
-    assert board.run_named("0123456789999999") is None
     for unknown in ("0123456789", "01234567899x", "first", "", RUN[:7]):
         with pytest.raises(NotFoundError):
             board.run(unknown)

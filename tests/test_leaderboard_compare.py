@@ -59,6 +59,7 @@ def test_a_comparison_of_two_entries(board):
         "p_first_better": 1.0,
         "metric": "accuracy",
         "values": [{"mean": 0.9, "deviation": 0.0, "folds": 1}, {"mean": 0.5, "deviation": 0.0, "folds": 1}],
+        "reported": None,
     }
     swapped = compare_entries(board, entry(B), entry(A)).to_dict()
     assert swapped["difference"]["mean"] == -found["difference"]["mean"]
@@ -127,6 +128,18 @@ def test_a_run_that_both_are_of_goes_before_newer_ones(board):
     board.start_run(a_run("newer-run"))
     board.add([judged(A, GOOD), judged(B, POOR), judged(B, GOOD, run="newer-run")])
     assert compare_entries(board, entry(A), entry(B)).difference == pytest.approx(-0.5)
+
+
+def test_the_metric_that_both_were_asked_for_stands_beside_accuracy(board):
+    asked = {"metric": "f1_macro", "value": 0.625}
+    board.add([judged(A, GOOD, **asked), judged(B, POOR, accuracy=0.5, **asked | {"value": 0.25})])
+    found = compare_entries(board, entry(A), entry(B)).to_dict()
+    assert found["metric"] == "accuracy"
+    assert [value["mean"] for value in found["values"]] == [0.75, 0.5]
+    assert found["reported"]["metric"] == "f1_macro"
+    assert [value["mean"] for value in found["reported"]["values"]] == [0.625, 0.25]
+    board.add([judged(A, GOOD, rung=2, **asked), judged(B, POOR, rung=2, metric="mcc", value=0.5)])
+    assert compare_entries(board, entry(A), entry(B)).to_dict()["reported"] is None
 
 
 def test_written_texts_are_compared_by_their_metric(board):

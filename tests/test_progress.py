@@ -1,6 +1,7 @@
 """What people see: plain lines for files, a panel for terminals, tables that show text as it is."""
 
 import io
+import shlex
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from autoprompt import progress
 from autoprompt.candidate import Candidate, Settings
+from autoprompt.cli import tables
 from autoprompt.evaluator import Evaluation
 from autoprompt.template import LabelWords, Template
 
@@ -130,16 +132,16 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", width)
     failed = ROW | {"validation": None, "status": "failed"}
     shows = {
-        "entries": lambda: progress.show_entries([ROW, failed], 20),
-        "runs": lambda: progress.show_runs([RUN, RUN | {"name": None, "result": None}]),
-        "entry": lambda: progress.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
-        "result": lambda: progress.show_result(RESULT, Path("[x] lb.sqlite")),
-        "comparison": lambda: progress.show_comparison(COMPARISON),
-        "card": lambda: progress.show_card({"name": "[red]", "template": "[/]\n{label}"}),
-        "evaluation": lambda: progress.show_evaluation(
+        "entries": lambda: tables.show_entries([ROW, failed], 20),
+        "runs": lambda: tables.show_runs([RUN, RUN | {"name": None, "result": None}]),
+        "entry": lambda: tables.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
+        "result": lambda: tables.show_result(RESULT, Path("[x] lb.sqlite")),
+        "comparison": lambda: tables.show_comparison(COMPARISON),
+        "card": lambda: tables.show_card({"name": "[red]", "template": "[/]\n{label}"}),
+        "evaluation": lambda: tables.show_evaluation(
             {"split": "test", "n": 3, "tuning": "tail", "seconds": 1.0, "metrics": {"accuracy": 0.5}}
         ),
-        "artifacts": lambda: progress.show_artifacts(
+        "artifacts": lambda: tables.show_artifacts(
             [{"name": "[red]", "description": "a [/] b", "licence": "[MIT]", "pulled": True}]
         ),
     }
@@ -156,7 +158,8 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
         assert SHOWN in written["entry"]
         assert "[red]corpus[/]" in written["result"]
         assert "[x] lb.sqlite" in written["result"]
-        assert "75.0 % (n=32)" in written["result"]
+        assert "test n=32" in written["result"]
+        assert "75.0 %" in written["result"]
         assert "[red]" in written["artifacts"]
         assert "a [/] b" in written["artifacts"]
         assert "[MIT]" in written["artifacts"]
@@ -166,33 +169,147 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
 def test_solved_examples_and_prompts_without_label_words(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     likely = TEXTS | {"validation": LIKELIHOOD, "role": "manual", "demos": []}
-    progress.show_entries([TEXTS | {"validation": WRITTEN}, likely], 20)
-    written, likelihood = capsys.readouterr().out.splitlines()[-2:]
-    assert "0.41 rougeL" in written
+    tables.show_entries([TEXTS | {"validation": WRITTEN}, likely], 20)
+    header, _, written, likelihood = capsys.readouterr().out.splitlines()[-4:]
+    assert "rougeL" in header
+    assert "acc" not in header
+    assert " 0.412 " in written
     assert "{demos:1}{talk} [b] {label} " in written
     assert "1.250" in likelihood
     assert "{label} (manual)" in likelihood
     assert "loss" not in likelihood
-    progress.show_entry(TEXTS | {"evaluations": [EVALUATION | {"score": s} for s in (WRITTEN, LIKELIHOOD, None)]})
+    tables.show_entry(TEXTS | {"evaluations": [EVALUATION | {"score": s} for s in (WRITTEN, LIKELIHOOD, None)]})
     shown = capsys.readouterr().out
     assert "example 1 (r[1]): {'text': '[red]\\n{label}[/]'} -> '[/b]'" in shown
     assert "label words" not in shown
-    assert "0.412 rougeL" in shown
+    assert "rougeL" in shown
+    assert "0.412" in shown
     assert "1.2500" in shown
     runs = [RUN | {"result": {"best": TEXTS | {"test": test}}} for test in (WRITTEN, LIKELIHOOD, SCORE, None)]
-    progress.show_runs(runs)
+    tables.show_runs(runs)
     shown = capsys.readouterr().out
-    assert "41.2 % rougeL (n=32)" in shown
+    assert "0.412 rougeL (n=32)" in shown
     assert "75.0 % accuracy (n=32)" in shown
-    progress.show_result(RESULT | {"best": TEXTS, "baselines": {"manual": TEXTS | {"test": LIKELIHOOD}}}, Path("lb"))
+    tables.show_result(RESULT | {"best": TEXTS, "baselines": {"manual": TEXTS | {"test": LIKELIHOOD}}}, Path("lb"))
+    header, metrics, _, winner = capsys.readouterr().out.splitlines()[2:6]
+    assert "test" in header
+    assert "rougeL" in metrics
+    assert "accuracy" not in metrics
+    assert " 0.412 " in winner
+
+
+MACRO = SCORE | {"metric": "f1_macro", "value": 0.7125}
+LONG = SCORE | {"metric": "balanced_accuracy", "value": 0.625}
+
+
+def test_the_metric_asked_for_stands_beside_accuracy(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    row = ROW | {"validation": MACRO, "test": MACRO}
+    spread = {"metric": "f1_macro", "values": [0.7, 0.72], "mean": 0.71, "deviation": 0.0141}
+    shows = (
+        lambda: tables.show_result(RESULT | {"best": row, "spread": spread}, Path("lb")),
+        lambda: tables.show_entries([row], 20),
+        lambda: tables.show_entry(row | {"evaluations": [EVALUATION | {"score": MACRO}]}),
+        lambda: tables.show_runs([RUN | {"result": {"best": row}}]),
+    )
+    for show in shows:
+        show()
+        shown = capsys.readouterr().out
+        assert "f1_macro" in shown
+        assert "0.71" in shown
+        assert "75.0 %" in shown or "0.75" in shown
+    tables.show_entries([row, ROW | {"validation": LONG}, ROW], 20)
+    mixed = capsys.readouterr().out
+    assert "0.713 f1_macro" in mixed or "0.712 f1_macro" in mixed
+    assert "0.625 balanced_accuracy" in mixed
+    reported = {"metric": "f1_macro", "values": [{"mean": 0.625, "deviation": 0.0, "folds": 1}] * 2}
+    tables.show_comparison(COMPARISON | {"metric": "accuracy", "reported": reported})
     shown = capsys.readouterr().out
-    assert "test rougeL" in shown
-    assert "41.2 % (n=32)" in shown
+    assert "f1_macro" in shown
+    assert "0.625" in shown
+
+
+def test_the_end_of_a_search_says_how_sure_the_winner_is(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    spread = {"metric": "accuracy", "values": [0.75, 0.875], "mean": 0.8125, "deviation": 0.0884}
+    tables.show_result(RESULT | {"spread": spread, "finalists": 2, "warnings": []}, Path("lb"))
+    sure = capsys.readouterr().out
+    assert "winner over 2 folds and repeats: accuracy 0.812 ± 0.088" in sure
+    assert "not re-scored" not in sure
+    tables.show_result(RESULT | {"spread": None, "finalists": 0}, Path("lb"))
+    unsure = capsys.readouterr().out
+    assert "the winner was not re-scored: no time was left for finalists" in unsure
+    assert "±" not in unsure
+    bare = {name: value for name, value in RESULT.items() if name != "difference"}
+    tables.show_result(bare, Path("lb"))
+    assert "not re-scored" not in capsys.readouterr().out
+
+
+def test_the_next_command_can_be_copied(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    tables.show_result(RESULT, Path("my folder/:smile: [b].sqlite"))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(last)[1:] == [
+        "autoprompt", "export", "e" * 12, "--out", "best.py", "--leaderboard", "my folder/:smile: [b].sqlite",
+    ]  # fmt: skip
+
+
+def entry(name: str, run: str, **changes: object) -> dict:
+    return ROW | {"entry": name * 64, "run": run, "template": "{text}\nA long enough question: {label}"} | changes
+
+
+def test_the_winner_of_each_run_is_marked_and_explained(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    runs = [RUN, RUN | {"id": "b" * 12, "name": None, "corpus": "reviews"}]
+    entries = [entry("1", "a" * 12, winner=False), entry("2", "b" * 12, winner=True), entry("3", "a" * 12, winner=True)]
+    tables.show_entries(entries, 20, runs)
+    shown = capsys.readouterr().out
+    marked = [line.split()[1] for line in shown.splitlines() if line.startswith("* ") and "winner" not in line]
+    assert marked == ["22222222", "33333333"]
+    assert "* the winner of its run" in shown
+    for part in ("[red]name[/]", "b" * 12, "corpus", "reviews"):
+        assert part in shown
+    tables.show_entries(entries[:1], 20, runs)
+    alone = capsys.readouterr().out
+    assert "winner" not in alone
+    assert "corpus" not in alone
+    assert "[red]name[/]" not in alone
+
+
+def test_a_prompt_has_room_in_an_ordinary_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rates = (1e-3, 5e-4)
+    settings = [SETTINGS.change(learning_rate=rate).to_dict() for rate in rates]
+    entries = [entry(str(n), "a" * 12, settings=one) for n, one in enumerate(settings)]
+    tables.show_entries(entries, 20)
+    shown = capsys.readouterr().out
+    assert "settings of all: tail batch 8 epochs 8 rank 8" in shown
+    assert "label words: [b]/[/]" in shown
+    assert shown.count(r"{text}\nA long enough question: {label}") == 2
+    assert "lr 1e-03" not in shown
+    assert "leaderboard show" in shown
+    several = [entry("1", run, validation=MACRO) for run in ("a" * 12, "b" * 12)]
+    tables.show_entries(several, 20, [RUN, RUN | {"id": "b" * 12, "corpus": "reviews"}])
+    shown = capsys.readouterr().out
+    assert shown.count(r"{text}\nA long enough question: {label}") == 1  # below the table, in full width
+    assert "reviews" in shown
+    monkeypatch.setenv("COLUMNS", "120")
+    tables.show_entries(entries, 20)
+    assert "lr 1e-03" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", ["1", "10", "25", "40", "60", "79", "99"])
+def test_no_terminal_is_too_narrow(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    entries = [entry(str(n), "ab"[n % 2] * 12, validation=(LONG, MACRO, None)[n % 3], winner=n < 2) for n in range(6)]
+    tables.show_entries(entries, 5, [RUN])
+    tables.show_entries([], 5)
+    assert capsys.readouterr().out
 
 
 def test_a_comparison_says_how_sure_it_is(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    progress.show_comparison(COMPARISON)
+    tables.show_comparison(COMPARISON)
     shown = capsys.readouterr().out
     for part in ("32 validation rows", "rung 2", "rougeL", "0.500 (sd 0.125 over 4 folds and repeats)", "0.7500",
                  "-0.2500 of loss (95 % interval -0.5000 to +0.0000)", "97.5 % of resamples"):  # fmt: skip
@@ -208,5 +325,5 @@ def test_a_live_view_without_label_words_names_none():
 
 
 def test_what_is_not_shown_is_counted(capsys):
-    progress.show_entries([ROW] * 5, 3)
+    tables.show_entries([ROW] * 5, 3)
     assert "2 more" in capsys.readouterr().out

@@ -16,12 +16,17 @@ from autoprompt.metrics import METRICS, compare, mean_and_deviation
 SHOWN = 12
 
 
+_Spread = tuple[float, float, int]
+"""Mean, standard deviation, and of how many."""
+
+
 @dataclass(frozen=True)
 class EntryComparison:
     """Mean losses of two entries, their paired difference (first - second), and the metric over folds and repeats.
 
     ``interval``: of 95 %. ``p_first_better``: the share of resamples in which the first has the lower loss.
-    ``values``: of each entry the metric's mean and standard deviation, and over how many evaluations.
+    ``values``: of each entry the metric's mean and standard deviation, and over how many evaluations. ``reported``: the
+    metric that was asked for, where it is not ``metric`` and the same of both, with its values.
     """
 
     entries: tuple[str, str]
@@ -33,7 +38,8 @@ class EntryComparison:
     interval: tuple[float, float]
     p_first_better: float
     metric: str
-    values: tuple[tuple[float, float, int], tuple[float, float, int]]
+    values: tuple[_Spread, _Spread]
+    reported: tuple[str, _Spread, _Spread] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -46,8 +52,13 @@ class EntryComparison:
             "difference": {"mean": self.difference, "low": self.interval[0], "high": self.interval[1]},
             "p_first_better": self.p_first_better,
             "metric": self.metric,
-            "values": [{"mean": mean, "deviation": spread, "folds": count} for mean, spread, count in self.values],
+            "values": _spreads(self.values),
+            "reported": {"metric": self.reported[0], "values": _spreads(self.reported[1:])} if self.reported else None,
         }
+
+
+def _spreads(values: Sequence[_Spread]) -> list[dict[str, float]]:
+    return [{"mean": mean, "deviation": spread, "folds": count} for mean, spread, count in values]
 
 
 class _Place(NamedTuple):
@@ -99,6 +110,7 @@ def compare_entries(board: Leaderboard, first: str, second: str, split: str = "v
         p_first_better=found.p_better,
         metric=metric,
         values=(_values(placed[0], rung, parts, metric), _values(placed[1], rung, parts, metric)),
+        reported=_reported(placed, pairs, rung, parts, metric),
     )
 
 
@@ -169,11 +181,26 @@ def _rows(
     return rows
 
 
-def _values(placed: _Placed, rung: int, parts: set[int], metric: str) -> tuple[float, float, int]:
+def _reported(
+    placed: tuple[_Placed, _Placed],
+    pairs: Sequence[tuple[EvaluationRecord, EvaluationRecord]],
+    rung: int,
+    parts: set[int],
+    judged: str,
+) -> tuple[str, _Spread, _Spread] | None:
+    """The metric that both sides were asked for, if it is one and another than they are judged by."""
+    names = {record.score.metric for pair in pairs for record in pair if record.score}
+    if len(names) != 1 or names == {judged}:
+        return None
+    (name,) = names
+    return name, _values(placed[0], rung, parts, name), _values(placed[1], rung, parts, name)
+
+
+def _values(placed: _Placed, rung: int, parts: set[int], metric: str) -> _Spread:
     """The metric of one entry over its folds and repeats on the rung, the newest of each."""
     values = []
     for place, records in placed.items():
-        found = [record.score for record in records if record.score and _judged(record) == metric]
+        found = [r.score for r in records if r.score and metric in (r.score.metric, _judged(r))]
         if found and place.rung == rung and place.parts in parts:
             value = found[-1].accuracy if metric == "accuracy" else found[-1].value
             values += [] if value is None else [value]

@@ -17,6 +17,8 @@ STATUSES = ("complete", "pruned", "failed")
 BASELINES = ("manual", "manual_tuned", "null", "random")
 ROLES = ("search", *BASELINES, "finalist")
 SPLITS = ("frozen", "validation", "test")
+_SHOWN = ("run", "role", "split", "rung", "fold", "repeat", "status", "reason", "readability", "seconds", "tokens",
+          "predictions", "row_ids", "losses")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class RunRecord:
     finished: str | None = None
     result: dict[str, Any] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def winner(self) -> str | None:
+        """The entry that the run named best, once it has finished."""
+        best = (self.result or {}).get("best") or {}
+        return best.get("entry")
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,11 @@ class EvaluationRecord:
     tokens: int
     losses: list[float] = field(default_factory=list)
     """What ranks, one a row; empty for failed ones and for those stored before losses were kept."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, without the candidate and what names it."""
+        values = {name: getattr(self, name) for name in _SHOWN}
+        return values | {"score": self.score.to_dict() if self.score else None}
 
 
 @dataclass(frozen=True)

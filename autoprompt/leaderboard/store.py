@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,43 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from autoprompt.candidate import canonical_json, digest
-from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError
-from autoprompt.leaderboard import records, schema
+from autoprompt.errors import InputError, StorageError, UsageError
+from autoprompt.leaderboard import checking, queries, records, schema
 from autoprompt.leaderboard.ranking import rank
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
-
-NAME_LIMIT = 200
-PREFIX_LENGTH = 8
-
-
-def _insert(table: str, columns: Sequence[str]) -> str:
-    names = (*columns, "checksum")
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-
-
-_ADD_RUN = _insert("runs", records.RUN_COLUMNS)
-_ADD_EVALUATION = _insert("evaluations", records.EVALUATION_COLUMNS)
-_ADD_EXAMPLES = _insert("examples", ["evaluation", *records.EXAMPLE_COLUMNS])
-_ADD_LOSSES = _insert("losses", ["evaluation", "losses"])
-_CHANGE_RUN = "UPDATE runs SET status = ?, finished = ?, result = ?, evaluations = ?, checksum = ? WHERE id = ?"
-_RUNS = f"SELECT {', '.join(records.RUN_COLUMNS)}, checksum FROM runs ORDER BY number"  # noqa: S608
-_EVALUATION_NAMES = ", ".join(f"e.{name}" for name in records.EVALUATION_COLUMNS)
-_SUMMARIES = f"SELECT e.number, e.checksum, {_EVALUATION_NAMES} FROM evaluations e"  # noqa: S608
-_EXAMPLE_NAMES = ", ".join(f"x.{name}" for name in records.EXAMPLE_COLUMNS)
-
-
-def _full_query(losses: str, join: str) -> str:
-    return (
-        f"SELECT e.number, e.checksum, x.checksum, {losses}, {_EXAMPLE_NAMES}, {_EVALUATION_NAMES} "  # noqa: S608
-        f"FROM evaluations e LEFT JOIN examples x ON x.evaluation = e.number{join}"
-    )
-
-
-# By whether the file's version keeps losses.
-_FULL = {
-    True: _full_query("l.checksum, l.losses", " LEFT JOIN losses l ON l.evaluation = e.number"),
-    False: _full_query("NULL, NULL", ""),
-}
 
 
 class Leaderboard:
@@ -93,39 +59,27 @@ class Leaderboard:
 
     def start_run(self, record: RunRecord) -> None:
         """Store a new run. Raises UsageError for a name that is used or no name, StorageError for a used id."""
-        self.check_name(record.name)
-        _check_run_status(record.status)
+        checking.check_name(record.name)
+        checking.check_run_status(record.status)
         values = records.run_values(record, 0)
         with self._writing():
-            known = [run for run, _ in self._runs()]
-            if any(run.id == record.id for run in known):
-                raise StorageError(f"The run {record.id} is already in the leaderboard {self.path}; resume it.")
-            self._refuse_used(record.name, known)
+            checking.check_unused(self.path, record.id, record.name, [run for run, _ in self._runs()])
             try:
-                self._connection.execute(_ADD_RUN, (*values, records.checksum(values)))
+                self._connection.execute(queries.ADD_RUN, (*values, records.checksum(values)))
             except OverflowError as error:
                 raise UsageError(f"The seed {record.seed} does not fit in 64 bits; use a smaller one.") from error
 
     def check_name(self, name: str | None) -> None:
         """Whether a new run may have this name. Raises UsageError."""
-        _check_name(name)
-        self._refuse_used(name, self.runs())
-
-    def _refuse_used(self, name: str | None, known: Sequence[RunRecord]) -> None:
-        used = next((run for run in known if name is not None and run.name == name), None)
-        if used is not None:
-            shown = shlex.quote(used.name) if used.name and used.name.isprintable() else used.id
-            raise UsageError(
-                f"The name {used.name!r} is used by run {used.id} in {self.path}; "
-                f"use another --name or `autoprompt resume {shown}`."
-            )
+        checking.check_name(name)
+        checking.check_unused(self.path, None, name, self.runs())
 
     def finish_run(self, run_id: str, status: str, result: dict[str, Any] | None = None) -> None:
         """Set a run's status and result; the status ``running`` takes a stopped run up again.
 
         Raises NotFoundError for an unknown id, InputError for a result that is not plain JSON.
         """
-        _check_run_status(status)
+        checking.check_run_status(status)
         finished = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
         with self._writing():
             record, count = self._run_of_id(run_id)
@@ -150,7 +104,7 @@ class Leaderboard:
     def _add_row(self, values: tuple[Any, ...], examples: tuple[str, str, str], losses: str) -> None:
         run, key = values[:2]
         try:
-            cursor = self._connection.execute(_ADD_EVALUATION, (*values, records.checksum(values)))
+            cursor = self._connection.execute(queries.ADD_EVALUATION, (*values, records.checksum(values)))
         except sqlite3.IntegrityError as error:
             raise StorageError(
                 f"The evaluation {key!r} of run {run} cannot be added to {self.path} ({error}); "
@@ -158,14 +112,14 @@ class Leaderboard:
             ) from error
         # The run and key bind examples and losses to their evaluation.
         number = cursor.lastrowid
-        self._connection.execute(_ADD_LOSSES, (number, losses, records.checksum((run, key, losses))))
-        self._connection.execute(_ADD_EXAMPLES, (number, *examples, records.checksum((run, key, *examples))))
+        self._connection.execute(queries.ADD_LOSSES, (number, losses, records.checksum((run, key, losses))))
+        self._connection.execute(queries.ADD_EXAMPLES, (number, *examples, records.checksum((run, key, *examples))))
 
     def _change_run(self, record: RunRecord, count: int) -> None:
         values = records.run_values(record, count)
         row = dict(zip(records.RUN_COLUMNS, values, strict=True))
         changed = (row["status"], row["finished"], row["result"], count, records.checksum(values), record.id)
-        self._connection.execute(_CHANGE_RUN, changed)
+        self._connection.execute(queries.CHANGE_RUN, changed)
 
     # Reading
 
@@ -184,13 +138,9 @@ class Leaderboard:
             if record.name == reference:
                 return record
         found = [record for record in known if record.id.startswith(reference)]
-        if len(reference) >= PREFIX_LENGTH and len(found) == 1:
+        if len(reference) >= checking.PREFIX_LENGTH and len(found) == 1:
             return found[0]
-        raise NotFoundError(_not_found("run", reference, len(found), self.path, "leaderboard runs"))
-
-    def run_named(self, name: str) -> RunRecord | None:
-        """The run of exactly this name, if there is one."""
-        return next((record for record in self.runs() if record.name == name), None)
+        raise checking.not_found("run", reference, len(found), self.path, "leaderboard runs")
 
     def evaluations(self, run: str | None = None) -> list[EvaluationRecord]:
         """Everything stored for a run (its exact id) or for all, in the order of insertion.
@@ -198,7 +148,7 @@ class Leaderboard:
         Raises NotFoundError for an unknown run.
         """
         with self._reading() as kept:
-            found = [self._full(row, kept) for row in self._rows(_FULL[kept], run)]
+            found = [self._full(row, kept) for row in self._rows(queries.FULL[kept], run)]
             self._count(Counter(record.run for record in found), run)
         return found
 
@@ -212,13 +162,12 @@ class Leaderboard:
     def entry(self, prefix: str) -> list[EvaluationRecord]:
         """All evaluations of the entry with this unique prefix of 8 characters or more; else NotFoundError."""
         with self._reading() as kept:
-            query = "SELECT DISTINCT entry FROM evaluations WHERE entry >= ? AND entry < ?"
             bounds = (prefix, prefix + "\U0010ffff")
-            names = [name for (name,) in self._connection.execute(query, bounds)] if prefix.isascii() else []
+            names = [name for (name,) in self._connection.execute(queries.ENTRIES, bounds)] if prefix.isascii() else []
             names = [prefix] if prefix in names else names
-            if len(prefix) < PREFIX_LENGTH or len(names) != 1:
-                raise NotFoundError(_not_found("entry", prefix, len(names), self.path, "leaderboard list"))
-            rows = self._connection.execute(_FULL[kept] + " WHERE e.entry = ? ORDER BY e.number", names).fetchall()
+            if len(prefix) < checking.PREFIX_LENGTH or len(names) != 1:
+                raise checking.not_found("entry", prefix, len(names), self.path, "leaderboard list")
+            rows = self._connection.execute(queries.FULL[kept] + queries.OF_ENTRY, names).fetchall()
             return [self._full(row, kept) for row in rows]
 
     def digest(self, run: str) -> str:
@@ -227,7 +176,7 @@ class Leaderboard:
         Raises NotFoundError for an unknown run.
         """
         with self._reading() as kept:
-            found = [self._checked(row, kept) for row in self._rows(_FULL[kept], run)]
+            found = [self._checked(row, kept) for row in self._rows(queries.FULL[kept], run)]
             self._count(Counter(summary.run for summary, *_ in found), run)
         lines = [
             canonical_json([s.entry, s.rung, s.fold, s.repeat, s.split, s.status, repr(s.loss), digest(examples[0])])
@@ -261,8 +210,8 @@ class Leaderboard:
 
     def _runs(self) -> list[tuple[RunRecord, int]]:
         found = []
-        for *values, check in self._connection.execute(_RUNS).fetchall():
-            self._verify("runs", values[0], values, check)
+        for *values, check in self._connection.execute(queries.RUNS).fetchall():
+            checking.check_row(self.path, "runs", values[0], values, check)
             found.append((records.run_record(values), values[-1]))
         return found
 
@@ -270,23 +219,23 @@ class Leaderboard:
         for record, count in self._runs():
             if record.id == run_id:
                 return record, count
-        raise NotFoundError(_not_found("run", run_id, 0, self.path, "leaderboard runs"))
+        raise checking.not_found("run", run_id, 0, self.path, "leaderboard runs")
 
     def _rows(self, query: str, run: str | None) -> list[Any]:
         # All at once: a cursor left open by a damaged row would hold its table locked.
         if run is None:
-            return self._connection.execute(query + " ORDER BY e.number").fetchall()
+            return self._connection.execute(query + queries.IN_ORDER).fetchall()
         self._run_of_id(run)
-        return self._connection.execute(query + " WHERE e.run = ? ORDER BY e.number", (run,)).fetchall()
+        return self._connection.execute(query + queries.OF_RUN, (run,)).fetchall()
 
     def _summaries(self, run: str | None) -> list[Summary]:
         with self._reading():
-            found = [self._summary(row[0], row[1], row[2:]) for row in self._rows(_SUMMARIES, run)]
+            found = [self._summary(row[0], row[1], row[2:]) for row in self._rows(queries.SUMMARIES, run)]
             self._count(Counter(summary.run for summary in found), run)
         return found
 
     def _summary(self, number: int, check: str, values: Sequence[Any]) -> Summary:
-        self._verify("evaluations", number, values, check)
+        checking.check_row(self.path, "evaluations", number, values, check)
         return Summary._make(values)
 
     def _checked(self, row: Sequence[Any], kept: bool) -> tuple[Summary, Sequence[str], str | None]:
@@ -294,9 +243,9 @@ class Leaderboard:
         width = len(records.EXAMPLE_COLUMNS)
         summary = self._summary(number, check, rest[width:])
         examples = rest[:width]
-        self._verify("examples", number, (summary.run, summary.key, *examples), example_check)
+        checking.check_row(self.path, "examples", number, (summary.run, summary.key, *examples), example_check)
         if kept and (losses, losses_check) != (None, schema.ABSENT):
-            self._verify("losses", number, (summary.run, summary.key, losses), losses_check)
+            checking.check_row(self.path, "losses", number, (summary.run, summary.key, losses), losses_check)
         return summary, examples, losses
 
     def _full(self, row: Sequence[Any], kept: bool) -> EvaluationRecord:
@@ -307,47 +256,7 @@ class Leaderboard:
                 f"Row {row[0]} of evaluations in {self.path} is unknown to this version; upgrade autoprompt."
             ) from error
 
-    def _verify(self, table: str, row: Any, values: Sequence[Any], check: object) -> None:
-        expected = records.checksum(values)
-        if not expected or check != expected:
-            raise StorageError(
-                f"The leaderboard {self.path} is damaged: row {row} of table {table} does not match its "
-                f"checksum; restore a backup."
-            )
-
     def _count(self, found: Counter[str], run: str | None) -> None:
-        """Rows that damage made invisible have no checksum to fail: each run knows how many it has."""
         for record, expected in self._runs():
-            if run in (None, record.id) and found[record.id] != expected:
-                raise StorageError(
-                    f"The leaderboard {self.path} is damaged: table evaluations has {found[record.id]} of "
-                    f"{expected} rows of run {record.id}; restore a backup."
-                )
-
-
-def _check_name(name: str | None) -> None:
-    if name is None:
-        return
-    if len(name) > NAME_LIMIT:
-        raise UsageError(f"The run name has {len(name)} characters; use at most {NAME_LIMIT}.")
-    if not name.strip():
-        raise UsageError("The run name is blank; give a --name with letters, or none.")
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"The run name {name!r} is not valid text; use another --name.") from error
-
-
-def _check_run_status(status: str) -> None:
-    if status not in records.RUN_STATUSES:
-        raise InputError(f"The run status {status!r} is unknown; use one of {', '.join(records.RUN_STATUSES)}.")
-
-
-def _not_found(what: str, reference: str, matches: int, path: Path, listing: str) -> str:
-    if matches and len(reference) < PREFIX_LENGTH:
-        why = f"a prefix needs at least {PREFIX_LENGTH} characters"
-    elif matches > 1:
-        why = f"{matches} begin with it, so give more characters"
-    else:
-        why = "nothing has that id or name"
-    return f"The {what} {reference[:NAME_LIMIT]!r} is not in {path}: {why}; see `autoprompt {listing}`."
+            if run in (None, record.id):
+                checking.check_count(self.path, record.id, found[record.id], expected)

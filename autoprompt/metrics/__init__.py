@@ -16,7 +16,6 @@ from autoprompt.metrics.generation import example_values, generation_metrics, ge
 from autoprompt.metrics.types import (
     ALL_METRICS,
     GENERATION_METRICS,
-    GREATER_IS_BETTER,
     METRICS,
     Score,
     metric_names,
@@ -26,7 +25,6 @@ __all__ = [
     "ALL_METRICS",
     "ECE_BINS",
     "GENERATION_METRICS",
-    "GREATER_IS_BETTER",
     "METRICS",
     "Comparison",
     "Interval",

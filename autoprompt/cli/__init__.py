@@ -1,0 +1,58 @@
+"""The command line: parse, call, print. Heavy imports stand inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from autoprompt.cli import board, embedded, searching
+from autoprompt.errors import AutopromptError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="autoprompt-engine")
+def cli() -> None:
+    """Find the prompt template, label words and training settings that make a language model do your task best."""
+
+
+for _command in (
+    searching.search,
+    searching.evaluate,
+    board.leaderboard,
+    board.export,
+    embedded.models,
+    embedded.corpora,
+):
+    cli.add_command(_command)
+
+
+def _terminated(_number: int, _frame: Any) -> NoReturn:
+    raise SystemExit(143)
+
+
+def main() -> NoReturn:
+    """Entry point: every error is one sentence on stderr with its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without the letters of a template is no error
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except AutopromptError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        click.echo("Stopped; what was finished is in the leaderboard.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone: nothing is left to say, not even at the interpreter's exit.
+        sys.stderr.close()
+        sys.exit(0)

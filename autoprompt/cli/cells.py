@@ -1,0 +1,150 @@
+"""Scores, settings and prompts as people read them, and tables that fit the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from autoprompt.metrics import METRICS
+
+WIDE = 100
+"""Columns of a terminal that has room beside the prompts."""
+NARROW = 60
+LONGEST_HEADER = 10
+PROMPT = "prompt"
+ROOM = 32
+"""Columns that a prompt wants at least."""
+GAP = 2
+
+Score = Mapping[str, Any] | None
+
+
+class Column(NamedTuple):
+    """One column: shown in terminals of at least ``least`` columns, and at most ``most`` wide itself."""
+
+    name: str
+    least: int = 0
+    most: int | None = None
+    wraps: bool = False
+    right: bool = False
+
+
+def print_table(
+    console: Console, columns: Sequence[Column], rows: Sequence[Mapping[str, str | Text]], key: str = ""
+) -> None:
+    """The rows' cells by the columns' names; a column without any content is left out.
+
+    Prompts for which no room is left stand in full width under the table, each once, with the column ``key``.
+    """
+    shown = [c for c in columns if console.width >= c.least and any(len(row.get(c.name, "")) for row in rows)]
+    shown = shown or list(columns[:1])
+    others = [column for column in shown if column.name != PROMPT]
+    anywhere = console.options.update(width=10_000)
+    left = console.width - Measurement.get(console, anywhere, _table(others, rows)).maximum - GAP
+    longest = max((len(row.get(PROMPT, "")) for row in rows), default=0)
+    if len(others) == len(shown) or left >= min(ROOM, longest):
+        console.print(_table(shown, rows))
+        return
+    console.print(_table(others, rows))
+    once = {(str(row[key]), str(row[PROMPT])): row for row in rows}
+    console.print(_table([column for column in shown if column.name in (key, PROMPT)], list(once.values())))
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, str | Text]]) -> Table:
+    table = Table(show_edge=False, pad_edge=False, collapse_padding=True, box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(
+            column.name,
+            overflow="fold",
+            no_wrap=not (column.wraps or column.most),
+            max_width=column.most,
+            justify="right" if column.right else "left",
+        )
+    for row in rows:
+        table.add_row(*(row.get(column.name, "") for column in columns))
+    return table
+
+
+def prompt(row: Mapping[str, Any], *, words: bool = True, note: str = "") -> Text:
+    """The template, and its label words unless they stand elsewhere, as one text."""
+    added = f"  {word_list(row)}" if words and row["label_words"] else ""
+    return Text.assemble(repr(row["template"])[1:-1], (added + note, "dim"))
+
+
+def word_list(row: Mapping[str, Any]) -> str:
+    """``bad/good``."""
+    return "/".join(row["label_words"].values())
+
+
+def common_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The label words, if all rows have the same."""
+    found = {word_list(row) for row in rows}
+    return found.pop() if len(found) == 1 else ""
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """``tail lr 5e-04 batch 8 epochs 8 rank 8``."""
+    short = {"learning_rate": "lr", "batch_size": "batch"}
+    numbers = [f"{short.get(k, k)} {v:.0e}" if isinstance(v, float) else f"{short.get(k, k)} {v}"
+               for k, v in settings.items() if k != "tuning"]  # fmt: skip
+    return " ".join([*([settings["tuning"]] if "tuning" in settings else []), *numbers])
+
+
+def split_settings(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
+    """What all rows set alike, and what each sets in its own way."""
+    values = [row["settings"] for row in rows]
+    common = {k: v for k, v in (values[0] if values else {}).items() if all(other.get(k) == v for other in values)}
+    return settings_text(common), [settings_text({k: v for k, v in s.items() if k not in common}) for s in values]
+
+
+def is_label(score: Score) -> bool:
+    """Whether a person reads its accuracy first; texts are read by their metric."""
+    return not score or score["metric"] in METRICS
+
+
+def accuracy(score: Score, digits: int = 2) -> str:
+    """``0.94``; nothing for texts."""
+    return f"{score['accuracy']:.{digits}f}" if score and is_label(score) and score["accuracy"] is not None else ""
+
+
+def percent(score: Score) -> str:
+    """The accuracy as ``94.0 %``."""
+    return f"{100 * score['accuracy']:.1f} %" if score and accuracy(score) else ""
+
+
+def other_metrics(scores: Sequence[Score]) -> list[str]:
+    """What the scores report beside loss and accuracy."""
+    return list(dict.fromkeys(s["metric"] for s in scores if s and s["metric"] not in ("accuracy", "loss")))
+
+
+def metric_column(scores: Sequence[Score]) -> Column:
+    """The column of that: by its name, if it is one."""
+    names = other_metrics(scores)
+    return Column(header(names[0]) if len(names) == 1 else "metric", right=len(names) == 1)
+
+
+def metric_cell(score: Score, column: Column) -> str:
+    """The value, and its name where the column holds several."""
+    if not other_metrics([score]) or not score:
+        return ""
+    return f"{score['value']:.3f}" + (f" {score['metric']}" if column.name == "metric" else "")
+
+
+def header(name: str) -> str:
+    """A long name over several lines."""
+    return name if len(name) <= LONGEST_HEADER else name.replace("_", "_\n")
+
+
+def test_text(score: Score) -> str:
+    """A score on one line: ``75.0 % accuracy, 0.741 f1_macro (n=32)``."""
+    if not score:
+        return "-"
+    parts = [f"{percent(score)} accuracy"] if percent(score) else []
+    parts += [f"{score['value']:.3f} {name}" for name in other_metrics([score])]
+    return f"{', '.join(parts)} (n={score['n']})" if parts else "-"

@@ -1,0 +1,103 @@
+"""The commands about embedded models and corpora."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from autoprompt.cli.options import DefaultGroup, json_option, print_json
+from autoprompt.errors import UsageError
+
+
+@click.group(cls=DefaultGroup)
+def models() -> None:
+    """The embedded models: list (the default), pull."""
+
+
+@models.command("list")
+@json_option
+def models_list(as_json: bool) -> None:
+    """Embedded models. Any other name is a folder or a model of the Hugging Face Hub."""
+    _list_artifacts("model", as_json)
+
+
+@models.command("pull")
+@click.argument("name")
+def models_pull(name: str) -> None:
+    """Fetch an embedded model into the cache."""
+    _pull(name, "model")
+
+
+@click.group(cls=DefaultGroup)
+def corpora() -> None:
+    """The embedded corpora: list (the default), show, pull."""
+
+
+@corpora.command("list")
+@json_option
+def corpora_list(as_json: bool) -> None:
+    """Embedded corpora. Any other name is a file, a folder, or hub:NAME."""
+    _list_artifacts("corpus", as_json)
+
+
+@corpora.command("show")
+@click.argument("name")
+@json_option
+def corpora_show(name: str, as_json: bool) -> None:
+    """The card of one corpus: source, licence, fields, labels, metric, manual template."""
+    from dataclasses import asdict
+
+    from autoprompt import corpus
+    from autoprompt.cli.tables import show_card
+
+    card = asdict(corpus.card(name))
+    if as_json:
+        print_json(card)
+    else:
+        show_card(card)
+
+
+@corpora.command("pull")
+@click.argument("name")
+def corpora_pull(name: str) -> None:
+    """Fetch an embedded corpus into the cache."""
+    from autoprompt import corpus
+
+    if any(card.name == name and card.files for card in corpus.list_cards()):
+        click.echo(f"{name} travels with the package; there is nothing to pull.", err=True)
+        return
+    _pull(name, "corpus")
+
+
+def _list_artifacts(kind: Any, as_json: bool) -> None:
+    from autoprompt import artifacts
+    from autoprompt.cli.tables import show_artifacts
+
+    rows = [
+        {"name": item.name, "description": item.description, "licence": item.licence, "pulled": pulled}
+        for item, pulled in artifacts.list_artifacts(kind)
+    ]
+    if kind == "corpus":
+        from autoprompt import corpus
+
+        rows += [
+            {"name": card.name, "description": card.title, "licence": card.licence, "pulled": True}
+            for card in corpus.list_cards()
+            if card.files  # they travel with the package
+        ]
+    if as_json:
+        print_json({"models" if kind == "model" else "corpora": rows})
+    else:
+        show_artifacts(rows)
+
+
+def _pull(name: str, kind: str) -> None:
+    from autoprompt import artifacts
+    from autoprompt.progress import pull_bar
+
+    if artifacts.artifact(name).kind != kind:
+        raise UsageError(f"{name!r} is no {kind}; see the list.")
+    with pull_bar(name) as report:
+        path = artifacts.pull(name, progress=report)
+    click.echo(f"{name} is in {path}", err=True)

@@ -1,0 +1,135 @@
+"""What commands share: kinds of parameters, groups of options, and how a result is printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from autoprompt.candidate import TUNING_MODES
+
+if TYPE_CHECKING:
+    from autoprompt.run import DataOptions, ModelOptions
+
+STARTED = time.monotonic()
+"""When the command began: a budget counts from here."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random", "grid")
+FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+class Duration(click.ParamType[float]):
+    """``90``, ``90s``, ``5m`` or ``1h`` as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Raises a usage error for anything else, and for a duration of nothing."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
+        seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+        if not 0 < seconds < float("inf"):
+            self.fail(f"{value!r} is no duration above 0; write 90s, 5m or 1h.", param, ctx)
+        return seconds
+
+
+class JsonObject(click.ParamType[dict[str, str]]):
+    """A JSON object of texts."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
+        """Raises a usage error for anything else."""
+        if isinstance(value, dict):
+            return value
+        try:
+            parsed = json.loads(value)
+        except ValueError as error:
+            self.fail(f'{value!r} is not valid JSON ({error}); write \'{{"label": "word", ...}}\'.', param, ctx)
+        if not isinstance(parsed, dict) or not all(isinstance(word, str) for word in parsed.values()):
+            self.fail(f'{value!r} is no JSON object of texts; write \'{{"label": "word", ...}}\'.', param, ctx)
+        return parsed
+
+
+def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+data_options = _options(
+    click.option("--text-column", metavar="NAMES", help="Text field, or several with commas."),
+    click.option("--label-column", metavar="NAME", help="Column of the label."),
+    click.option("--target-column", metavar="NAME", help="Column of the text to generate, in place of a label."),
+    click.option("--drop-empty", is_flag=True, help="Leave out rows without text, and say how many."),
+    click.option("--drop-duplicates", is_flag=True, help="Leave out texts that stand in an earlier split too."),
+    click.option("--max-length", type=click.IntRange(1), default=128, show_default=True, help="Tokens of a field."),
+    click.option("--test-rows", type=click.IntRange(0), default=400, show_default=True,
+                 help="Most test rows where the data brings no test file."),
+    click.option("--shots", type=click.IntRange(1), default=16, show_default=True,
+                 help="Rows a class for training and for validation where the data has no splits."),
+)  # fmt: skip
+model_options = _options(
+    click.option("--model", default="smollm2-135m", show_default=True, help="Embedded model, folder or Hub name."),
+    click.option("--family", type=click.Choice(FAMILY_NAMES), help="[default: as the model was saved]"),
+    click.option("--tuning", type=click.Choice(TUNING_MODES), help="[default: tail for causal models, else lora]"),
+    click.option("--chat", is_flag=True, help="Wrap prompts in the tokenizer's chat format."),
+    click.option("--device", default="auto", show_default=True, metavar="[auto|cpu|cuda|mps]"),
+    click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]"),
+    click.option("--label-words", type=JsonObject(), metavar="JSON", help='Such as \'{"neg": "bad", "pos": "good"}\'.'),
+    click.option("--seed", type=int, default=0, show_default=True),
+)
+leaderboard_option = click.option(
+    "--leaderboard", "leaderboard_file", type=click.Path(path_type=Path, dir_okay=False),
+    envvar="AUTOPROMPT_LEADERBOARD", default=Path("autoprompt.sqlite"), show_default=True,
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+
+
+def unescaped(_context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
+    """``\\n`` typed in a shell is a line break, as the leaderboard prints it."""
+    if isinstance(value, str):
+        return value.replace("\\n", "\n")
+    return tuple(text.replace("\\n", "\n") for text in value)
+
+
+class DefaultGroup(click.Group):
+    """A group whose ``list`` may go unnamed, with or without its options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Name the ``list`` that was meant."""
+        option = bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
+        nothing = not args and not ctx.resilient_parsing  # a shell that completes wants the commands' names
+        return super().parse_args(ctx, ["list", *args] if option or nothing else args)
+
+
+def data_of(values: dict[str, Any]) -> DataOptions:
+    """The data options of a command."""
+    from autoprompt.run import DataOptions
+
+    names = ("text_column", "label_column", "target_column", "drop_empty", "drop_duplicates", "max_length",
+             "test_rows", "shots")  # fmt: skip
+    return DataOptions(**{name: values[name] for name in names})
+
+
+def model_of(values: dict[str, Any]) -> ModelOptions:
+    """The model options of a command."""
+    from autoprompt.run import ModelOptions
+
+    return ModelOptions(**{name: values[name] for name in ("model", "device", "workers", "tuning", "family", "chat")})
+
+
+def print_json(value: Any) -> None:
+    """What a script reads: one line on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=True, allow_nan=False))

@@ -1,0 +1,129 @@
+"""The commands that train: search and evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoprompt.cli.options import (
+    STARTED,
+    STRATEGY_NAMES,
+    Duration,
+    data_of,
+    data_options,
+    json_option,
+    leaderboard_option,
+    model_of,
+    model_options,
+    print_json,
+    unescaped,
+)
+from autoprompt.errors import UsageError
+
+
+@click.command()
+@click.argument("corpus")
+@click.option("--template", "templates", multiple=True, metavar="TEXT", callback=unescaped,
+              help="The first replaces the manual baseline, further ones join the search.")  # fmt: skip
+@click.option("--strategy", type=click.Choice(STRATEGY_NAMES), default="hybrid", show_default=True)
+@click.option("--budget", type=Duration(), metavar="TIME", help="Time from start to result.  [default: 5m]")
+@click.option("--max-evaluations", type=click.IntRange(1), metavar="N", help="Fine-tunes instead of a time limit.")
+@click.option("--metric", metavar="NAME", help="Metric to report beside loss and accuracy.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
+              help="TOML: the ranges of the genes, and sizes of the search.")  # fmt: skip
+@click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE",
+              help="Hold one gene still: epochs=2, calibration=true, demos=4, template=TEXT ...")  # fmt: skip
+@click.option("--folds", type=click.IntRange(2), metavar="K",
+              help="K-fold cross-validation of finalists.  [default: swap train and validation]")  # fmt: skip
+@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Seeds for each finalist.")
+@click.option("--name", metavar="TEXT", help="A name for the run.")
+@data_options
+@model_options
+@leaderboard_option
+@json_option
+def search(
+    corpus: str,
+    templates: tuple[str, ...],
+    strategy: str,
+    budget: float | None,
+    max_evaluations: int | None,
+    metric: str | None,
+    config: Path | None,
+    fixes: tuple[str, ...],
+    folds: int | None,
+    repeats: int,
+    name: str | None,
+    leaderboard_file: Path,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    """Search for the best prompt on CORPUS: a name, a csv/tsv/jsonl/parquet file, a folder, or hub:NAME.
+
+    \b
+    autoprompt search rotten-tomatoes --budget 5m
+    autoprompt search reviews.csv --label-column stars --template "{text}\\nStars: {label}"
+    """
+    if budget is not None and max_evaluations is not None:
+        raise UsageError("--budget and --max-evaluations exclude each other; give one of them.")
+    from autoprompt import run
+    from autoprompt.cli.tables import show_result
+    from autoprompt.progress import view
+    from autoprompt.search import parse_fix
+
+    options = run.SearchOptions(
+        corpus=corpus,
+        data=data_of(rest),
+        model=model_of(rest),
+        templates=templates,
+        label_words=rest["label_words"],
+        strategy=strategy,
+        budget=budget,
+        max_evaluations=max_evaluations,
+        metric=metric,
+        seed=rest["seed"],
+        name=name,
+        leaderboard=leaderboard_file,
+        config=config,
+        fix=parse_fix(fixes),
+        folds=folds,
+        repeats=repeats,
+        started=STARTED,
+    )
+    limit = budget or (None if max_evaluations else run.DEFAULT_BUDGET)
+    with view(STARTED, limit, max_evaluations) as shown:
+        result = run.search(options, shown)
+    if as_json:
+        print_json(result)
+    else:
+        show_result(result, leaderboard_file)
+
+
+@click.command()
+@click.argument("corpus")
+@click.option("--template", required=True, metavar="TEXT", callback=unescaped, help=r"\n is a line break.")
+@click.option("--learning-rate", type=float)
+@click.option("--batch-size", type=click.IntRange(1))
+@click.option("--epochs", type=click.IntRange(1))
+@click.option("--rank", type=click.IntRange(1))
+@click.option("--split", type=click.Choice(("validation", "test")), default="validation", show_default=True)
+@data_options
+@model_options
+@json_option
+def evaluate(corpus: str, template: str, split: str, as_json: bool, **rest: Any) -> None:
+    """Train one template on CORPUS's training rows and score it on another split."""
+    from autoprompt import run
+    from autoprompt.cli.tables import show_evaluation
+    from autoprompt.progress import view
+
+    names = ("learning_rate", "batch_size", "epochs", "rank")
+    changes = {name: rest[name] for name in names if rest[name] is not None}
+    with view(STARTED, None, None) as shown:
+        result = run.evaluate(
+            corpus, data_of(rest), model_of(rest), template, rest["label_words"], changes, split, rest["seed"], shown
+        )
+    if as_json:
+        print_json(result)
+    else:
+        show_evaluation(result)
