@@ -182,13 +182,7 @@ def _open(source: str, progress: Progress | None) -> _Source:
         data = read_hub(source.removeprefix("hub:"))
         return _Source(source, data.tables, _split_hub, revision=data.revision, warnings=data.warnings)
     if has_card(source):
-        known = card(source)
-        if known.files:
-            with card_files(known) as paths:
-                table = joined([read_table(path) for path in paths])
-            return _Source(known.name, {"train": table}, partial(_split_published, known.split), known)
-        path = artifacts.ensure(known.artifact, progress=progress) / "rows.jsonl"
-        return _Source(known.name, {"train": read_table(path)}, _split_file, known)
+        return _open_card(card(source), progress)
     path = Path(source)
     # os.path takes any string; Path's own tests raise for names that the system cannot hold.
     if os.path.isdir(source):
@@ -199,6 +193,21 @@ def _open(source: str, progress: Progress | None) -> _Source:
         raise InputError(f"There is no file or folder {source}; check the path.")
     card(source)  # raises NotFoundError with the names that exist
     raise AssertionError(source)
+
+
+def _open_card(known: Card, progress: Progress | None) -> _Source:
+    if os.path.exists(known.name):
+        kind = "folder" if os.path.isdir(known.name) else "file"
+        raise InputError(
+            f"{known.name!r} is an embedded corpus and a {kind} here too; write ./{known.name} for the {kind}, "
+            "or rename it to have the corpus."
+        )
+    if known.files:
+        with card_files(known) as paths:
+            table = joined([read_table(path) for path in paths])
+        return _Source(known.name, {"train": table}, partial(_split_published, known.split), known)
+    path = artifacts.ensure(known.artifact, progress=progress) / "rows.jsonl"
+    return _Source(known.name, {"train": read_table(path)}, _split_file, known)
 
 
 def _read_folder(folder: Path) -> dict[str, Table]:
