@@ -69,6 +69,22 @@ def test_rotten_tomatoes() -> None:
     assert corpus.warnings == ()
 
 
+def test_the_first_use_reports_its_pull_and_later_ones_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path))
+    seen: list[tuple[str, float | None]] = []
+    first = load("bbc-news", progress=lambda stage, fraction: seen.append((stage, fraction)))
+    assert seen[0] == ("downloading", 0.0)
+    assert [stage for stage, fraction in seen if fraction in (None, 1.0)][-3:] == [
+        "downloading",
+        "extracting",
+        "checking",
+    ]
+    seen.clear()
+    again = load("bbc-news", progress=lambda stage, fraction: seen.append((stage, fraction)))
+    assert again.fingerprint == first.fingerprint
+    assert seen == []
+
+
 @pytest.mark.usefixtures("embedded")
 def test_bbc_news_merges_its_repeated_articles() -> None:
     corpus = load("bbc-news", test_rows=10_000)
