@@ -21,7 +21,6 @@ METRICS = (
 """Of classification tasks."""
 GENERATION_METRICS = ("exact_match", "token_f1", "bleu", "chrf", "rouge1", "rouge2", "rougeL")
 ALL_METRICS = METRICS + GENERATION_METRICS
-GREATER_IS_BETTER = {name: name not in ("log_loss", "ece") for name in ALL_METRICS}
 
 
 @dataclass(frozen=True)
