@@ -1,11 +1,12 @@
 """Every error a user can meet, each with the exit code of the command line.
 
     AutopromptError
-    ├── UsageError          2   the command or call itself is wrong
-    ├── InputError          3   data, template, label words or model cannot be used
-    │   └── NotFoundError   3   an unknown corpus, model, run or entry
-    ├── StorageError        4   the leaderboard or another file cannot be read or written
-    └── NothingSucceeded    5   no candidate could be evaluated
+    ├── UsageError              2   the command or call itself is wrong
+    ├── InputError              3   data, template, label words or model cannot be used
+    │   └── NotFoundError       3   an unknown corpus, model, run or entry
+    ├── StorageError            4   the leaderboard or another file cannot be read or written
+    ├── NothingSucceededError   5   no candidate could be evaluated
+    └── WorkerLostError         1   a worker process ended while it had work
 
 A message is one sentence: what was wrong, where, and what to do.
 """
@@ -43,3 +44,7 @@ class NothingSucceededError(AutopromptError):
     """Every candidate failed."""
 
     exit_code = 5
+
+
+class WorkerLostError(AutopromptError):
+    """A worker process ended while it had work."""

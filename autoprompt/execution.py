@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from autoprompt.errors import AutopromptError
+from autoprompt.errors import WorkerLostError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,32 +23,13 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class WorkerLostError(AutopromptError):
-    """A worker process ended while it had work."""
-
-
-class Executor(Protocol):
-    """An ordered map over workers that each ran an initializer once."""
-
-    workers: int
-
-    def map(
-        self, function: Callable[[T], R], items: Sequence[T], gate: Callable[[], bool] | None = None
-    ) -> Iterator[R]:
-        """Results in the order of the items. Before an item is dispatched ``gate`` is asked; at its first
-        False no further item is, so what ran is always a beginning of ``items``."""
-
-    def close(self) -> None:
-        """End the workers."""
-
-
 def default_workers() -> int:
     """As many workers as cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalExecutor:
-    """Spawned processes (a fork after torch has run hangs), one thread each."""
+    """Spawned processes (a fork after torch has run hangs), one thread each; each runs the initializer once."""
 
     def __init__(self, workers: int, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         self.workers = workers
@@ -62,7 +43,11 @@ class LocalExecutor:
     def map(
         self, function: Callable[[T], R], items: Sequence[T], gate: Callable[[], bool] | None = None
     ) -> Iterator[R]:
-        """See ``Executor.map``. Raises WorkerLostError, and what the initializer or a task raised."""
+        """Results in the order of the items.
+
+        Before an item is dispatched ``gate`` is asked; at its first False no further item is, so what ran is always
+        a beginning of ``items``. Raises WorkerLostError, and what the initializer or a task raised.
+        """
         running: deque[Future[R]] = deque()
         waiting = deque(items)
         try:

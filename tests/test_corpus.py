@@ -69,6 +69,22 @@ def test_rotten_tomatoes() -> None:
     assert corpus.warnings == ()
 
 
+def test_the_first_use_reports_its_pull_and_later_ones_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path))
+    seen: list[tuple[str, float | None]] = []
+    first = load("bbc-news", progress=lambda stage, fraction: seen.append((stage, fraction)))
+    assert seen[0] == ("downloading", 0.0)
+    assert [stage for stage, fraction in seen if fraction in (None, 1.0)][-3:] == [
+        "downloading",
+        "extracting",
+        "checking",
+    ]
+    seen.clear()
+    again = load("bbc-news", progress=lambda stage, fraction: seen.append((stage, fraction)))
+    assert again.fingerprint == first.fingerprint
+    assert seen == []
+
+
 @pytest.mark.usefixtures("embedded")
 def test_bbc_news_merges_its_repeated_articles() -> None:
     corpus = load("bbc-news", test_rows=10_000)
@@ -417,6 +433,22 @@ def _sentences(split: str, labels: Sequence[int], field: str = "sentence") -> st
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+_ROWS = "".join(f'{{"text": "film {n}", "label": {n % 2}}}\n' for n in range(90))
+_BROKEN = {  # each fails in another library below datasets
+    "bad/yaml": {"README.md": "---\nconfigs: [a: {b\n---\n", "train.jsonl": _ROWS},
+    "bad/configs": {"README.md": "---\nconfigs:\n- 5\n---\n", "train.jsonl": _ROWS},
+    "bad/features": {"README.md": "---\ndataset_info:\n  features:\n  - nme: text\n---\n", "train.jsonl": _ROWS},
+    "bad/json": {"train.jsonl": "{broken"},
+    "bad/empty": {"train.jsonl": ""},
+    "bad/parquet": {"train.parquet": "no parquet"},
+    "bad/zip": {"train.zip": "no zip"},
+    "bad/gz": {"train.csv.gz": "no gz"},
+    "bad/xz": {"train.jsonl.xz": "no xz"},
+    "bad/tar": {"train.tar": "no tar"},
+    "bad/none": {"README.md": "Nothing."},
+}
+
+
 @pytest.fixture(scope="module")
 def hubs_answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What ``load`` says to each name, the Hub reachable, and in "... offline" without it."""
@@ -438,9 +470,11 @@ def hubs_answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
         "me/tests": hub.repository({"test.jsonl": _sentences("test", [0, 1], "text")}),
         "me/script": hub.repository({"README.md": "A script.", "script.py": "raise SystemExit"}),
         "me/gated": hub.repository({"README.md": "Ask.", "train.jsonl": splits["train.jsonl"]}, gated=True),
+        **{name: hub.repository(files) for name, files in _BROKEN.items()},
     }
     names = ["glue/sst2", "glue:sst2", "glue", "glue/qqp", "me/reviews", "me/reviews@v1", "me/reviews@v2"]
     names += ["me/splits", "me/tests", "me/script", "me/gated", "me/nothing", "a//b", "me/splits:x:y@z@w"]
+    names += _BROKEN
     calls: list[tuple[str, dict[str, Any]]] = [(f"hub:{name}", {"shots": 4}) for name in names]
     calls.append(("hub:me/talks", {"target_column": "gist", "shots": 4}))
     home = tmp_path_factory.mktemp("hub")
@@ -456,6 +490,16 @@ def hubs_answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
     for (name, _), answer in zip(calls, hub.load(home, *calls, HF_ENDPOINT="http://127.0.0.1:9"), strict=True):
         answers[f"{name.removeprefix('hub:')} offline"] = answer
     return answers
+
+
+@pytest.mark.parametrize("name", _BROKEN)
+def test_a_dataset_of_the_hub_that_cannot_be_read_is_refused_in_a_sentence(
+    hubs_answers: dict[str, dict[str, Any]], name: str
+) -> None:
+    refused = hubs_answers[name]
+    assert refused["code"] == 3
+    assert refused["error"].startswith(f"hub:{name} cannot be loaded: ")
+    assert "\n" not in refused["error"]
 
 
 def test_a_hub_dataset_whose_test_has_no_labels(hubs_answers: dict[str, dict[str, Any]]) -> None:

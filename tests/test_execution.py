@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from autoprompt.errors import InputError
-from autoprompt.execution import LocalExecutor, WorkerLostError, default_workers
+from autoprompt.errors import InputError, WorkerLostError
+from autoprompt.execution import LocalExecutor, default_workers
 
 _STARTED: list[str] = []
 

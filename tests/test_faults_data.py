@@ -259,3 +259,15 @@ def test_fault_19_a_search_of_the_hub_leaves_its_libraries_settings(monkeypatch:
     before = huggingface_hub.constants.HF_HUB_OFFLINE
     _refused("hub:nobody/nothing", "hub:nobody/nothing", "not reachable")
     assert before == huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_fault_20_a_folder_or_file_that_shadows_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tickets").mkdir()
+    _csv(tmp_path / "tickets" / "train.csv", _pairs())
+    _refused("tickets", "'tickets' is an embedded corpus and a folder here too", "./tickets")
+    mine = load("./tickets", shots=2)
+    assert (mine.name, mine.labels) == ("tickets", ("bad", "good"))
+    (tmp_path / "pairs").touch()
+    _refused("pairs", "a file here too", "./pairs")
+    assert load("headlines").name == "headlines"

@@ -15,21 +15,19 @@ from sklearn.calibration import calibration_curve
 from autoprompt.errors import InputError, UsageError
 from autoprompt.metrics import (
     ALL_METRICS,
-    ECE_BINS,
     GENERATION_METRICS,
     METRICS,
     Comparison,
     Score,
     classification_metrics,
     compare,
-    losses,
     mean_and_deviation,
     metric_names,
     paired_bootstrap,
     predict,
     score,
-    separable,
 )
+from autoprompt.metrics.classification import ECE_BINS, losses
 
 HALF = math.log(0.5)
 
@@ -163,7 +161,6 @@ def test_the_bootstrap_interval_holds_within_the_differences(pairs):
 def test_equal_losses_are_a_tie():
     interval = paired_bootstrap([0.3, 0.9, 0.1], [0.3, 0.9, 0.1])
     assert (interval.mean, interval.low, interval.high, interval.p_better) == (0, 0, 0, 0.5)
-    assert not separable([0.5] * 32, [0.5] * 32)
 
 
 def test_the_bootstrap_matches_the_normal_approximation():
@@ -178,19 +175,19 @@ def test_the_bootstrap_matches_the_normal_approximation():
     assert paired_bootstrap(b.tolist(), a.tolist()).p_better < 0.1
 
 
-def test_a_consistent_difference_is_separable_from_enough_rows_only():
+def test_an_interval_leaves_0_out_where_the_difference_is_consistent_only():
     better, worse = [0.1, 0.2, 0.3, 0.4] * 8, [0.2, 0.35, 0.45, 0.5] * 8
-    assert separable(better, worse)
-    assert separable(worse, better)
-    assert not separable(better[:4], worse[:4])
-    assert not separable([0.1, 0.9] * 16, [0.9, 0.1] * 16)
+    assert paired_bootstrap(better, worse).high < 0
+    assert paired_bootstrap(worse, better).low > 0
+    mixed = paired_bootstrap([0.1, 0.9] * 16, [0.9, 0.1] * 16)
+    assert mixed.low < 0 < mixed.high
 
 
-def test_a_higher_confidence_separates_less():
+def test_a_higher_confidence_has_a_wider_interval():
     ones, differences = [1.0] * 40, [0.068, -0.132] * 20  # a mean of two standard errors below 0
     a = [1 + difference for difference in differences]
-    assert separable(a, ones, 0.9)
-    assert not separable(a, ones, 0.99)
+    assert paired_bootstrap(a, ones, confidence=0.9).high < 0
+    assert paired_bootstrap(a, ones, confidence=0.99).high > 0
 
 
 def test_many_rows_are_resampled_in_pieces_with_the_whole_count():

@@ -2,6 +2,7 @@
 
 from autoprompt.corpus.cards import Card, card, list_cards
 from autoprompt.corpus.loading import load, of, whole
+from autoprompt.corpus.options import Reading
 from autoprompt.corpus.types import Corpus, Example, normalised
 
-__all__ = ["Card", "Corpus", "Example", "card", "list_cards", "load", "normalised", "of", "whole"]
+__all__ = ["Card", "Corpus", "Example", "Reading", "card", "list_cards", "load", "normalised", "of", "whole"]

@@ -2,9 +2,13 @@
 
 import contextlib
 import importlib
+import lzma
 import re
+import tarfile
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +115,7 @@ def _ask(wanted: _Wanted) -> tuple[str, str | None, str]:
             raise InputError(_gated(wanted)) from error
         except errors.RepositoryNotFoundError:
             continue
-        except Exception as error:  # of the client or of the network library below it
+        except (OSError, ValueError, KeyError, _request_error()) as error:  # no dataset's description was answered
             raise InputError(_refusal(wanted, error)) from error
         return info.id, configuration, str(info.sha)
     raise InputError(f"hub:{wanted.name} does not exist on the Hub or needs a login; check the name.")
@@ -130,10 +134,30 @@ def _build(wanted: _Wanted, path: str, configuration: str | None, revision: str 
         _require_revision(wanted, builder, revision)
         builder.download_and_prepare()
         return builder, builder.as_dataset()
-    except InputError:
-        raise
-    except Exception as error:  # a dataset can fail in any way that its files and the network can
+    except _failures() as error:
         raise _CannotLoadError(_refusal(wanted, error)) from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What datasets raises for files that it cannot read: mostly no error of its own, but what its reader raised."""
+    # By name: they have no types.
+    yaml: Any = importlib.import_module("yaml")
+    pyarrow: Any = importlib.import_module("pyarrow")
+    exceptions: Any = importlib.import_module("datasets.exceptions")
+    card = (ValueError, TypeError, AttributeError, LookupError, yaml.YAMLError)  # YAML of another shape, or none
+    archive = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
+    # A loading script is a RuntimeError, an empty file a StopIteration.
+    files = (exceptions.DatasetsError, OSError, RuntimeError, StopIteration, pyarrow.ArrowException)
+    return (*card, *archive, *files, _request_error())
+
+
+def _request_error() -> type[Exception]:
+    """The base of what the HTTP library of huggingface_hub raises where no answer could be had."""
+    from huggingface_hub import get_session
+
+    library = importlib.import_module(type(get_session()).__module__.partition(".")[0])
+    error: type[Exception] = library.RequestError
+    return error
 
 
 def _cached_name(path: str) -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt import artifacts
+from autoprompt.artifacts import Progress
 from autoprompt.corpus import checks
 from autoprompt.corpus.cards import Card, card, card_files, has_card
 from autoprompt.corpus.columns import Columns, Row, choose_columns, select_rows
 from autoprompt.corpus.hub import read_hub
 from autoprompt.corpus.memory import table_of
+from autoprompt.corpus.options import Reading
 from autoprompt.corpus.readers import Table, is_data_file, joined, read_table
 from autoprompt.corpus.splits import (
     Sampling,
@@ -28,7 +30,6 @@ from autoprompt.corpus.splits import (
 from autoprompt.corpus.types import SPLITS, Corpus, make_examples
 from autoprompt.errors import InputError, UsageError
 
-Progress = Callable[[str, float | None], None]
 Merge = Callable[[Sequence[Row]], tuple[list[Row], list[str]]]
 
 _SPLIT_FILES = {
@@ -40,7 +41,10 @@ _SPLIT_FILES = {
 
 @dataclass(frozen=True)
 class _Source:
-    """The tables of a source, the card if it has one, and how its splits come about."""
+    """The tables of a source, the card if it has one, and how its splits come about.
+
+    ``may_hide_test_labels``: test rows without a single label are left out, and no fault.
+    """
 
     name: str
     tables: dict[str, Table]
@@ -48,59 +52,34 @@ class _Source:
     card: Card | None = None
     revision: str = ""
     warnings: tuple[str, ...] = ()
+    may_hide_test_labels: bool = False
 
 
-def load(
-    source: str,
-    *,
-    shots: int = 16,
-    seed: int = 0,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    target_column: str | None = None,
-    drop_empty: bool = False,
-    drop_duplicates: bool = False,
-    test_rows: int = 400,
-    progress: Progress | None = None,
-) -> Corpus:
+def load(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
     """Load, check and split a corpus: a card's name, a data file, a folder of them, or ``hub:NAME``.
 
-    With a ``target_column`` the corpus is one for generation, whose ``Example.label`` is the target text. A file
-    without splits gives ``shots`` rows a class to train and as many to validation; for generation it gives twice
-    ``shots`` rows to each (16: 32 and 32), as two classes would. The rest is test, at most ``test_rows``. Files for
-    train, validation and test are used whole, as are the published splits of a card that has its rows beside it.
+    ``options`` are those of ``Reading``: ``load("reviews.csv", shots=8, label_column="stars")``. Files for train,
+    validation and test are used whole, as are the published splits of a card that has its rows beside it.
+    ``progress`` is told how far the pull of an embedded corpus is, where it is not in the cache yet.
 
     Raises UsageError for impossible options, NotFoundError for an unknown name, InputError for data that
     cannot be used as it stands, StorageError when an embedded corpus cannot be kept in the cache.
     """
-    options = _Options(shots, seed, text_column, label_column, target_column, drop_empty, drop_duplicates, test_rows)
-    return _prepare(_open(source, progress), options)
+    reading = Reading(**options)
+    return _prepare(_open(source, progress), reading)
 
 
-def of(
-    train: Any,
-    validation: Any = None,
-    test: Any = None,
-    *,
-    name: str = "rows",
-    shots: int = 16,
-    seed: int = 0,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    target_column: str | None = None,
-    drop_empty: bool = False,
-    drop_duplicates: bool = False,
-    test_rows: int = 400,
-) -> Corpus:
+def of(train: Any, validation: Any = None, test: Any = None, *, name: str = "rows", **options: Any) -> Corpus:
     """``load`` for rows in memory: each a ``datasets.Dataset``, a pandas frame or a list of dicts.
 
     Train alone is split as a file without splits is; with validation or test rows, all are used whole, as the files
-    of a folder are. ``name`` is what messages and the corpus call the rows. Raises UsageError and InputError.
+    of a folder are. ``name`` is what messages and the corpus call the rows; ``options`` are those of ``Reading``.
+    Raises UsageError and InputError.
     """
-    options = _Options(shots, seed, text_column, label_column, target_column, drop_empty, drop_duplicates, test_rows)
+    reading = Reading(**options)
     given = {split: rows for split, rows in zip(SPLITS, (train, validation, test), strict=True) if rows is not None}
     tables = {split: table_of(rows, f"{name} ({split})") for split, rows in given.items()}
-    return _prepare(_Source(name, tables, _split_folder if len(tables) > 1 else _split_file), options)
+    return _prepare(_Source(name, tables, _split_folder if len(tables) > 1 else _split_file), reading)
 
 
 def whole(
@@ -117,9 +96,9 @@ def whole(
 
     ``trains``: several classes are needed. Raises UsageError and InputError.
     """
-    options = _Options(1, 0, text_column, label_column, target_column, drop_empty, False, 0)
+    reading = Reading(text_column=text_column, label_column=label_column, target_column=target_column)
     found = _Source(name, {"train": table_of(rows, name)}, _split_file)
-    columns = _columns(found, options)
+    columns = _columns(found, reading)
     table = found.tables["train"]
     kept, notes = checks.drop_blank(table.source, select_rows(table, columns), columns, drop=drop_empty)
     if trains and columns.task == "classification":
@@ -127,46 +106,24 @@ def whole(
     return _corpus(found, columns, {"train": kept, "validation": [], "test": []}, notes)
 
 
-@dataclass(frozen=True)
-class _Options:
-    """The options of ``load`` and ``of``."""
-
-    shots: int
-    seed: int
-    text_column: str | None
-    label_column: str | None
-    target_column: str | None
-    drop_empty: bool
-    drop_duplicates: bool
-    test_rows: int
-
-    def __post_init__(self) -> None:
-        if self.shots < 1 or self.test_rows < 0:
-            raise UsageError(
-                f"--shots must be at least 1 and --test-rows at least 0, not {self.shots} and {self.test_rows}."
-            )
-        if self.label_column is not None and self.target_column is not None:
-            raise UsageError("--label-column and --target-column exclude each other; give one of them.")
-
-
-def _prepare(found: _Source, options: _Options) -> Corpus:
-    columns = _columns(found, options)
+def _prepare(found: _Source, reading: Reading) -> Corpus:
+    columns = _columns(found, reading)
     generation = columns.task == "generation"
     rows = {name: select_rows(table, columns) for name, table in found.tables.items()}
-    if found.split is _split_hub and checks.is_unlabelled(rows.get("test", []), columns):
+    if found.may_hide_test_labels and checks.is_unlabelled(rows.get("test", []), columns):
         del rows["test"]  # the Hub's competitions keep these labels to themselves
     warnings = list(found.warnings)
     for name in rows:
         source = found.tables[name].source
-        rows[name], notes = checks.drop_blank(source, rows[name], columns, drop=options.drop_empty)
+        rows[name], notes = checks.drop_blank(source, rows[name], columns, drop=reading.drop_empty)
         warnings += notes
     if not generation:
         checks.require_classes(found.name, (row.label for row in rows["train"]))
-    sampling = Sampling(options.shots * (2 if generation else 1), options.test_rows, options.seed)
-    merge = merge_equal_inputs if generation else partial(merge_equal_texts, drop=options.drop_duplicates)
+    sampling = Sampling(reading.shots * (2 if generation else 1), reading.test_rows, reading.seed)
+    merge = merge_equal_inputs if generation else partial(merge_equal_texts, drop=reading.drop_duplicates)
     splits, notes = found.split(rows, sampling, merge)
     warnings += notes
-    splits, notes = checks.separate_splits(splits, drop=options.drop_duplicates)
+    splits, notes = checks.separate_splits(splits, drop=reading.drop_duplicates)
     warnings += notes
     checks.require_rows(found.name, splits)
     if not generation:
@@ -180,15 +137,16 @@ def _prepare(found: _Source, options: _Options) -> Corpus:
 def _open(source: str, progress: Progress | None) -> _Source:
     if source.startswith("hub:"):
         data = read_hub(source.removeprefix("hub:"))
-        return _Source(source, data.tables, _split_hub, revision=data.revision, warnings=data.warnings)
+        return _Source(
+            source,
+            data.tables,
+            _split_hub,
+            revision=data.revision,
+            warnings=data.warnings,
+            may_hide_test_labels=True,
+        )
     if has_card(source):
-        known = card(source)
-        if known.files:
-            with card_files(known) as paths:
-                table = joined([read_table(path) for path in paths])
-            return _Source(known.name, {"train": table}, partial(_split_published, known.split), known)
-        path = artifacts.ensure(known.artifact, progress=progress) / "rows.jsonl"
-        return _Source(known.name, {"train": read_table(path)}, _split_file, known)
+        return _open_card(card(source), progress)
     path = Path(source)
     # os.path takes any string; Path's own tests raise for names that the system cannot hold.
     if os.path.isdir(source):
@@ -199,6 +157,21 @@ def _open(source: str, progress: Progress | None) -> _Source:
         raise InputError(f"There is no file or folder {source}; check the path.")
     card(source)  # raises NotFoundError with the names that exist
     raise AssertionError(source)
+
+
+def _open_card(known: Card, progress: Progress | None) -> _Source:
+    if os.path.exists(known.name):
+        kind = "folder" if os.path.isdir(known.name) else "file"
+        raise InputError(
+            f"{known.name!r} is an embedded corpus and a {kind} here too; write ./{known.name} for the {kind}, "
+            "or rename it to have the corpus."
+        )
+    if known.files:
+        with card_files(known) as paths:
+            table = joined([read_table(path) for path in paths])
+        return _Source(known.name, {"train": table}, partial(_split_published, known.split), known)
+    path = artifacts.ensure(known.artifact, progress=progress) / "rows.jsonl"
+    return _Source(known.name, {"train": read_table(path)}, _split_file, known)
 
 
 def _read_folder(folder: Path) -> dict[str, Table]:
@@ -219,8 +192,8 @@ def _read_folder(folder: Path) -> dict[str, Table]:
     return tables
 
 
-def _columns(found: _Source, options: _Options) -> Columns:
-    named = (options.text_column, options.label_column, options.target_column)
+def _columns(found: _Source, reading: Reading) -> Columns:
+    named = (reading.text_column, reading.label_column, reading.target_column)
     if found.card is None:
         return choose_columns(found.tables["train"], *named)
     if any(named):

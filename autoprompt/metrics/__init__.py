@@ -3,43 +3,26 @@
 Heavy packages are imported where they are used, so that importing this package costs nothing.
 """
 
-from autoprompt.metrics.classification import ECE_BINS, LogProbs, classification_metrics, losses, predict, score
-from autoprompt.metrics.comparison import (
-    Comparison,
-    Interval,
-    compare,
-    mean_and_deviation,
-    paired_bootstrap,
-    separable,
-)
+from autoprompt.metrics.classification import classification_metrics, predict, score
+from autoprompt.metrics.comparison import Comparison, Interval, compare, mean_and_deviation, paired_bootstrap
 from autoprompt.metrics.generation import example_values, generation_metrics, generation_score
-from autoprompt.metrics.types import (
-    ALL_METRICS,
-    GENERATION_METRICS,
-    METRICS,
-    Score,
-    metric_names,
-)
+from autoprompt.metrics.types import ALL_METRICS, GENERATION_METRICS, METRICS, Score, metric_names
 
 __all__ = [
     "ALL_METRICS",
-    "ECE_BINS",
     "GENERATION_METRICS",
     "METRICS",
     "Comparison",
     "Interval",
-    "LogProbs",
     "Score",
     "classification_metrics",
     "compare",
     "example_values",
     "generation_metrics",
     "generation_score",
-    "losses",
     "mean_and_deviation",
     "metric_names",
     "paired_bootstrap",
     "predict",
     "score",
-    "separable",
 ]

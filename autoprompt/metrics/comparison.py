@@ -58,17 +58,6 @@ def paired_bootstrap(
     return Interval(float(differences.mean()), float(low), float(high), better)
 
 
-def separable(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> bool:
-    """Whether the paired test says which of two is better: its interval leaves out 0.
-
-    So few rows that even agreeing signs would be chance (2 ** (1 - n) > 1 - confidence) separate nothing: a
-    bootstrap of two or three rows is sure of anything. Raises as ``paired_bootstrap`` does.
-    """
-    interval = paired_bootstrap(a, b, confidence=confidence)
-    enough = 0.5 ** (len(a) - 1) <= 1 - confidence
-    return enough and (interval.high < 0 or interval.low > 0)
-
-
 def compare(
     a: Sequence[float],
     b: Sequence[float],

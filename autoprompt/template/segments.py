@@ -1,0 +1,64 @@
+"""What templates consist of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+LABEL = "label"
+MAX_PARTS = {"demos": 32, "soft": 64}
+"""The most solved examples and trainable vectors that one part may ask for."""
+
+
+@dataclass(frozen=True)
+class Literal:
+    """Fixed text of a template."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place filled from a data field, or, when ``name == "label"``, the predicted place."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Demos:
+    """``{demos:4}``: solved training examples, each rendered with what follows this part."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Soft:
+    """``{soft:8}``: trainable vectors in place of tokens."""
+
+    count: int
+
+
+Segment = Literal | Slot | Demos | Soft
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One rendered segment: its text, and the slot it fills (None for literal text).
+
+    ``soft``: how many trainable vectors it stands for; its text is empty then.
+    """
+
+    text: str
+    slot: str | None
+    soft: int = 0
+
+
+def canonical(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """The segments with adjacent literals joined and empty ones dropped."""
+    out: list[Segment] = []
+    for segment in segments:
+        if isinstance(segment, Literal) and out and isinstance(out[-1], Literal):
+            out[-1] = Literal(out[-1].text + segment.text)
+        elif segment != Literal(""):
+            out.append(segment)
+    return tuple(out)
