@@ -15,6 +15,8 @@ from autoprompt.evaluator.worker import Worker
 
 CONSTANT = "constant predictions"
 """Flags a score that is one label's share of the rows and nothing more."""
+CONTENT_FREE = ("N/A", "", "[MASK]")
+"""Inputs that say nothing (Zhao et al. 2021)."""
 
 
 def read(
@@ -56,3 +58,20 @@ def finite(evaluation: Evaluation) -> Evaluation:
 def rows_of(values: Tensor) -> tuple[tuple[float, ...], ...]:
     """A matrix as tuples."""
     return tuple(tuple(row) for row in values.tolist())
+
+
+def content_free(row: Example) -> list[Example]:
+    """Rows like this one that say nothing."""
+    return [
+        Example(f"content-free-{number}", dict.fromkeys(row.fields, text), row.label)
+        for number, text in enumerate(CONTENT_FREE)
+    ]
+
+
+def calibrated(scores: Tensor, without_content: Tensor) -> Tensor:
+    """Contextual calibration (Zhao et al. 2021): probabilities over those that inputs without content get.
+
+    ``scores`` [rows, labels] and ``without_content`` [inputs, labels] are log-probabilities, and so is the result.
+    """
+    prior = without_content.exp().mean(0).log()
+    return (scores - prior).log_softmax(-1)

@@ -15,7 +15,7 @@ from autoprompt.corpus import Example
 from autoprompt.errors import InputError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
-from autoprompt.evaluator.scoring import finite, read, rows_of
+from autoprompt.evaluator.scoring import calibrated, content_free, finite, read, rows_of
 from autoprompt.evaluator.worker import FROZEN, Worker
 from autoprompt.models import Features, FitFailedError, TokenProposals
 from autoprompt.template import LabelWords
@@ -255,28 +255,13 @@ def scored_with(
     candidate, model = task.candidate, worker.model
     prompted = model.prompt(candidate, rows)
     calibration = candidate.settings.calibration and worker.labels
-    empty = model.prompt(candidate, _content_free(rows[0])) if calibration else None
+    empty = model.prompt(candidate, content_free(rows[0])) if calibration else None
     asking = model.asking(candidate, rows) if write else None
     with model.adapted(candidate.settings, delta):
         scores = model.score(prompted)
-        scores = _calibrated(scores, model.score(empty)) if empty is not None else scores
+        scores = calibrated(scores, model.score(empty)) if empty is not None else scores
         outputs = model.generate(asking, worker.target_length) if asking is not None else ()
     return read(task, worker, rows, scores, outputs)
-
-
-CONTENT_FREE = ("N/A", "", "[MASK]")
-"""Inputs that say nothing (Zhao et al. 2021)."""
-
-
-def _content_free(row: Example) -> list[Example]:
-    return [Example(f"content-free-{n}", dict.fromkeys(row.fields, text), row.label)
-            for n, text in enumerate(CONTENT_FREE)]  # fmt: skip
-
-
-def _calibrated(scores: Tensor, without_content: Tensor) -> Tensor:
-    """Contextual calibration (Zhao et al. 2021): probabilities over those that inputs without content get."""
-    prior = without_content.exp().mean(0).log()
-    return (scores - prior).log_softmax(-1)
 
 
 def _save(worker: Worker, task: Evaluation, delta: Any) -> str:

@@ -53,7 +53,7 @@ def prepare(
     Raises UsageError, InputError.
     """
     parsed = [Template.parse(text) for text in templates]
-    _check_options(data, model, metric)
+    check_options(data, model, metric)
     corpus = _load(source, data, seed)
     if metric is not None and metric not in metric_names(corpus.task):
         names = ", ".join(metric_names(corpus.task))
@@ -62,19 +62,20 @@ def prepare(
     manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
     found = locate_model(model.model)
     family = model.family or found.family
-    words = _words(corpus, family, label_words)
+    words = words_of(corpus, family, label_words)
     tuning = model.tuning or DEFAULT_TUNING[family]
     if tuning not in TUNING[family]:
         raise UsageError(f"A {family} model cannot be tuned with {tuning!r}; use {', '.join(TUNING[family])}.")
     settings = Settings.default(tuning, len(corpus.train))
-    candidates = [_shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
+    candidates = [shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
     space = make_space(
         candidates[0], candidates[1:], _label_name(corpus, manual), corpus, config or SearchConfig(), fix or {}, seed
     )
     return Task(corpus, replace(found, family=family), space, metric or corpus.metric)
 
 
-def _check_options(data: DataOptions, model: ModelOptions, metric: str | None) -> None:
+def check_options(data: DataOptions, model: ModelOptions, metric: str | None) -> None:
+    """What is wrong whatever the data. Raises UsageError."""
     if model.tuning is not None and model.tuning not in TUNING_MODES:
         raise UsageError(f"The tuning mode {model.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
     if model.family is not None and model.family not in FAMILIES:
@@ -99,8 +100,11 @@ def _load(source: str, data: DataOptions, seed: int) -> Corpus:
     )
 
 
-def _words(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
-    """The label words; none for target texts and for a classifier, whose head stands for them."""
+def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
+    """The label words; none for target texts and for a classifier, whose head stands for them.
+
+    Raises UsageError, InputError.
+    """
     if corpus.task not in TASKS[family]:
         raise UsageError(
             f"A {family} model writes no texts, and the corpus {corpus.name!r} asks for them; use a causal or an "
@@ -113,8 +117,8 @@ def _words(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWo
     return LabelWords(()) if wordless else LabelWords.of(corpus.label_words if given is None else given, corpus.labels)
 
 
-def _shown(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
-    """The candidate with as many solved examples as its template asks for."""
+def shown(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
+    """The candidate with as many solved examples as its template asks for. Raises InputError for too few."""
     rng = random.Random(derived_seed(seed, "demos"))  # noqa: S311
     return replace(candidate, demos=draw_demos(demos_of(corpus), candidate.template.demos, rng))
 
