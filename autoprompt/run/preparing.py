@@ -87,17 +87,11 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
 
 
 def _load(source: str, data: DataOptions, seed: int) -> Corpus:
-    return corpora.load(
-        source,
-        shots=data.shots,
-        seed=seed,
-        text_column=data.text_column,
-        label_column=data.label_column,
-        target_column=data.target_column,
-        drop_empty=data.drop_empty,
-        drop_duplicates=data.drop_duplicates,
-        test_rows=data.test_rows,
-    )
+    names = ("shots", "text_column", "label_column", "target_column", "drop_empty", "drop_duplicates", "test_rows")
+    options = {name: getattr(data, name) for name in names}
+    if data.rows is not None:
+        return corpora.of(**data.rows, name=source, seed=seed, **options)
+    return corpora.load(source, seed=seed, **options)
 
 
 def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
