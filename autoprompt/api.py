@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from autoprompt.corpus.types import SPLITS
+from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, SearchOptions
 from autoprompt.run import search as run_search
+
+ROWS = "rows"
+"""What rows in memory are called."""
 
 
 class Silent:
@@ -25,7 +31,7 @@ class Silent:
 
 
 def search(
-    corpus: str,
+    corpus: Any,
     *,
     model: str = DEFAULT_MODEL,
     templates: Sequence[str] = (),
@@ -40,6 +46,7 @@ def search(
     budget: float | None = None,
     max_evaluations: int | None = None,
     seed: int = 0,
+    name: str | None = None,
     workers: int | None = None,
     device: str = "auto",
     leaderboard: str | Path = DEFAULT_LEADERBOARD,
@@ -49,11 +56,15 @@ def search(
 ) -> dict[str, Any]:
     """The same engine as ``autoprompt search``; ``budget`` in seconds, ``fix`` as values: ``{"epochs": 2}``.
 
+    ``corpus``: a name as in the command, or rows in memory (a ``datasets.Dataset``, a list of dicts, a pandas frame),
+    which are split as a file is; or a dict of such (a ``DatasetDict``) with ``train`` and ``validation``, ``test`` or
+    both, which are used whole. ``data``: further data options, ``max_length`` among them. ``name``: of the run.
     Workers are spawned processes: a script calls this under ``if __name__ == "__main__":``. Returns the JSON of
     ``autoprompt search --json``. Raises AutopromptError.
     """
+    source, data = _source(corpus, data)
     options = SearchOptions(
-        corpus=corpus,
+        corpus=source,
         data=data,
         model=ModelOptions(model, device, workers, tuning, family, chat),
         templates=tuple(templates),
@@ -65,8 +76,22 @@ def search(
         folds=folds,
         repeats=repeats,
         seed=seed,
+        name=name,
         leaderboard=Path(leaderboard),
         config=None if config is None else Path(config),
         fix=dict(fix or {}),
     )
     return run_search(options, Silent())
+
+
+def _source(corpus: Any, data: DataOptions) -> tuple[str, DataOptions]:
+    """The corpus by its name, and how it is read. Raises UsageError for splits that are none."""
+    if isinstance(corpus, str | Path):
+        return str(corpus), data
+    given = corpus if isinstance(corpus, Mapping) else {"train": corpus}
+    splits = {name: rows for name, rows in given.items() if rows is not None}
+    unknown = [name for name in splits if name not in SPLITS]
+    if unknown or "train" not in splits:
+        found = ", ".join(map(repr, splits)) or "nothing"
+        raise UsageError(f"The corpus is a dict of {found}; give it train and, if there are any, validation and test.")
+    return ROWS, replace(data, rows=splits)

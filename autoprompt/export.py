@@ -16,14 +16,17 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError, UsageError
 
 FORMAT = "autoprompt-prompt"
-VERSION = 1
+VERSION = 2
+_READ = (1, VERSION)
+"""Version 1 says nothing of how the model was loaded: those fields have defaults."""
 
 
 class Prompt(BaseModel):
     """A template with its label words and settings, and where they come from. Immutable.
 
     The template holds its solved examples as literal text. ``label_words`` are empty for a classifier and for target
-    texts.
+    texts. ``family``, ``max_length`` (tokens that a field was cut to) and ``model_revision`` are how the model was
+    loaded; ``chat``: text of its chat format before and after what the user says, special tokens spelled out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +42,10 @@ class Prompt(BaseModel):
     entry: str
     run: str
     scores: dict[str, dict[str, Any]]
+    family: str | None = None
+    max_length: int | None = None
+    model_revision: str = ""
+    chat: tuple[str, str] | None = None
 
     @property
     def candidate(self) -> Candidate:
@@ -49,19 +56,27 @@ class Prompt(BaseModel):
 
     def render(self, *, label: str | None = None, **fields: Any) -> str:
         """The prompt up to the label, or all of it with a label's word; where there are no label words ``label`` stands
-        for itself. Raises InputError for a missing field and an unknown label."""
+        for itself. In a chat format the answer's turn begins before the label, and blanks before it are left out.
+
+        Raises InputError for a missing field and an unknown label.
+        """
         if label is not None and self.label_words:
             if label not in self.label_words:
                 raise InputError(f"The label {label!r} is unknown; use one of {list(self.label_words)}.")
             label = self.label_words[label]
-        return self.candidate.template.render(fields, label)
+        template = self.candidate.template
+        asked = template.render(fields)
+        answer = "" if label is None else template.render(fields, label)[len(asked) :]
+        if self.chat is not None:
+            asked = self.chat[0] + asked.rstrip() + self.chat[1]
+        return asked + answer
 
 
-def written_out(candidate: Candidate) -> Candidate:
+def written_out(candidate: Candidate, demos: str | None = None) -> Candidate:
     """The candidate with its solved examples as literal text, for programs that have no training rows.
 
-    Their fields stand whole, as ``render`` writes all fields, whatever a run cut them to. Raises InputError for
-    trainable vectors.
+    ``demos``: the examples as a model was shown them; without it their fields stand whole, as ``render`` writes all
+    fields. Raises InputError for trainable vectors.
     """
     template = candidate.template
     if template.soft:
@@ -69,9 +84,10 @@ def written_out(candidate: Candidate) -> Candidate:
             f"The template {template.format()!r} has trainable vectors, which need the model and its weights and stand "
             "in no exported file; export an entry without {soft}."
         )
-    words = candidate.label_words.mapping()
-    solved = [(demo.fields, words.get(demo.label, demo.label)) for demo in candidate.demos]
-    return replace(candidate, template=template.with_demos(template.render_demos(solved)), demos=())
+    if demos is None:
+        words = candidate.label_words.mapping()
+        demos = template.render_demos([(demo.fields, words.get(demo.label, demo.label)) for demo in candidate.demos])
+    return replace(candidate, template=template.with_demos(demos), demos=())
 
 
 def save(prompt: Prompt, path: Path) -> None:
@@ -110,7 +126,7 @@ def _umask() -> int:
 
 
 def load(path: str | Path) -> Prompt:
-    """Read a ``best.json``. Raises InputError for anything that is no prompt file of this version."""
+    """Read a ``best.json``. Raises InputError for anything that is no prompt file of a version known here."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -119,10 +135,10 @@ def load(path: str | Path) -> Prompt:
         raise InputError(f"The prompt file {path} is not JSON ({error}); export it again.") from error
     if not isinstance(values, Mapping) or values.get("format") != FORMAT:
         raise InputError(f"{path} is no prompt file; write one with `autoprompt export`.")
-    if values.get("version") != VERSION:
+    if values.get("version") not in _READ:
         raise InputError(f"{path} has version {values.get('version')!r}, not {VERSION}; export it again.")
     try:
-        prompt = Prompt.model_validate(values)
+        prompt = Prompt.model_validate({**values, "version": VERSION})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -140,13 +156,15 @@ def load(path: str | Path) -> Prompt:
 def _module(prompt: Prompt) -> str:
     """A module of literals and one function, standard library only."""
     values = prompt.model_dump()
-    facts = {name: values[name] for name in ("entry", "run", "model", "corpus", "fingerprint", "scores")}
+    names = ("entry", "run", "model", "model_revision", "family", "max_length", "corpus", "fingerprint", "scores")
+    facts = {name: values[name] for name in names}
     return _MODULE.format(
         template=prompt.template,
         segments=prompt.candidate.template.parts(),
         words=prompt.label_words,
         settings=prompt.settings,
         facts=facts,
+        chat=prompt.chat,
     )
 
 
@@ -158,22 +176,25 @@ SETTINGS = {settings!r}
 PROVENANCE = {facts!r}
 
 _SEGMENTS = {segments!r}
+_CHAT = {chat!r}
 
 
 def render(*, label=None, **fields):
     """The prompt's text up to the label; with label (a key of LABEL_WORDS, or any text where there are none), all of
     it."""
-    parts = []
-    for slot, text in _SEGMENTS:
+    text = ""
+    for slot, literal in _SEGMENTS:
         if slot is None:
-            parts.append(text)
+            text += literal
         elif slot != "label":
-            parts.append(_text(fields[slot]))
-        elif label is None:
-            break
+            text += _text(fields[slot])
         else:
-            parts.append(LABEL_WORDS[label] if LABEL_WORDS else label)
-    return "".join(parts)
+            if _CHAT:
+                text = _CHAT[0] + text.rstrip() + _CHAT[1]
+            if label is None:
+                break
+            text += LABEL_WORDS[label] if LABEL_WORDS else label
+    return text
 
 
 def _text(value):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from autoprompt import corpus as corpora
 from autoprompt import metrics
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
-from autoprompt.errors import InputError, UsageError
-from autoprompt.models import DEFAULT_TUNING, LanguageModel, check_device, load_model, locate_model
-from autoprompt.run import DEFAULT_MODEL
-from autoprompt.template import LabelWords, Template
+from autoprompt.errors import InputError, NothingSucceededError, UsageError
+from autoprompt.evaluator.scoring import calibrated, content_free
+from autoprompt.models import DEFAULT_TUNING, FitFailedError, LanguageModel, check_device, load_model, locate_model
+from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
+from autoprompt.run.preparing import check_options, shown, words_of
+from autoprompt.template import Template
 
 BLOCK = 50
 """Rows scored at a time: their kept prefixes fit into memory whatever the number of rows."""
@@ -27,6 +30,7 @@ class PromptModel:
     """
 
     def __init__(self, name: str, family: str | None, device: str, max_length: int, chat: bool) -> None:
+        check_options(DataOptions(max_length=max_length), ModelOptions(name, device, family=family), None)
         self._source = locate_model(name)
         self.family = family or self._source.family
         self._options = {"device": check_device(device), "max_length": max_length, "chat": chat, "family": self.family}
@@ -72,27 +76,24 @@ class PromptModel:
         """Fine-tune on all rows of ``train``: a ``datasets.Dataset``, a list of dicts or a pandas frame.
 
         ``template``: default the manual one of the data's columns. ``settings``: epochs, learning_rate, batch_size,
-        rank, calibration. Raises UsageError, InputError.
+        rank, calibration. Solved examples (``{demos:k}``) are drawn from ``train``, and nothing is learnt of them.
+        After an error the model is what it was before. Raises UsageError, InputError, NothingSucceededError for a
+        fine-tune that diverged.
         """
         corpus = corpora.whole(
             train, name="train", text_column=text_column, label_column=label_column, target_column=target_column
         )
         tuning = tuning or self._default_tuning(len(corpus.train))
+        candidate = shown(self._candidate(corpus, template, label_words, tuning, settings), corpus, seed)
         model = self._load(corpus.labels)
         if tuning not in model.tuning_modes:
             modes = ", ".join(model.tuning_modes)
             raise UsageError(f"This {self.family} model cannot be tuned with {tuning!r}; use one of {modes}.")
-        self.candidate_ = self._candidate(corpus, template, label_words, tuning, settings)
-        self.labels_ = corpus.labels
-        self._corpus = corpus
-        model.check(self.candidate_)
-        self._delta = {}
-        if tuning != "none":
-            gold = [corpus.labels.index(row.label) if corpus.labels else 0 for row in corpus.train]
-            with model.passing_prefixes():
-                prompted = model.prompt(self.candidate_, corpus.train)
-                self._delta = model.tune(prompted, gold, self.candidate_.settings, seed)
-        self._written = 0 if corpus.labels else model.target_length(corpus.train)
+        model.check(candidate)
+        delta = {} if tuning == "none" else _tuned(model, candidate, corpus, seed)
+        written = 0 if corpus.labels else model.target_length(corpus.train)
+        self.candidate_, self.labels_ = candidate, corpus.labels
+        self._corpus, self._delta, self._written = corpus, delta, written
         return self
 
     def predict(self, rows: Any) -> list[str]:
@@ -156,9 +157,7 @@ class PromptModel:
         changes: Mapping[str, Any],
     ) -> Candidate:
         parsed = template if isinstance(template, Template) else Template.parse(template or corpus.manual_template)
-        words = LabelWords(())
-        if corpus.labels and self.family != "classifier":
-            words = LabelWords.of(label_words or corpus.label_words, corpus.labels)
+        words = words_of(corpus, self.family, None if label_words is None else dict(label_words))
         default = Settings.default(tuning, len(corpus.train))
         known = {*default.to_dict(), "calibration"} - {"tuning"}
         if set(changes) - known:
@@ -166,8 +165,6 @@ class PromptModel:
                 f"The settings {sorted(set(changes) - known)} are unknown to {tuning}; use {sorted(known)}."
             )
         bound = parsed.bind(corpus.fields, corpus.label_column)
-        if bound.demos:
-            raise UsageError("fit chooses no solved examples; write them into the template, or use a search.")
         return Candidate(bound, words, default.change(**changes))
 
     def _unlabelled(self, rows: Any) -> list[Example]:
@@ -190,17 +187,15 @@ class PromptModel:
         out: list[list[float]] = []
         model, candidate = self._load(self._fitted.labels), self.candidate_
         for block in _blocks(rows):
-            with model.passing_prefixes():
-                prompted = model.prompt(candidate, block)
-                with model.adapted(candidate.settings, self._delta):
-                    out += model.score(prompted).tolist()
+            with _failures("The scores cannot be computed"):
+                out += _scored(model, candidate, self._delta, block).tolist()
         return out
 
     def _write(self, rows: Sequence[Example]) -> list[str]:
         out: list[str] = []
         model, candidate = self._load(()), self.candidate_
         for block in _blocks(rows):
-            with model.passing_prefixes():
+            with _failures("The texts cannot be written"), model.passing_prefixes():
                 asking = model.asking(candidate, block)
                 with model.adapted(candidate.settings, self._delta):
                     out += model.generate(asking, self._written)
@@ -209,3 +204,37 @@ class PromptModel:
 
 def _blocks(rows: Sequence[Example]) -> list[Sequence[Example]]:
     return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+
+
+def _tuned(model: LanguageModel, candidate: Candidate, corpus: Corpus, seed: int) -> Mapping[str, Any]:
+    """What a fine-tune changed; the solved examples are no training rows."""
+    solved = {demo.row_id for demo in candidate.demos}
+    rows = [row for row in corpus.train if row.row_id not in solved]
+    if not rows:
+        raise InputError("The solved examples leave no rows to train on; ask for fewer of them.")
+    gold = [corpus.labels.index(row.label) if corpus.labels else 0 for row in rows]
+    with _failures("The fine-tune failed"):
+        with model.passing_prefixes():
+            delta = model.tune(model.prompt(candidate, rows), gold, candidate.settings, seed)
+        _scored(model, candidate, delta, rows[:1])  # the last step may have been the one too far
+    return delta
+
+
+def _scored(model: LanguageModel, candidate: Candidate, delta: Mapping[str, Any], rows: Sequence[Example]) -> Any:
+    """Log-probabilities [rows, labels] as a search computes them, of target texts mean ones [rows, 1]."""
+    with model.passing_prefixes():
+        prompted = model.prompt(candidate, rows)
+        calibration = candidate.settings.calibration and candidate.label_words.pairs
+        empty = model.prompt(candidate, content_free(rows[0])) if calibration else None
+        with model.adapted(candidate.settings, delta):
+            scores = model.score(prompted)
+            return scores if empty is None else calibrated(scores, model.score(empty))
+
+
+@contextmanager
+def _failures(what: str) -> Iterator[None]:
+    """A model's failure as an error that users know."""
+    try:
+        yield
+    except FitFailedError as error:
+        raise NothingSucceededError(f"{what} ({error}); change the settings, such as the learning rate.") from error

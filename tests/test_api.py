@@ -2,12 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import commands
+import datasets
+import pandas
 import pytest
+import tiny
 
 import autoprompt
+from autoprompt.errors import InputError, UsageError
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.run import DataOptions
 
 
 def test_every_public_name_is_there():
@@ -37,6 +43,7 @@ def test_search_gives_what_the_command_prints(corpus_folder, model_folders, tmp_
             max_evaluations=5,
             workers=1,
             leaderboard=board,
+            name="a first try",
         )
     assert capsys.readouterr().out == ""
     assert result["evaluations"] == 5
@@ -44,7 +51,7 @@ def test_search_gives_what_the_command_prints(corpus_folder, model_folders, tmp_
     assert result["baselines"]["manual_tuned"]["label_words"] == {"negative": "bad", "positive": "good"}
     with Leaderboard.open(board, read_only=True) as opened:
         record = opened.run(result["run"])
-        assert record.status == "finished"
+        assert (record.status, record.name) == ("finished", "a first try")
         assert record.result == result
         assert "Seed: {text} = {label}" in {e.candidate.template.format() for e in opened.evaluations(record.id)}
 
@@ -52,9 +59,71 @@ def test_search_gives_what_the_command_prints(corpus_folder, model_folders, tmp_
 def test_errors_are_exceptions_with_exit_codes(corpus_folder, tmp_path):
     for changes, code in (
         ({"strategy": "magic"}, 2), ({"tuning": "magic"}, 2), ({"budget": -1.0}, 2), ({"workers": 0}, 2),
+        ({"budget": 9.0, "max_evaluations": 3}, 2),
         ({"templates": ["{text"]}, 3), ({"label_words": {"positive": "x"}}, 3), ({"model": "./none"}, 3),
     ):  # fmt: skip
         with pytest.raises(autoprompt.AutopromptError) as caught:
             autoprompt.search(str(corpus_folder), leaderboard=tmp_path / "lb.sqlite", **changes)
         assert caught.value.exit_code == code, changes
+    assert not (tmp_path / "lb.sqlite").exists()
+
+
+@pytest.fixture
+def searched(model_folders, tmp_path):
+    """A small search: its result, and the fingerprint of its data."""
+    boards = iter(range(9))
+
+    def search(corpus, **options):
+        board = tmp_path / f"{next(boards)}.sqlite"
+        with commands.inline():
+            result = autoprompt.search(
+                corpus, model=str(model_folders["llama"]), tuning="none", max_evaluations=1, workers=1,
+                leaderboard=board, **options,
+            )  # fmt: skip
+        with Leaderboard.open(board, read_only=True) as opened:
+            return result, opened.run(result["run"]).fingerprint
+
+    return search
+
+
+def test_splits_in_memory_are_searched_as_those_of_a_folder(searched, corpus_folder):
+    names = ("train", "validation", "test")
+    splits = {name: tiny.rows(number) for number, name in enumerate(names)}
+    by_folder, fingerprint = searched(Path(corpus_folder))
+    for corpus in (
+        splits,
+        {name: pandas.DataFrame(rows) for name, rows in splits.items()},
+        datasets.DatasetDict({name: datasets.Dataset.from_list(rows) for name, rows in splits.items()}),
+    ):
+        result, found = searched(corpus)
+        assert found == fingerprint
+        assert result["best"] == by_folder["best"]
+        assert result["corpus"] == "rows"
+
+
+def test_rows_in_memory_are_split_as_those_of_a_file(searched, tmp_path):
+    rows = [{"review": row["text"], "stars": row["label"]} for row in tiny.rows(0) + tiny.rows(1)]
+    pandas.DataFrame(rows).to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    data = DataOptions(text_column="review", label_column="stars", shots=4, test_rows=10)
+    results = [
+        searched(corpus, data=data, seed=3)
+        for corpus in (str(tmp_path / "rows.jsonl"), rows, datasets.Dataset.from_list(rows))
+    ]
+    assert len({fingerprint for _, fingerprint in results}) == 1
+    assert [result["best"]["test"]["n"] for result, _ in results] == [10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "error", "part"),
+    [
+        ({"train": [], "unsupervised": []}, UsageError, "'unsupervised'"), ({"test": []}, UsageError, "train"),
+        ({}, UsageError, "nothing"),
+        ({"train": None}, UsageError, "nothing"), ({"text": ["a"], "label": ["b"]}, UsageError, "'text'"),
+        (7, UsageError, "int"), ([], InputError, "no rows"), ([{"text": "a", "label": "b"}], InputError, "rows"),
+    ],
+)  # fmt: skip
+def test_what_is_no_corpus_is_said(tmp_path, corpus, error, part):
+    with pytest.raises(error, match=part) as caught:
+        autoprompt.search(corpus, leaderboard=tmp_path / "lb.sqlite")
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "lb.sqlite").exists()

@@ -37,6 +37,9 @@ def prompt(template: str = "{text}\nMood: {label}", words: dict[str, str] | None
         "entry": "e" * 64,
         "run": "r" * 12,
         "scores": {"validation": {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n": 32}},
+        "family": "causal",
+        "max_length": 128,
+        "model_revision": "c" * 40,
     }
     return Prompt.model_validate(values | changes)
 
@@ -87,6 +90,46 @@ def test_the_module_renders_what_the_template_renders(tmp_path_factory, template
     for node in tree.body:
         if isinstance(node, ast.Assign):
             ast.literal_eval(node.value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    templates(),
+    ANY.filter(str.strip),
+    st.tuples(ANY, ANY),
+    st.fixed_dictionaries(dict.fromkeys(("text", "second field", "größe"), VALUES)),
+)
+def test_a_chat_format_stands_around_what_is_asked(tmp_path_factory, template, word, chat, fields):
+    folder = tmp_path_factory.mktemp("chat")
+    saved = prompt(template.format(), {"one": word, "other": word + "x"}, chat=chat)
+    for name in ("best.json", "best.py"):
+        save(saved, folder / name)
+    asked = chat[0] + template.render(fields).rstrip() + chat[1]
+    answer = template.render(fields, word)[len(template.render(fields)) :]
+    for found in (saved, load(folder / "best.json"), module_of(folder / "best.py")):
+        assert found.render(**fields) == asked
+        assert found.render(label="one", **fields) == asked + answer
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path):
+    values = prompt().model_dump()
+    for name in ("family", "max_length", "model_revision", "chat"):
+        del values[name]
+    (tmp_path / "best.json").write_text(json.dumps(values | {"version": 1}), encoding="utf-8")
+    loaded = load(tmp_path / "best.json")
+    assert loaded == prompt(family=None, max_length=None, model_revision="")
+    save(loaded, tmp_path / "again.json")
+    assert load(tmp_path / "again.json") == loaded
+
+
+def test_the_module_says_how_the_model_was_loaded(tmp_path):
+    save(prompt(), tmp_path / "best.py")
+    known = module_of(tmp_path / "best.py").PROVENANCE
+    assert {name: known[name] for name in ("family", "max_length", "model_revision")} == {
+        "family": "causal",
+        "max_length": 128,
+        "model_revision": "c" * 40,
+    }
 
 
 def test_the_module_runs_in_a_bare_python(tmp_path):
@@ -204,7 +247,8 @@ def test_what_render_cannot_do(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": "something"}, {"version": 2}, {"version": "1"}, {"extra": 1}, {"scores": []},
+        {"format": "something"}, {"version": 3}, {"version": "1"}, {"extra": 1}, {"scores": []},
+        {"chat": ["<s>"]}, {"max_length": "some"},
         {"template": "{text.__class__} {label}"}, {"template": "{text"}, {"template": 7},
         {"label_words": {"neg": "same", "pos": "same"}}, {"label_words": ["bad"]}, {"label_words": {"neg": ""}},
         {"settings": {"tuning": "magic"}}, {"settings": {"tuning": "tail"}},

@@ -1,5 +1,6 @@
 """The composition root: a search, an evaluation, an export, from their options to their result."""
 
+from autoprompt.run.exporting import prompt_of
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
     DEFAULT_LEADERBOARD,
@@ -10,7 +11,7 @@ from autoprompt.run.options import (
     SearchOptions,
 )
 from autoprompt.run.preparing import Task, prepare
-from autoprompt.run.running import BASELINES, evaluate, prompt_of, search
+from autoprompt.run.running import BASELINES, evaluate, search
 
 __all__ = [
     "BASELINES",

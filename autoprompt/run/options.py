@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ DEFAULT_LEADERBOARD = "autoprompt.sqlite"
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How a corpus is read; the fields are the command line's data options."""
+    """How a corpus is read; the fields are the command line's data options, and ``rows``."""
 
     text_column: str | None = None
     label_column: str | None = None
@@ -29,6 +30,8 @@ class DataOptions:
     max_length: int = 128
     test_rows: int = 400
     shots: int = 16
+    rows: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """Splits in memory, as ``corpus.of`` takes them; the corpus's name is then only what they are called."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def prepare(
     Raises UsageError, InputError.
     """
     parsed = [Template.parse(text) for text in templates]
-    _check_options(data, model, metric)
+    check_options(data, model, metric)
     corpus = _load(source, data, seed)
     if metric is not None and metric not in metric_names(corpus.task):
         names = ", ".join(metric_names(corpus.task))
@@ -63,14 +63,14 @@ def prepare(
     manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
     found = locate_model(model.model)
     family = model.family or found.family
-    words = _words(corpus, family, label_words)
+    words = words_of(corpus, family, label_words)
     tuning = model.tuning or DEFAULT_TUNING[family]
     if tuning not in TUNING[family]:
         raise UsageError(f"A {family} model cannot be tuned with {tuning!r}; use {', '.join(TUNING[family])}.")
     if tuning == "none" and any(template.soft for template in bound):
         raise UsageError("Trainable vectors ({soft}) need a --tuning mode that trains them; none leaves all as it is.")
     settings = Settings.default(tuning, len(corpus.train))
-    candidates = [_shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
+    candidates = [shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
     space = make_space(
         candidates[0], candidates[1:], _label_name(corpus, manual), corpus, config or SearchConfig(), fix or {}, seed
     )
@@ -89,7 +89,8 @@ def check_folds(folds: int | None, corpus: Corpus) -> None:
         )
 
 
-def _check_options(data: DataOptions, model: ModelOptions, metric: str | None) -> None:
+def check_options(data: DataOptions, model: ModelOptions, metric: str | None) -> None:
+    """What is wrong whatever the data. Raises UsageError."""
     if model.tuning is not None and model.tuning not in TUNING_MODES:
         raise UsageError(f"The tuning mode {model.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
     if model.family is not None and model.family not in FAMILIES:
@@ -101,21 +102,18 @@ def _check_options(data: DataOptions, model: ModelOptions, metric: str | None) -
 
 
 def _load(source: str, data: DataOptions, seed: int) -> Corpus:
-    return corpora.load(
-        source,
-        shots=data.shots,
-        seed=seed,
-        text_column=data.text_column,
-        label_column=data.label_column,
-        target_column=data.target_column,
-        drop_empty=data.drop_empty,
-        drop_duplicates=data.drop_duplicates,
-        test_rows=data.test_rows,
-    )
+    names = ("shots", "text_column", "label_column", "target_column", "drop_empty", "drop_duplicates", "test_rows")
+    options = {name: getattr(data, name) for name in names}
+    if data.rows is not None:
+        return corpora.of(**data.rows, name=source, seed=seed, **options)
+    return corpora.load(source, seed=seed, **options)
 
 
-def _words(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
-    """The label words; none for target texts and for a classifier, whose head stands for them."""
+def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
+    """The label words; none for target texts and for a classifier, whose head stands for them.
+
+    Raises UsageError, InputError.
+    """
     if corpus.task not in TASKS[family]:
         raise UsageError(
             f"A {family} model writes no texts, and the corpus {corpus.name!r} asks for them; use a causal or an "
@@ -128,8 +126,8 @@ def _words(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWo
     return LabelWords(()) if wordless else LabelWords.of(corpus.label_words if given is None else given, corpus.labels)
 
 
-def _shown(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
-    """The candidate with as many solved examples as its template asks for."""
+def shown(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
+    """The candidate with as many solved examples as its template asks for. Raises InputError for too few."""
     rng = random.Random(derived_seed(seed, "demos"))  # noqa: S311
     return replace(candidate, demos=draw_demos(demos_of(corpus), candidate.template.demos, rng))
 

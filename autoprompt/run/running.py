@@ -13,7 +13,6 @@ from typing import Any
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness, Rung, WorkerSpec, start_worker
 from autoprompt.execution import LocalExecutor
-from autoprompt.export import FORMAT, VERSION, Prompt, written_out
 from autoprompt.leaderboard import Leaderboard, RunRecord
 from autoprompt.metrics import classification_metrics, generation_metrics
 from autoprompt.models import check_device
@@ -122,24 +121,6 @@ def evaluate(
         "n": len(evaluation.gold),
         "seconds": round(time.monotonic() - started, 3),
     }
-
-
-def prompt_of(board: Leaderboard, entry: str) -> Prompt:
-    """A leaderboard entry as a prompt to export. Raises NotFoundError, and InputError for trainable vectors."""
-    evaluations = board.entry(entry)
-    run = board.run(evaluations[0].run)
-    scored = sorted((e for e in evaluations if e.score and e.rung > 0), key=lambda e: (e.rung, -e.fold))
-    return Prompt(
-        format=FORMAT,
-        version=VERSION,
-        model=run.model,
-        corpus=run.corpus,
-        fingerprint=run.fingerprint,
-        entry=evaluations[0].entry,
-        run=run.id,
-        scores={e.split: e.score.to_dict() for e in scored if e.score},
-        **written_out(evaluations[0].candidate).to_dict(),
-    )
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:
