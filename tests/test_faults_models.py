@@ -12,7 +12,9 @@ import tiny
 import tiny_families
 import torch
 from contract import CLASSIFIERS, FAMILY, SETTINGS, WORDS
+from plain import AUTO
 from torch import Tensor, nn
+from transformers import AutoTokenizer
 
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
@@ -120,8 +122,41 @@ def test_fault_18_code_of_its_own_is_never_run(family_folder: Callable[[str], Pa
     (folder / "code.py").write_text(f"open({str(marker)!r}, 'w')\n", encoding="utf-8")
     with pytest.raises(InputError) as caught:
         locate_model(str(folder))
-    assert "auto_map" in _message(caught)
+    assert "auto_map in config.json" in _message(caught)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "processor_config.json", "preprocessor_config.json"])
+def test_fault_18_code_of_a_tokenizer_or_processor_is_never_run(
+    family_folder: Callable[[str], Path], tmp_path: Path, file: str
+) -> None:
+    folder = _copy(family_folder("bert"), tmp_path / "model")
+    path = folder / file
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.write_text(json.dumps(config | {"auto_map": {"AutoTokenizer": ["code.Own", None]}}), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        locate_model(str(folder))
+    assert f"auto_map in {file}" in _message(caught)
+    path.write_text("[]", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        locate_model(str(folder))
+    assert f"{file} holds no JSON object" in _message(caught)
+
+
+@names
+def test_fault_18_nothing_is_loaded_with_trust_in_remote_code(
+    family_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked = []
+    for kind in (AutoTokenizer, AUTO[FAMILY[name]]):
+
+        def load(*place: Any, _load: Any = kind.from_pretrained, **how: Any) -> Any:
+            asked.append(how.get("trust_remote_code"))
+            return _load(*place, **how)
+
+        monkeypatch.setattr(kind, "from_pretrained", load)
+    load_model(family_folder(name), labels=tiny.LABELS)
+    assert asked == [False, False]
 
 
 def test_fault_20_a_folder_that_shadows_a_hub_name(

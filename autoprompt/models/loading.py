@@ -26,20 +26,30 @@ def locate_model(name: str) -> ModelSource:
     of the families.
     """
     folder, revision = _folder(name)
-    config_file = folder / "config.json"
-    if not config_file.is_file():
+    if not (folder / "config.json").is_file():
         raise InputError(f"The model folder {folder} has no config.json; name a folder saved by save_pretrained.")
-    try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{config_file} is not valid JSON ({error}); save the model again.") from error
-    if "auto_map" in config:
-        raise InputError(f"The model {name!r} needs code of its own (auto_map), which is never run; use another.")
+    configs = {path.name: _config(path) for path in sorted(folder.glob("*config.json"))}
+    coded = next((file for file, config in configs.items() if "auto_map" in config), None)
+    if coded is not None:
+        raise InputError(
+            f"The model {name!r} needs code of its own (auto_map in {coded}), which is never run; use another."
+        )
     if not list(folder.glob("*.safetensors")):
         raise InputError(f"The model {name!r} has no safetensors weights; convert them to safetensors first.")
     if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
         raise InputError(f"The model {name!r} has no tokenizer beside its weights; save it there.")
-    return ModelSource(name, folder, config, read_family(folder), revision)
+    return ModelSource(name, folder, configs["config.json"], read_family(folder), revision)
+
+
+def _config(file: Path) -> dict[str, Any]:
+    """What a config of the model, its tokenizer or its processor says."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON ({error}); save the model again.") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{file} holds no JSON object; save the model again.")
+    return config
 
 
 def _folder(name: str) -> tuple[Path, str]:
@@ -100,7 +110,7 @@ def _transport_error() -> type[Exception]:
 
 def read_family(folder: Path) -> str:
     """The family of a folder's model (see ``families``). Raises InputError for one that is none."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = _config(folder / "config.json")
     family = family_of(config)
     if family is None:
         raise InputError(
@@ -110,17 +120,19 @@ def read_family(folder: Path) -> str:
     return family
 
 
-def loaded(folder: Path, load: Callable[..., Any]) -> Any:
-    """What ``from_pretrained`` makes of a local folder, in float32, without its progress bar. Raises InputError."""
+def loaded(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
+    """What ``from_pretrained`` makes of a local folder, without its progress bar or any code from there.
+
+    ``options``: what else ``load`` is given, such as a network's dtype. Raises InputError.
+    """
     from safetensors import SafetensorError
     from transformers.utils import logging
 
-    options = {} if "Tokenizer" in getattr(load, "__qualname__", "") else {"dtype": torch.float32}
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # a fresh head is what was asked for
     try:
-        return load(folder, local_files_only=True, use_safetensors=True, **options)
+        return load(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(f"The model in {folder} cannot be loaded ({str(error).splitlines()[0]}).") from error
     finally:
