@@ -143,7 +143,19 @@ def loaded(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
 
 def check_device(device: str) -> str:
     """The device to use; raises UsageError when it is absent."""
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device != "auto" and not present.get(device.split(":")[0], False):
-        raise UsageError(f"The device {device!r} is not on this machine; use --device auto or cpu.")
-    return str(pick_device(device))
+    if device == "auto":
+        return str(pick_device(device))
+    counts = {"cpu": 1, "cuda": 0, "mps": int(torch.backends.mps.is_available())}
+    if torch.cuda.is_available():
+        counts["cuda"] = torch.cuda.device_count()
+    try:
+        named = torch.device(device)
+    except RuntimeError:
+        named = None
+    if named is None or not (named.index or 0) < counts.get(named.type, 0):
+        there = [f"{kind}:{n}" if kind == "cuda" else kind for kind, count in counts.items() for n in range(count)]
+        raise UsageError(
+            f"The device {device!r} is not on this machine, which has {', '.join(there)}; use --device auto or one "
+            "that is there."
+        )
+    return device
