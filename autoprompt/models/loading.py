@@ -69,7 +69,10 @@ def _folder(name: str) -> tuple[Path, str]:
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
-    """The folder of a snapshot, which is named by its commit."""
+    """The folder of a snapshot, which is named by its commit.
+
+    A snapshot that lacks files, since another program wanted only some of them or was stopped, is completed.
+    """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -78,8 +81,12 @@ def _from_hub(name: str, revision: str | None) -> Path:
         OfflineModeIsEnabled,
     )
 
+    lacking = ""
     try:
-        return Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=_FILES))
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=_FILES))
+        lacking = _lacking(folder)
+        if not lacking:
+            return folder
     except HFValidationError as error:
         raise NotFoundError(f"{name!r} is neither an embedded model, a folder, nor a Hub model's name.") from error
     except LocalEntryNotFoundError:
@@ -93,10 +100,24 @@ def _from_hub(name: str, revision: str | None) -> Path:
             f"The Hub refused the model {name!r} ({str(error).splitlines()[0]}); check the name and your access."
         ) from error
     except (OSError, OfflineModeIsEnabled, _transport_error()) as error:
+        here = f"only partly on this machine ({lacking} missing)" if lacking else "not on this machine"
         raise InputError(
-            f"The model {name!r} is not on this machine and the Hugging Face Hub cannot be reached "
+            f"The model {name!r} is {here} and the Hugging Face Hub cannot be reached "
             f"({type(error).__name__}); connect, or use an embedded model (see `autoprompt models list`) or a folder."
         ) from error
+
+
+def _lacking(folder: Path) -> str:
+    """Which of a model's files a snapshot lacks; nothing where it is whole."""
+    if not (folder / "config.json").is_file():
+        return "config.json is"
+    index = folder / "model.safetensors.index.json"
+    parts = set(_config(index).get("weight_map", {}).values()) if index.is_file() else set()
+    if not list(folder.glob("*.safetensors")) or not all((folder / part).is_file() for part in parts):
+        return "weights are"
+    # A tokenizer's config says nothing of its vocabulary.
+    known = any(path for pattern in _TOKENIZERS[1:] for path in folder.glob(pattern))
+    return "" if known else "the tokenizer is"
 
 
 def _transport_error() -> type[Exception]:
