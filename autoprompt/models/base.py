@@ -69,10 +69,8 @@ class LanguageModel(ABC):
     """Whether the model predicts a place with text after it as readily as one at the end."""
     tokens_processed: int = 0
 
-    @property
-    @abstractmethod
-    def micro_batch(self) -> int:
-        """How many rows the last fine-tune's passes held: fewer than its batches where memory was short."""
+    micro_batch: int | None = None
+    """Rows of the smallest pass that a lack of memory has led to since this was last set to None."""
 
     @abstractmethod
     def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> Prompted:
@@ -124,7 +122,8 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def perplexity(self, text: str) -> float | None:
-        """The frozen model's perplexity of a text, lower is more readable; None where the family knows none."""
+        """The frozen model's perplexity of a text, lower is more readable; None where the family knows none
+        or the memory is too short for it."""
 
     @abstractmethod
     def word_tokens(self) -> Mapping[int, str]:

@@ -125,9 +125,9 @@ class Seq2SeqModel(TextModel):
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         out = [""] * len(prompted)
         for block in blocks([len(row.context) for row in prompted.rows], SCORE_SEQUENCES):
-            batch = self.batch(prompted, block)
-            for row, ids in zip(block, self._write(batch, length), strict=True):
-                out[row] = self.encoder.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            for rows, written in self.in_memory(block, lambda part: self._write(self.batch(prompted, part), length)):
+                for row, ids in zip(rows, written, strict=True):
+                    out[row] = self.encoder.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return out
 
     def _write(self, batch: Batch, length: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ from autoprompt.models.signs import chat_format
 from autoprompt.models.soft import SoftVectors
 from autoprompt.models.tuning import Parts, Tuner
 from autoprompt.template import Soft, Template, render_value
+
+T = TypeVar("T")
 
 SCORE_SEQUENCES = 32
 """Sequences that one scoring pass holds."""
@@ -188,7 +190,9 @@ class TextModel(LanguageModel):
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         out: Tensor | None = None
         for block in self.row_blocks(prompted):
-            for rows, scores in in_memory(block, lambda part: self.scores(self.batch(prompted, part)).float().cpu()):
+            for rows, scores in self.in_memory(
+                block, lambda part: self.scores(self.batch(prompted, part)).float().cpu()
+            ):
                 out = scores.new_zeros((len(prompted), scores.shape[1])) if out is None else out
                 out[rows] = scores.log_softmax(-1) if scores.shape[1] > 1 else scores
         if out is None:
@@ -202,7 +206,7 @@ class TextModel(LanguageModel):
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         parts: dict[int, tuple[Tensor, ...]] = {}
         for block in self.row_blocks(prompted):
-            for rows, found in in_memory(block, lambda part: self.frozen(self.batch(prompted, part))):
+            for rows, found in self.in_memory(block, lambda part: self.frozen(self.batch(prompted, part))):
                 hidden, scores, words = (part.float().cpu() for part in found)
                 parts |= {row: (hidden[i], scores[i], words[i]) for i, row in enumerate(rows)}
         columns = zip(*(parts[row] for row in range(len(prompted))), strict=True)
@@ -239,6 +243,7 @@ class TextModel(LanguageModel):
                 f"{', '.join(self.tuning_modes)}."
             )
         ready = self.before_tuning(prompted, settings)
+        whole = min(len(prompted), settings.batch_size)
 
         def loss(rows: Sequence[int]) -> Tensor:
             scores = self.scores(self.batch(ready, rows)).float()
@@ -248,14 +253,25 @@ class TextModel(LanguageModel):
             return torch.nn.functional.cross_entropy(scores, labels)
 
         rows = range(len(prompted))
-        delta = attempt(lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft), rows)
+        self.tuner.micro_batch = whole
+        try:
+            delta = attempt(lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft), rows)
+        finally:
+            if self.tuner.micro_batch < whole:
+                self._reduced(self.tuner.micro_batch)
         if delta is None:
             raise FitFailedError("the memory is too short for this tuning mode")
         return delta
 
-    @property
-    def micro_batch(self) -> int:
-        return self.tuner.micro_batch
+    def in_memory(self, rows: Sequence[int], run: Callable[[Sequence[int]], T]) -> Iterator[tuple[list[int], T]]:
+        """See ``memory.in_memory``; the smallest part is remembered."""
+        for part, result in in_memory(rows, run):
+            if len(part) < len(rows):
+                self._reduced(len(part))
+            yield part, result
+
+    def _reduced(self, rows: int) -> None:
+        self.micro_batch = min(rows, self.micro_batch or rows)
 
     def before_tuning(self, prompted: EncodedPrompt, settings: Settings) -> EncodedPrompt:
         """The same rows with whatever can be computed once for all steps."""
