@@ -491,6 +491,18 @@ def test_rows_whose_fields_are_cut_are_counted(family: str, model_folders: dict[
     assert model.cut_rows(["text", "more"], rows) == 3
     assert model.cut_rows(["text"], rows) == 2
     assert load_model(model_folders[family], device=device).cut_rows(["text", "more"], rows) == 0
+    assert model.cut_rows(["text"], [Example("a", {"text": "x"}, long), Example("b", {"text": "x"}, "x")]) == 1
+
+
+def test_fault_10_rows_that_the_models_context_cuts_are_counted(
+    family: str, model_folders: dict[str, Path], device: str
+) -> None:
+    """The room that is left for a field depends on the template."""
+    model = load_model(model_folders[family], device=device, max_length=10_000)
+    rows = tiny.examples("short", "soup " * 480, "soup " * 900)
+    assert model.cut_rows(["text"], rows) == 1
+    template = Template.parse("the answer is about a film. " * 6 + "{text}\nSentiment: {label}")
+    assert model.cut_rows(["text"], rows, tiny.prompt_of(template, WORDS)) == 2
 
 
 # Loading

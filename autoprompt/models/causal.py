@@ -83,14 +83,17 @@ class CausalModel(TextModel):
         return [_encode_row(own, head, candidate) for own, head in zip(rendered, heads, strict=True)]
 
     def _rendered(self, candidate: Candidate, rows: Sequence[Example], spare: int = 0) -> list[list[Rendered]]:
-        """Each row with each of its answers; a target text ends with the model's own sign of an end."""
+        """Each row with each of its answers; a target text ends with the model's own sign of an end, unless it was cut:
+        nobody should learn to stop in mid-sentence."""
         answers = self.encoder.answers(candidate, rows)
         rendered = self.encoder.render(candidate, rows, answers, closing=False, spare=spare)
         end = self.encoder.tokenizer.eos_token_id
         if candidate.label_words.pairs or end is None:
             return rendered
-        return [[replace(r, ids=(*r.ids, end), spans=(*r.spans, (r.starts[-1], r.starts[-1])), blanks=True)
-                 for r in own] for own in rendered]  # fmt: skip
+        return [
+            [replace(r, blanks=True) if self.encoder.cuts(row.label) else _ended(r, end) for r in own]
+            for row, own in zip(rows, rendered, strict=True)
+        ]
 
     def check(self, candidate: Candidate) -> None:
         after = candidate.template.segments[candidate.template.segments.index(Slot(LABEL)) + 1 :]
@@ -316,6 +319,11 @@ class CausalModel(TextModel):
         asked = Asked(torch.tensor(sequence, device=self.device), torch.tensor(columns, device=self.device))
         log_probs = self.asked(batch, asked)[0].detach().float().log_softmax(-1).cpu()
         return log_probs.view(len(prompted), len(places[0]), -1).mean(0)
+
+
+def _ended(rendered: Rendered, end: int) -> Rendered:
+    at = rendered.starts[-1]
+    return replace(rendered, ids=(*rendered.ids, end), spans=(*rendered.spans, (at, at)), blanks=True)
 
 
 def _one_earlier(row: EncodedRow, ids: tuple[int, ...]) -> EncodedRow:

@@ -72,6 +72,10 @@ class Encoder:
         """All fields as text, each cut."""
         return {name: self.cut(render_value(value)) for name, value in fields.items()}
 
+    def cuts(self, text: str) -> bool:
+        """Whether a field or target text is longer than the limit of a field."""
+        return self.cut(text) != text
+
     def length(self, text: str) -> int:
         """Tokens of a text."""
         if text not in self._length:
@@ -125,6 +129,12 @@ class Encoder:
         fitting = self._fitting(candidate, rows, self.answers(candidate, rows), demos, spare)
         pieces = [head.pieces(fields, None, demos) for fields in fitting]
         return [list(rendered.ids) for rendered in self._render(pieces, closing=False)]
+
+    def fitting(
+        self, candidate: Candidate, rows: Sequence[Example], answers: Sequence[Sequence[str]]
+    ) -> list[dict[str, str]]:
+        """The rows' fields as they stand in the candidate's prompts."""
+        return self._fitting(candidate, rows, answers, self.demos(candidate), 0)
 
     def _fitting(
         self,

@@ -36,7 +36,7 @@ from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
 from autoprompt.models.signs import chat_format
 from autoprompt.models.soft import SoftVectors
 from autoprompt.models.tuning import Parts, Tuner
-from autoprompt.template import Soft, Template, render_value
+from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template, render_value
 
 T = TypeVar("T")
 
@@ -296,9 +296,17 @@ class TextModel(LanguageModel):
     def target_length(self, rows: Sequence[Example]) -> int:
         return 1 + max(self.encoder.length(self.encoder.cut(row.label)) for row in rows)
 
-    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
-        texts = [[render_value(row.fields[name]) for name in fields] for row in rows]
-        return sum(any(self.encoder.cut(text) != text for text in row) for row in texts)
+    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example], candidate: Candidate | None = None) -> int:
+        # A template of the fields alone stands for one that is not known.
+        shown = candidate or Candidate(Template((*map(Slot, fields), Slot(LABEL))), LabelWords(()), Settings("none"))
+        given = self.encoder.answers(shown, rows) if shown.label_words.pairs else [[""]] * len(rows)
+        fitting = self.encoder.fitting(shown, rows, given)
+        # Labels are names, of which label words take the place: target texts alone are cut.
+        texts = [] if self.options.labels else [self.encoder.cuts(row.label) for row in rows]
+        cut = [
+            any(own[n] != render_value(row.fields[n]) for n in fields) for own, row in zip(fitting, rows, strict=True)
+        ]
+        return sum(map(any, zip(cut, texts or cut, strict=True)))
 
     def propose_tokens(
         self,
