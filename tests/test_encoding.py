@@ -216,3 +216,15 @@ def test_a_field_is_cut_to_a_beginning_of_its_tokens(encoders: dict[str, Encoder
         (kept, _), *_ = encoder.tokenize([cut], special=False)
         assert kept[:7] == ids[:7]
         assert len(kept) <= 8 + 3  # the last character may be several tokens
+
+
+def test_what_is_remembered_of_texts_is_bounded(encoders: dict[str, Encoder], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoprompt.models.encoding.SIZES_KEPT", 10)
+    encoder = Encoder(encoders["llama"].tokenizer, 4)
+    for _ in range(2):
+        for number in range(40):
+            text = f"soup {number}"
+            assert encoder.cut(text, 1) == encoders["llama"].cut(text, 1)
+            assert encoder.length(text) == encoders["llama"].length(text)
+    assert len(encoder._cut) <= 11
+    assert len(encoder._length) <= 11

@@ -18,7 +18,7 @@ from torch import Tensor
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import UsageError
-from autoprompt.models import FitFailedError, locate_model
+from autoprompt.models import FitFailedError, locate_model, support
 from autoprompt.models.families import family_of
 from autoprompt.models.gradients import over_rows
 from autoprompt.template import LabelWords, Template
@@ -70,6 +70,25 @@ def test_the_family_is_what_the_checkpoint_was_saved_as(
 )
 def test_the_family_of_a_config(config: dict[str, Any], family: str | None) -> None:
     assert family_of(config) == family
+
+
+@pytest.mark.parametrize("family", support.FAMILIES)
+def test_the_readmes_table_is_what_models_say_of_themselves(shared: Callable[[str], Any], family: str) -> None:
+    """All modes of a row are some model's, and what a model of the family lacks stands under a condition."""
+    meets: dict[str | None, Callable[[Any], bool]] = {
+        None: lambda _: True,
+        "where the checkpoint's head knows the data's labels": lambda model: not model.head.fresh,
+        "where every layer keeps keys and values": lambda _: True,
+        "where the model has biases": lambda model: any(
+            n.endswith(".bias") for n, _ in model.model.named_parameters() if n not in model.tuner.parts.head
+        ),
+        "where the model is no encoder-decoder": lambda model: not model.model.config.is_encoder_decoder,
+    }
+    modes = support.TUNING[family]
+    models = [shared(name) for name in FAMILY if FAMILY[name] == family]
+    assert {mode for model in models for mode in model.tuning_modes} == set(modes)
+    for model in models:
+        assert set(model.tuning_modes) == {m for m in modes if meets[support.condition(family, m)](model)}
 
 
 # (b) Scores
@@ -125,7 +144,7 @@ def test_tuning_learns_and_leaves_no_trace(
     assert contract.same(weights, contract.weights(model))
     assert not any(parameter.requires_grad for parameter in model.model.parameters())
     assert contract.same(delta, deltas(name, mode))
-    assert model.micro_batch == 6
+    assert model.micro_batch is None
 
 
 @pytest.mark.parametrize(("name", "mode"), TRAINED)

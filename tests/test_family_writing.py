@@ -206,3 +206,20 @@ def test_a_model_without_keys_and_values_reads_everything_again(tmp_path: Path) 
     candidate, rows = _candidate("{text}\nTopic: {label}", "none"), _rows(2)
     texts = model.generate(model.asking(candidate, rows), LENGTH)
     assert texts == [_written(Plain.of("causal", tmp_path), candidate, row) for row in rows]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_target_text_that_is_cut_has_no_end(fresh: Callable[..., Any], name: str) -> None:
+    """A model that saw its sign of an end there would learn to stop in mid-sentence."""
+    model = fresh(name, max_length=5, labels=())
+    candidate = contract.candidate(name, "full", "{text} : {label}", LabelWords(()))
+    end = model.encoder.tokenizer.eos_token_id
+    rows = [
+        Example("a", {"text": "x"}, "The soup was good"),
+        Example("b", {"text": "x"}, "The soup was good all day " * 3),
+    ]
+    rows[0] = Example("a", {"text": "x"}, model.encoder.cut(rows[0].label, 2))
+    ids = [row.targets[0].ids for row in model.prompt(candidate, rows).rows]
+    assert [own[-1] == end for own in ids] == [True, False]
+    assert len(ids[1]) >= 5
+    assert torch.isfinite(model.score(model.prompt(candidate, rows))).all()

@@ -12,7 +12,9 @@ import tiny
 import tiny_families
 import torch
 from contract import CLASSIFIERS, FAMILY, SETTINGS, WORDS
+from plain import AUTO
 from torch import Tensor, nn
+from transformers import AutoTokenizer
 
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
@@ -120,8 +122,41 @@ def test_fault_18_code_of_its_own_is_never_run(family_folder: Callable[[str], Pa
     (folder / "code.py").write_text(f"open({str(marker)!r}, 'w')\n", encoding="utf-8")
     with pytest.raises(InputError) as caught:
         locate_model(str(folder))
-    assert "auto_map" in _message(caught)
+    assert "auto_map in config.json" in _message(caught)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "processor_config.json", "preprocessor_config.json"])
+def test_fault_18_code_of_a_tokenizer_or_processor_is_never_run(
+    family_folder: Callable[[str], Path], tmp_path: Path, file: str
+) -> None:
+    folder = _copy(family_folder("bert"), tmp_path / "model")
+    path = folder / file
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.write_text(json.dumps(config | {"auto_map": {"AutoTokenizer": ["code.Own", None]}}), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        locate_model(str(folder))
+    assert f"auto_map in {file}" in _message(caught)
+    path.write_text("[]", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        locate_model(str(folder))
+    assert f"{file} holds no JSON object" in _message(caught)
+
+
+@names
+def test_fault_18_nothing_is_loaded_with_trust_in_remote_code(
+    family_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked = []
+    for kind in (AutoTokenizer, AUTO[FAMILY[name]]):
+
+        def load(*place: Any, _load: Any = kind.from_pretrained, **how: Any) -> Any:
+            asked.append(how.get("trust_remote_code"))
+            return _load(*place, **how)
+
+        monkeypatch.setattr(kind, "from_pretrained", load)
+    load_model(family_folder(name), labels=tiny.LABELS)
+    assert asked == [False, False]
 
 
 def test_fault_20_a_folder_that_shadows_a_hub_name(
@@ -217,8 +252,9 @@ def test_fault_24_parts_of_a_batch_add_up_to_its_gradients(
     model, rows = fresh(name), corpus.train[:12]
     candidate = contract.candidate(name, mode)
     whole = _first_gradients(model, candidate, rows, monkeypatch)
-    assert model.micro_batch == 6
+    assert model.micro_batch is None
     for error, message in ((torch.OutOfMemoryError, ""), (MemoryError, ""), (RuntimeError, "not enough memory")):
+        model.micro_batch = None
         hook = _short_of_memory(model, 2, error, message)
         parts = _first_gradients(model, candidate, rows, monkeypatch)
         hook.remove()
@@ -235,13 +271,14 @@ def test_fault_24_a_fine_tune_goes_on_in_smaller_parts(fresh: Callable[..., Any]
     settings = SETTINGS["full"].change(epochs=2)
     weights = contract.weights(model)
     whole = model.tune(prompted, tiny.gold(rows), settings, 1)
-    assert model.micro_batch == 6
+    assert model.micro_batch is None
     hook = _short_of_memory(model, 3, torch.OutOfMemoryError)
     parts = model.tune(prompted, tiny.gold(rows), settings, 1)
+    assert model.micro_batch == 3
     with model.adapted(settings, parts):
         scores = model.score(prompted)  # scoring passes are halved, too
     hook.remove()
-    assert model.micro_batch == 3
+    assert model.micro_batch == 2  # 7, 4, 2
     with model.adapted(settings, whole):
         assert torch.allclose(model.score(prompted), scores, atol=0.05)
     hook = _short_of_memory(model, 0, torch.OutOfMemoryError)
@@ -252,6 +289,106 @@ def test_fault_24_a_fine_tune_goes_on_in_smaller_parts(fresh: Callable[..., Any]
     hook.remove()
     assert contract.same(weights, contract.weights(model))
     assert contract.same(whole, model.tune(prompted, tiny.gold(rows), settings, 1))
+
+
+def test_fault_24_prefixes_and_lower_layers_are_computed_in_smaller_parts(
+    fresh: Callable[..., Any], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoprompt.models.layers.LOWER_SHARE", 0.5)  # one of the two layers is a lower one
+    rows = corpus.train[:8]
+    candidate = contract.candidate("llama", "tail")
+    plenty, short = fresh("llama"), fresh("llama")
+    whole = plenty.prompt(candidate, rows)
+    hook = _short_of_memory(short, 3, torch.OutOfMemoryError)
+    parts = short.prompt(candidate, rows)
+    assert short.micro_batch == 2  # 8, 4, 2
+    for a, b in zip(whole.states, parts.states, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    ready, less = plenty.before_tuning(whole, SETTINGS["tail"]), short.before_tuning(parts, SETTINGS["tail"])
+    for a, b in zip(ready.lower, less.lower, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    assert plenty.micro_batch is None
+    hook.remove()
+
+
+def test_fault_24_no_memory_for_one_row_fails_a_candidate_and_no_run(
+    fresh: Callable[..., Any], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoprompt.models.layers.LOWER_SHARE", 0.5)
+    model, rows = fresh("llama"), corpus.train[:4]
+    candidate = contract.candidate("llama", "tail")
+    prompted = fresh("llama").prompt(candidate, rows)
+    weights = contract.weights(model)
+    hook = _short_of_memory(model, 0, torch.OutOfMemoryError)
+    for refused in (
+        lambda: model.prompt(candidate, rows),
+        lambda: model.before_tuning(prompted, SETTINGS["tail"]),
+        lambda: model.generate(model.asking(contract.candidate("llama", "full"), rows), 4),
+    ):
+        with pytest.raises(FitFailedError, match="a pass of one row"):
+            refused()
+    # What belongs to no candidate's score goes without.
+    assert model.prepare_prefix(candidate, rows, 0, 1) >= 0
+    hook.remove()
+    assert contract.same(weights, contract.weights(model))
+    assert not model.tuner.busy
+
+
+@pytest.mark.parametrize("name", ["llama", "bert", "t5", "encoder"])
+def test_fault_24_no_memory_for_gradients_and_perplexity(fresh: Callable[..., Any], corpus: Corpus, name: str) -> None:
+    model, rows = fresh(name), corpus.train[:4]
+    candidate = contract.candidate(name, "full", "Review: {text} It was {label}")
+    hook = _short_of_memory(model, 0, torch.OutOfMemoryError)
+    proposals = model.propose_tokens(candidate, rows, lambda h, s: h.sum() + s.sum(), count=2)
+    assert (proposals.replacements, proposals.infills) == ([], [])
+    assert model.perplexity("It was") is None
+    hook.remove()
+    assert model.propose_tokens(candidate, rows, lambda h, s: h.sum() + s.sum(), count=2).replacements
+
+
+@pytest.mark.parametrize("name", contract.WRITERS)
+def test_fault_24_texts_are_written_in_smaller_parts(fresh: Callable[..., Any], corpus: Corpus, name: str) -> None:
+    model, rows = fresh(name), corpus.train[:5]
+    prompted = model.asking(contract.candidate(name, "none", words=LabelWords(())), rows)
+    whole = model.generate(prompted, 6)
+    assert model.micro_batch is None
+
+    def refuse(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        read = kwargs.get("input_ids", args[0] if args else None)
+        if read is not None and read.shape[0] > 2:
+            raise torch.OutOfMemoryError
+
+    reads = model.model.get_encoder() if model.family == "seq2seq" else model.model
+    hook = reads.register_forward_pre_hook(refuse, with_kwargs=True)
+    assert model.generate(prompted, 6) == whole
+    hook.remove()
+    assert model.micro_batch == 1  # 5, 3, 2 and 1
+
+
+def test_fault_24_no_memory_to_put_a_fine_tune_in_its_place(
+    fresh: Callable[..., Any], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a head that is drawn anew is changed by the attempt."""
+    model, rows = fresh("encoder"), corpus.train[:4]
+    candidate = contract.candidate("encoder", "full")
+    delta = model.tune(model.prompt(candidate, rows), tiny.gold(rows), SETTINGS["full"], 1)
+    weights = contract.weights(model)
+    left, clone = [8], Tensor.clone
+
+    def short(tensor: Tensor, *arguments: Any, **how: Any) -> Tensor:
+        left[0] -= 1
+        if left[0] < 0:
+            raise torch.OutOfMemoryError
+        return clone(tensor, *arguments, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tensor, "clone", short)
+        with (
+            pytest.raises(FitFailedError, match="put a fine-tune in its place"),
+            model.adapted(SETTINGS["full"], delta),
+        ):
+            pass
+    assert contract.same(weights, contract.weights(model))
 
 
 def test_fault_24_other_errors_are_no_lack_of_memory(fresh: Callable[..., Any], corpus: Corpus) -> None:

@@ -1,8 +1,11 @@
 """Models of the Hub: pinned revisions, what is refused, and what is said when it cannot be reached."""
 
 import json
+import shutil
+from pathlib import Path
 
 import hub
+import pytest
 
 
 def _files(hidden: int, **more: object) -> dict[str, str]:
@@ -42,3 +45,39 @@ def test_fault_17_18_19_what_cannot_be_used_is_refused_within_seconds(tmp_path):
     (unreachable,) = hub.locate(tmp_path, "owner/else", HF_ENDPOINT="http://127.0.0.1:9")
     assert "cannot be reached" in unreachable["error"]
     assert unreachable["seconds"] < 15
+
+
+SHARDS = {"model-1.safetensors": "a", "model-2.safetensors": "b"}
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        (["model.safetensors"], "weights are missing"),
+        (["tokenizer.json"], "the tokenizer is missing"),
+        (["model-2.safetensors"], "weights are missing"),
+    ],
+)
+def test_a_model_that_is_partly_here_is_completed(tmp_path: Path, lost: list[str], said: str) -> None:
+    """As another program leaves it that wanted only a config, or was stopped."""
+    files = _files(8) | {"tokenizer_config.json": "{}"}
+    if lost[0] in SHARDS:
+        files |= SHARDS | {
+            "model.safetensors.index.json": json.dumps({"weight_map": dict(zip("xy", SHARDS, strict=True))})
+        }
+        del files["model.safetensors"]
+    with hub.serve({"owner/tiny": hub.repository(files)}, {}) as address:
+        (whole,) = hub.locate(tmp_path, "owner/tiny", HF_ENDPOINT=address)
+        kept = tmp_path / "hf" / "hub" / "models--owner--tiny"
+        shutil.rmtree(kept / "trees", ignore_errors=True)  # downloads of single files leave no list of all files
+        (snapshot,) = (kept / "snapshots").iterdir()
+        for name in lost:
+            (snapshot / name).unlink()
+        (offline,) = hub.locate(tmp_path, "owner/tiny", HF_HUB_OFFLINE="1")
+        (again,) = hub.locate(tmp_path, "owner/tiny", HF_ENDPOINT=address)
+    assert offline["code"] == 3
+    assert f"only partly on this machine ({said})" in offline["error"]
+    assert (again["revision"], again["family"]) == (whole["revision"], "causal")
+    assert all((snapshot / name).is_file() for name in files)
+    (found,) = hub.locate(tmp_path, "owner/tiny", HF_HUB_OFFLINE="1")
+    assert found["revision"] == whole["revision"]

@@ -491,6 +491,18 @@ def test_rows_whose_fields_are_cut_are_counted(family: str, model_folders: dict[
     assert model.cut_rows(["text", "more"], rows) == 3
     assert model.cut_rows(["text"], rows) == 2
     assert load_model(model_folders[family], device=device).cut_rows(["text", "more"], rows) == 0
+    assert model.cut_rows(["text"], [Example("a", {"text": "x"}, long), Example("b", {"text": "x"}, "x")]) == 1
+
+
+def test_fault_10_rows_that_the_models_context_cuts_are_counted(
+    family: str, model_folders: dict[str, Path], device: str
+) -> None:
+    """The room that is left for a field depends on the template."""
+    model = load_model(model_folders[family], device=device, max_length=10_000)
+    rows = tiny.examples("short", "soup " * 480, "soup " * 900)
+    assert model.cut_rows(["text"], rows) == 1
+    template = Template.parse("the answer is about a film. " * 6 + "{text}\nSentiment: {label}")
+    assert model.cut_rows(["text"], rows, tiny.prompt_of(template, WORDS)) == 2
 
 
 # Loading
@@ -515,9 +527,22 @@ def test_truncated_weights_are_bad_input(model_folders: dict[str, Path], tmp_pat
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize("absent", ["cuda:7", "tpu", ""])
-def test_an_absent_device_is_a_usage_error(absent: str) -> None:
-    with pytest.raises(UsageError, match="device"):
+@pytest.mark.parametrize("absent", ["cuda:7", "tpu", "", "cpu:foo", "cpu:1", "meta", "cuda:-1", "auto:0"])
+def test_fault_49_an_absent_device_is_a_usage_error(absent: str) -> None:
+    with pytest.raises(UsageError, match="device") as caught:
         check_device(absent)
+    assert "which has cpu" in str(caught.value)
     assert check_device("cpu") == "cpu"
     assert check_device("auto").split(":")[0] in ("cpu", "cuda", "mps")
+
+
+def test_fault_49_cuda_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [check_device(name) for name in ("cuda", "cuda:0", "cuda:1", "auto")] == ["cuda", "cuda:0", "cuda:1", "cuda"]
+    for absent in ("cuda:2", "cuda:99", "cuda:", "cuda:x"):
+        with pytest.raises(UsageError, match=r"which has cpu, cuda:0, cuda:1; use --device auto"):
+            check_device(absent)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"'cuda' is not on this machine, which has cpu(, mps)?; use"):
+        check_device("cuda")

@@ -43,6 +43,7 @@ def load_model(
     checkpoint was saved as. ``chat``: wrap prompts in the tokenizer's chat format. Raises InputError when the model
     cannot be used.
     """
+    import torch
     from transformers import (
         AutoModelForCausalLM,
         AutoModelForMaskedLM,
@@ -66,6 +67,7 @@ def load_model(
         network, missing = loaded(
             folder,
             lambda *a, **k: load_network(options.labels, AutoModelForSequenceClassification.from_pretrained, *a, **k),
+            dtype=torch.float32,
         )
         return ClassifierModel(network, tokenizer, options, missing)
     kinds: dict[str, tuple[type[Any], type[Any]]] = {
@@ -74,7 +76,7 @@ def load_model(
         "seq2seq": (AutoModelForSeq2SeqLM, Seq2SeqModel),
     }
     auto, kind = kinds[family]
-    network, report = loaded(folder, lambda *a, **k: auto.from_pretrained(*a, **k, output_loading_info=True))
+    network, report = loaded(folder, auto.from_pretrained, dtype=torch.float32, output_loading_info=True)
     if report["missing_keys"]:
         raise InputError(
             f"The model in {folder} lacks weights that a {family} model needs ({min(report['missing_keys'])}); use "

@@ -69,10 +69,8 @@ class LanguageModel(ABC):
     """Whether the model predicts a place with text after it as readily as one at the end."""
     tokens_processed: int = 0
 
-    @property
-    @abstractmethod
-    def micro_batch(self) -> int:
-        """How many rows the last fine-tune's passes held: fewer than its batches where memory was short."""
+    micro_batch: int | None = None
+    """Rows of the smallest pass that a lack of memory has led to since this was last set to None."""
 
     @abstractmethod
     def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> Prompted:
@@ -124,7 +122,8 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def perplexity(self, text: str) -> float | None:
-        """The frozen model's perplexity of a text, lower is more readable; None where the family knows none."""
+        """The frozen model's perplexity of a text, lower is more readable; None where the family knows none
+        or the memory is too short for it."""
 
     @abstractmethod
     def word_tokens(self) -> Mapping[int, str]:
@@ -144,15 +143,17 @@ class LanguageModel(ABC):
         """Compute and store one share of the kept prefixes of a template; returns the tokens processed."""
 
     @abstractmethod
-    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
-        """How many rows have a field that is cut to the length limit."""
+    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example], candidate: Candidate | None = None) -> int:
+        """How many rows have a field or target text that is cut: to the length limit, or to what the model has room
+        for in the candidate's prompt (without one, in a prompt of the fields alone)."""
 
 
 @dataclass(frozen=True)
 class LoadOptions:
     """How a model is loaded.
 
-    ``max_length``: tokens that a field is cut to. ``labels``: the data's, for a classifier's head. ``chat``: wrap
+    ``max_length``: tokens that a field is cut to, and a target text, which then goes without the model's sign of an
+    end. ``labels``: the data's, for a classifier's head. ``chat``: wrap
     prompts in the tokenizer's chat format. ``prefix_folder``: where kept prefixes are shared between processes;
     without it they stay in memory. ``family``: None takes what the checkpoint was saved as.
     """

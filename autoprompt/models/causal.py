@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -16,9 +16,10 @@ from torch import Tensor
 from autoprompt.candidate import Candidate, Settings, canonical_json, digest
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models.base import LoadOptions, Prompted
+from autoprompt.models.base import FitFailedError, LoadOptions, Prompted
 from autoprompt.models.batching import Batch, EncodedPrompt, padded
 from autoprompt.models.layers import LayerStack
+from autoprompt.models.memory import attempt
 from autoprompt.models.network import linear_names
 from autoprompt.models.output import Asked
 from autoprompt.models.prefix import PrefixStore, blocks
@@ -82,14 +83,17 @@ class CausalModel(TextModel):
         return [_encode_row(own, head, candidate) for own, head in zip(rendered, heads, strict=True)]
 
     def _rendered(self, candidate: Candidate, rows: Sequence[Example], spare: int = 0) -> list[list[Rendered]]:
-        """Each row with each of its answers; a target text ends with the model's own sign of an end."""
+        """Each row with each of its answers; a target text ends with the model's own sign of an end, unless it was cut:
+        nobody should learn to stop in mid-sentence."""
         answers = self.encoder.answers(candidate, rows)
         rendered = self.encoder.render(candidate, rows, answers, closing=False, spare=spare)
         end = self.encoder.tokenizer.eos_token_id
         if candidate.label_words.pairs or end is None:
             return rendered
-        return [[replace(r, ids=(*r.ids, end), spans=(*r.spans, (r.starts[-1], r.starts[-1])), blanks=True)
-                 for r in own] for own in rendered]  # fmt: skip
+        return [
+            [replace(r, blanks=True) if self.encoder.cuts(row.label) else _ended(r, end) for r in own]
+            for row, own in zip(rows, rendered, strict=True)
+        ]
 
     def check(self, candidate: Candidate) -> None:
         after = candidate.template.segments[candidate.template.segments.index(Slot(LABEL)) + 1 :]
@@ -147,8 +151,10 @@ class CausalModel(TextModel):
         if heads is None:
             return 0
         before = self.tokens_processed
-        for block in blocks([len(head) for head in heads])[part::parts]:
-            self._block_states([heads[row] for row in block])
+        # Where memory is short, it is the candidate whose prompt needs the prefix that fails, not the run.
+        with suppress(FitFailedError):
+            for block in blocks([len(head) for head in heads])[part::parts]:
+                self._block_states([heads[row] for row in block])
         return self.tokens_processed - before
 
     def _states(self, heads: list[list[int]]) -> list[Tensor]:
@@ -168,6 +174,15 @@ class CausalModel(TextModel):
             raise RuntimeError("kept prefixes are the frozen model's: make prompts before `adapted`")
         ids, mask, _ = padded([head or [0] for head in heads], 0, left=False)
         self.tokens_processed += sum(map(len, heads))
+        found = [s for _, s in self.in_memory(range(len(heads)), lambda rows: self._run_heads(ids[rows], mask[rows]))]
+        if len(found) == 1:
+            return found[0]
+        whole = attempt(lambda _: torch.cat(found, 1), ())
+        if whole is None:
+            raise FitFailedError("the memory is too short for the kept prefixes")
+        return whole
+
+    def _run_heads(self, ids: Tensor, mask: Tensor) -> Tensor:
         with self.on_device():
             cache = self.model(
                 input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=True, logits_to_keep=1
@@ -211,12 +226,17 @@ class CausalModel(TextModel):
         if settings.tuning != "tail" or prompted.soft or not self.layers.replayable:
             return prompted
         lower: list[list[Tensor]] = [[] for _ in prompted.rows]
-        for rows in self.row_blocks(prompted):
+
+        def run(rows: Sequence[int]) -> Tensor:
             with self.layers.recording() as outputs:
                 self.scores(self.batch(prompted, rows))
-            sequences = iter(outputs[0])
-            for row in rows:
-                lower[row] = [next(sequences)[-len(ids) :] for ids in prompted.rows[row].inputs]
+            return outputs[0]
+
+        for block in self.row_blocks(prompted):
+            for rows, found in self.in_memory(block, run):
+                sequences = iter(found)
+                for row in rows:
+                    lower[row] = [next(sequences)[-len(ids) :] for ids in prompted.rows[row].inputs]
         return replace(prompted, lower=lower)
 
     @torch.no_grad()
@@ -226,11 +246,15 @@ class CausalModel(TextModel):
             return 1.0
         tokenizer = self.encoder.tokenizer
         start = next(t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, ids[0]) if t is not None)
-        sequence = torch.tensor([[start, *ids]], device=self.device)
         self.tokens_processed += len(ids)
-        with self.on_device():
-            log_probs = self.model(input_ids=sequence).logits[0, :-1].float().log_softmax(-1)
-        return math.exp(-float(log_probs[torch.arange(len(ids)), sequence[0, 1:]].mean()))
+
+        def run(_: Sequence[int]) -> float:
+            sequence = torch.tensor([[start, *ids]], device=self.device)
+            with self.on_device():
+                log_probs = self.model(input_ids=sequence).logits[0, :-1].float().log_softmax(-1)
+            return math.exp(-float(log_probs[torch.arange(len(ids)), sequence[0, 1:]].mean()))
+
+        return attempt(run, ())
 
     @property
     def room(self) -> int:
@@ -295,6 +319,11 @@ class CausalModel(TextModel):
         asked = Asked(torch.tensor(sequence, device=self.device), torch.tensor(columns, device=self.device))
         log_probs = self.asked(batch, asked)[0].detach().float().log_softmax(-1).cpu()
         return log_probs.view(len(prompted), len(places[0]), -1).mean(0)
+
+
+def _ended(rendered: Rendered, end: int) -> Rendered:
+    at = rendered.starts[-1]
+    return replace(rendered, ids=(*rendered.ids, end), spans=(*rendered.spans, (at, at)), blanks=True)
 
 
 def _one_earlier(row: EncodedRow, ids: tuple[int, ...]) -> EncodedRow:

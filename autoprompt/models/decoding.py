@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,12 +19,12 @@ def greedy(model: CausalModel, prompted: EncodedPrompt, length: int) -> list[str
     out = [""] * len(prompted)
     ends = _ends(model)
     for rows in model.row_blocks(prompted):
-        tokens = _block(model, prompted, rows, length, ends)
-        for row, ids in zip(rows, tokens.tolist(), strict=True):
-            stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
-            # The last token is written, not read: it needs no place.
-            room = model.encoder.limit + 1 - prompted.rows[row].keep - len(prompted.rows[row].inputs[0])
-            out[row] = model.encoder.tokenizer.decode(ids[: min(stop, room)], skip_special_tokens=True).strip()
+        for part, tokens in model.in_memory(rows, lambda some: _block(model, prompted, some, length, ends).tolist()):
+            for row, ids in zip(part, tokens, strict=True):
+                stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
+                # The last token is written, not read: it needs no place.
+                room = model.encoder.limit + 1 - prompted.rows[row].keep - len(prompted.rows[row].inputs[0])
+                out[row] = model.encoder.tokenizer.decode(ids[: min(stop, room)], skip_special_tokens=True).strip()
     return out
 
 
@@ -34,7 +35,7 @@ def _ends(model: CausalModel) -> set[int]:
     return {token for token in (model.encoder.tokenizer.eos_token_id, *listed) if token is not None}
 
 
-def _block(model: CausalModel, prompted: EncodedPrompt, rows: list[int], length: int, ends: set[int]) -> Tensor:
+def _block(model: CausalModel, prompted: EncodedPrompt, rows: Sequence[int], length: int, ends: set[int]) -> Tensor:
     """Written ids [rows, at most length]; what stands after a row's end, or beyond the model's places, is void."""
     batch = model.batch(prompted, rows)
     cache = batch.past.growing() if batch.past is not None else None

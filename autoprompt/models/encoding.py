@@ -19,6 +19,7 @@ from autoprompt.models.signs import Chat, Signs, keep_literal
 from autoprompt.template import LABEL, Piece, Template, render_value
 
 SIZES_KEPT = 20_000
+"""Texts and prompts whose cut or length is remembered; past that all are forgotten."""
 
 
 @dataclass
@@ -63,6 +64,8 @@ class Encoder:
         """A field's text, cut after ``length`` tokens (default: ``max_length``)."""
         length = self.max_length if length is None else length
         if (text, length) not in self._cut:
+            if len(self._cut) > SIZES_KEPT:
+                self._cut.clear()
             (_, spans), *_ = self.tokenize([text], special=False)
             end = spans[length - 1][1] if 0 < length < len(spans) else 0
             self._cut[text, length] = text if len(spans) <= length else text[:end]
@@ -72,9 +75,15 @@ class Encoder:
         """All fields as text, each cut."""
         return {name: self.cut(render_value(value)) for name, value in fields.items()}
 
+    def cuts(self, text: str) -> bool:
+        """Whether a field or target text is longer than the limit of a field."""
+        return self.cut(text) != text
+
     def length(self, text: str) -> int:
         """Tokens of a text."""
         if text not in self._length:
+            if len(self._length) > SIZES_KEPT:
+                self._length.clear()
             (ids, _), *_ = self.tokenize([text], special=False)
             self._length[text] = len(ids)
         return self._length[text]
@@ -125,6 +134,12 @@ class Encoder:
         fitting = self._fitting(candidate, rows, self.answers(candidate, rows), demos, spare)
         pieces = [head.pieces(fields, None, demos) for fields in fitting]
         return [list(rendered.ids) for rendered in self._render(pieces, closing=False)]
+
+    def fitting(
+        self, candidate: Candidate, rows: Sequence[Example], answers: Sequence[Sequence[str]]
+    ) -> list[dict[str, str]]:
+        """The rows' fields as they stand in the candidate's prompts."""
+        return self._fitting(candidate, rows, answers, self.demos(candidate), 0)
 
     def _fitting(
         self,

@@ -19,6 +19,7 @@ from autoprompt.corpus import Example
 from autoprompt.models import vocabulary
 from autoprompt.models.base import TokenProposals
 from autoprompt.models.batching import EncodedPrompt
+from autoprompt.models.memory import attempt
 from autoprompt.models.rendered import LiteralToken
 from autoprompt.template import Literal, Template
 
@@ -48,9 +49,10 @@ def propose(
     # Rows whose literal text merged with the data's tokens have other places: the common pattern speaks.
     pattern = _most_common([tuple(_place(t) for _, t in found[0]) for found in places])
     same = [i for i, found in enumerate(places) if tuple(_place(t) for _, t in found[0]) == pattern]
-    if not pattern:
+    # A gradient needs all rows' features at once: where memory is too short there are no proposals.
+    gradient = attempt(lambda _: over_rows(model, prompted, places, same, loss), ()) if pattern else None
+    if gradient is None:
         return TokenProposals([], [])
-    gradient = over_rows(model, prompted, places, same, loss)
     embedding = model.vectors.table()
     current = torch.tensor(_current(prompted, places, same[0]))
     change = gradient @ embedding.T.float().cpu()
@@ -60,7 +62,7 @@ def propose(
     known = [rows[i] for i in same]
     part = replace(prompted, rows=[prompted.rows[i] for i in same],
                    states=[prompted.states[i] for i in same] if prompted.states is not None else None)  # fmt: skip
-    likelihood = model.likelihoods(candidate, known, part, [places[i][0] for i in same])
+    likelihood = attempt(lambda _: model.likelihoods(candidate, known, part, [places[i][0] for i in same]), ())
     if likelihood is None:
         return TokenProposals(replacements, [])
     half = max(1, count // 2)

@@ -26,20 +26,30 @@ def locate_model(name: str) -> ModelSource:
     of the families.
     """
     folder, revision = _folder(name)
-    config_file = folder / "config.json"
-    if not config_file.is_file():
+    if not (folder / "config.json").is_file():
         raise InputError(f"The model folder {folder} has no config.json; name a folder saved by save_pretrained.")
-    try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{config_file} is not valid JSON ({error}); save the model again.") from error
-    if "auto_map" in config:
-        raise InputError(f"The model {name!r} needs code of its own (auto_map), which is never run; use another.")
+    configs = {path.name: _config(path) for path in sorted(folder.glob("*config.json"))}
+    coded = next((file for file, config in configs.items() if "auto_map" in config), None)
+    if coded is not None:
+        raise InputError(
+            f"The model {name!r} needs code of its own (auto_map in {coded}), which is never run; use another."
+        )
     if not list(folder.glob("*.safetensors")):
         raise InputError(f"The model {name!r} has no safetensors weights; convert them to safetensors first.")
     if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
         raise InputError(f"The model {name!r} has no tokenizer beside its weights; save it there.")
-    return ModelSource(name, folder, config, read_family(folder), revision)
+    return ModelSource(name, folder, configs["config.json"], read_family(folder), revision)
+
+
+def _config(file: Path) -> dict[str, Any]:
+    """What a config of the model, its tokenizer or its processor says."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON ({error}); save the model again.") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{file} holds no JSON object; save the model again.")
+    return config
 
 
 def _folder(name: str) -> tuple[Path, str]:
@@ -59,7 +69,10 @@ def _folder(name: str) -> tuple[Path, str]:
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
-    """The folder of a snapshot, which is named by its commit."""
+    """The folder of a snapshot, which is named by its commit.
+
+    A snapshot that lacks files, since another program wanted only some of them or was stopped, is completed.
+    """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -68,8 +81,12 @@ def _from_hub(name: str, revision: str | None) -> Path:
         OfflineModeIsEnabled,
     )
 
+    lacking = ""
     try:
-        return Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=_FILES))
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=_FILES))
+        lacking = _lacking(folder)
+        if not lacking:
+            return folder
     except HFValidationError as error:
         raise NotFoundError(f"{name!r} is neither an embedded model, a folder, nor a Hub model's name.") from error
     except LocalEntryNotFoundError:
@@ -83,10 +100,24 @@ def _from_hub(name: str, revision: str | None) -> Path:
             f"The Hub refused the model {name!r} ({str(error).splitlines()[0]}); check the name and your access."
         ) from error
     except (OSError, OfflineModeIsEnabled, _transport_error()) as error:
+        here = f"only partly on this machine ({lacking} missing)" if lacking else "not on this machine"
         raise InputError(
-            f"The model {name!r} is not on this machine and the Hugging Face Hub cannot be reached "
+            f"The model {name!r} is {here} and the Hugging Face Hub cannot be reached "
             f"({type(error).__name__}); connect, or use an embedded model (see `autoprompt models list`) or a folder."
         ) from error
+
+
+def _lacking(folder: Path) -> str:
+    """Which of a model's files a snapshot lacks; nothing where it is whole."""
+    if not (folder / "config.json").is_file():
+        return "config.json is"
+    index = folder / "model.safetensors.index.json"
+    parts = set(_config(index).get("weight_map", {}).values()) if index.is_file() else set()
+    if not list(folder.glob("*.safetensors")) or not all((folder / part).is_file() for part in parts):
+        return "weights are"
+    # A tokenizer's config says nothing of its vocabulary.
+    known = any(path for pattern in _TOKENIZERS[1:] for path in folder.glob(pattern))
+    return "" if known else "the tokenizer is"
 
 
 def _transport_error() -> type[Exception]:
@@ -100,7 +131,7 @@ def _transport_error() -> type[Exception]:
 
 def read_family(folder: Path) -> str:
     """The family of a folder's model (see ``families``). Raises InputError for one that is none."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = _config(folder / "config.json")
     family = family_of(config)
     if family is None:
         raise InputError(
@@ -110,17 +141,19 @@ def read_family(folder: Path) -> str:
     return family
 
 
-def loaded(folder: Path, load: Callable[..., Any]) -> Any:
-    """What ``from_pretrained`` makes of a local folder, in float32, without its progress bar. Raises InputError."""
+def loaded(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
+    """What ``from_pretrained`` makes of a local folder, without its progress bar or any code from there.
+
+    ``options``: what else ``load`` is given, such as a network's dtype. Raises InputError.
+    """
     from safetensors import SafetensorError
     from transformers.utils import logging
 
-    options = {} if "Tokenizer" in getattr(load, "__qualname__", "") else {"dtype": torch.float32}
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # a fresh head is what was asked for
     try:
-        return load(folder, local_files_only=True, use_safetensors=True, **options)
+        return load(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(f"The model in {folder} cannot be loaded ({str(error).splitlines()[0]}).") from error
     finally:
@@ -131,7 +164,19 @@ def loaded(folder: Path, load: Callable[..., Any]) -> Any:
 
 def check_device(device: str) -> str:
     """The device to use; raises UsageError when it is absent."""
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device != "auto" and not present.get(device.split(":")[0], False):
-        raise UsageError(f"The device {device!r} is not on this machine; use --device auto or cpu.")
-    return str(pick_device(device))
+    if device == "auto":
+        return str(pick_device(device))
+    counts = {"cpu": 1, "cuda": 0, "mps": int(torch.backends.mps.is_available())}
+    if torch.cuda.is_available():
+        counts["cuda"] = torch.cuda.device_count()
+    try:
+        named = torch.device(device)
+    except RuntimeError:
+        named = None
+    if named is None or not (named.index or 0) < counts.get(named.type, 0):
+        there = [f"{kind}:{n}" if kind == "cuda" else kind for kind, count in counts.items() for n in range(count)]
+        raise UsageError(
+            f"The device {device!r} is not on this machine, which has {', '.join(there)}; use --device auto or one "
+            "that is there."
+        )
+    return device

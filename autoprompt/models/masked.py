@@ -17,7 +17,7 @@ from torch import Tensor
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models.base import LoadOptions
+from autoprompt.models.base import FitFailedError, LoadOptions
 from autoprompt.models.batching import Batch, EncodedPrompt
 from autoprompt.models.output import Asked
 from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, Target, encoded_row
@@ -109,5 +109,8 @@ class MaskedModel(TextModel):
             EncodedRow(((*whole[:at], self.mask_id, *whole[at + 1 :]),), (Target(0, (at,), (whole[at],)),))
             for at in range(start, start + len(ids))
         ]
-        scores = self.score(EncodedPrompt(rows))
+        try:
+            scores = self.score(EncodedPrompt(rows))
+        except FitFailedError:  # what cannot be read for want of memory is not readable
+            return None
         return float((-scores.mean()).exp())

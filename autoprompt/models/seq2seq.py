@@ -60,18 +60,24 @@ class Seq2SeqModel(TextModel):
         opening = self._opening(candidate)
         answers = self.encoder.answers(candidate, rows)
         return [
-            self._encode_row(rendered, own, candidate, opening)
-            for rendered, own in zip(self._rendered(candidate, rows), answers, strict=True)
+            self._encode_row(rendered, own, candidate, opening, whole=not self.encoder.cuts(row.label))
+            for row, rendered, own in zip(rows, self._rendered(candidate, rows), answers, strict=True)
         ]
 
     def _encode_row(
-        self, rendered: Rendered, answers: Sequence[str], candidate: Candidate, opening: tuple[int, ...]
+        self,
+        rendered: Rendered,
+        answers: Sequence[str],
+        candidate: Candidate,
+        opening: tuple[int, ...],
+        *,
+        whole: bool,
     ) -> EncodedRow:
         written = []
         for answer in answers:
             _, ids, end = self.encoder.whole(answer)
-            # A target text's end is part of it; label words are compared by their own tokens alone.
-            counted = tuple(ids if candidate.label_words.pairs else ids + end)
+            # A target text's end is part of it, unless it was cut; label words are compared by their own tokens alone.
+            counted = tuple(ids + end if whole and not candidate.label_words.pairs else ids)
             own = (*opening, *counted[:-1])
             written.append((own, tuple(range(len(opening) - 1, len(own))), counted))
         return encoded_row(written, candidate.label_words, context=self._context(rendered, candidate))
@@ -125,9 +131,9 @@ class Seq2SeqModel(TextModel):
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         out = [""] * len(prompted)
         for block in blocks([len(row.context) for row in prompted.rows], SCORE_SEQUENCES):
-            batch = self.batch(prompted, block)
-            for row, ids in zip(block, self._write(batch, length), strict=True):
-                out[row] = self.encoder.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            for rows, written in self.in_memory(block, lambda part: self._write(self.batch(prompted, part), length)):
+                for row, ids in zip(rows, written, strict=True):
+                    out[row] = self.encoder.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return out
 
     def _write(self, batch: Batch, length: int) -> list[list[int]]:

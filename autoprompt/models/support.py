@@ -15,6 +15,7 @@ CONDITIONS = {
     ("classifier", "none"): "where the checkpoint's head knows the data's labels",
     ("causal", "tail"): "where every layer keeps keys and values",
     ("*", "bias"): "where the model has biases",
+    ("classifier", "soft"): "where the model is no encoder-decoder",
 }
 TASKS: Mapping[str, tuple[str, ...]] = {
     "causal": ("classification", "generation"),
@@ -38,10 +39,15 @@ def table() -> str:
     return "\n".join([*lines, "", f"c: classification, g: generation; {found}."])
 
 
+def condition(family: str, mode: str) -> str | None:
+    """What a model of the family must have for the mode, where some lack it."""
+    return CONDITIONS.get((family, mode)) or CONDITIONS.get(("*", mode))
+
+
 def _cell(family: str, mode: str, notes: list[str]) -> str:
     if mode not in TUNING[family]:
         return "-"
-    note = CONDITIONS.get((family, mode)) or CONDITIONS.get(("*", mode))
+    note = condition(family, mode)
     mark = ""
     if note:
         if note not in notes:

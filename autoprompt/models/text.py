@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,7 +36,9 @@ from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
 from autoprompt.models.signs import chat_format
 from autoprompt.models.soft import SoftVectors
 from autoprompt.models.tuning import Parts, Tuner
-from autoprompt.template import Soft, Template, render_value
+from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template, render_value
+
+T = TypeVar("T")
 
 SCORE_SEQUENCES = 32
 """Sequences that one scoring pass holds."""
@@ -188,7 +190,9 @@ class TextModel(LanguageModel):
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         out: Tensor | None = None
         for block in self.row_blocks(prompted):
-            for rows, scores in in_memory(block, lambda part: self.scores(self.batch(prompted, part)).float().cpu()):
+            for rows, scores in self.in_memory(
+                block, lambda part: self.scores(self.batch(prompted, part)).float().cpu()
+            ):
                 out = scores.new_zeros((len(prompted), scores.shape[1])) if out is None else out
                 out[rows] = scores.log_softmax(-1) if scores.shape[1] > 1 else scores
         if out is None:
@@ -202,7 +206,7 @@ class TextModel(LanguageModel):
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         parts: dict[int, tuple[Tensor, ...]] = {}
         for block in self.row_blocks(prompted):
-            for rows, found in in_memory(block, lambda part: self.frozen(self.batch(prompted, part))):
+            for rows, found in self.in_memory(block, lambda part: self.frozen(self.batch(prompted, part))):
                 hidden, scores, words = (part.float().cpu() for part in found)
                 parts |= {row: (hidden[i], scores[i], words[i]) for i, row in enumerate(rows)}
         columns = zip(*(parts[row] for row in range(len(prompted))), strict=True)
@@ -239,6 +243,7 @@ class TextModel(LanguageModel):
                 f"{', '.join(self.tuning_modes)}."
             )
         ready = self.before_tuning(prompted, settings)
+        whole = min(len(prompted), settings.batch_size)
 
         def loss(rows: Sequence[int]) -> Tensor:
             scores = self.scores(self.batch(ready, rows)).float()
@@ -248,14 +253,25 @@ class TextModel(LanguageModel):
             return torch.nn.functional.cross_entropy(scores, labels)
 
         rows = range(len(prompted))
-        delta = attempt(lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft), rows)
+        self.tuner.micro_batch = whole
+        try:
+            delta = attempt(lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft), rows)
+        finally:
+            if self.tuner.micro_batch < whole:
+                self._reduced(self.tuner.micro_batch)
         if delta is None:
             raise FitFailedError("the memory is too short for this tuning mode")
         return delta
 
-    @property
-    def micro_batch(self) -> int:
-        return self.tuner.micro_batch
+    def in_memory(self, rows: Sequence[int], run: Callable[[Sequence[int]], T]) -> Iterator[tuple[list[int], T]]:
+        """See ``memory.in_memory``; the smallest part is remembered."""
+        for part, result in in_memory(rows, run):
+            if len(part) < len(rows):
+                self._reduced(len(part))
+            yield part, result
+
+    def _reduced(self, rows: int) -> None:
+        self.micro_batch = min(rows, self.micro_batch or rows)
 
     def before_tuning(self, prompted: EncodedPrompt, settings: Settings) -> EncodedPrompt:
         """The same rows with whatever can be computed once for all steps."""
@@ -280,9 +296,17 @@ class TextModel(LanguageModel):
     def target_length(self, rows: Sequence[Example]) -> int:
         return 1 + max(self.encoder.length(self.encoder.cut(row.label)) for row in rows)
 
-    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example]) -> int:
-        texts = [[render_value(row.fields[name]) for name in fields] for row in rows]
-        return sum(any(self.encoder.cut(text) != text for text in row) for row in texts)
+    def cut_rows(self, fields: Sequence[str], rows: Sequence[Example], candidate: Candidate | None = None) -> int:
+        # A template of the fields alone stands for one that is not known.
+        shown = candidate or Candidate(Template((*map(Slot, fields), Slot(LABEL))), LabelWords(()), Settings("none"))
+        given = self.encoder.answers(shown, rows) if shown.label_words.pairs else [[""]] * len(rows)
+        fitting = self.encoder.fitting(shown, rows, given)
+        # Labels are names, of which label words take the place: target texts alone are cut.
+        texts = [] if self.options.labels else [self.encoder.cuts(row.label) for row in rows]
+        cut = [
+            any(own[n] != render_value(row.fields[n]) for n in fields) for own, row in zip(fitting, rows, strict=True)
+        ]
+        return sum(map(any, zip(cut, texts or cut, strict=True)))
 
     def propose_tokens(
         self,

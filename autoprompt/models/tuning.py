@@ -120,7 +120,11 @@ class Tuner:
             yield
             return
         soft = len(delta[SOFT]) if SOFT in delta else 0
-        with self._trainable(settings, 0, soft) as parameters, torch.no_grad():
+        with ExitStack() as stack:
+            parameters = attempt(lambda _: stack.enter_context(self._trainable(settings, 0, soft)), ())
+            if parameters is None:
+                raise FitFailedError("the memory is too short to put a fine-tune in its place")
+            stack.enter_context(torch.no_grad())
             for name, parameter in parameters.items():
                 parameter.copy_(delta[name])
             yield
@@ -160,12 +164,12 @@ class Tuner:
         """Own parameters with copies of their values, those of a fresh head drawn anew."""
         base = {name: parameter.data for name, parameter in own.items()}
         generator = torch.Generator().manual_seed(seed)
-        for name, parameter in own.items():
-            parameter.data = parameter.data.clone()
-            if name in self.parts.fresh and parameter.dim() > 1:
-                drawn = torch.randn(parameter.shape, generator=generator) * FRESH_DEVIATION
-                parameter.data.copy_(drawn)
         try:
+            for name, parameter in own.items():
+                parameter.data = parameter.data.clone()
+                if name in self.parts.fresh and parameter.dim() > 1:
+                    drawn = torch.randn(parameter.shape, generator=generator) * FRESH_DEVIATION
+                    parameter.data.copy_(drawn)
             yield dict(own)
         finally:
             for name, parameter in own.items():
