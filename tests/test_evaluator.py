@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ import torch
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
-from autoprompt.errors import InputError
-from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, start_worker
+from autoprompt.errors import InputError, StorageError
+from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, start_worker, worker
 from autoprompt.evaluator.evaluator import TEST_BLOCK
 from autoprompt.evaluator.proxy import FOLDS, cross_fit, deal, fit_probe
 from autoprompt.models import Features, load_model
@@ -239,6 +240,45 @@ def test_a_failed_part_fails_the_whole_test_score(bench: Bench) -> None:
     (done,) = bench.evaluator.test([trained], list(bench.corpus.test) * 3)
     assert done.status == "failed"
     assert done.losses == ()
+
+
+def test_weights_that_were_let_go_are_trained_again_for_the_test(bench: Bench) -> None:
+    kept, dropped = bench.evaluator.fit([_candidate(), _candidate(settings=FULL)])
+    rows = list(bench.corpus.test)
+    expected = bench.evaluator.test([kept, dropped], rows)
+    bench.evaluator.keep_weights([kept.candidate])
+    assert [Path(str(e.weights)).exists() for e in (kept, dropped)] == [True, False]
+    found = bench.evaluator.test([kept, dropped], rows)
+    assert bench.executor.count("FitTask") == 3
+    assert [e.log_probs for e in found] == [e.log_probs for e in expected]
+
+
+def test_fault_32_weights_that_find_no_room_end_the_run_with_the_free_bytes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safetensors.torch.save_file", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(StorageError, match=r"No space left.*\d+ bytes are free") as caught:
+        bench.evaluator.fit([_candidate()])
+    assert caught.value.exit_code == 4
+
+
+def test_fault_24_parts_of_a_batch_are_recorded_with_the_score(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (plenty,) = bench.evaluator.fit([_candidate(settings=FULL)])
+    assert plenty.reason != "out of memory"
+
+    class Short(type(worker._WORKER.model)):  # type: ignore[misc,union-attr]
+        """Says that it went on in parts, as it does when memory runs out in the middle of a fine-tune."""
+
+        def tune(self, *args: Any) -> Any:
+            self.micro_batch = 2
+            return super().tune(*args)
+
+    monkeypatch.setattr(worker._WORKER.model, "__class__", Short)  # type: ignore[union-attr]
+    (short,) = bench.evaluator.fit([_candidate(settings=FULL.change(learning_rate=1e-3))])
+    assert "parts of 2 rows" in str(short.reason)
+    monkeypatch.undo()
+    (after,) = bench.evaluator.fit([_candidate(settings=FULL.change(learning_rate=3e-3))])
+    assert "parts" not in str(after.reason), "each task records its own"
 
 
 @pytest.mark.parametrize("settings", [TAIL, Settings("none")], ids=["tail", "none"])

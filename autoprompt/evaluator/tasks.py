@@ -110,6 +110,9 @@ class FitTask:
             scored = scored_with(task, worker, held_out, delta, write=write)
         except (FitFailedError, InputError) as error:
             return task.failed(str(error))
+        if model.micro_batch is not None and scored.complete:
+            halved = f"out of memory: worked in parts of {model.micro_batch} rows"
+            scored = replace(scored, reason="; ".join(filter(None, (scored.reason, halved))))
         kept = delta and task.fold == task.repeat == 0 and scored.complete
         return replace(scored, weights=_save(worker, task, delta)) if kept else scored
 
@@ -138,7 +141,10 @@ class TestTask:
 
 @dataclass(frozen=True)
 class ProposeTask:
-    """Token edits of a candidate's template, from gradients of the loss that ranks frozen candidates."""
+    """Token edits of a candidate's template, from gradients of the loss that ranks frozen candidates.
+
+    None where memory does not last.
+    """
 
     candidate: Candidate
     count: int
@@ -156,7 +162,10 @@ class ProposeTask:
                 lambda _, s: torch.nn.functional.cross_entropy(s.cpu(), gold),
                 count=self.count,
             )
-        loss = worker.proxy(frozen).training_loss(slice(0, len(rows)))
+        try:
+            loss = worker.proxy(frozen).training_loss(slice(0, len(rows)))
+        except FitFailedError:
+            return TokenProposals([], [])
         return worker.model.propose_tokens(frozen, rows, loss, count=self.count)
 
 
@@ -165,7 +174,8 @@ class WordsTask:
     """Rank label words for a template on its cached logits: no further pass through the model.
 
     Words that are likelier under their label than under the others (a likelihood ratio over the training rows)
-    are short-listed for each label; combinations are ordered by the cross-fitted loss of the label scores.
+    are short-listed for each label; combinations are ordered by the cross-fitted loss of the label scores. None where
+    memory does not last.
     """
 
     candidate: Candidate
@@ -176,7 +186,10 @@ class WordsTask:
     def __call__(self, worker: Worker) -> list[LabelWords]:
         if not self.candidate.label_words.pairs:
             return []
-        features = worker.features(self.candidate)
+        try:
+            features = worker.features(self.candidate)
+        except FitFailedError:
+            return []
         if not torch.isfinite(features.vocabulary).all():
             return []
         texts = worker.model.word_tokens()
@@ -240,7 +253,7 @@ class CheckTask:
         rows = [row for rows in worker.splits for row in rows]
         words = sorted({word.lower() for word in model.word_tokens().values()})
         return Readiness(
-            model.cut_rows(worker.spec.corpus.fields, rows),
+            model.cut_rows(worker.spec.corpus.fields, rows, self.candidate),
             model.tuning_modes,
             tuple(words),
             model.family,

@@ -139,6 +139,7 @@ def perform(task: Callable[[Worker], Any]) -> Work:
     """Run one task in a process that ``start_worker`` prepared."""
     if _WORKER is None:
         raise RuntimeError("this process was not prepared by start_worker")
+    _WORKER.model.micro_batch = None  # what this task alone has to record
     started, before = time.monotonic(), _WORKER.model.tokens_processed
     value = task(_WORKER)
     return Work(value, time.monotonic() - started, _WORKER.model.tokens_processed - before)

@@ -18,14 +18,14 @@ _TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "vocab.*", "*.model")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
-def locate_model(name: str) -> ModelSource:
+def locate_model(name: str, progress: artifacts.Progress | None = None) -> ModelSource:
     """Find an embedded model, a local folder or a Hub model (downloaded when missing).
 
     A Hub model's name may end in ``@revision``: a commit, tag or branch. Without one the copy on this machine is taken,
-    otherwise the newest. Raises InputError: unreachable, gated, pickle-only weights, remote code, no tokenizer, none
-    of the families.
+    otherwise the newest. ``progress`` is told of an embedded model's first pull. Raises InputError: unreachable,
+    gated, pickle-only weights, remote code, no tokenizer, none of the families.
     """
-    folder, revision = _folder(name)
+    folder, revision = _folder(name, progress)
     if not (folder / "config.json").is_file():
         raise InputError(f"The model folder {folder} has no config.json; name a folder saved by save_pretrained.")
     configs = {path.name: _config(path) for path in sorted(folder.glob("*config.json"))}
@@ -52,10 +52,10 @@ def _config(file: Path) -> dict[str, Any]:
     return config
 
 
-def _folder(name: str) -> tuple[Path, str]:
+def _folder(name: str, progress: artifacts.Progress | None) -> tuple[Path, str]:
     """The model's folder, and of a Hub model the commit."""
     if name in {artifact.name for artifact, _ in artifacts.list_artifacts("model")}:
-        return artifacts.ensure(name), ""
+        return artifacts.ensure(name, progress=progress), ""
     path = Path(name).expanduser()
     if path.is_absolute() or name.startswith(("./", "../", "~")):
         if not path.is_dir():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autoprompt import corpus as corpora
+from autoprompt.artifacts import Progress
 from autoprompt.candidate import TUNING_MODES, Candidate, Settings, derived_seed
 from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
@@ -48,20 +49,21 @@ def prepare(
     seed: int,
     config: SearchConfig | None = None,
     fix: Mapping[str, Any] | None = None,
+    pulling: Progress | None = None,
 ) -> Task:
     """Load and check data, templates, label words, settings and ranges; find the model, but load it not yet.
 
-    Raises UsageError, InputError.
+    ``pulling`` is told of the first pull of an embedded corpus or model. Raises UsageError, InputError.
     """
     parsed = [Template.parse(text) for text in templates]
     check_options(data, model, metric)
-    corpus = _load(source, data, seed)
+    corpus = _load(source, data, seed, pulling)
     if metric is not None and metric not in metric_names(corpus.task):
         names = ", ".join(metric_names(corpus.task))
         raise UsageError(f"The metric {metric!r} does not judge {corpus.task}; use one of {names}.")
     bound = [t.bind(corpus.fields, corpus.label_column) for t in parsed]
     manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
-    found = locate_model(model.model)
+    found = locate_model(model.model, pulling)
     family = model.family or found.family
     words = words_of(corpus, family, label_words)
     tuning = model.tuning or DEFAULT_TUNING[family]
@@ -101,12 +103,12 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
         raise UsageError(f"--max-length is {data.max_length}; give at least 1 token.")
 
 
-def _load(source: str, data: DataOptions, seed: int) -> Corpus:
+def _load(source: str, data: DataOptions, seed: int, pulling: Progress | None) -> Corpus:
     names = ("shots", "text_column", "label_column", "target_column", "drop_empty", "drop_duplicates", "test_rows")
     options = {name: getattr(data, name) for name in names}
     if data.rows is not None:
         return corpora.of(**data.rows, name=source, seed=seed, **options)
-    return corpora.load(source, seed=seed, **options)
+    return corpora.load(source, seed=seed, progress=pulling, **options)
 
 
 def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:

@@ -42,7 +42,7 @@ def search(options: SearchOptions, progress: Progress) -> dict[str, Any]:
     workers = workers_of(options.model)
     progress.stage("data")
     task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
-                   options.metric, options.seed, config, options.fix)  # fmt: skip
+                   options.metric, options.seed, config, options.fix, _pulling(progress))  # fmt: skip
     check_folds(options.folds, task.corpus)
     device = check_device(options.model.device)
     with Leaderboard.open(options.leaderboard) as board:
@@ -94,7 +94,7 @@ def evaluate(
     ``changes``: settings other than the default. Raises UsageError, InputError, NothingSucceededError.
     """
     started = time.monotonic()
-    task = prepare(source_name, data, model, (template,), label_words, None, seed)
+    task = prepare(source_name, data, model, (template,), label_words, None, seed, pulling=_pulling(progress))
     if split == "test" and not task.corpus.test:
         raise UsageError(f"The corpus {source_name!r} has no test rows; use --split validation.")
     candidate = replace(task.space.start, settings=task.space.start.settings.change(**changes))
@@ -156,6 +156,18 @@ def _evaluator(
             yield evaluator
         finally:
             executor.close()
+
+
+def _pulling(progress: Progress) -> Callable[[str, float | None], None]:
+    """What is pulled on first use, as stages of the run."""
+    told: list[str] = []
+
+    def tell(stage: str, _fraction: float | None) -> None:
+        if told[-1:] != [stage]:
+            told.append(stage)
+            progress.stage(f"first use: {stage}")
+
+    return tell
 
 
 def _check(evaluator: Evaluator, task: Task, model: ModelOptions, progress: Progress) -> Readiness:
