@@ -28,6 +28,8 @@ from autoprompt.template import LabelWords, Template
 
 TAIL_TOKENS = 6
 """Tokens after the text that a template has by and large: for guesses of cost alone."""
+SCORED_TOKENS = 4
+"""Tokens of these that a score takes: what stands at the predicted place itself is mostly not passed."""
 STEP_PASSES = 1.8
 """What one optimiser step costs, in passes of a long batch over as many tokens: a guess, used until the first
 fine-tune has been timed."""
@@ -167,7 +169,7 @@ class Evaluator:
         known = len(self.corpus.train) + len(self.corpus.validation)
         heads = {_head(candidate) for candidate in candidates}
         prefixes = sum(self._heads.get(head, self.prefix_tokens) for head in heads) / known
-        work = rows * (prefixes + TAIL_TOKENS * len(candidates))
+        work = rows * (prefixes + SCORED_TOKENS * len(candidates))
         writing = len(candidates) * self.write_seconds(rows)
         return (work * self._token_seconds + writing) / self.executor.workers
 
