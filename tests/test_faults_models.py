@@ -143,6 +143,15 @@ def test_fault_18_code_of_a_tokenizer_or_processor_is_never_run(
     assert f"{file} holds no JSON object" in _message(caught)
 
 
+def test_other_programs_files_beside_a_model_are_none_of_ours(
+    family_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Models of sentence-transformers bring a list of their training data."""
+    folder = _copy(family_folder("bert"), tmp_path / "model")
+    (folder / "data_config.json").write_text('[{"name": "pairs"}]', encoding="utf-8")
+    assert locate_model(str(folder)).family == "masked"
+
+
 @names
 def test_fault_18_nothing_is_loaded_with_trust_in_remote_code(
     family_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str

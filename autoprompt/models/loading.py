@@ -14,6 +14,8 @@ from autoprompt.errors import InputError, NotFoundError, UsageError
 from autoprompt.models.base import ModelSource, pick_device
 from autoprompt.models.families import family_of
 
+_CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+"""Where transformers looks for code to load; other programs have files beside them that are none of its own."""
 _TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "vocab.*", "*.model")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
@@ -28,7 +30,7 @@ def locate_model(name: str, progress: artifacts.Progress | None = None) -> Model
     folder, revision = _folder(name, progress)
     if not (folder / "config.json").is_file():
         raise InputError(f"The model folder {folder} has no config.json; name a folder saved by save_pretrained.")
-    configs = {path.name: _config(path) for path in sorted(folder.glob("*config.json"))}
+    configs = {name: _config(folder / name) for name in _CONFIGS if (folder / name).is_file()}
     coded = next((file for file, config in configs.items() if "auto_map" in config), None)
     if coded is not None:
         raise InputError(
