@@ -217,8 +217,6 @@ def _search(
         folds=options.folds,
         repeats=options.repeats,
     ).run()
-    if not outcome.finalists:
-        progress.note("No time was left to score the finalists again: the winner is the best of the short fine-tunes.")
     tests = _open_test(task, evaluator, outcome, recorder, progress)
     return {
         "run": run.id,
