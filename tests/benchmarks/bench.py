@@ -1,0 +1,151 @@
+"""What the benchmarks share: their options, stored cells, the machine's description, intervals."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results" / "benchmarks"
+SCRATCH = ROOT / ".bench"
+"""What need not be kept: cells of quick runs, the peers' virtual environments."""
+
+Cell = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """``data``: a folder of few-shot folders; without it samples of the embedded corpora are taken."""
+
+    data: Path | None
+    quick: bool
+    fresh: bool
+
+
+def options(doc: str | None) -> Options:
+    """What ``make bench`` hands over."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a folder of few-shot folders; default: the embedded corpora")
+    parser.add_argument("--quick", action="store_true", help="a part of it, within 8 minutes")
+    parser.add_argument("--fresh", action="store_true", help="measure again what is stored")
+    given = parser.parse_args()
+    return Options(given.data, given.quick, given.fresh)
+
+
+class Cells:
+    """A benchmark's measured cells, one JSON line each: a later run goes on where this one stopped.
+
+    A cell is known by what was measured and by what that depends on: the engine's code, the machine.
+    """
+
+    def __init__(self, name: str, given: Options, folder: Path | None = None) -> None:
+        folder = folder or (SCRATCH if given.quick else RESULTS)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{name}.jsonl"
+        self.fresh = given.fresh
+        self._done: set[str] = set()
+
+    def get(
+        self,
+        what: Mapping[str, Any],
+        measure: Callable[[], Cell],
+        *,
+        of_engine: bool = True,
+        of_machine: bool = True,
+    ) -> Cell:
+        """The stored cell, else a new one. Where it is not ``of_engine`` or ``of_machine``, another's will do."""
+        depends = ({"engine": engine()} if of_engine else {}) | ({"machine": machine()} if of_machine else {})
+        key = json.dumps({**what, **depends}, sort_keys=True)
+        known = [cell for cell in self._stored() if cell["key"] == key]
+        if known and (key in self._done or not self.fresh):
+            return dict(known[-1]["values"])
+        print("  measuring", ", ".join(map(str, what.values())), flush=True)
+        cell = {"key": key, "engine": engine(), "machine": machine(), "values": measure()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(cell, sort_keys=True) + "\n")
+        self._done.add(key)
+        return dict(cell["values"])
+
+    def _stored(self) -> list[Cell]:
+        if not self.path.is_file():
+            return []
+        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+
+
+def engine() -> str:
+    """A digest of the package's code."""
+    files = sorted((ROOT / "autoprompt").rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def machine() -> str:
+    """Processor, cores and torch."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
+
+
+def seconds(work: Callable[[], Any], repeats: int = 1) -> float:
+    """Median time of a piece of work."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with 95 % of its bootstrap."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+def interval(groups: Sequence[Sequence[float]], *, samples: int = 4000) -> Interval:
+    """The mean of the groups' means; groups (tasks) are drawn again, and the values (rows) within each."""
+    generator = np.random.default_rng(0)
+    arrays = [np.asarray(group, dtype=float) for group in groups]
+    # Each group's resampled means once: a drawn group takes one of its own at random.
+    means = np.stack(
+        [array[generator.integers(0, len(array), (samples, len(array)))].mean(1) for array in arrays], axis=1
+    )
+    drawn = generator.integers(0, len(arrays), means.shape)
+    rows = generator.permuted(np.tile(np.arange(samples)[:, None], (1, len(arrays))), axis=0)
+    resampled = means[rows, drawn].mean(1)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Interval(float(np.mean([array.mean() for array in arrays])), float(low), float(high))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A Markdown table."""
+    print("| " + " | ".join(head) + " |")
+    print("| --- " * len(head) + "|")
+    for row in rows:
+        print("| " + " | ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row) + " |")
+    print(flush=True)
+
+
+def finish(result: Mapping[str, Any]) -> None:
+    """The last line."""
+    print(json.dumps(result))

@@ -1,0 +1,164 @@
+"""One short fine-tune plus validation, and the test accuracy after it: the engine beside the plain way.
+
+    make bench NAME=evaluation DATA=FOLDER            about 45 minutes for six tasks on an idle core
+    make bench NAME=evaluation DATA=FOLDER QUICK=1    about 7 minutes
+
+Plain: full fine-tuning with transformers, whole prompts padded to a batch, the same template, steps and row order, at
+that mode's default learning rate. Engine: tail tuning with its defaults. One thread each; nothing else may run.
+Shapes of templates:
+
+    text first    ends in words of its own after the text: what is kept of the texts serves every candidate
+    new opening   words of its own before the text and none after it: nothing kept by another candidate serves it
+    label first   the label stands before the text, so that there is nothing to keep
+
+The last line's ``speedup_other`` is that of the slower of the other two shapes.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+import torch
+from bench import Cell, Cells, Options, finish, interval, machine, options, seconds, table
+from plain_way import Plain
+from tasks import Task, few_shot, words_of
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import Corpus
+from autoprompt.models import LanguageModel, load_model, locate_model
+from autoprompt.template import LABEL, Template
+
+MODEL = "smollm2-135m"
+MAX_LENGTH = 128
+TEST_BLOCK = 50
+
+
+def shapes(corpus: Corpus) -> dict[str, Template]:
+    """The same question in other places."""
+    (text,) = corpus.fields
+    asked = corpus.label_column.replace("_", " ").capitalize()
+    found = {
+        "text first": f"{{{text}}}\n{asked}: {{label}}",
+        "new opening": f"{asked} of this text: {{{text}}} {{label}}",
+        "label first": f"{asked}: {{label}}\n{{{text}}}",
+    }
+    return {name: Template.parse(template).bind(corpus.fields, LABEL) for name, template in found.items()}
+
+
+def gold(corpus: Corpus, split: str) -> list[int]:
+    return [corpus.labels.index(row.label) for row in getattr(corpus, split)]
+
+
+def accuracy(predicted: Sequence[int], true: Sequence[int]) -> str:
+    """Which rows are right, as 0 and 1: what paired intervals need."""
+    return "".join(str(int(a == b)) for a, b in zip(predicted, true, strict=True))
+
+
+def engine_cell(corpus: Corpus, template: Template, repeats: int) -> Cell:
+    """Medians of ``repeats``; ``first``: the seconds of a candidate for which nothing is kept yet."""
+    model = load_model(locate_model(MODEL).folder, max_length=MAX_LENGTH)
+    candidate = Candidate(template, words_of(corpus), Settings.default("tail", len(corpus.train)))
+    train = gold(corpus, "train")
+
+    def evaluate() -> None:
+        delta = model.tune(model.prompt(candidate, corpus.train), train, candidate.settings, seed=0)
+        held_out = model.prompt(candidate, corpus.validation)
+        with model.adapted(candidate.settings, delta):
+            model.score(held_out)
+
+    def evaluate_first() -> None:
+        with model.passing_prefixes():
+            evaluate()
+
+    first = seconds(evaluate_first, repeats)
+    evaluate()
+    later = seconds(evaluate, repeats)
+    return {"seconds": later, "first": first, "right": tested(model, candidate, corpus)}
+
+
+def tested(model: LanguageModel, candidate: Candidate, corpus: Corpus) -> str:
+    delta = model.tune(model.prompt(candidate, corpus.train), gold(corpus, "train"), candidate.settings, seed=0)
+    predicted: list[int] = []
+    for start in range(0, len(corpus.test), TEST_BLOCK):
+        with model.passing_prefixes():
+            prompted = model.prompt(candidate, corpus.test[start : start + TEST_BLOCK])
+            with model.adapted(candidate.settings, delta):
+                predicted += model.score(prompted).argmax(1).tolist()
+    return accuracy(predicted, gold(corpus, "test"))
+
+
+def plain_cell(corpus: Corpus, template: Template) -> Cell:
+    plain = Plain(locate_model(MODEL).folder, words_of(corpus), MAX_LENGTH)
+    settings = Settings.default("full", len(corpus.train))
+
+    def evaluate() -> None:
+        plain.fine_tune(template, corpus.train, gold(corpus, "train"), settings, seed=0)
+        plain.predict(template, corpus.validation)
+
+    took = seconds(evaluate)
+    return {"seconds": took, "right": accuracy(plain.predict(template, corpus.test), gold(corpus, "test"))}
+
+
+def measured(given: Options, cells: Cells, tasks: Sequence[Task]) -> list[Cell]:
+    rows = 100 if given.quick else 400
+    repeats = 1 if given.quick else 3
+    out = []
+    for task in tasks:
+        corpus = task.load(rows)
+        for shape, template in list(shapes(corpus).items())[: 2 if given.quick else None]:
+            ways: dict[str, Callable[[], Cell]] = {
+                "engine": lambda c=corpus, t=template: engine_cell(c, t, repeats),  # type: ignore[misc]
+                "plain": lambda c=corpus, t=template: plain_cell(c, t),  # type: ignore[misc]
+            }
+            name = {"task": task.name, "shape": shape, "rows": len(corpus.test)}
+            own = {way: cells.get(name | {"way": way}, run, of_engine=way == "engine") for way, run in ways.items()}
+            # With an opening of its own a candidate pays for what is kept, whatever came before it.
+            took = own["engine"]["seconds" if shape == "text first" else "first"]
+            own["engine"]["seconds"] = took
+            out.append({"task": task.name, "shape": shape, **own, "ratio": own["plain"]["seconds"] / took})
+    return out
+
+
+def right(cell: Cell) -> list[int]:
+    return [int(c) for c in cell["right"]]
+
+
+def main() -> None:
+    """Measure, print the tables, then one line of JSON."""
+    given = options(__doc__)
+    torch.set_num_threads(1)
+    cells = Cells("evaluation", given)
+    tasks = few_shot(given)
+    found = measured(given, cells, tasks[:1] if given.quick else tasks)
+    print(f"\n{machine()}; one thread, one short fine-tune plus validation; test accuracy after it\n")
+    table(
+        ["task", "template", "engine s", "plain s", "ratio", "engine accuracy", "plain accuracy", "n"],
+        [
+            [f["task"], f["shape"], f["engine"]["seconds"], f["plain"]["seconds"], f["ratio"],
+             statistics.fmean(right(f["engine"])), statistics.fmean(right(f["plain"])), len(right(f["plain"]))]
+            for f in found
+        ],
+    )  # fmt: skip
+    speedup = {}
+    for shape in dict.fromkeys(f["shape"] for f in found):
+        own = [f for f in found if f["shape"] == shape]
+        speedup[shape] = statistics.median(f["ratio"] for f in own)
+        difference = interval(
+            [[a - b for a, b in zip(right(f["engine"]), right(f["plain"]), strict=True)] for f in own]
+        )
+        print(f"{shape}: {speedup[shape]:.1f} times faster (median); accuracy engine - plain {difference}")
+    everything = {way: [statistics.fmean(right(f[way])) for f in found] for way in ("engine", "plain")}
+    finish(
+        {
+            "speedup_text_first": speedup["text first"],
+            "speedup_other": min(value for shape, value in speedup.items() if shape != "text first"),
+            "accuracy_engine": statistics.fmean(everything["engine"]),
+            "accuracy_plain": statistics.fmean(everything["plain"]),
+            "n": sum(len(right(f["plain"])) for f in found),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()

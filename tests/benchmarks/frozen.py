@@ -1,0 +1,135 @@
+"""Candidates scored without training: the engine beside an uncached pass, and beside nanoGCG.
+
+    make bench NAME=frozen            about 6 minutes on an idle core, and the peer's installation
+    make bench NAME=frozen QUICK=1    about 3 minutes
+
+Uncached: transformers scores the whole prompts of all rows, padded to a batch, anew for each candidate. nanoGCG (PyPI,
+its own environment) searches the closing words of one prompt, its prefix kept; the engine scores each candidate on all
+rows, so that both are counted in candidates times rows a second. Both have the same model, text, number of closing
+tokens and answer, one thread, and are timed over whole rounds: gradients, proposals that survive the tokenizer, scores.
+nanoGCG is timed with all of a round's candidates in a batch, its default, and with eight; the faster one counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from bench import Cell, Cells, finish, machine, options, seconds, table
+from peers import ask
+from plain_way import Plain
+from tasks import few_shot, words_of
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import Corpus
+from autoprompt.evaluator.proxy import cross_fit
+from autoprompt.models import LanguageModel, load_model, locate_model
+from autoprompt.template import LabelWords, Literal, Slot, Template
+
+MODEL = "smollm2-135m"
+TOKENS = 40
+ROWS = 32
+PROPOSALS = 12
+START = " Overall the answer to this question is"
+AFTER = ":"
+TAILS = ("\nSentiment: ", " It was ", "\nVerdict: ", " In summary, it is ", "\nAnswer: ", "\nThe answer is ")
+WIDTH = 64
+
+
+def with_tail(corpus: Corpus, tail: str, words: LabelWords) -> Candidate:
+    (text,) = corpus.fields
+    return Candidate(Template((Slot(text), Literal(tail), Slot("label"))), words, Settings("none"))
+
+
+def scoring(corpus: Corpus, model: LanguageModel, plain: Plain) -> Cell:
+    """Label scores of the rows for one more template; what precedes its closing words is kept."""
+    words = words_of(corpus)
+    candidates = [with_tail(corpus, tail, words) for tail in TAILS]
+    model.score(model.prompt(candidates[0], corpus.train))
+    others = iter(candidates[1:])
+    ours = seconds(lambda: model.score(model.prompt(next(others), corpus.train)), len(candidates) - 1)
+    again = iter(candidates[1:])
+    with torch.no_grad():
+        theirs = seconds(lambda: plain.scores(next(again).template, corpus.train), len(candidates) - 1)
+    return {"engine": ours, "uncached": theirs}
+
+
+def rounds(corpus: Corpus, model: LanguageModel, repeats: int) -> Cell:
+    """Whole rounds as a search makes them: token edits from gradients, each scored with its probes."""
+    words = words_of(corpus)
+    gold = [corpus.labels.index(row.label) for row in corpus.train]
+    current = with_tail(corpus, START + AFTER + " ", words)
+    tried = 0
+
+    def one_round() -> None:
+        nonlocal current, tried
+        features = model.features(model.prompt(current, corpus.train))
+        loss = cross_fit(features, gold, len(corpus.labels)).training_loss(slice(0, len(gold)))
+        edits = model.propose_tokens(current, corpus.train, loss, count=PROPOSALS).replacements
+        scored = []
+        for template, _ in edits:
+            candidate = replace(current, template=template)
+            found = model.features(model.prompt(candidate, corpus.train))
+            proxy = cross_fit(found, gold, len(corpus.labels))
+            scored.append((float(proxy.losses(found.hidden, found.label_scores).mean()), candidate.id, candidate))
+        tried += len(scored)
+        current = min(scored)[2]
+
+    one_round()
+    tried = 0
+    took = seconds(one_round, repeats) * repeats
+    return {"seconds": took, "candidates": tried, "rows": len(corpus.train)}
+
+
+def main() -> None:
+    """Measure, print the tables, then one line of JSON."""
+    given = options(__doc__)
+    torch.set_num_threads(1)
+    cells = Cells("frozen", given)
+    task = few_shot(given)[0]
+    corpus = task.load()
+    folder = locate_model(MODEL).folder
+    corpus = replace(corpus, train=(*corpus.train, *corpus.validation)[:ROWS], validation=(), test=())
+    model = load_model(folder, max_length=TOKENS)
+    plain = Plain(folder, words_of(corpus), TOKENS)
+    name = {"task": task.name, "tokens": TOKENS}
+    repeats = 2 if given.quick else 5
+    single = cells.get(name | {"what": "scores"}, lambda: scoring(corpus, model, plain))
+    whole = cells.get(name | {"what": "rounds", "repeats": repeats}, lambda: rounds(corpus, model, repeats))
+    text = max((plain.cut(row)[corpus.fields[0]] for row in corpus.train), key=len)
+    question = {
+        "model": str(folder),
+        "text": text,
+        "start": START,
+        "after": AFTER,
+        "target": " " + words_of(corpus).words[0],
+        "width": WIDTH,
+        "steps": 2 if given.quick else 6,
+    }
+    gcg = {
+        batch: cells.get(
+            name | {"what": "nanogcg", "batch": batch}, lambda b=batch: ask("nanogcg", question | {"batch": b})
+        )
+        for batch in (WIDTH, 8)
+    }
+    rate = whole["candidates"] * whole["rows"] / whole["seconds"]
+    theirs = {batch: cell["candidates"] / cell["seconds"] for batch, cell in gcg.items()}
+    print(f"\n{machine()}; one thread; {len(corpus.train)} rows of at most {TOKENS} tokens of {task.name}\n")
+    table(
+        ["scores of one more candidate", "seconds", "candidates a second"],
+        [[way, single[way], 1 / single[way]] for way in ("engine", "uncached")],
+    )
+    table(
+        ["whole rounds", "candidates x rows a second"],
+        [["engine", rate], *([f"nanoGCG, {batch} in a batch", value] for batch, value in theirs.items())],
+    )
+    finish(
+        {
+            "speedup_uncached": single["uncached"] / single["engine"],
+            "speedup_nanogcg": rate / max(theirs.values()),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""How the cost grows with candidates, rows, text length and model size, and memory over 500 evaluations.
+
+    make bench NAME=growth            about 30 minutes on two idle cores
+    make bench NAME=growth QUICK=1    about 7 minutes: fewer sizes, 60 evaluations
+
+One size is changed at a time; the others stay at 32 training and 32 validation rows, texts of 32 tokens and
+SmolLM2-135M. Models of other sizes have the same kind of layers and random weights: they cost what trained ones do.
+Seconds of one thread: the kept prefixes of all rows (once a search, for templates that share their opening), one more
+frozen score, one more fine-tune (32 steps) with validation. Memory: what driver and workers hold of their own while
+they fine-tune 500 candidates with ever new closing words, label words, settings and openings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from bench import Cell, Cells, Options, finish, machine, options, seconds, table
+from tasks import few_shot, words_of
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import Corpus, Example
+from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
+from autoprompt.execution import LocalExecutor
+from autoprompt.models import load_model, locate_model
+from autoprompt.template import LabelWords, Literal, Slot, Template
+
+MODEL = "smollm2-135m"
+MODELS = {"30 M": (320, 12, 5), "135 M": (576, 30, 9), "360 M": (960, 32, 15)}
+"""Width, layers, heads; the last two are SmolLM2's."""
+TAILS = (" It was ", "\nVerdict: ", " All in all, it is ", "\nAnswer: ")
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Size:
+    """What one cell is measured at."""
+
+    rows: int = 32
+    tokens: int = 32
+    model: str = "135 M"
+
+
+def sizes(quick: bool) -> Iterator[tuple[str, Size]]:
+    """What changes, and to what."""
+    base = Size()
+    for rows in (32, 64) if quick else (16, 32, 64, 128):
+        yield "rows", replace(base, rows=rows)
+    for tokens in (32, 128) if quick else (16, 32, 64, 128):
+        yield "text length", replace(base, tokens=tokens)
+    for model in ("30 M", "135 M") if quick else tuple(MODELS):
+        yield "model", replace(base, model=model)
+
+
+def model_folder(name: str, scratch: Path) -> Path:
+    """A folder with a Llama of that size, random weights, and the default model's tokenizer."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = scratch / name.replace(" ", "")
+    if not folder.is_dir():
+        width, layers, heads = MODELS[name]
+        torch.manual_seed(0)
+        tokenizer = AutoTokenizer.from_pretrained(locate_model(MODEL).folder)
+        config = LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=width, intermediate_size=width * 8 // 3, num_hidden_layers=layers,
+            num_attention_heads=heads, num_key_value_heads=heads // 3 or 1 if heads % 3 == 0 else 1,
+            tie_word_embeddings=True,
+        )  # fmt: skip
+        LlamaForCausalLM(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
+
+
+def rows_of(corpus: Corpus, count: int) -> tuple[Example, ...]:
+    """So many rows of long text, the labels in turn."""
+    pool = [*corpus.train, *corpus.validation, *corpus.test]
+    (text,) = corpus.fields
+    pool.sort(key=lambda row: -len(row.fields[text]))
+    by_label = [[row for row in pool if row.label == label] for label in corpus.labels]
+    return tuple(itertools.islice((row for rows in zip(*by_label, strict=False) for row in rows), count))
+
+
+def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
+    """Seconds of prefixes, of one more frozen score, of one more fine-tune."""
+    model = load_model(model_folder(size.model, scratch), max_length=size.tokens)
+    words = words_of(corpus)
+    train, validation = rows_of(corpus, 2 * size.rows)[::2], rows_of(corpus, 2 * size.rows)[1::2]
+    settings = Settings("tail", 5e-4, 8, max(1, 32 * 8 // size.rows), 8)
+    (text,) = corpus.fields
+    candidates = [Candidate(Template((Slot(text), Literal(tail), Slot("label"))), words, settings) for tail in TAILS]
+    gold = [corpus.labels.index(row.label) for row in train]
+    frozen = [replace(candidate, settings=Settings("none")) for candidate in candidates]
+    prefixes = seconds(lambda: [model.prompt(frozen[0], part) for part in (train, validation)])
+
+    def score(candidate: Candidate) -> None:
+        for part in (train, validation):
+            model.features(model.prompt(candidate, part))
+
+    def tune(candidate: Candidate) -> None:
+        delta = model.tune(model.prompt(candidate, train), gold, candidate.settings, 0)
+        held_out = model.prompt(candidate, validation)
+        with model.adapted(candidate.settings, delta):
+            model.score(held_out)
+
+    score(frozen[0])
+    ways = iter(frozen[1:])
+    scored = seconds(lambda: score(next(ways)), 3)
+    tuned = iter(candidates)
+    return {"prefixes": prefixes, "frozen": scored, "tuned": seconds(lambda: tune(next(tuned)), repeats)}
+
+
+def memory(corpus: Corpus, count: int, every: int) -> Cell:
+    """Resident MiB of driver and workers after each ``every`` fine-tunes of four steps."""
+    rng = random.Random(0)  # noqa: S311
+    with tempfile.TemporaryDirectory() as scratch:
+        spec = WorkerSpec(locate_model(MODEL).folder, corpus.without_test(), 0, "cpu", 64, Path(scratch))
+        executor = LocalExecutor(WORKERS, start_worker, (spec,))
+        try:
+            evaluator = Evaluator(executor, corpus.without_test(), lambda _: None)
+            ready = evaluator.check(Candidate(_template(corpus, "", " It was "), words_of(corpus), Settings("none")))
+            found = []
+            for _ in range(0, count, every):
+                evaluator.fit([_drawn(corpus, ready.vocabulary, rng) for _ in range(every)])
+                found.append({"evaluations": evaluator.fitted} | _resident())
+        finally:
+            executor.close()
+    return {"resident": found}
+
+
+def _template(corpus: Corpus, head: str, tail: str) -> Template:
+    (text,) = corpus.fields
+    opening = (Literal(head),) if head else ()
+    return Template((*opening, Slot(text), Literal(tail), Slot("label")))
+
+
+def _drawn(corpus: Corpus, vocabulary: tuple[str, ...], rng: random.Random) -> Candidate:
+    """A new opening with every fifth candidate: its prefixes take the place of older ones."""
+    head = rng.choice(vocabulary) + ": " if rng.random() < 0.2 else ""
+    tail = " " + " ".join(rng.sample(vocabulary, rng.randint(1, 5))) + " "
+    words = LabelWords(tuple(zip(corpus.labels, rng.sample(vocabulary, len(corpus.labels)), strict=True)))
+    settings = Settings("tail", rng.choice((3e-4, 5e-4)), 8, 1, rng.choice((4, 8, 16)))
+    return Candidate(_template(corpus, head, tail), words, settings)
+
+
+def _resident() -> dict[str, float]:
+    """MiB of this process and of its workers, from Linux's own accounts."""
+    tasks = Path("/proc/self/task")
+    children = [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+    sizes = [_mebibytes(pid) for pid in children]
+    return {"driver": _mebibytes(os.getpid()), "workers": sum(sorted(sizes)[-WORKERS:])}
+
+
+def _mebibytes(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+    return kilobytes / 1024
+
+
+def measured(given: Options, cells: Cells, corpus: Corpus) -> list[tuple[str, Size, Cell]]:
+    out = []
+    with tempfile.TemporaryDirectory() as name:
+        for what, size in sizes(given.quick):
+            key = {"rows": size.rows, "tokens": size.tokens, "model": size.model}
+            cell = cells.get(key, lambda s=size: cost(corpus, s, Path(name), 1 if given.quick else 3))
+            out.append((what, size, cell))
+    return out
+
+
+def main() -> None:
+    """Measure, print the tables, then one line of JSON."""
+    given = options(__doc__)
+    torch.set_num_threads(1)
+    cells = Cells("growth", given)
+    corpus = few_shot(given)[0].load()
+    found = measured(given, cells, corpus)
+    count, every = (60, 20) if given.quick else (500, 50)
+    resident = cells.get({"memory": count}, lambda: memory(corpus, count, every))["resident"]
+    print(f"\n{machine()}; one thread; seconds\n")
+    table(
+        ["what grows", "rows", "tokens", "model", "kept prefixes", "frozen score", "fine-tune", "ten candidates"],
+        [[what, size.rows, size.tokens, size.model, cell["prefixes"], cell["frozen"], cell["tuned"],
+          cell["prefixes"] + 10 * (cell["frozen"] + cell["tuned"])] for what, size, cell in found],
+    )  # fmt: skip
+    table(
+        ["evaluations", "driver, MiB", "two workers, MiB"],
+        [[r["evaluations"], round(r["driver"]), round(r["workers"])] for r in resident],
+    )
+    first, last = resident[1], resident[-1]
+    growth = {who: last[who] - first[who] for who in ("driver", "workers")}
+    finish({"evaluations": count, "mebibytes_grown": growth, "from": first["evaluations"]})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Programs that people would use instead, each in a virtual environment of its own: they want other versions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import SCRATCH
+
+HERE = Path(__file__).parent
+# Exact, so that a table can be made again.
+PACKAGES = {
+    "nanogcg": ("torch==2.13.0", "transformers==4.49.0", "nanogcg==0.3.0", "scipy", "sentencepiece", "protobuf"),
+    "setfit": ("torch==2.13.0", "transformers==4.49.0", "setfit==1.1.2", "sentence-transformers==4.1.0", "accelerate"),
+}
+
+
+def ask(peer: str, question: dict[str, Any]) -> dict[str, Any]:
+    """What ``peer_NAME.py`` answers: one JSON object in, one out."""
+    run = subprocess.run(
+        [str(_python(peer)), str(HERE / f"peer_{peer}.py")],
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        raise SystemExit(f"{peer} failed:\n{run.stderr[-3000:]}")
+    answer: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return answer
+
+
+def _python(peer: str) -> Path:
+    """The peer's interpreter; its environment is made on first use."""
+    folder = SCRATCH / peer
+    python = folder / "bin" / "python"
+    stamp = folder / ".installed"
+    wanted = "\n".join(PACKAGES[peer])
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        print(f"  installing {peer}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *PACKAGES[peer]], check=True)
+        stamp.write_text(wanted)
+    return python

@@ -1,0 +1,212 @@
+"""How well each cheap score foretells the loss after a short fine-tune, for the seconds that it costs.
+
+    make bench NAME=proxies DATA=FOLDER            about 45 minutes for three tasks on two idle cores
+    make bench NAME=proxies DATA=FOLDER QUICK=1    about 6 minutes: one task, 12 candidates
+
+Forty candidates a task (random draws of all genes) are scored in each way; what is to be foretold is the log-loss on
+200 test rows after a fine-tune, with the default settings in the first table, with the candidates' own in the second.
+Rank correlation (Spearman) with 95 % of a bootstrap over the candidates, and seconds of one worker for one candidate,
+what is kept of the texts not counted.
+
+    frozen loss      log-loss of the frozen label scores, validation rows
+    label probe      cross-fitted logistic regression on the label scores, training and validation rows
+    hidden probe     the same on the hidden state at the predicted place
+    both probes      their sum: rung 0
+    n steps          validation loss after a fine-tune of so many steps; that of 32 is rung 1
+    half the rows    the same, of half of the validation rows
+    swapped          rung 1 with training and validation rows in each other's place
+    both folds       the mean of both ways: rung 2
+    own settings     rung 1 with the candidate's own settings
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from bench import Cell, Cells, finish, machine, options, table
+from scipy.stats import spearmanr
+from tasks import Task, few_shot, first_of_each
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.errors import InputError
+from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
+from autoprompt.evaluator.proxy import cross_fit
+from autoprompt.evaluator.worker import FROZEN, Worker, perform
+from autoprompt.execution import LocalExecutor, default_workers
+from autoprompt.models import FitFailedError, locate_model
+from autoprompt.run import ModelOptions
+from autoprompt.run.preparing import prepare
+from autoprompt.search.space import flaw
+from autoprompt.search.strategy import random_candidate
+
+MODEL = "smollm2-135m"
+TEST_ROWS = 200
+EPOCHS = (1, 2, 4)
+"""Of the shortened fine-tunes; the default has 8 on 32 rows."""
+
+
+Scores = dict[str, tuple[float, float]]
+"""Score and seconds by name."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """All scores of one candidate, with the seconds of each."""
+
+    candidate: Candidate
+    default: Settings
+    test: tuple[Any, ...]
+
+    def __call__(self, worker: Worker) -> Scores:
+        """Nothing where the candidate cannot be scored."""
+        try:
+            worker.model.check(self.candidate)
+            return self._frozen(worker) | self._fine_tuned(worker)
+        except (FitFailedError, InputError):
+            return {}
+
+    def _frozen(self, worker: Worker) -> Scores:
+        train, validation = worker.splits
+        for rows in worker.splits:  # what is kept of the texts, once
+            worker.model.prompt(replace(self.candidate, settings=FROZEN), rows)
+        started = time.perf_counter()
+        features = worker.features(self.candidate)
+        passed = time.perf_counter() - started
+        own = features.label_scores[len(train) :].log_softmax(-1)
+        proxy = cross_fit(features, worker.gold((*train, *validation)), len(worker.labels))
+        parts = proxy.log_probs(features.hidden, features.label_scores)
+        hidden, scores = (float(-part.gather(1, proxy.gold[:, None]).mean()) for part in parts)
+        probed = time.perf_counter() - started
+        return {
+            "frozen loss": (_loss(own, worker.gold(validation)), passed / 2),
+            "label probe": (scores, probed),
+            "hidden probe": (hidden, probed),
+            "both probes": (hidden + scores, probed),
+        }
+
+    def _fine_tuned(self, worker: Worker) -> Scores:
+        out: Scores = {}
+        train, validation = worker.splits
+        default, own = self.default, self.candidate.settings
+        for epochs in (*(e for e in EPOCHS if e < default.epochs), default.epochs):
+            settings = default.change(epochs=epochs)
+            losses, delta, took = self._tuned(worker, train, validation, settings)
+            out[f"{settings.steps(len(train))} steps"] = (fmean(losses), took)
+        out["half the rows"] = (fmean(losses[::2]), took)
+        swapped, _, more = self._tuned(worker, validation, train, default)
+        out["swapped"] = (fmean(swapped), more)
+        out["both folds"] = (fmean([*losses, *swapped]), took + more)
+        out["test"] = (self._tested(worker, default, delta), 0.0)
+        losses, delta, took = self._tuned(worker, train, validation, own)
+        out["own settings"] = (fmean(losses), took)
+        out["own test"] = (self._tested(worker, own, delta), 0.0)
+        return out
+
+    def _tested(self, worker: Worker, settings: Settings, delta: Any) -> float:
+        prompted = worker.model.prompt(replace(self.candidate, settings=settings), self.test)
+        with worker.model.adapted(settings, delta):
+            return _loss(worker.model.score(prompted), worker.gold(self.test))
+
+    def _tuned(self, worker: Worker, train: Any, held_out: Any, settings: Settings) -> tuple[list[float], Any, float]:
+        started = time.perf_counter()
+        candidate = replace(self.candidate, settings=settings)
+        delta = worker.model.tune(worker.model.prompt(candidate, train), worker.gold(train), settings, 0)
+        prompted = worker.model.prompt(candidate, held_out)
+        with worker.model.adapted(settings, delta):
+            scores = worker.model.score(prompted)
+        took = time.perf_counter() - started
+        gold = torch.tensor(worker.gold(held_out))
+        return (-scores[torch.arange(len(gold)), gold]).tolist(), delta, took
+
+
+def _loss(scores: torch.Tensor, gold: Sequence[int]) -> float:
+    return float(torch.nn.functional.nll_loss(scores, torch.tensor(gold)))
+
+
+def measured(task: Task, count: int) -> Cell:
+    corpus = task.load(TEST_ROWS)
+    with tempfile.TemporaryDirectory() as scratch:
+        source, data = task.options(corpus, Path(scratch) / "data")
+        space = prepare(source, data, ModelOptions(MODEL), (), None, None, task.seed).space
+        spec = WorkerSpec(locate_model(MODEL).folder, corpus.without_test(), task.seed, "cpu", 128, Path(scratch))
+        executor = LocalExecutor(default_workers(), start_worker, (spec,))
+        try:
+            evaluator = Evaluator(executor, corpus.without_test(), lambda _: None)
+            ready = evaluator.check(space.start)
+            space = replace(space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere)
+            words = evaluator.rank_words([space.start], 4)[0]
+            rng = random.Random(0)  # noqa: S311
+            drawn: dict[str, Candidate] = {}
+            while len(drawn) < count:
+                candidate = random_candidate(space, rng, words)
+                if flaw(candidate, space) is None:
+                    drawn.setdefault(candidate.id, candidate)
+            tasks = [Measure(c, space.start.settings, corpus.test) for c in drawn.values()]
+            done = [work.value for work in executor.map(perform, tasks)]
+        finally:
+            executor.close()
+    found = {c: scores for c, scores in zip(drawn.values(), done, strict=True) if scores}
+    names = list(next(iter(found.values())))
+    return {
+        "candidates": [c.to_dict() for c in found],
+        "values": {name: [scores[name][0] for scores in found.values()] for name in names},
+        "seconds": {name: fmean(scores[name][1] for scores in found.values()) for name in names},
+    }
+
+
+def correlation(values: Sequence[float], wanted: Sequence[float]) -> tuple[float, float, float]:
+    """Spearman's rank correlation with 95 % of a bootstrap over the candidates."""
+    a, b = np.asarray(values), np.asarray(wanted)
+    generator = np.random.default_rng(0)
+    drawn = [generator.integers(0, len(a), len(a)) for _ in range(1000)]
+    resampled = [spearmanr(a[rows], b[rows]).statistic for rows in drawn if len(set(b[rows])) > 1]
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
+    return float(spearmanr(a, b).statistic), float(low), float(high)
+
+
+def main() -> None:
+    """Measure, print the tables, then one line of JSON."""
+    given = options(__doc__)
+    cells = Cells("proxies", given)
+    tasks = first_of_each(few_shot(given))[: 1 if given.quick else 3]
+    count = 12 if given.quick else 40
+    found = {
+        task.name: cells.get({"task": task.name, "candidates": count}, lambda t=task: measured(t, count))
+        for task in tasks
+    }
+    print(f"\n{machine()}; {default_workers()} workers; {count} prompts a task, {TEST_ROWS} test rows\n")
+    result = {
+        target: ranks(found, target, left_out)
+        for target, left_out in (("test", ("own settings", "own test")), ("own test", ("test",)))
+    }
+    finish(result)
+
+
+def ranks(found: Mapping[str, Cell], target: str, left_out: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The table of one target."""
+    print("with the default settings\n" if target == "test" else "with the candidates' own settings\n")
+    names = list(dict.fromkeys(name for cell in found.values() for name in cell["values"]))
+    lines, result = [], {}
+    for name in [name for name in names if name not in (*left_out, target)]:
+        cells = {task: cell for task, cell in found.items() if name in cell["values"]}
+        own = {task: correlation(c["values"][name], c["values"][target]) for task, c in cells.items()}
+        shown = [f"{own[t][0]:.2f} [{own[t][1]:.2f}, {own[t][2]:.2f}]" if t in own else "" for t in found]
+        mean = fmean(value for value, _, _ in own.values())
+        took = fmean(cell["seconds"][name] for cell in cells.values())
+        result[name] = {"rank_correlation": mean, "seconds": took}
+        lines.append([name, *shown, f"{mean:.2f}", f"{took:.2f}", f"{mean / took:.2f}"])
+    table(["score", *found, "mean", "seconds", "mean / second"], lines)
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Test accuracy at equal time on the same cores: the engine's strategies and what people would use instead.
+
+    make bench NAME=search DATA=FOLDER            hours; stops and goes on cell by cell
+    make bench NAME=search DATA=FOLDER QUICK=1    about 7 minutes: one task, 90 seconds a run
+
+A cell is one run of 10 minutes on one few-shot task, test rows included, with all cores. Snapshots at 2 and 5 minutes:
+what had the lowest validation loss among the fine-tunes done by then, tested afterwards. Hybrid and random run on all
+tasks; genetic, gradient, the manual template with full tuning, and SetFit (PyPI, its own environment, with minilm-l6)
+on one task a data set. SetFit sees the training rows (``setfit``), or those and the validation rows (``setfit, all
+rows``), which the searches select by.
+
+Differences are paired by task and test row; intervals (95 %) draw tasks again, and rows within them. Cells of several
+machines may stand in one table: each task's cells should come from one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench import Cell, Cells, Interval, finish, interval, machine, options, table
+from peers import ask
+from tasks import Task, few_shot, first_of_each
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import Corpus
+from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, start_worker
+from autoprompt.execution import LocalExecutor, default_workers
+from autoprompt.models import locate_model
+from autoprompt.run import ModelOptions, SearchOptions
+from autoprompt.run import search as run_search
+from autoprompt.run.preparing import prepare
+from autoprompt.search.racing import best, finalists
+
+MODEL = "smollm2-135m"
+EVERYWHERE = ("hybrid", "random")
+PEERS = ("genetic", "gradient")
+
+
+@dataclass
+class Watch:
+    """A view that keeps every short fine-tune with the second it was done."""
+
+    started: float = field(default_factory=time.monotonic)
+    seen: list[tuple[float, Evaluation]] = field(default_factory=list)
+
+    def stage(self, text: str) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def evaluated(self, evaluation: Evaluation | None, _evaluator: Evaluator) -> None:
+        if evaluation is None or not evaluation.complete or evaluation.rung != Rung.TUNED:
+            return
+        if evaluation.candidate.settings.tuning != "none":
+            self.seen.append((time.monotonic() - self.started, evaluation))
+
+    def leader(self, second: float) -> Evaluation | None:
+        """What would have been named best then."""
+        done = finalists([e for at, e in self.seen if at <= second], 1)
+        return best(done) if done else None
+
+
+def searched(task: Task, corpus: Corpus, strategy: str, minutes: tuple[float, ...]) -> Cell:
+    """One run; each row's outcome for the winner, ``manual_tuned``, and the snapshots."""
+    with tempfile.TemporaryDirectory() as name:
+        board = Path(name) / "board.sqlite"
+        watch = Watch()
+        source, data = task.options(corpus, Path(name) / "data")
+        result = run_search(
+            SearchOptions(
+                corpus=source,
+                data=data,
+                model=ModelOptions(MODEL),
+                strategy=strategy,
+                seed=task.seed,
+                budget=60 * minutes[-1],
+                leaderboard=board,
+                started=watch.started,
+            ),
+            watch,
+        )
+        right = {who: _right(board, result, who, corpus) for who in ("best", "manual_tuned")}
+    leaders = {f"{m:g}": leader for m in minutes[:-1] if (leader := watch.leader(60 * m)) is not None}
+    later = tested(corpus, [e.candidate for e in leaders.values()], task.seed)
+    return {
+        "right": right | dict(zip((f"at {m}" for m in leaders), later, strict=True)),
+        "template": result["best"]["template"],
+        "settings": result["best"]["settings"],
+        "evaluations": result["evaluations"],
+        "seconds": result["seconds"],
+        "machine": machine(),
+    }
+
+
+def _right(board: Path, result: dict[str, Any], who: str, corpus: Corpus) -> str:
+    """Which test rows are right, as 0 and 1."""
+    entry = (result["best"] if who == "best" else result["baselines"][who])["entry"]
+    with sqlite3.connect(board) as connection:
+        ((predictions, row_ids),) = connection.execute(
+            "SELECT predictions, row_ids FROM examples JOIN evaluations ON number = evaluation "
+            "WHERE split = 'test' AND entry = ?",
+            (entry,),
+        ).fetchall()
+    label = {row.row_id: row.label for row in corpus.test}
+    found = dict(zip(json.loads(row_ids), json.loads(predictions), strict=True))
+    return "".join(str(int(found[row.row_id] == label[row.row_id])) for row in corpus.test)
+
+
+def tested(corpus: Corpus, candidates: Sequence[Candidate], seed: int) -> list[str]:
+    """Each candidate trained on the training rows as a search trains it."""
+    if not candidates:
+        return []
+    with tempfile.TemporaryDirectory() as scratch:
+        spec = WorkerSpec(locate_model(MODEL).folder, corpus.without_test(), seed, "cpu", 128, Path(scratch))
+        executor = LocalExecutor(default_workers(), start_worker, (spec,))
+        try:
+            evaluator = Evaluator(executor, corpus.without_test(), lambda _: None)
+            trained = evaluator.fit(list(dict.fromkeys(candidates)))
+            done = dict(zip(dict.fromkeys(candidates), evaluator.test(trained, corpus.test), strict=True))
+        finally:
+            executor.close()
+    gold = [row.label for row in corpus.test]
+    return ["".join(str(int(p == g)) for p, g in zip(done[c].predictions, gold, strict=True)) for c in candidates]
+
+
+def manual_full(task: Task, corpus: Corpus) -> Cell:
+    """The manual template, all weights tuned with that mode's defaults."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        source, data = task.options(corpus, Path(name))
+        prepared = prepare(source, data, ModelOptions(MODEL, tuning="full"), (), None, None, task.seed)
+    candidate = prepared.manual
+    assert candidate.settings == Settings.default("full", len(corpus.train))
+    (right,) = tested(corpus, [candidate], task.seed)
+    return {"right": {"best": right}, "seconds": time.monotonic() - started, "machine": machine()}
+
+
+def setfit(corpus: Corpus, everything: bool) -> Cell:
+    (text,) = corpus.fields
+    rows = [*corpus.train, *(corpus.validation if everything else ())]
+    answer = ask(
+        "setfit",
+        {
+            "model": str(locate_model("minilm-l6").folder),
+            "train": [[row.fields[text], row.label] for row in rows],
+            "test": [row.fields[text] for row in corpus.test],
+            "seed": 0,
+        },
+    )
+    right = "".join(str(int(p == row.label)) for p, row in zip(answer["predictions"], corpus.test, strict=True))
+    return {"right": {"best": right}, "seconds": answer["seconds"], "machine": machine()}
+
+
+Found = dict[tuple[str, str], Cell]
+"""By task and method."""
+
+
+def measured(cells: Cells, tasks: Sequence[Task], minutes: tuple[float, ...], rows: int | None, quick: bool) -> Found:
+    """Cells of another day's machine will do: these are hours of runs."""
+    chosen = {task.name for task in first_of_each(tasks)} if not quick else set()
+    found: Found = {}
+    for task in tasks:
+        corpus = task.load(rows)
+        strategies = EVERYWHERE + (PEERS if task.name in chosen else ())
+        ways: dict[str, Callable[[], Cell]] = {s: partial(searched, task, corpus, s, minutes) for s in strategies}
+        if task.name in chosen:
+            ways["manual, full tuning"] = partial(manual_full, task, corpus)
+            ways["setfit"] = partial(setfit, corpus, everything=False)
+            ways["setfit, all rows"] = partial(setfit, corpus, everything=True)
+        for way, run in ways.items():
+            what = {"task": task.name, "rows": len(corpus.test), "way": way}
+            what |= {"minutes": list(minutes)} if way in strategies else {}
+            ours = not way.startswith("setfit")
+            found[task.name, way] = cells.get(what, run, of_engine=ours, of_machine=False)
+    return found
+
+
+def right(cell: Cell, who: str = "best") -> list[int]:
+    return [int(c) for c in cell["right"][who]]
+
+
+def difference(found: Found, one: tuple[str, str], other: tuple[str, str]) -> tuple[Interval, int]:
+    """Of two (method, who), over the tasks that both have."""
+    groups = []
+    for task, method in found:
+        if method != one[0] or (task, other[0]) not in found:
+            continue
+        a, b = found[task, one[0]], found[task, other[0]]
+        if one[1] in a["right"] and other[1] in b["right"]:
+            groups.append([x - y for x, y in zip(right(a, one[1]), right(b, other[1]), strict=True)])
+    return interval(groups), len(groups)
+
+
+def report(found: Found, minutes: tuple[float, ...]) -> dict[str, Any]:
+    methods = list(dict.fromkeys(method for _, method in found))
+    shown = ["manual_tuned", *methods]
+    lines = []
+    for task in dict.fromkeys(task for task, _ in found):
+        cells = {method: found[task, method] for method in methods if (task, method) in found}
+        values = [statistics.fmean(right(cells["hybrid"], "manual_tuned"))]
+        values += [statistics.fmean(right(cells[m])) if m in cells else "" for m in methods]  # type: ignore[list-item]
+        lines.append([task, len(right(cells["hybrid"])), *values])
+    print(f"Test accuracy after {minutes[-1]:g} minutes\n")
+    table(["task", "n", *shown], lines)
+    result: dict[str, Any] = {}
+    rows = []
+    pairs = [(("hybrid", "best"), ("hybrid", "manual_tuned"))]
+    pairs += [(("hybrid", "best"), (method, "best")) for method in methods if method != "hybrid"]
+    pairs += [(("hybrid", "best"), ("hybrid", f"at {m:g}")) for m in minutes[:-1]]
+    pairs += [(("random", "best"), ("random", "manual_tuned"))]
+    for one, other in pairs:
+        value, count = difference(found, one, other)
+        name = f"{one[0]} - {other[0] if other[1] == 'best' else ' '.join(other)}"
+        rows.append([name, str(value), count])
+        result[name] = [value.mean, value.low, value.high]
+    table(["difference in accuracy", "mean [95 %]", "tasks"], rows)
+    return result
+
+
+def main() -> None:
+    """Measure, print the tables, then one line of JSON."""
+    given = options(__doc__)
+    minutes: tuple[float, ...] = (1.0, 1.5) if given.quick else (2.0, 5.0, 10.0)
+    tasks = few_shot(given)
+    found = measured(
+        Cells("search", given),
+        tasks[:1] if given.quick else tasks,
+        minutes,
+        200 if given.quick else None,
+        given.quick,
+    )
+    print(f"\n{', '.join(sorted({cell['machine'] for cell in found.values()}))}; {default_workers()} workers\n")
+    finish(report(found, minutes))
+
+
+if __name__ == "__main__":
+    main()

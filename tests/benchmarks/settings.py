@@ -1,0 +1,98 @@
+"""Training settings of the default mode: test accuracy and loss of the manual template over a grid.
+
+    make bench NAME=settings DATA=FOLDER            about 25 minutes for six tasks on two idle cores
+    make bench NAME=settings DATA=FOLDER QUICK=1    about 4 minutes: one task, a part of the grid
+
+Learning rate, batch size and passes over the training rows, each fine-tune with validation, then all of them on the
+test rows. Differences to the defaults are paired by task and row; intervals (95 %) draw tasks again, and rows within
+them. Defaults are chosen on the embedded corpora, never on data that results are reported on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from statistics import fmean
+
+from bench import Cell, Cells, finish, interval, machine, options, table
+from tasks import Task, few_shot, words_of
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import Corpus
+from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
+from autoprompt.execution import LocalExecutor, default_workers
+from autoprompt.models import locate_model
+from autoprompt.template import LABEL, Template
+
+MODEL = "smollm2-135m"
+RATES = (3e-4, 5e-4, 8e-4, 1.2e-3, 2e-3)
+BATCHES = (4, 8, 16)
+PASSES = (0.5, 1.0, 1.5)
+"""Of the default's."""
+
+
+def grid(default: Settings, quick: bool) -> dict[str, Settings]:
+    """By name; the default is among them."""
+    rates, batches, passes = (RATES[1:4:2], BATCHES[:2], (1.0,)) if quick else (RATES, BATCHES, PASSES)
+    return {
+        f"{rate:g}, batch {batch}, passes x {factor:g}": default.change(
+            learning_rate=rate, batch_size=batch, epochs=max(1, round(default.epochs * factor))
+        )
+        for rate, batch, factor in itertools.product(rates, batches, passes)
+    }
+
+
+def measured(task: Task, corpus: Corpus, quick: bool) -> Cell:
+    """For each of the settings each test row's loss and outcome, and the seconds of its fine-tune."""
+    template = Template.parse(corpus.manual_template).bind(corpus.fields, LABEL)
+    named = grid(Settings.default("tail", len(corpus.train)), quick)
+    candidates = [Candidate(template, words_of(corpus), settings) for settings in named.values()]
+    with tempfile.TemporaryDirectory() as scratch:
+        spec = WorkerSpec(locate_model(MODEL).folder, corpus.without_test(), task.seed, "cpu", 128, Path(scratch))
+        executor = LocalExecutor(default_workers(), start_worker, (spec,))
+        try:
+            evaluator = Evaluator(executor, corpus.without_test(), lambda _: None)
+            trained = evaluator.fit(candidates)
+            done = evaluator.test(trained, corpus.test)
+        finally:
+            executor.close()
+    gold = [row.label for row in corpus.test]
+    return {
+        name: {
+            "losses": [round(loss, 4) for loss in tested.losses],
+            "right": "".join(str(int(p == g)) for p, g in zip(tested.predictions, gold, strict=True)),
+            "validation": fit.loss,
+            "seconds": fit.seconds,
+        }
+        for name, fit, tested in zip(named, trained, done, strict=True)
+    }
+
+
+def main() -> None:
+    """Measure, print the table, then one line of JSON."""
+    given = options(__doc__)
+    cells = Cells("settings", given)
+    tasks = few_shot(given)[: 1 if given.quick else None]
+    found = {}
+    for task in tasks:
+        corpus = task.load(200 if given.quick else 400)
+        what = {"task": task.name, "rows": len(corpus.test), "template": corpus.manual_template}
+        found[task.name] = cells.get(what, lambda t=task, c=corpus: measured(t, c, given.quick))
+    default = "0.0005, batch 8, passes x 1"
+    lines = []
+    for name in next(iter(found.values())):
+        own = [(cell[name], cell[default]) for cell in found.values()]
+        accuracy = interval([[int(a) - int(b) for a, b in zip(o["right"], d["right"], strict=True)] for o, d in own])
+        loss = interval([[a - b for a, b in zip(o["losses"], d["losses"], strict=True)] for o, d in own])
+        mean = fmean(fmean(map(int, o["right"])) for o, _ in own)
+        took = fmean(o["seconds"] for o, _ in own)
+        lines.append((mean, [name, f"{mean:.3f}", str(accuracy), str(loss), f"{took:.1f}"]))
+    print(f"\n{machine()}; {len(found)} tasks; differences to {default}\n")
+    head = ["learning rate, batch size, passes", "accuracy", "difference", "difference in loss", "seconds"]
+    table(head, [line for _, line in sorted(lines, key=lambda line: -line[0])])
+    finish({"best": max(lines)[1][0], "accuracy": max(lines)[0], "tasks": len(found)})
+
+
+if __name__ == "__main__":
+    main()
