@@ -4,17 +4,19 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 import nanogcg
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 
 def main() -> None:
     given = json.load(sys.stdin)
     torch.set_num_threads(1)
     model = AutoModelForCausalLM.from_pretrained(given["model"], torch_dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(given["model"])
+    # By its file: transformers 4 does not know the class that transformers 5 writes into the configuration.
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(Path(given["model"]) / "tokenizer.json"))
     # The bare text, so that both programs have the same tokens.
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     message = given["text"] + "{optim_str}" + given["after"]

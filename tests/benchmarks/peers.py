@@ -13,8 +13,15 @@ from bench import SCRATCH
 HERE = Path(__file__).parent
 # Exact, so that a table can be made again.
 PACKAGES = {
-    "nanogcg": ("torch==2.13.0", "transformers==4.49.0", "nanogcg==0.3.0", "scipy", "sentencepiece", "protobuf"),
-    "setfit": ("torch==2.13.0", "transformers==4.49.0", "setfit==1.1.2", "sentence-transformers==4.1.0", "accelerate"),
+    "nanogcg": ("torch==2.13.0", "transformers==4.47.1", "nanogcg==0.3.0"),
+    "setfit": (
+        "torch==2.13.0",
+        "transformers==4.49.0",
+        "datasets==3.6.0",
+        "setfit==1.1.2",
+        "sentence-transformers==4.1.0",
+        "accelerate",
+    ),
 }
 
 
