@@ -68,7 +68,17 @@ def first_of_each(tasks: Sequence[Task]) -> list[Task]:
 
 def shortest(tasks: Sequence[Task]) -> Task:
     """The task with the shortest texts, whose evaluations take the least time."""
-    return min(tasks, key=lambda task: sum(len(str(row.fields)) for row in task.load().train))
+    return min(tasks, key=_text_length)
+
+
+def longest(tasks: Sequence[Task]) -> Task:
+    """The task with the longest texts."""
+    return max(tasks, key=_text_length)
+
+
+def _text_length(task: Task) -> float:
+    rows = task.load().train
+    return sum(len(str(row.fields)) for row in rows) / len(rows)
 
 
 def words_of(corpus: Corpus) -> LabelWords:
