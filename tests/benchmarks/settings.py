@@ -44,7 +44,7 @@ def grid(default: Settings, quick: bool) -> dict[str, Settings]:
 
 
 def measured(task: Task, corpus: Corpus, quick: bool) -> Cell:
-    """For each of the settings each test row's loss and outcome, and the seconds of its fine-tune."""
+    """For each of the settings each test row's outcome, the mean losses, and the seconds of its fine-tune."""
     template = Template.parse(corpus.manual_template).bind(corpus.fields, LABEL)
     named = grid(Settings.default("tail", len(corpus.train)), quick)
     candidates = [Candidate(template, words_of(corpus), settings) for settings in named.values()]
@@ -60,7 +60,7 @@ def measured(task: Task, corpus: Corpus, quick: bool) -> Cell:
     gold = [row.label for row in corpus.test]
     return {
         name: {
-            "losses": [round(loss, 4) for loss in tested.losses],
+            "loss": tested.loss,
             "right": "".join(str(int(p == g)) for p, g in zip(tested.predictions, gold, strict=True)),
             "validation": fit.loss,
             "seconds": fit.seconds,
@@ -84,12 +84,12 @@ def main() -> None:
     for name in next(iter(found.values())):
         own = [(cell[name], cell[default]) for cell in found.values()]
         accuracy = interval([[int(a) - int(b) for a, b in zip(o["right"], d["right"], strict=True)] for o, d in own])
-        loss = interval([[a - b for a, b in zip(o["losses"], d["losses"], strict=True)] for o, d in own])
         mean = fmean(fmean(map(int, o["right"])) for o, _ in own)
         took = fmean(o["seconds"] for o, _ in own)
-        lines.append((mean, [name, f"{mean:.3f}", str(accuracy), str(loss), f"{took:.1f}"]))
+        loss = fmean(o["loss"] for o, _ in own)
+        lines.append((mean, [name, f"{mean:.3f}", str(accuracy), f"{loss:.3f}", f"{took:.1f}"]))
     print(f"\n{machine()}; {len(found)} tasks; differences to {default}\n")
-    head = ["learning rate, batch size, passes", "accuracy", "difference", "difference in loss", "seconds"]
+    head = ["learning rate, batch size, passes", "accuracy", "difference", "loss", "seconds"]
     table(head, [line for _, line in sorted(lines, key=lambda line: -line[0])])
     finish({"best": max(lines)[1][0], "accuracy": max(lines)[0], "tasks": len(found)})
 
