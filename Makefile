@@ -3,10 +3,11 @@
 PYTHON ?= python3
 # Where a CPU-only torch is wanted: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-# Benchmarks: make bench NAME=cost DATA=rotten-tomatoes QUICK=1
+# Benchmarks: make bench NAME=evaluation DATA=a-folder-of-few-shot-folders QUICK=1 FRESH=1 (NAME=cost: DATA=a-corpus)
 NAME ?= cost
 DATA ?=
 QUICK ?=
+FRESH ?=
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -51,8 +52,8 @@ lint: $(STAMP) ## formatting, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(STAMP) ## a benchmark: NAME=cost DATA=CORPUS QUICK=1
-	$(BIN)/python tests/benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick)
+bench: $(STAMP) ## a benchmark: NAME=cost, or another of tests/benchmarks; QUICK=1 for a part of it
+	$(BIN)/python tests/benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick) $(if $(FRESH),--fresh)
 
 clean: ## remove .venv, caches and the demo's leaderboard
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,22 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
-import tempfile
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
+from bench import machine, seconds
+from plain_way import Plain
+from tasks import MODEL, evaluating
 
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
-from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
-from autoprompt.execution import LocalExecutor
 from autoprompt.models import load_model, locate_model
 from autoprompt.template import LabelWords, Template
 
@@ -36,16 +32,6 @@ STEPS = 32
 TEMPLATES = tuple(Template.parse("{text}" + tail) for tail in (
     "\nSentiment: {label}", " It was {label}", "\nVerdict: {label}", " In summary, it is {label}", "\nAnswer: {label}",
     "\nThe review is {label}"))  # fmt: skip
-
-
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    """Median time of a piece of work."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def long_rows(corpus: Corpus, tokenizer: Any, count: int) -> tuple[Example, ...]:
@@ -61,37 +47,6 @@ def long_rows(corpus: Corpus, tokenizer: Any, count: int) -> tuple[Example, ...]
     return found
 
 
-class Plain:
-    """transformers alone."""
-
-    def __init__(self, folder: Path, words: LabelWords) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        self.base = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.words = [self.tokenizer(" " + word)["input_ids"][0] for word in words.words]
-
-    def logits(self, template: Template, texts: Sequence[str]) -> torch.Tensor:
-        """Label words' logits at the last token of right-padded prompts."""
-        prompts = [template.render({"text": text}).rstrip(" ") for text in texts]
-        batch = self.tokenizer(prompts, return_tensors="pt", padding=True)
-        last = batch["attention_mask"].sum(1) - 1
-        hidden = self.model.model(**batch).last_hidden_state[torch.arange(len(prompts)), last]
-        return hidden @ self.model.lm_head.weight[self.words].T
-
-    def fine_tune(self, template: Template, texts: Sequence[str], gold: Sequence[int], steps: int) -> None:
-        """Full fine-tuning from the base weights, batches of 8."""
-        self.model.load_state_dict(self.base)
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=5e-5, fused=True)
-        for step in range(steps):
-            rows = [(8 * step + i) % len(texts) for i in range(8)]
-            scores = self.logits(template, [texts[row] for row in rows])
-            torch.nn.functional.cross_entropy(scores, torch.tensor([gold[row] for row in rows])).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-
 def main() -> None:
     """Measure, print a table, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -100,15 +55,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     corpus = corpora.load(options.data, shots=16, test_rows=100_000)
-    folder = locate_model("smollm2-135m").folder
+    folder = locate_model(MODEL).folder
     words = LabelWords.of(corpus.label_words, corpus.labels)
     engine = load_model(folder, device="cpu", max_length=TOKENS)
-    plain = Plain(folder, words)
+    plain = Plain(folder, words, TOKENS)
     rows = long_rows(corpus, plain.tokenizer, 64)
     cut = replace(corpus, train=rows[:32], validation=rows[32:], test=())
     repeats = 1 if options.quick else 3
     result = frozen_cost(engine, plain, words, cut) | tuned_cost(engine, plain, words, cut, repeats)
-    result |= throughput(folder, cut, words, 4 if options.quick else 10)
+    result |= throughput(cut, words, 4 if options.quick else 10)
     result |= {"rows": 32, "tokens": TOKENS, "steps": STEPS, "repeats": repeats}
     table(result)
     print(json.dumps(result))
@@ -121,13 +76,12 @@ def _frozen(template: Template, words: LabelWords) -> Candidate:
 def frozen_cost(engine: Any, plain: Plain, words: LabelWords, corpus: Corpus) -> dict[str, float]:
     """Scoring 32 rows with one more template, the first one's prefixes being kept."""
     rows = corpus.validation
-    texts = [engine.encoder.cut(row.fields["text"]) for row in rows]
     engine.score(engine.prompt(_frozen(TEMPLATES[0], words), rows))
     others = iter(TEMPLATES[1:])
     ours = seconds(lambda: engine.score(engine.prompt(_frozen(next(others), words), rows)), len(TEMPLATES) - 1)
     others = iter(TEMPLATES[1:])
     with torch.no_grad():
-        theirs = seconds(lambda: plain.logits(next(others), texts), len(TEMPLATES) - 1)
+        theirs = seconds(lambda: plain.scores(next(others), rows), len(TEMPLATES) - 1)
     return {"frozen_engine": ours, "frozen_plain": theirs, "frozen_ratio": theirs / ours}
 
 
@@ -143,19 +97,18 @@ def tuned_cost(engine: Any, plain: Plain, words: LabelWords, corpus: Corpus, rep
         with engine.adapted(settings, delta):
             engine.score(validation)
 
-    texts = [[engine.encoder.cut(row.fields["text"]) for row in part] for part in (corpus.train, corpus.validation)]
+    whole = Settings.default("full", 32)
 
     def theirs() -> None:
-        plain.fine_tune(template, texts[0], gold, STEPS)
-        with torch.no_grad():
-            plain.logits(template, texts[1])
+        plain.fine_tune(template, corpus.train, gold, whole, seed=0)
+        plain.predict(template, corpus.validation)
 
-    assert settings.steps(32) == STEPS
+    assert settings.steps(32) == whole.steps(32) == STEPS
     engine_seconds, plain_seconds = seconds(ours, repeats), seconds(theirs, max(1, repeats - 1))
     return {"tune_engine": engine_seconds, "tune_plain": plain_seconds, "tune_ratio": plain_seconds / engine_seconds}
 
 
-def throughput(folder: Path, corpus: Corpus, words: LabelWords, count: int) -> dict[str, float]:
+def throughput(corpus: Corpus, words: LabelWords, count: int) -> dict[str, float]:
     """Tuned evaluations a minute with two workers, each on one thread, prefixes kept and workers warm."""
     settings = Settings.default("tail", len(corpus.train))
     candidates = [
@@ -163,23 +116,17 @@ def throughput(folder: Path, corpus: Corpus, words: LabelWords, count: int) -> d
         for template in TEMPLATES
         for rate in (5e-4, 8e-4)
     ]
-    with tempfile.TemporaryDirectory() as scratch:
-        spec = WorkerSpec(folder, corpus, 0, "cpu", TOKENS, Path(scratch))
-        executor = LocalExecutor(2, start_worker, (spec,))
-        try:
-            evaluator = Evaluator(executor, corpus, lambda _: None)
-            evaluator.fit(candidates[-2:])
-            started = time.perf_counter()
-            evaluator.fit(candidates[:count])
-            minutes = (time.perf_counter() - started) / 60
-        finally:
-            executor.close()
+    with evaluating(corpus, max_length=TOKENS, workers=2) as evaluator:
+        evaluator.fit(candidates[-2:])
+        started = time.perf_counter()
+        evaluator.fit(candidates[:count])
+        minutes = (time.perf_counter() - started) / 60
     return {"evaluations_a_minute": count / minutes}
 
 
 def table(result: dict[str, float]) -> None:
     """For people."""
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread a process")
+    print(f"{machine()}, one thread a process")
     print(f"{'':34}{'engine':>10}{'plain':>10}{'ratio':>8}")
     for name, title in (("frozen", "frozen score of 32 rows, seconds"), ("tune", "32-step fine-tune, seconds")):
         ours, theirs, ratio = (result[f"{name}_{key}"] for key in ("engine", "plain", "ratio"))

@@ -1,7 +1,7 @@
 """One short fine-tune plus validation, and the test accuracy after it: the engine beside the plain way.
 
-    make bench NAME=evaluation DATA=FOLDER            about 45 minutes for six tasks on an idle core
-    make bench NAME=evaluation DATA=FOLDER QUICK=1    about 5 minutes: the task with the shortest texts, 100 test rows
+    make bench NAME=evaluation DATA=FOLDER            an hour or two for six tasks on an idle core (not timed yet)
+    make bench NAME=evaluation DATA=FOLDER QUICK=1    some minutes: the task with the shortest texts, 100 test rows
 
 Plain: full fine-tuning with transformers, whole prompts padded to a batch, the same template, steps and row order, at
 that mode's default learning rate. Engine: tail tuning with its defaults. One thread each; nothing else may run.
@@ -20,16 +20,15 @@ import statistics
 from collections.abc import Callable, Sequence
 
 import torch
-from bench import Cell, Cells, Options, finish, interval, machine, options, seconds, table
+from bench import Cell, Cells, Options, finish, interval, machine, options, outcomes, right, seconds, table
 from plain_way import Plain
-from tasks import Task, few_shot, shortest, words_of
+from tasks import MODEL, Task, few_shot, shortest, words_of
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.models import LanguageModel, load_model, locate_model
 from autoprompt.template import LABEL, Template
 
-MODEL = "smollm2-135m"
 MAX_LENGTH = 128
 TEST_BLOCK = 50
 
@@ -48,11 +47,6 @@ def shapes(corpus: Corpus) -> dict[str, Template]:
 
 def gold(corpus: Corpus, split: str) -> list[int]:
     return [corpus.labels.index(row.label) for row in getattr(corpus, split)]
-
-
-def accuracy(predicted: Sequence[int], true: Sequence[int]) -> str:
-    """Which rows are right, as 0 and 1: what paired intervals need."""
-    return "".join(str(int(a == b)) for a, b in zip(predicted, true, strict=True))
 
 
 def engine_cell(corpus: Corpus, template: Template, repeats: int) -> Cell:
@@ -85,7 +79,7 @@ def tested(model: LanguageModel, candidate: Candidate, corpus: Corpus) -> str:
             prompted = model.prompt(candidate, corpus.test[start : start + TEST_BLOCK])
             with model.adapted(candidate.settings, delta):
                 predicted += model.score(prompted).argmax(1).tolist()
-    return accuracy(predicted, gold(corpus, "test"))
+    return outcomes(predicted, gold(corpus, "test"))
 
 
 def plain_cell(corpus: Corpus, template: Template) -> Cell:
@@ -97,7 +91,7 @@ def plain_cell(corpus: Corpus, template: Template) -> Cell:
         plain.predict(template, corpus.validation)
 
     took = seconds(evaluate)
-    return {"seconds": took, "right": accuracy(plain.predict(template, corpus.test), gold(corpus, "test"))}
+    return {"seconds": took, "right": outcomes(plain.predict(template, corpus.test), gold(corpus, "test"))}
 
 
 def measured(given: Options, cells: Cells, tasks: Sequence[Task]) -> list[Cell]:
@@ -120,10 +114,6 @@ def measured(given: Options, cells: Cells, tasks: Sequence[Task]) -> list[Cell]:
     return out
 
 
-def right(cell: Cell) -> list[int]:
-    return [int(c) for c in cell["right"]]
-
-
 def main() -> None:
     """Measure, print the tables, then one line of JSON."""
     given = options(__doc__)
@@ -136,7 +126,7 @@ def main() -> None:
         ["task", "template", "engine s", "plain s", "ratio", "engine accuracy", "plain accuracy", "n"],
         [
             [f["task"], f["shape"], f["engine"]["seconds"], f["plain"]["seconds"], f["ratio"],
-             statistics.fmean(right(f["engine"])), statistics.fmean(right(f["plain"])), len(right(f["plain"]))]
+             statistics.fmean(right(f["engine"]["right"])), statistics.fmean(right(f["plain"]["right"])), len(right(f["plain"]["right"]))]
             for f in found
         ],
     )  # fmt: skip
@@ -145,17 +135,17 @@ def main() -> None:
         own = [f for f in found if f["shape"] == shape]
         speedup[shape] = statistics.median(f["ratio"] for f in own)
         difference = interval(
-            [[a - b for a, b in zip(right(f["engine"]), right(f["plain"]), strict=True)] for f in own]
+            [[a - b for a, b in zip(right(f["engine"]["right"]), right(f["plain"]["right"]), strict=True)] for f in own]
         )
         print(f"{shape}: {speedup[shape]:.1f} times faster (median); accuracy engine - plain {difference}")
-    everything = {way: [statistics.fmean(right(f[way])) for f in found] for way in ("engine", "plain")}
+    everything = {way: [statistics.fmean(right(f[way]["right"])) for f in found] for way in ("engine", "plain")}
     finish(
         {
             "speedup_text_first": speedup["text first"],
             "speedup_other": min(value for shape, value in speedup.items() if shape != "text first"),
             "accuracy_engine": statistics.fmean(everything["engine"]),
             "accuracy_plain": statistics.fmean(everything["plain"]),
-            "n": sum(len(right(f["plain"])) for f in found),
+            "n": sum(len(right(f["plain"]["right"])) for f in found),
         }
     )
 

@@ -1,7 +1,7 @@
 """Candidates scored without training: the engine beside an uncached pass, and beside nanoGCG.
 
-    make bench NAME=frozen            about 6 minutes on an idle core, and the peer's installation
-    make bench NAME=frozen QUICK=1    about 3 minutes
+    make bench NAME=frozen            some minutes on an idle core (not timed yet), and the peer's installation
+    make bench NAME=frozen QUICK=1    about 2 minutes, likewise
 
 Uncached: transformers scores the whole prompts of all rows, padded to a batch, anew for each candidate. nanoGCG (PyPI,
 its own environment) searches the closing words of one prompt, its prefix kept; the engine scores each candidate on all
@@ -18,7 +18,7 @@ import torch
 from bench import Cell, Cells, finish, machine, options, seconds, table
 from peers import ask
 from plain_way import Plain
-from tasks import few_shot, words_of
+from tasks import MODEL, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
@@ -26,7 +26,6 @@ from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.models import LanguageModel, load_model, locate_model
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
-MODEL = "smollm2-135m"
 TOKENS = 40
 ROWS = 32
 PROPOSALS = 12
@@ -108,7 +107,9 @@ def main() -> None:
     }
     gcg = {
         batch: cells.get(
-            name | {"what": "nanogcg", "batch": batch}, lambda b=batch: ask("nanogcg", question | {"batch": b})
+            name | {"what": "nanogcg", "batch": batch, "steps": question["steps"]},
+            lambda b=batch: ask("nanogcg", question | {"batch": b}),
+            of_engine=False,
         )
         for batch in (WIDTH, 8)
     }

@@ -1,7 +1,7 @@
 """How the cost grows with candidates, rows, text length and model size, and memory over 500 evaluations.
 
-    make bench NAME=growth            about 30 minutes on two idle cores
-    make bench NAME=growth QUICK=1    about 7 minutes: fewer sizes, 60 evaluations
+    make bench NAME=growth            about an hour on two idle cores (not timed yet)
+    make bench NAME=growth QUICK=1    about 4 minutes: fewer sizes, 60 evaluations
 
 One size is changed at a time; the others stay at 32 training and 32 validation rows, texts of 32 tokens and
 SmolLM2-135M. Models of other sizes have the same kind of layers and random weights: they cost what trained ones do.
@@ -22,16 +22,13 @@ from pathlib import Path
 
 import torch
 from bench import Cell, Cells, Options, finish, machine, options, seconds, table
-from tasks import few_shot, longest, words_of
+from tasks import MODEL, evaluating, few_shot, longest, words_of
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
-from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
-from autoprompt.execution import LocalExecutor
 from autoprompt.models import load_model, locate_model
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
-MODEL = "smollm2-135m"
 MODELS = {"30 M": (320, 12, 5), "135 M": (576, 30, 9), "360 M": (960, 32, 15)}
 """Width, layers, heads; the last two are SmolLM2's."""
 TAILS = (" It was ", "\nVerdict: ", " All in all, it is ", "\nAnswer: ")
@@ -118,18 +115,12 @@ def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
 def memory(corpus: Corpus, count: int, every: int) -> Cell:
     """Resident MiB of driver and workers after each ``every`` fine-tunes of four steps."""
     rng = random.Random(0)  # noqa: S311
-    with tempfile.TemporaryDirectory() as scratch:
-        spec = WorkerSpec(locate_model(MODEL).folder, corpus.without_test(), 0, "cpu", 64, Path(scratch))
-        executor = LocalExecutor(WORKERS, start_worker, (spec,))
-        try:
-            evaluator = Evaluator(executor, corpus.without_test(), lambda _: None)
-            ready = evaluator.check(Candidate(_template(corpus, "", " It was "), words_of(corpus), Settings("none")))
-            found = []
-            for _ in range(0, count, every):
-                evaluator.fit([_drawn(corpus, ready.vocabulary, rng) for _ in range(every)])
-                found.append({"evaluations": evaluator.fitted} | _resident())
-        finally:
-            executor.close()
+    found = []
+    with evaluating(corpus, max_length=64, workers=WORKERS) as evaluator:
+        ready = evaluator.check(Candidate(_template(corpus, "", " It was "), words_of(corpus), Settings("none")))
+        for _ in range(0, count, every):
+            evaluator.fit([_drawn(corpus, ready.vocabulary, rng) for _ in range(every)])
+            found.append({"evaluations": evaluator.fitted} | _resident())
     return {"resident": found}
 
 

@@ -1,7 +1,7 @@
 """How well each cheap score foretells the loss after a short fine-tune, for the seconds that it costs.
 
-    make bench NAME=proxies DATA=FOLDER            about 45 minutes for three tasks on two idle cores
-    make bench NAME=proxies DATA=FOLDER QUICK=1    about 6 minutes: one task, 12 candidates
+    make bench NAME=proxies DATA=FOLDER            about 45 minutes for three tasks on two idle cores (not timed yet)
+    make bench NAME=proxies DATA=FOLDER QUICK=1    one task, 12 candidates (not timed yet)
 
 Forty candidates a task (random draws of all genes) are scored in each way; what is to be foretold is the log-loss on
 200 test rows after a fine-tune, with the default settings in the first table, with the candidates' own in the second.
@@ -34,21 +34,19 @@ import numpy as np
 import torch
 from bench import Cell, Cells, finish, machine, options, table
 from scipy.stats import spearmanr
-from tasks import Task, few_shot, first_of_each
+from tasks import MODEL, Task, evaluating, few_shot, first_of_each
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import InputError
-from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
 from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.evaluator.worker import FROZEN, Worker, perform
-from autoprompt.execution import LocalExecutor, default_workers
-from autoprompt.models import FitFailedError, locate_model
+from autoprompt.execution import default_workers
+from autoprompt.models import FitFailedError
 from autoprompt.run import ModelOptions
 from autoprompt.run.preparing import prepare
 from autoprompt.search.space import flaw
 from autoprompt.search.strategy import random_candidate
 
-MODEL = "smollm2-135m"
 TEST_ROWS = 200
 EPOCHS = (1, 2, 4)
 """Of the shortened fine-tunes; the default has 8 on 32 rows."""
@@ -137,23 +135,18 @@ def measured(task: Task, count: int) -> Cell:
     with tempfile.TemporaryDirectory() as scratch:
         source, data = task.options(corpus, Path(scratch) / "data")
         space = prepare(source, data, ModelOptions(MODEL), (), None, None, task.seed).space
-        spec = WorkerSpec(locate_model(MODEL).folder, corpus.without_test(), task.seed, "cpu", 128, Path(scratch))
-        executor = LocalExecutor(default_workers(), start_worker, (spec,))
-        try:
-            evaluator = Evaluator(executor, corpus.without_test(), lambda _: None)
-            ready = evaluator.check(space.start)
-            space = replace(space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere)
-            words = evaluator.rank_words([space.start], 4)[0]
-            rng = random.Random(0)  # noqa: S311
-            drawn: dict[str, Candidate] = {}
-            while len(drawn) < count:
-                candidate = random_candidate(space, rng, words)
-                if flaw(candidate, space) is None:
-                    drawn.setdefault(candidate.id, candidate)
-            tasks = [Measure(c, space.start.settings, corpus.test) for c in drawn.values()]
-            done = [work.value for work in executor.map(perform, tasks)]
-        finally:
-            executor.close()
+    with evaluating(corpus, task.seed) as evaluator:
+        ready = evaluator.check(space.start)
+        space = replace(space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere)
+        words = evaluator.rank_words([space.start], 4)[0]
+        rng = random.Random(0)  # noqa: S311
+        drawn: dict[str, Candidate] = {}
+        while len(drawn) < count:
+            candidate = random_candidate(space, rng, words)
+            if flaw(candidate, space) is None:
+                drawn.setdefault(candidate.id, candidate)
+        asked = [Measure(c, space.start.settings, corpus.test) for c in drawn.values()]
+        done = [work.value for work in evaluator.executor.map(perform, asked)]
     found = {c: scores for c, scores in zip(drawn.values(), done, strict=True) if scores}
     names = list(next(iter(found.values())))
     return {

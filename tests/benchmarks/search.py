@@ -1,7 +1,7 @@
 """Test accuracy at equal time on the same cores: the engine's strategies and what people would use instead.
 
-    make bench NAME=search DATA=FOLDER            hours; stops and goes on cell by cell
-    make bench NAME=search DATA=FOLDER QUICK=1    about 7 minutes: one task, 90 seconds a run
+    make bench NAME=search DATA=FOLDER            hours (not run yet); goes on cell by cell
+    make bench NAME=search DATA=FOLDER QUICK=1    one task, 90 seconds a run (not timed yet)
 
 A cell is one run of 10 minutes on one few-shot task, test rows included, with all cores. Snapshots at 2 and 5 minutes:
 what had the lowest validation loss among the fine-tunes done by then, tested afterwards. Hybrid and random run on all
@@ -26,37 +26,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import Cell, Cells, Interval, finish, interval, machine, options, table
+from bench import Cell, Cells, Interval, finish, interval, machine, options, outcomes, right, table
 from peers import ask
-from tasks import Task, few_shot, first_of_each
+from tasks import MODEL, Task, evaluating, few_shot, first_of_each
 
+from autoprompt.api import Silent
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
-from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, start_worker
-from autoprompt.execution import LocalExecutor, default_workers
+from autoprompt.evaluator import Evaluation, Evaluator, Rung
+from autoprompt.execution import default_workers
 from autoprompt.models import locate_model
 from autoprompt.run import ModelOptions, SearchOptions
 from autoprompt.run import search as run_search
 from autoprompt.run.preparing import prepare
 from autoprompt.search.racing import best, finalists
 
-MODEL = "smollm2-135m"
 EVERYWHERE = ("hybrid", "random")
 PEERS = ("genetic", "gradient")
 
 
 @dataclass
-class Watch:
+class Watch(Silent):
     """A view that keeps every short fine-tune with the second it was done."""
 
     started: float = field(default_factory=time.monotonic)
     seen: list[tuple[float, Evaluation]] = field(default_factory=list)
-
-    def stage(self, text: str) -> None:
-        """Nothing."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
 
     def evaluated(self, evaluation: Evaluation | None, _evaluator: Evaluator) -> None:
         if evaluation is None or not evaluation.complete or evaluation.rung != Rung.TUNED:
@@ -111,26 +105,19 @@ def _right(board: Path, result: dict[str, Any], who: str, corpus: Corpus) -> str
             "WHERE split = 'test' AND entry = ?",
             (entry,),
         ).fetchall()
-    label = {row.row_id: row.label for row in corpus.test}
     found = dict(zip(json.loads(row_ids), json.loads(predictions), strict=True))
-    return "".join(str(int(found[row.row_id] == label[row.row_id])) for row in corpus.test)
+    return outcomes([found[row.row_id] for row in corpus.test], [row.label for row in corpus.test])
 
 
 def tested(corpus: Corpus, candidates: Sequence[Candidate], seed: int) -> list[str]:
     """Each candidate trained on the training rows as a search trains it."""
     if not candidates:
         return []
-    with tempfile.TemporaryDirectory() as scratch:
-        spec = WorkerSpec(locate_model(MODEL).folder, corpus.without_test(), seed, "cpu", 128, Path(scratch))
-        executor = LocalExecutor(default_workers(), start_worker, (spec,))
-        try:
-            evaluator = Evaluator(executor, corpus.without_test(), lambda _: None)
-            trained = evaluator.fit(list(dict.fromkeys(candidates)))
-            done = dict(zip(dict.fromkeys(candidates), evaluator.test(trained, corpus.test), strict=True))
-        finally:
-            executor.close()
+    with evaluating(corpus, seed) as evaluator:
+        trained = evaluator.fit(list(dict.fromkeys(candidates)))
+        done = dict(zip(dict.fromkeys(candidates), evaluator.test(trained, corpus.test), strict=True))
     gold = [row.label for row in corpus.test]
-    return ["".join(str(int(p == g)) for p, g in zip(done[c].predictions, gold, strict=True)) for c in candidates]
+    return [outcomes(done[c].predictions, gold) for c in candidates]
 
 
 def manual_full(task: Task, corpus: Corpus) -> Cell:
@@ -157,7 +144,7 @@ def setfit(corpus: Corpus, everything: bool) -> Cell:
             "seed": 0,
         },
     )
-    right = "".join(str(int(p == row.label)) for p, row in zip(answer["predictions"], corpus.test, strict=True))
+    right = outcomes(answer["predictions"], [row.label for row in corpus.test])
     return {"right": {"best": right}, "seconds": answer["seconds"], "machine": machine()}
 
 
@@ -185,8 +172,8 @@ def measured(cells: Cells, tasks: Sequence[Task], minutes: tuple[float, ...], ro
     return found
 
 
-def right(cell: Cell, who: str = "best") -> list[int]:
-    return [int(c) for c in cell["right"][who]]
+def rows_right(cell: Cell, who: str = "best") -> list[int]:
+    return right(cell["right"][who])
 
 
 def difference(found: Found, one: tuple[str, str], other: tuple[str, str]) -> tuple[Interval, int]:
@@ -197,7 +184,7 @@ def difference(found: Found, one: tuple[str, str], other: tuple[str, str]) -> tu
             continue
         a, b = found[task, one[0]], found[task, other[0]]
         if one[1] in a["right"] and other[1] in b["right"]:
-            groups.append([x - y for x, y in zip(right(a, one[1]), right(b, other[1]), strict=True)])
+            groups.append([x - y for x, y in zip(rows_right(a, one[1]), rows_right(b, other[1]), strict=True)])
     return interval(groups), len(groups)
 
 
@@ -207,9 +194,9 @@ def report(found: Found, minutes: tuple[float, ...]) -> dict[str, Any]:
     lines = []
     for task in dict.fromkeys(task for task, _ in found):
         cells = {method: found[task, method] for method in methods if (task, method) in found}
-        values = [statistics.fmean(right(cells["hybrid"], "manual_tuned"))]
-        values += [statistics.fmean(right(cells[m])) if m in cells else "" for m in methods]  # type: ignore[list-item]
-        lines.append([task, len(right(cells["hybrid"])), *values])
+        values = [statistics.fmean(rows_right(cells["hybrid"], "manual_tuned"))]
+        values += [statistics.fmean(rows_right(cells[m])) if m in cells else "" for m in methods]  # type: ignore[list-item]
+        lines.append([task, len(rows_right(cells["hybrid"])), *values])
     print(f"Test accuracy after {minutes[-1]:g} minutes\n")
     table(["task", "n", *shown], lines)
     result: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 """Training settings of the default mode: test accuracy and loss of the manual template over a grid.
 
-    make bench NAME=settings DATA=FOLDER            about 25 minutes for six tasks on two idle cores
-    make bench NAME=settings DATA=FOLDER QUICK=1    about 4 minutes: one task, a part of the grid
+    make bench NAME=settings DATA=FOLDER            about 50 minutes for six tasks on two idle cores
+    make bench NAME=settings DATA=FOLDER QUICK=1    one task, a part of the grid (not timed yet)
 
 Learning rate, batch size and passes over the training rows, each fine-tune with validation, then all of them on the
 test rows. Differences to the defaults are paired by task and row; intervals (95 %) draw tasks again, and rows within
@@ -11,21 +11,15 @@ them. Defaults are chosen on the embedded corpora, never on data that results ar
 from __future__ import annotations
 
 import itertools
-import tempfile
-from pathlib import Path
 from statistics import fmean
 
-from bench import Cell, Cells, finish, interval, machine, options, table
-from tasks import Task, few_shot, words_of
+from bench import Cell, Cells, finish, interval, machine, options, outcomes, right, table
+from tasks import Task, evaluating, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
-from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
-from autoprompt.execution import LocalExecutor, default_workers
-from autoprompt.models import locate_model
 from autoprompt.template import LABEL, Template
 
-MODEL = "smollm2-135m"
 RATES = (3e-4, 5e-4, 8e-4, 1.2e-3, 2e-3)
 BATCHES = (4, 8, 16)
 PASSES = (0.5, 1.0, 1.5)
@@ -48,20 +42,14 @@ def measured(task: Task, corpus: Corpus, quick: bool) -> Cell:
     template = Template.parse(corpus.manual_template).bind(corpus.fields, LABEL)
     named = grid(Settings.default("tail", len(corpus.train)), quick)
     candidates = [Candidate(template, words_of(corpus), settings) for settings in named.values()]
-    with tempfile.TemporaryDirectory() as scratch:
-        spec = WorkerSpec(locate_model(MODEL).folder, corpus.without_test(), task.seed, "cpu", 128, Path(scratch))
-        executor = LocalExecutor(default_workers(), start_worker, (spec,))
-        try:
-            evaluator = Evaluator(executor, corpus.without_test(), lambda _: None)
-            trained = evaluator.fit(candidates)
-            done = evaluator.test(trained, corpus.test)
-        finally:
-            executor.close()
+    with evaluating(corpus, task.seed) as evaluator:
+        trained = evaluator.fit(candidates)
+        done = evaluator.test(trained, corpus.test)
     gold = [row.label for row in corpus.test]
     return {
         name: {
             "loss": tested.loss,
-            "right": "".join(str(int(p == g)) for p, g in zip(tested.predictions, gold, strict=True)),
+            "right": outcomes(tested.predictions, gold),
             "validation": fit.loss,
             "seconds": fit.seconds,
         }
@@ -83,8 +71,10 @@ def main() -> None:
     lines = []
     for name in next(iter(found.values())):
         own = [(cell[name], cell[default]) for cell in found.values()]
-        accuracy = interval([[int(a) - int(b) for a, b in zip(o["right"], d["right"], strict=True)] for o, d in own])
-        mean = fmean(fmean(map(int, o["right"])) for o, _ in own)
+        accuracy = interval(
+            [[a - b for a, b in zip(right(o["right"]), right(d["right"]), strict=True)] for o, d in own]
+        )
+        mean = fmean(fmean(right(o["right"])) for o, _ in own)
         took = fmean(o["seconds"] for o, _ in own)
         loss = fmean(o["loss"] for o, _ in own)
         lines.append((mean, [name, f"{mean:.3f}", str(accuracy), f"{loss:.3f}", f"{took:.1f}"]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +15,13 @@ from autoprompt import corpus as corpora
 from autoprompt.corpus import Corpus
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import AutopromptError
+from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
+from autoprompt.execution import LocalExecutor, default_workers
+from autoprompt.models import locate_model
 from autoprompt.run import DataOptions
 from autoprompt.template import LabelWords
 
+MODEL = "smollm2-135m"
 EMBEDDED = ("rotten-tomatoes", "bbc-news", "tickets")
 SEEDS = (13, 21)
 
@@ -79,6 +85,21 @@ def longest(tasks: Sequence[Task]) -> Task:
 def _text_length(task: Task) -> float:
     rows = task.load().train
     return sum(len(str(row.fields)) for row in rows) / len(rows)
+
+
+@contextmanager
+def evaluating(
+    corpus: Corpus, seed: int = 0, *, max_length: int = 128, workers: int | None = None
+) -> Iterator[Evaluator]:
+    """An evaluator over the rows but those of the test split; as many workers as a search has."""
+    rows = corpus.without_test()
+    with tempfile.TemporaryDirectory() as scratch:
+        spec = WorkerSpec(locate_model(MODEL).folder, rows, seed, "cpu", max_length, Path(scratch))
+        executor = LocalExecutor(workers or default_workers(), start_worker, (spec,))
+        try:
+            yield Evaluator(executor, rows, lambda _: None)
+        finally:
+            executor.close()
 
 
 def words_of(corpus: Corpus) -> LabelWords:
