@@ -126,7 +126,7 @@ def main() -> None:
         ["task", "template", "engine s", "plain s", "ratio", "engine accuracy", "plain accuracy", "n"],
         [
             [f["task"], f["shape"], f["engine"]["seconds"], f["plain"]["seconds"], f["ratio"],
-             statistics.fmean(right(f["engine"]["right"])), statistics.fmean(right(f["plain"]["right"])), len(right(f["plain"]["right"]))]
+             *(statistics.fmean(right(f[way]["right"])) for way in ("engine", "plain")), len(f["plain"]["right"])]
             for f in found
         ],
     )  # fmt: skip
@@ -134,9 +134,8 @@ def main() -> None:
     for shape in dict.fromkeys(f["shape"] for f in found):
         own = [f for f in found if f["shape"] == shape]
         speedup[shape] = statistics.median(f["ratio"] for f in own)
-        difference = interval(
-            [[a - b for a, b in zip(right(f["engine"]["right"]), right(f["plain"]["right"]), strict=True)] for f in own]
-        )
+        pairs = [(right(f["engine"]["right"]), right(f["plain"]["right"])) for f in own]
+        difference = interval([[a - b for a, b in zip(*pair, strict=True)] for pair in pairs])
         print(f"{shape}: {speedup[shape]:.1f} times faster (median); accuracy engine - plain {difference}")
     everything = {way: [statistics.fmean(right(f[way]["right"])) for f in found] for way in ("engine", "plain")}
     finish(
@@ -145,7 +144,7 @@ def main() -> None:
             "speedup_other": min(value for shape, value in speedup.items() if shape != "text first"),
             "accuracy_engine": statistics.fmean(everything["engine"]),
             "accuracy_plain": statistics.fmean(everything["plain"]),
-            "n": sum(len(right(f["plain"]["right"])) for f in found),
+            "n": sum(len(f["plain"]["right"]) for f in found),
         }
     )
 

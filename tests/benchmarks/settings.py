@@ -71,9 +71,8 @@ def main() -> None:
     lines = []
     for name in next(iter(found.values())):
         own = [(cell[name], cell[default]) for cell in found.values()]
-        accuracy = interval(
-            [[a - b for a, b in zip(right(o["right"]), right(d["right"]), strict=True)] for o, d in own]
-        )
+        pairs = [(right(o["right"]), right(d["right"])) for o, d in own]
+        accuracy = interval([[a - b for a, b in zip(*pair, strict=True)] for pair in pairs])
         mean = fmean(fmean(right(o["right"])) for o, _ in own)
         took = fmean(o["seconds"] for o, _ in own)
         loss = fmean(o["loss"] for o, _ in own)
