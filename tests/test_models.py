@@ -242,6 +242,17 @@ def test_the_longest_unused_block_goes_first(tmp_path: Path) -> None:
         assert computed == ["a", "bb", "ccc", "bb"]
 
 
+def test_a_process_lets_go_of_blocks_that_another_one_removed(tmp_path: Path) -> None:
+    one, other = PrefixStore(tmp_path, 1000), PrefixStore(tmp_path, 1000)
+    for number in range(5):
+        assert float(one.get(f"one{number}", lambda n=number: torch.full((100,), float(n)))[0]) == number
+        other.get(f"other{number}", lambda: torch.zeros(100))
+    stored = {path.stem for path in tmp_path.glob("*.safetensors")}
+    assert len(stored) <= 2
+    assert set(one._memory) <= stored | {"one4"}
+    assert float(one.get("one4", lambda: torch.zeros(100))[0]) == 4.0
+
+
 def test_test_rows_leave_no_prefix(
     family: str, model_folders: dict[str, Path], device: str, corpus: Corpus, tmp_path: Path
 ) -> None:

@@ -45,6 +45,9 @@ class PrefixStore:
         if block is None:
             block = compute()
             self._save(key, block)
+            # Mapped from its file like every other: what a process computed is then no memory of its own.
+            saved = self._load(key)
+            block = block if saved is None else saved
         self._memory[key] = block
         self._shrink_memory()
         return block
@@ -95,5 +98,9 @@ class PrefixStore:
             total -= size
 
     def _shrink_memory(self) -> None:
+        for key in list(self._memory)[:-1]:
+            path = self._path(key)
+            if path is not None and not path.is_file():  # its file is gone, but the mapped block still takes memory
+                del self._memory[key]
         while len(self._memory) > 1 and sum(block.nbytes for block in self._memory.values()) > self.limit:
             self._memory.popitem(last=False)
