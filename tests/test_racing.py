@@ -9,7 +9,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.search.budget import Budget
-from autoprompt.search.racing import best, better, finalists, pooled, ranked, sure
+from autoprompt.search.racing import best, better, finalists, in_race, pooled, ranked, sure
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))
@@ -133,3 +133,30 @@ def test_a_budget_of_evaluations_counts_down_and_has_no_clock() -> None:
     budget = Budget(evaluations=5)
     assert [budget.left(used) for used in (0, 3, 5, 9)] == [5, 2, 0, 0]
     assert budget.room(1e9)
+
+
+def test_a_race_spends_its_errors_over_all_looks() -> None:
+    leader = _evaluation(" a", _noisy(0.5, 0.2, 0))
+    losses = list(leader.losses)
+    worse = _evaluation(" b", [x + random.Random(n).uniform(-0.1, 0.18) for n, x in enumerate(losses)])  # noqa: S311
+    hopeless = _evaluation(" c", [x + 0.5 for x in losses])
+    assert 0.975 < sure(leader, worse) < 0.9998
+    assert in_race([hopeless, worse, leader], 1) == [leader]
+    assert in_race([hopeless, worse, leader], 20) == [leader, worse]
+    assert in_race([leader], 1) == [leader]
+
+
+def test_few_equals_are_dropped_from_a_race() -> None:
+    """Rivals as good as the leader, looked at five times on ever more rows."""
+    dropped = 0
+    for seed in range(200):
+        rng = random.Random(seed)  # noqa: S311
+        rows: list[list[float]] = [[], []]
+        for look in range(1, 6):
+            for own in rows:
+                own += [rng.gauss(0.5, 0.3) for _ in range(32)]
+            pair = [_evaluation(f" {n}", own) for n, own in enumerate(rows)]
+            if len(in_race(pair, look)) < 2:
+                dropped += 1
+                break
+    assert dropped <= 200 * 0.1 + 10  # whichever leads may drop the other: twice one side's error

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import commands
 import hypothesis
@@ -14,7 +14,8 @@ import autoprompt
 from autoprompt.errors import InputError, UsageError
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.search import SearchConfig, parse_fix
-from autoprompt.search.config import GENES
+from autoprompt.search.config import GENES, OperatorName
+from autoprompt.search.operators import HYBRID
 
 NUMBERS = st.lists(st.integers(1, 4096), min_size=1, max_size=4, unique=True)
 RATES = st.lists(st.floats(1e-9, 1, exclude_min=True), min_size=1, max_size=4, unique=True)
@@ -33,7 +34,11 @@ SECTIONS = {
         "soft": st.lists(st.integers(0, 64), min_size=1, max_size=4, unique=True),
         "demos": st.lists(st.integers(0, 32), min_size=1, max_size=4, unique=True),
     },
-    "search": dict.fromkeys(("pool", "survivors", "population", "finalists"), SIZES),
+    "search": {
+        **dict.fromkeys(("pool", "survivors", "population", "finalists"), SIZES),
+        **dict.fromkeys(("ladder", "surrogate", "racing"), st.booleans()),
+        "operators": st.lists(st.sampled_from([o.name for o in HYBRID]), min_size=1, unique=True),
+    },
 }
 FILES = st.fixed_dictionaries({}, optional={s: st.fixed_dictionaries({}, optional=k) for s, k in SECTIONS.items()})
 
@@ -93,6 +98,8 @@ def test_an_empty_file_is_the_default(place: Path) -> None:
         ("[template]\nmax_length = 0", ["max_length", "from 1 to 1000"]),
         ("[search]\npool = 10000000", ["pool", "from 1 to 1000"]),
         ("[search]\nsurvivors = true", ["survivors", "from 1 to 1000"]),
+        ("[search]\nladder = 1", ["ladder", "true or false"]),
+        ('[search]\noperators = ["mutate"]', ["operators", "one of gradient, phrase"]),
         ("[settings", ["not valid TOML"]),
         ("[settings]\nrank = [4]\nrank = [8]", ["not valid TOML"]),
     ],
@@ -241,3 +248,7 @@ def test_the_api_takes_values(corpus_folder, model_folders, tmp_path, place: Pat
     assert (settings["rank"], settings["epochs"]) == (2, 1)
     with pytest.raises(UsageError, match="epochs"):
         autoprompt.search(str(corpus_folder), fix={"epochs": "2"})
+
+
+def test_every_operator_can_be_listed() -> None:
+    assert {operator.name for operator in HYBRID} == set(get_args(OperatorName))

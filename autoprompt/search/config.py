@@ -7,7 +7,7 @@ import reprlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +16,9 @@ from autoprompt.template import MAX_PARTS
 
 MAX_SIZE = 1000
 """The most that any size may be: a search of more would never get anywhere."""
+OperatorName = Literal[
+    "gradient", "phrase", "words", "infill", "slots", "crossover", "label_words", "settings", "demos", "soft", "label"
+]
 _WANTED = {
     "learning_rate": "a number above 0",
     "batch_size": "a whole number above 0",
@@ -29,6 +32,9 @@ _WANTED = {
 }
 GENES = tuple(_WANTED)
 """What ``--fix`` can name."""
+_LISTED = _WANTED | {"operators": f"one of {', '.join(get_args(OperatorName))}"}
+"""What is a list in the file."""
+_FLAGS = ("positions", "ladder", "surrogate", "racing")
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -82,8 +88,8 @@ class TemplateRanges(_Section):
     """How many solved examples; None: as the templates given have them."""
 
 
-class SearchSizes(_Section):
-    """How much a generation holds."""
+class SearchRules(_Section):
+    """How much a generation holds, and by what its proposals are chosen."""
 
     pool: _Size = 12
     """Candidates that one generation scores frozen; the best of them are fine-tuned."""
@@ -93,6 +99,14 @@ class SearchSizes(_Section):
     """Fine-tuned candidates that the genetic strategies breed from."""
     finalists: _Size = 5
     """At most, beside ``manual_tuned``, which is always one."""
+    operators: Annotated[tuple[OperatorName, ...], _SOME[0], _SOME[1]] | None = None
+    """Of the genetic strategies; None: all that change a gene which is not fixed."""
+    ladder: _Flag = True
+    """Whether frozen scores choose who is fine-tuned; without them it is the order of the proposals."""
+    surrogate: _Flag = True
+    """Whether what was fine-tuned has a say in who is next."""
+    racing: _Flag = True
+    """Whether a paired test drops finalists and names ties; without it the lowest loss wins."""
 
 
 class SearchConfig(_Section):
@@ -100,7 +114,7 @@ class SearchConfig(_Section):
 
     settings: SettingsRanges = SettingsRanges()
     template: TemplateRanges = TemplateRanges()
-    search: SearchSizes = SearchSizes()
+    search: SearchRules = SearchRules()
 
     @classmethod
     def load(cls, path: Path) -> SearchConfig:
@@ -187,8 +201,8 @@ def _refusal(where: str, values: Mapping[str, Any], place: Sequence[int | str]) 
     name = str(place[1])
     if name not in fields:
         return f"{where} has the unknown key {name!r} in [{section}]; use {known}."
-    if name in _WANTED:
-        wanted = f"a list of values, none twice, each {_WANTED[name]}"
+    if name in _LISTED:
+        wanted = f"a list of values, none twice, each {_LISTED[name]}"
     else:
-        wanted = "true or false" if name == "positions" else f"a whole number from 1 to {MAX_SIZE}"
+        wanted = "true or false" if name in _FLAGS else f"a whole number from 1 to {MAX_SIZE}"
     return f"{where} has {name} = {reprlib.repr(values[section][name])} in [{section}]; give {wanted}."

@@ -101,12 +101,15 @@ class GeneticStrategy(Strategy):
             self.fill(out)
         return out
 
+    def _uses(self, *names: str) -> bool:
+        return any(operator.name in names for operator in self.operators)
+
     def _hints(self, elite: Sequence[Candidate]) -> Hints:
         """What the model proposes for the genes that are free."""
         hints, ids = Hints(heads=self.heads), [c.id for c in elite]
-        if self.space.free("template"):
+        if self._uses("gradient", "infill"):
             hints.tokens = dict(zip(ids, self.evaluator.propose(elite, PROPOSALS), strict=True))
-        if self.space.free("label_words"):
+        if self._uses("label_words"):
             words = self.evaluator.rank_words(elite, 4)
             hints.words = dict(zip(ids, words, strict=True))
         return hints
@@ -152,7 +155,7 @@ class HybridStrategy(GeneticStrategy):
         return [
             Proposal(replace(parent, template=template), "gradient", (parent.id,))
             for parent in elite
-            if parent.id in hints.tokens
+            if parent.id in hints.tokens and self._uses("gradient")
             for template, _ in hints.tokens[parent.id].replacements[: self.directed]
         ]
 

@@ -31,6 +31,7 @@ class GridStrategy(Strategy):
 
     name = "grid"
     exhaustive = True
+    learns = False
 
     def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
         super().__init__(space, evaluator, rng)

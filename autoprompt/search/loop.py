@@ -16,15 +16,14 @@ from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.search import phrases
 from autoprompt.search.budget import Budget
+from autoprompt.search.choosing import Choice
 from autoprompt.search.pacing import Pace
-from autoprompt.search.racing import best, finalists, pooled, ranked
+from autoprompt.search.racing import best, finalists, in_race, pooled, ranked
 from autoprompt.search.space import Space
 from autoprompt.search.strategies import STRATEGIES
-from autoprompt.search.strategy import Proposal, Strategy, random_tail
+from autoprompt.search.strategy import Strategy, random_tail
 from autoprompt.template import LABEL, Literal, Slot, Template
 
-PER_OPERATOR = 2
-"""Survivors that one operator may have in a generation: near-copies of one edit teach little."""
 IDLE_GENERATIONS = 3
 """Generations without a new candidate after which a search has nothing left to try."""
 STATISTICS = tools.Statistics()
@@ -75,12 +74,11 @@ class Search:
     tuned: list[Evaluation] = field(default_factory=list, init=False)
     parts: dict[str, list[Evaluation]] = field(default_factory=dict, init=False)
     """Each finalist's folds and repeats, by candidate id."""
-    readability: dict[str, float | None] = field(default_factory=dict, init=False)
-    frozen_count: int = field(default=0, init=False)
     failures: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows)
+        self.choice = Choice(self.evaluator, self.space, STRATEGIES[self.strategy_name].learns)
         self.logbook = tools.Logbook()
 
     def run(self) -> Outcome:
@@ -116,7 +114,7 @@ class Search:
             history=[dict(row) for row in self.logbook],
             generations=generations,
             fitted=self.evaluator.fitted,
-            frozen=self.frozen_count,
+            frozen=self.choice.count,
         )
 
     def _baseline_candidates(self) -> dict[str, Candidate]:
@@ -137,7 +135,7 @@ class Search:
         while idle < IDLE_GENERATIONS and self.pace.begin_generation(self.tuned):
             self.describe(f"generation {number}")
             proposals = strategy.ask()
-            chosen, scored = self._survivors(proposals, strategy.exhaustive)
+            chosen, scored = self.choice.survivors(proposals, self.tuned, exhaustive=strategy.exhaustive)
             refused, strategy.refused = _refusals(strategy.refused), []
             self.pace.proposed()
             promoted = {c.id for c in chosen}
@@ -153,44 +151,8 @@ class Search:
     def _log(self, generation: int, evaluations: Sequence[Evaluation]) -> None:
         losses = [e.loss for e in evaluations if e.complete]
         facts = STATISTICS.compile(losses) if losses else {}
-        counts = {"tuned": len(evaluations), "evaluations": self.evaluator.fitted, "frozen": self.frozen_count}
+        counts = {"tuned": len(evaluations), "evaluations": self.evaluator.fitted, "frozen": self.choice.count}
         self.logbook.record(generation=generation, **counts, **facts)
-
-    def _survivors(self, proposals: Sequence[Proposal], exhaustive: bool) -> tuple[list[Candidate], list[Evaluation]]:
-        """The best frozen scores, few of one operator; one place is for new settings of a tuned prompt.
-
-        All of them where frozen scores are the fitness, tell nothing, or are not asked for (``exhaustive``).
-        """
-        if exhaustive or self.space.manual.settings.tuning == "none" or not self.space.text_varies:
-            return [p.candidate for p in proposals], []
-        tuned_texts = {e.candidate.text_id: e.loss for e in reversed(ranked(self.tuned))}
-        variants = [p for p in proposals if p.candidate.text_id in tuned_texts]
-        new = [p for p in proposals if p.candidate.text_id not in tuned_texts]
-        scored = self._frozen([p.candidate for p in new])
-        operator = {p.candidate.id: p.operator for p in new}
-        order = ranked(scored)
-        chosen: list[Candidate] = []
-        texts: set[str] = set()
-        counts: dict[str, int] = {}
-        limit = self.space.config.search.survivors - bool(variants)
-        starting = not self.tuned
-        for evaluation in order:
-            name = operator[evaluation.candidate.id]
-            if len(chosen) == limit or evaluation.candidate.text_id in texts:
-                continue
-            if counts.get(name, 0) >= PER_OPERATOR and len(counts) > 1 and not starting:
-                continue
-            counts[name] = counts.get(name, 0) + 1
-            texts.add(evaluation.candidate.text_id)
-            chosen.append(evaluation.candidate)
-        best_variants = sorted(variants, key=lambda p: (tuned_texts[p.candidate.text_id], p.candidate.id))
-        return chosen + [p.candidate for p in best_variants[:1]], scored
-
-    def _frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
-        scored = self.evaluator.frozen(candidates)
-        self.frozen_count += len(scored)
-        self.readability |= {e.candidate.text_id: e.readability for e in scored}
-        return scored
 
     def _record_frozen(self, scored: Sequence[Evaluation], promoted: set[str]) -> None:
         self._count_failures(scored)
@@ -214,7 +176,7 @@ class Search:
 
         left = self.budget.left(self.evaluator.fitted)
         evaluations = [
-            replace(e, readability=self.readability.get(e.candidate.text_id))
+            replace(e, readability=self.choice.readability.get(e.candidate.text_id))
             for e in self.evaluator.fit(list(dict.fromkeys(candidates))[:left], gate=gate)
         ]
         self._count_failures(evaluations)
@@ -226,23 +188,34 @@ class Search:
         return evaluations
 
     def _final(self) -> Evaluation:
-        """The finalists on all folds and repeats, which together name the best; by default training and validation
-        rows change places."""
-        candidates = [e.candidate for e in self.pace.finalists(self.tuned)]
-        if not candidates:
-            return best(finalists(self.tuned, 1))
+        """The finalists' race over folds and repeats, by default training and validation rows in each other's place;
+        those that last to the end name the best."""
+        racing = self.pace.finalists(self.tuned)
+        if not racing:
+            return ranked(self.tuned)[0]
         self.describe("finalists")
-        folds = [
-            self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, repeat=repeat, counted=False)
-            for fold, repeat in self._rounds
-        ]
-        for parts in zip(*folds, strict=True):
-            parts = tuple(replace(e, readability=self.readability.get(e.candidate.text_id)) for e in parts)
-            self._count_failures(parts)
-            self.record(list(parts), "finalist")
-            if all(part.complete for part in parts):
-                self.parts[parts[0].candidate.id] = list(parts)
-        return best([pooled(parts) for parts in self.parts.values()] or ranked(self.tuned)[:1])
+        candidates = [e.candidate for e in racing]
+        for look, (fold, repeat) in enumerate(self._rounds, 1):
+            found = [
+                replace(e, readability=self.choice.readability.get(e.candidate.text_id))
+                for e in self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, repeat=repeat, counted=False)
+            ]
+            self._count_failures(found)
+            self.record(found, "finalist")
+            for evaluation in found:
+                self.parts.setdefault(evaluation.candidate.id, []).append(evaluation)
+            whole = {c.id: pooled(self.parts[c.id]) for c in candidates if all(p.complete for p in self.parts[c.id])}
+            lasting = {e.candidate.id for e in in_race(list(whole.values()), look)} if self._racing else whole.keys()
+            candidates = [c for c in candidates if c.id in lasting or (c == self.space.manual_tuned and c.id in whole)]
+        self.parts = {id_: parts for id_, parts in self.parts.items() if all(p.complete for p in parts)}
+        return self._best([whole[c.id] for c in candidates] or self.tuned)
+
+    @property
+    def _racing(self) -> bool:
+        return self.space.config.search.racing
+
+    def _best(self, evaluations: Sequence[Evaluation]) -> Evaluation:
+        return best(evaluations) if self._racing else ranked(evaluations)[0]
 
     def _highest(self, evaluation: Evaluation) -> Evaluation:
         parts = self.parts.get(evaluation.candidate.id)

@@ -264,8 +264,13 @@ HYBRID: tuple[Operator, ...] = (GradientReplacement(), *GENETIC)
 
 
 def usable(operators: Sequence[Operator], space: Space) -> tuple[Operator, ...]:
-    """Those that can change a gene which is not fixed."""
-    return tuple(operator for operator in operators if any(map(space.free, operator.genes)))
+    """Those that the configuration lists and that can change a gene which is not fixed."""
+    listed = space.config.search.operators
+    return tuple(
+        operator
+        for operator in operators
+        if (listed is None or operator.name in listed) and any(map(space.free, operator.genes))
+    )
 
 
 def _pick(parent: Candidate, templates: Sequence[Template], rng: random.Random) -> Candidate | None:

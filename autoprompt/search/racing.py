@@ -50,6 +50,17 @@ def finalists(evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]
     return out
 
 
+def in_race(evaluations: Sequence[Evaluation], look: int) -> list[Evaluation]:
+    """Those that stay in a race after so many looks at it, each on the same rows.
+
+    Over all looks a rival as good as the leader is dropped with a chance of at most 1 - ``DROP_CONFIDENCE``: look k
+    spends 1 / (k (k + 1)) of it (alpha spending, Lan and DeMets 1983).
+    """
+    order = ranked(evaluations)
+    level = 1 - (1 - DROP_CONFIDENCE) / (look * (look + 1))
+    return [e for e in order if e is order[0] or sure(order[0], e) < level]
+
+
 def pooled(parts: Sequence[Evaluation]) -> Evaluation:
     """All folds and repeats of one candidate as one evaluation: their rows one after the other."""
     return replace(

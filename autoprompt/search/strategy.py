@@ -39,6 +39,8 @@ class Strategy(ABC):
     name: str
     exhaustive = False
     """Whether all that is asked for is fine-tuned, whatever its frozen score."""
+    learns = True
+    """Whether fine-tunes have a say in what is tried next."""
 
     def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
         self.space = space
@@ -123,6 +125,7 @@ class RandomStrategy(Strategy):
     """Independent draws of every gene that is free: see ``random_candidate``."""
 
     name = "random"
+    learns = False
 
     def ask(self) -> list[Proposal]:
         out: list[Proposal] = []
