@@ -12,7 +12,7 @@ from typing import Any
 from autoprompt.errors import InputError, UsageError
 from autoprompt.template import LabelWords, Template
 
-SCORING_VERSION = 4  # raised whenever the same candidate would get another score
+SCORING_VERSION = 5  # raised whenever the same candidate would get another score
 
 _TRAINED = ("learning_rate", "batch_size", "epochs")
 _USED: dict[str, tuple[str, ...]] = {
@@ -29,6 +29,10 @@ _DEFAULT_RATE = {"tail": 5e-4, "lora": 1e-3, "soft": 5e-3, "bias": 1e-3, "head":
 DEFAULT_BATCH = 8
 DEFAULT_RANK = 8
 DEFAULT_STEPS = 32
+"""For target texts."""
+MOST_STEPS = 80
+"""Among labels, where a fine-tune ends as soon as the training rows are learnt (see ``models.tuning.LEARNT``): two
+labels mostly take fewer than 32 steps, six take more."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,13 @@ class Settings:
             object.__setattr__(self, name, kind(value))
 
     @classmethod
-    def default(cls, tuning: str, train_rows: int) -> Settings:
-        """The settings of ``manual_tuned``: as many epochs as make about 32 steps of 8 rows."""
+    def default(cls, tuning: str, train_rows: int, *, labelled: bool = True) -> Settings:
+        """The settings of ``manual_tuned``: as many epochs as make about ``MOST_STEPS`` steps of 8 rows, or
+        ``DEFAULT_STEPS`` where the rows have target texts and no labels."""
         if tuning not in TUNING_MODES or tuning == "none":
             return cls(tuning)
         steps_per_epoch = -(-train_rows // DEFAULT_BATCH)
-        epochs = max(1, round(DEFAULT_STEPS / steps_per_epoch))
+        epochs = max(1, round((MOST_STEPS if labelled else DEFAULT_STEPS) / steps_per_epoch))
         return cls(tuning, _DEFAULT_RATE[tuning], DEFAULT_BATCH, epochs, DEFAULT_RANK)
 
     def change(self, **values: Any) -> Settings:
@@ -76,7 +81,7 @@ class Settings:
         return replace(self, **values)
 
     def steps(self, train_rows: int) -> int:
-        """Optimiser steps of one fine-tune on so many rows."""
+        """Most optimiser steps of one fine-tune on so many rows."""
         return self.epochs * -(-train_rows // self.batch_size) if self.epochs else 0
 
     def to_dict(self) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class PromptModel:
     ) -> Candidate:
         parsed = template if isinstance(template, Template) else Template.parse(template or corpus.manual_template)
         words = words_of(corpus, self.family, None if label_words is None else dict(label_words))
-        default = Settings.default(tuning, len(corpus.train))
+        default = Settings.default(tuning, len(corpus.train), labelled=bool(corpus.labels))
         known = {*default.to_dict(), "calibration"} - {"tuning"}
         if set(changes) - known:
             raise UsageError(

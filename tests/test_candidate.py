@@ -134,11 +134,12 @@ def test_what_is_no_candidate_is_refused(change: dict[str, Any]) -> None:
         Candidate.from_dict({name: v for name, v in _candidate().to_dict().items() if name not in change})
 
 
-def test_default_settings_make_about_32_steps() -> None:
+@pytest.mark.parametrize(("labelled", "steps"), [(True, 80), (False, 32)])
+def test_default_settings_make_as_many_steps_whatever_the_rows(labelled: bool, steps: int) -> None:
     for rows in (4, 32, 64, 300):
-        settings = Settings.default("tail", rows)
+        settings = Settings.default("tail", rows, labelled=labelled)
         assert settings.steps(rows) == settings.epochs * -(-rows // 8)
-        assert 24 <= settings.steps(rows) <= 48
+        assert 0.75 * steps <= settings.steps(rows) <= 1.5 * steps
     assert Settings.default("none", 32).steps(32) == 0
     assert Settings.default("full", 32).rank == 0
     with pytest.raises(UsageError, match="'magic'"):

@@ -98,7 +98,7 @@ def _run(model: Any, candidate: Candidate, rows: Sequence[Example]) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.utils, "clip_grad_norm_", watched)
         delta = model.tune(prompted, gold, candidate.settings, 1)
-    assert len(steps) == candidate.settings.epochs
+    assert 1 < len(steps) <= candidate.settings.epochs
     values, gradients = zip(*steps[-1], strict=True)
     return Run(delta, dict(zip(delta, values, strict=True)), dict(zip(delta, gradients, strict=True)))
 

@@ -21,6 +21,7 @@ from autoprompt.models import FitFailedError, LanguageModel, check_device, load_
 from autoprompt.models.base import Delta
 from autoprompt.models.gradients import over_rows
 from autoprompt.models.prefix import PrefixStore, blocks
+from autoprompt.models.tuning import LEARNT
 from autoprompt.template import LabelWords, Literal, Template
 
 TEMPLATE = Template.parse("{text}\nSentiment: {label}")
@@ -73,6 +74,28 @@ def test_tuning_learns_and_leaves_no_trace(fresh_model: LanguageModel, corpus: C
     assert _weights(model).keys() == weights.keys()
     assert all(torch.equal(value, weights[name]) for name, value in _weights(model).items())
     assert not any(parameter.requires_grad for parameter in model.model.parameters())  # type: ignore[attr-defined]
+
+
+def test_a_fine_tune_ends_with_the_pass_that_shows_the_rows_learnt(
+    fresh_model: LanguageModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole passes, and a loss below the threshold in the last one alone."""
+    losses: list[float] = []
+    cross_entropy = torch.nn.functional.cross_entropy
+
+    def watched(scores: Tensor, labels: Tensor) -> Tensor:
+        losses.append(float(cross_entropy(scores.detach(), labels)))
+        return cross_entropy(scores, labels)
+
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", watched)
+    a_pass, most = len(corpus.train) // 8, 60
+    settings = SETTINGS["tail"].change(epochs=most)
+    prompted = fresh_model.prompt(tiny.prompt_of(TEMPLATE, WORDS, "tail"), corpus.train)
+    fresh_model.tune(prompted, tiny.gold(corpus.train), settings, 1)
+    means = [sum(losses[start : start + a_pass]) / a_pass for start in range(0, len(losses), a_pass)]
+    assert len(losses) % a_pass == 0
+    assert 1 < len(means) < most
+    assert means[-1] < LEARNT <= min(means[:-1])
 
 
 @modes

@@ -105,7 +105,8 @@ def search(
 @click.option("--template", required=True, metavar="TEXT", callback=unescaped, help=r"\n is a line break.")
 @click.option("--learning-rate", type=float)
 @click.option("--batch-size", type=click.IntRange(1))
-@click.option("--epochs", type=click.IntRange(1))
+@click.option("--epochs", type=click.IntRange(1),
+              help="Most passes over the training rows: a fine-tune ends when it has learnt them.")  # fmt: skip
 @click.option("--rank", type=click.IntRange(1))
 @click.option("--split", type=click.Choice(("validation", "test")), default="validation", show_default=True)
 @data_options

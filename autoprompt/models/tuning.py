@@ -23,6 +23,9 @@ NEW_PART_RATE = 2e-2
 """Least learning rate of what starts from nothing, a fresh head or trainable vectors, in every mode: the rates that
 pretrained weights bear hardly move it in some thirty steps."""
 FRESH_DEVIATION = 0.02
+LEARNT = 0.3
+"""Mean training loss of a pass over the rows below which a fine-tune ends: what follows makes the model surer of what
+it knows, and no better."""
 SOFT = "soft_vectors"
 
 
@@ -62,7 +65,8 @@ class Tuner:
     def fit(
         self, settings: Settings, loss: Callable[[Sequence[int]], Tensor], rows: int, seed: int, *, soft: int = 0
     ) -> Delta:
-        """AdamW with linear decay over ``settings.epochs`` passes in seeded row order.
+        """AdamW with linear decay over ``settings.epochs`` passes in seeded row order, ended early by a pass whose mean
+        loss is below ``LEARNT``.
 
         ``loss(row_indices)`` is the batch's mean loss; ``soft``: the template's trainable vectors. Dropout stays off,
         so that candidates differ by nothing but themselves. Raises FitFailedError when a loss is not finite.
@@ -73,7 +77,9 @@ class Tuner:
                       for rate in sorted(set(rates.values()))]  # fmt: skip
             optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
             steps = settings.steps(rows)
+            an_epoch = -(-rows // settings.batch_size)
             self.micro_batch = min(rows, settings.batch_size)
+            seen = 0.0
             for step, batch in enumerate(row_order(rows, settings, seed)):
                 for group, rate in zip(optimizer.param_groups, sorted(set(rates.values())), strict=True):
                     group["lr"] = rate * (1 - step / steps)
@@ -83,6 +89,11 @@ class Tuner:
                 nn.utils.clip_grad_norm_(parameters.values(), MAX_GRADIENT_NORM)
                 optimizer.step()
                 optimizer.zero_grad()
+                seen += value * len(batch) / rows
+                if (step + 1) % an_epoch == 0:
+                    if seen < LEARNT:
+                        break
+                    seen = 0.0
             delta = {name: parameter.detach().cpu().clone() for name, parameter in parameters.items()}
         if not all(bool(torch.isfinite(values).all()) for values in delta.values()):
             raise FitFailedError("what was trained is not finite after the last step")

@@ -71,7 +71,7 @@ def prepare(
         raise UsageError(f"A {family} model cannot be tuned with {tuning!r}; use {', '.join(TUNING[family])}.")
     if tuning == "none" and any(template.soft for template in bound):
         raise UsageError("Trainable vectors ({soft}) need a --tuning mode that trains them; none leaves all as it is.")
-    settings = Settings.default(tuning, len(corpus.train))
+    settings = Settings.default(tuning, len(corpus.train), labelled=bool(corpus.labels))
     candidates = [shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
     space = make_space(
         candidates[0], candidates[1:], _label_name(corpus, manual), corpus, config or SearchConfig(), fix or {}, seed

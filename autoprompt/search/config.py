@@ -68,7 +68,7 @@ class SettingsRanges(_Section):
     learning_rate: Rates | None = None
     batch_size: Numbers | None = None
     epochs: Numbers | None = None
-    """Whole passes over the training rows, not factors. None: a half, one and one and a half of the default's."""
+    """Whole passes over the training rows, not factors. None: four, seven and ten tenths of the default's."""
     rank: Numbers | None = None
     calibration: Flags | None = None
     """None: both where nothing is tuned, else off."""

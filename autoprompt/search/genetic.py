@@ -95,11 +95,20 @@ class GeneticStrategy(Strategy):
         if self.space.free("label_words"):
             ranked = self.evaluator.rank_words([manual], 2)[0]
             words = [Proposal(replace(manual, label_words=w), "label_words", (manual.id,)) for w in ranked]
-        start = self.fresh(self.start())[: self.space.config.search.pool + len(self.space.seeds)]
+        start = self.fresh(self._with_settings(self.start()))[: self.space.config.search.pool + len(self.space.seeds)]
         out = self.fresh(words) + start
         if not self.space.free("template"):  # there is no library to begin with
             self.fill(out)
         return out
+
+    def _with_settings(self, proposals: Sequence[Proposal]) -> list[Proposal]:
+        """Every second phrase of the library with settings drawn at random: what they are worth, a search of few
+        generations learns in its first or not at all."""
+        drawn = {n for n, p in enumerate(proposals) if n % 2 and p.operator == "library" and self._uses("settings")}
+        return [
+            replace(p, candidate=replace(p.candidate, settings=self.space.draw_settings(self.rng))) if n in drawn else p
+            for n, p in enumerate(proposals)
+        ]
 
     def _uses(self, *names: str) -> bool:
         return any(operator.name in names for operator in self.operators)

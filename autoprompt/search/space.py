@@ -28,7 +28,8 @@ RATES = {
 }
 BATCH_SIZES = (4, 8, 16)
 RANKS = (4, 8, 16)
-EPOCH_FACTORS = (0.5, 1.0, 1.5)
+EPOCH_FACTORS = (0.4, 0.7, 1.0)
+"""Of the default's, which are more than most candidates need."""
 SOFT_VECTORS = 8
 """Given to templates without any where trainable vectors are all that is tuned."""
 
