@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 import torch
 from bench import Cell, Cells, Options, finish, interval, machine, options, outcomes, right, seconds, table
 from plain_way import Plain
-from tasks import MODEL, Task, few_shot, shortest, words_of
+from tasks import MODEL, Task, by_length, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
@@ -120,7 +120,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cells = Cells("evaluation", given)
     tasks = few_shot(given)
-    found = measured(given, cells, [shortest(tasks)] if given.quick else tasks)
+    found = measured(given, cells, by_length(tasks)[:1] if given.quick else tasks)
     print(f"\n{machine()}; one thread, one short fine-tune plus validation; test accuracy after it\n")
     table(
         ["task", "template", "engine s", "plain s", "ratio", "engine accuracy", "plain accuracy", "n"],

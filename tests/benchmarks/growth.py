@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from bench import Cell, Cells, Options, finish, machine, options, seconds, table
-from tasks import MODEL, evaluating, few_shot, longest, words_of
+from tasks import MODEL, by_length, evaluating, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
@@ -168,7 +168,7 @@ def main() -> None:
     given = options(__doc__)
     torch.set_num_threads(1)
     cells = Cells("growth", given)
-    corpus = longest(few_shot(given)).load()
+    corpus = by_length(few_shot(given))[-1].load()
     found = measured(given, cells, corpus)
     count, every = (60, 20) if given.quick else (500, 50)
     resident = cells.get({"memory": count}, lambda: memory(corpus, count, every))["resident"]

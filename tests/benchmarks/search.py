@@ -15,8 +15,6 @@ machines may stand in one table: each task's cells should come from one.
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import statistics
 import tempfile
 import time
@@ -26,7 +24,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import boards
 from bench import Cell, Cells, Interval, finish, interval, machine, options, outcomes, right, table
+from boards import entry_of
 from peers import ask
 from tasks import MODEL, Task, evaluating, few_shot, first_of_each
 
@@ -83,7 +83,7 @@ def searched(task: Task, corpus: Corpus, strategy: str, minutes: tuple[float, ..
             ),
             watch,
         )
-        right = {who: _right(board, result, who, corpus) for who in ("best", "manual_tuned")}
+        right = {who: boards.tested(board, entry_of(result, who), corpus)[0] for who in ("best", "manual_tuned")}
     leaders = {f"{m:g}": leader for m in minutes[:-1] if (leader := watch.leader(60 * m)) is not None}
     later = tested(corpus, [e.candidate for e in leaders.values()], task.seed)
     return {
@@ -94,19 +94,6 @@ def searched(task: Task, corpus: Corpus, strategy: str, minutes: tuple[float, ..
         "seconds": result["seconds"],
         "machine": machine(),
     }
-
-
-def _right(board: Path, result: dict[str, Any], who: str, corpus: Corpus) -> str:
-    """Which test rows are right, as 0 and 1."""
-    entry = (result["best"] if who == "best" else result["baselines"][who])["entry"]
-    with sqlite3.connect(board) as connection:
-        ((predictions, row_ids),) = connection.execute(
-            "SELECT predictions, row_ids FROM examples JOIN evaluations ON number = evaluation "
-            "WHERE split = 'test' AND entry = ?",
-            (entry,),
-        ).fetchall()
-    found = dict(zip(json.loads(row_ids), json.loads(predictions), strict=True))
-    return outcomes([found[row.row_id] for row in corpus.test], [row.label for row in corpus.test])
 
 
 def tested(corpus: Corpus, candidates: Sequence[Candidate], seed: int) -> list[str]:

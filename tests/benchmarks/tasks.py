@@ -72,14 +72,9 @@ def first_of_each(tasks: Sequence[Task]) -> list[Task]:
     return list({task.group: task for task in reversed(tasks)}.values())[::-1]
 
 
-def shortest(tasks: Sequence[Task]) -> Task:
-    """The task with the shortest texts, whose evaluations take the least time."""
-    return min(tasks, key=_text_length)
-
-
-def longest(tasks: Sequence[Task]) -> Task:
-    """The task with the longest texts."""
-    return max(tasks, key=_text_length)
+def by_length(tasks: Sequence[Task]) -> list[Task]:
+    """Those with the shortest texts, whose evaluations take the least time, first."""
+    return sorted(tasks, key=_text_length)
 
 
 def _text_length(task: Task) -> float:
