@@ -20,6 +20,7 @@ from autoprompt.evaluator.tasks import (
     ProposeTask,
     Readiness,
     TestTask,
+    TimeWriting,
     WordsTask,
 )
 from autoprompt.evaluator.worker import FROZEN, Work, perform
@@ -29,12 +30,10 @@ from autoprompt.template import LabelWords, Template
 TAIL_TOKENS = 6
 """Tokens after the text that a template has by and large: for guesses of cost alone."""
 SCORED_TOKENS = 4
-"""Tokens of these that a score takes: what stands at the predicted place itself is mostly not passed."""
+"""Tokens of these that a score takes: a label word itself is mostly not passed, but a target text is."""
 STEP_PASSES = 1.8
 """What one optimiser step costs, in passes of a long batch over as many tokens: a guess, used until the first
 fine-tune has been timed."""
-WRITE_PASSES = 2.0
-"""What a written token costs, in tokens of a long pass: a guess."""
 KEEPS_PREFIX = ("none", "tail", "soft")
 """Tuning modes that may use the frozen model's states of the part up to the text's end."""
 TEST_BLOCK = 50
@@ -68,6 +67,8 @@ class Evaluator:
         self.fit_seconds: list[float] = []
         self.written_tokens = 0
         """Tokens that a written text may have; 0 where none are written."""
+        self.write_speed: float | None = None
+        """Seconds a written token of one row."""
         self.prefix_speeds: list[float] = []
         """Seconds a token of each share of the kept prefixes."""
         self._heads: dict[tuple[Template, tuple[Demo, ...]], int] = {}
@@ -109,6 +110,10 @@ class Evaluator:
         judged = int(rung) if not self.corpus.labels else 0
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, judged) not in self._fits]
         self._prepare([_frozen(c) for c in new if c.settings.tuning in KEEPS_PREFIX])
+        if self.written_tokens and self.write_speed is None and new:
+            # In all workers at once, as they will write: beside others each is slower.
+            timed = self._run([TimeWriting(new[0])] * self.executor.workers)
+            self.write_speed = max(work.value for work in timed)
         tasks = [FitTask(Evaluation(c, rung, fold, repeat)) for c in new]
         for candidate, work in zip(new, self._run(tasks, gate), strict=False):
             evaluation = _costed(work)
@@ -169,13 +174,13 @@ class Evaluator:
         known = len(self.corpus.train) + len(self.corpus.validation)
         heads = {_head(candidate) for candidate in candidates}
         prefixes = sum(self._heads.get(head, self.prefix_tokens) for head in heads) / known
-        work = rows * (prefixes + SCORED_TOKENS * len(candidates))
+        work = rows * (prefixes + (SCORED_TOKENS + self.written_tokens) * len(candidates))
         writing = len(candidates) * self.write_seconds(rows)
         return (work * self._token_seconds + writing) / self.executor.workers
 
     def write_seconds(self, rows: int) -> float:
-        """What writing a text for so many rows takes one worker."""
-        return rows * self.written_tokens * WRITE_PASSES * self._token_seconds
+        """What writing a text for so many rows takes one worker: a block ends with its longest text."""
+        return rows * self.written_tokens * (self.write_speed or 0.0)
 
     @property
     def _token_seconds(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -19,7 +20,7 @@ from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
 from autoprompt.evaluator.scoring import finite, read, rows_of, scored_with
 from autoprompt.evaluator.worker import FROZEN, Worker
 from autoprompt.models import Features, FitFailedError, TokenProposals
-from autoprompt.template import LabelWords
+from autoprompt.template import LabelWords, Soft, Template
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,32 @@ class FitTask:
             scored = replace(scored, reason="; ".join(filter(None, (scored.reason, halved))))
         kept = delta and task.fold == task.repeat == 0 and scored.complete
         return replace(scored, weights=_save(worker, task, delta)) if kept else scored
+
+
+@dataclass(frozen=True)
+class TimeWriting:
+    """Seconds that the frozen model takes to write one token for one row, among the training rows.
+
+    The difference of a longer and a shorter text: what is read before is left out. 0 where memory does not last.
+    """
+
+    candidate: Candidate
+    shorter: int = 2
+    longer: int = 8
+
+    def __call__(self, worker: Worker) -> float:
+        rows = worker.unshown(self.candidate, worker.splits[0])
+        bare = Template(tuple(s for s in self.candidate.template.segments if not isinstance(s, Soft)))
+        asking = worker.model.asking(replace(self.candidate, template=bare, settings=FROZEN), rows)
+        took = []
+        for length in (self.shorter, self.longer):
+            started = time.perf_counter()
+            try:
+                worker.model.generate(asking, length)
+            except FitFailedError:
+                return 0.0
+            took.append(time.perf_counter() - started)
+        return max(0.0, took[1] - took[0]) / (self.longer - self.shorter) / len(rows)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def _ends(model: CausalModel) -> set[int]:
 def _block(model: CausalModel, prompted: EncodedPrompt, rows: Sequence[int], length: int, ends: set[int]) -> Tensor:
     """Written ids [rows, at most length]; what stands after a row's end, or beyond the model's places, is void."""
     batch = model.batch(prompted, rows)
-    cache = batch.past.growing() if batch.past is not None else None
+    cache = batch.past.growing(batch.ids.shape[1] + length) if batch.past is not None else None
     mask, positions, last = batch.mask, batch.positions, model.encoder.limit - 1
     ended = torch.zeros(len(rows), dtype=torch.bool, device=model.device)
     stop = torch.tensor(sorted(ends), device=model.device)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, DynamicLayer
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,9 @@ class Past:
         """For one pass of a transformers model."""
         return Cache(layers=[_KeptLayer(self, layer) for layer in range(len(self.states[0]) // 2)])
 
-    def growing(self) -> DynamicCache:
-        """For passes that go on, token by token."""
-        cache = DynamicCache()
-        for layer in range(len(self.states[0]) // 2):
-            cache.update(self.part(2 * layer), self.part(2 * layer + 1), layer)
-        return cache
+    def growing(self, room: int) -> Cache:
+        """For passes that go on, token by token, over at most ``room`` further columns."""
+        return Cache(layers=[_GrowingLayer(self, layer, room) for layer in range(len(self.states[0]) // 2)])
 
 
 class _KeptLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -65,3 +62,22 @@ class _KeptLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def get_seq_length(self) -> int:
         return self.past.longest
+
+
+class _GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Past and new states in one place that has room for all: nothing is copied when a token comes."""
+
+    def __init__(self, past: Past, layer: int, room: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.length = past.longest
+        self.states = [nn.functional.pad(past.part(2 * layer + which), (0, 0, 0, room)) for which in (0, 1)]
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        start, self.length = self.length, self.length + key_states.shape[-2]
+        for own, new in zip(self.states, (key_states, value_states), strict=True):
+            own[:, :, start : self.length] = new
+        keys, values = (own[:, :, : self.length] for own in self.states)
+        return keys, values
+
+    def get_seq_length(self) -> int:
+        return self.length

@@ -35,7 +35,7 @@ from autoprompt.models.prefix import blocks
 from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
 from autoprompt.models.signs import chat_format
 from autoprompt.models.soft import SoftVectors
-from autoprompt.models.tuning import Parts, Tuner
+from autoprompt.models.tuning import LEARNT, Parts, Tuner
 from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template, render_value
 
 T = TypeVar("T")
@@ -254,8 +254,11 @@ class TextModel(LanguageModel):
 
         rows = range(len(prompted))
         self.tuner.micro_batch = whole
+        learnt = 0.0 if len(prompted.rows[0].targets) == 1 else LEARNT  # a text's loss tells no end
         try:
-            delta = attempt(lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft), rows)
+            delta = attempt(
+                lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft, learnt=learnt), rows
+            )
         finally:
             if self.tuner.micro_batch < whole:
                 self._reduced(self.tuner.micro_batch)

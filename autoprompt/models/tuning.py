@@ -24,8 +24,8 @@ NEW_PART_RATE = 2e-2
 pretrained weights bear hardly move it in some thirty steps."""
 FRESH_DEVIATION = 0.02
 LEARNT = 0.3
-"""Mean training loss of a pass over the rows below which a fine-tune ends: what follows makes the model surer of what
-it knows, and no better."""
+"""Mean training loss of a pass over rows with labels below which a fine-tune ends: what follows makes the model surer
+of what it knows, and no better."""
 SOFT = "soft_vectors"
 
 
@@ -63,10 +63,17 @@ class Tuner:
         return any(name.endswith(".bias") for name in self._base_parameters() if name not in self.parts.head)
 
     def fit(
-        self, settings: Settings, loss: Callable[[Sequence[int]], Tensor], rows: int, seed: int, *, soft: int = 0
+        self,
+        settings: Settings,
+        loss: Callable[[Sequence[int]], Tensor],
+        rows: int,
+        seed: int,
+        *,
+        soft: int = 0,
+        learnt: float = 0.0,
     ) -> Delta:
         """AdamW with linear decay over ``settings.epochs`` passes in seeded row order, ended early by a pass whose mean
-        loss is below ``LEARNT``.
+        loss is below ``learnt``.
 
         ``loss(row_indices)`` is the batch's mean loss; ``soft``: the template's trainable vectors. Dropout stays off,
         so that candidates differ by nothing but themselves. Raises FitFailedError when a loss is not finite.
@@ -91,7 +98,7 @@ class Tuner:
                 optimizer.zero_grad()
                 seen += value * len(batch) / rows
                 if (step + 1) % an_epoch == 0:
-                    if seen < LEARNT:
+                    if seen < learnt:
                         break
                     seen = 0.0
             delta = {name: parameter.detach().cpu().clone() for name, parameter in parameters.items()}

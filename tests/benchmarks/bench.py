@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "benchmarks"
@@ -108,6 +109,22 @@ def seconds(work: Callable[[], Any], repeats: int = 1) -> float:
         work()
         times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def optimizer_steps(work: Callable[[], Any]) -> int:
+    """How many optimiser steps a piece of work takes: a fine-tune ends when it has learnt its rows."""
+    taken = 0
+
+    def count(*_: Any) -> None:
+        nonlocal taken
+        taken += 1
+
+    hook = register_optimizer_step_post_hook(count)
+    try:
+        work()
+    finally:
+        hook.remove()
+    return taken
 
 
 def outcomes(predicted: Sequence[Any], true: Sequence[Any]) -> str:

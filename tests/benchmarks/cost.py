@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from bench import machine, seconds
+from bench import machine, optimizer_steps, seconds
 from plain_way import Plain
 from tasks import MODEL, evaluating
 
@@ -28,7 +28,6 @@ from autoprompt.models import load_model, locate_model
 from autoprompt.template import LabelWords, Template
 
 TOKENS = 40
-STEPS = 32
 TEMPLATES = tuple(Template.parse("{text}" + tail) for tail in (
     "\nSentiment: {label}", " It was {label}", "\nVerdict: {label}", " In summary, it is {label}", "\nAnswer: {label}",
     "\nThe review is {label}"))  # fmt: skip
@@ -64,7 +63,7 @@ def main() -> None:
     repeats = 1 if options.quick else 3
     result = frozen_cost(engine, plain, words, cut) | tuned_cost(engine, plain, words, cut, repeats)
     result |= throughput(cut, words, 4 if options.quick else 10)
-    result |= {"rows": 32, "tokens": TOKENS, "steps": STEPS, "repeats": repeats}
+    result |= {"rows": 32, "tokens": TOKENS, "repeats": repeats}
     table(result)
     print(json.dumps(result))
 
@@ -86,7 +85,7 @@ def frozen_cost(engine: Any, plain: Plain, words: LabelWords, corpus: Corpus) ->
 
 
 def tuned_cost(engine: Any, plain: Plain, words: LabelWords, corpus: Corpus, repeats: int) -> dict[str, float]:
-    """A 32-step fine-tune on 32 rows with validation on 32 others."""
+    """A fine-tune on 32 rows with validation on 32 others: as many steps as the engine takes, in both ways."""
     template, settings = TEMPLATES[0], Settings.default("tail", 32)
     candidate = Candidate(template, words, settings)
     gold = [corpus.labels.index(row.label) for row in corpus.train]
@@ -97,15 +96,17 @@ def tuned_cost(engine: Any, plain: Plain, words: LabelWords, corpus: Corpus, rep
         with engine.adapted(settings, delta):
             engine.score(validation)
 
-    whole = Settings.default("full", 32)
+    steps = optimizer_steps(ours)
+    whole = Settings.default("full", 32).change(epochs=steps * 8 // 32)
 
     def theirs() -> None:
         plain.fine_tune(template, corpus.train, gold, whole, seed=0)
         plain.predict(template, corpus.validation)
 
-    assert settings.steps(32) == whole.steps(32) == STEPS
+    assert whole.steps(32) == steps
     engine_seconds, plain_seconds = seconds(ours, repeats), seconds(theirs, max(1, repeats - 1))
-    return {"tune_engine": engine_seconds, "tune_plain": plain_seconds, "tune_ratio": plain_seconds / engine_seconds}
+    return {"tune_engine": engine_seconds, "tune_plain": plain_seconds, "tune_ratio": plain_seconds / engine_seconds,
+            "steps": steps}  # fmt: skip
 
 
 def throughput(corpus: Corpus, words: LabelWords, count: int) -> dict[str, float]:
@@ -128,7 +129,10 @@ def table(result: dict[str, float]) -> None:
     """For people."""
     print(f"{machine()}, one thread a process")
     print(f"{'':34}{'engine':>10}{'plain':>10}{'ratio':>8}")
-    for name, title in (("frozen", "frozen score of 32 rows, seconds"), ("tune", "32-step fine-tune, seconds")):
+    for name, title in (
+        ("frozen", "frozen score of 32 rows, seconds"),
+        ("tune", f"fine-tune of {result['steps']} steps, seconds"),
+    ):
         ours, theirs, ratio = (result[f"{name}_{key}"] for key in ("engine", "plain", "ratio"))
         print(f"{title:34}{ours:>10.2f}{theirs:>10.2f}{ratio:>8.1f}")
     print(f"tuned evaluations a minute, two workers: {result['evaluations_a_minute']:.1f}")

@@ -3,8 +3,9 @@
     make bench NAME=evaluation DATA=FOLDER            an hour or two for six tasks on an idle core (not timed yet)
     make bench NAME=evaluation DATA=FOLDER QUICK=1    some minutes: the task with the shortest texts, 100 test rows
 
-Plain: full fine-tuning with transformers, whole prompts padded to a batch, the same template, steps and row order, at
-that mode's default learning rate. Engine: tail tuning with its defaults. One thread each; nothing else may run.
+Engine: tail tuning with its defaults, which ends a fine-tune when it has learnt its rows. Plain: full fine-tuning with
+transformers at that mode's default learning rate, whole prompts padded to a batch, the same template and row order, and
+as many steps as the engine took. One thread each; nothing else may run.
 Shapes of templates:
 
     text first    ends in words of its own after the text: what is kept of the texts serves every candidate
@@ -17,10 +18,24 @@ The last line's ``speedup_other`` is that of the slower of the other two shapes.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
-from bench import Cell, Cells, Options, finish, interval, machine, options, outcomes, right, seconds, table
+from bench import (
+    Cell,
+    Cells,
+    Options,
+    finish,
+    interval,
+    machine,
+    optimizer_steps,
+    options,
+    outcomes,
+    right,
+    seconds,
+    table,
+)
 from plain_way import Plain
 from tasks import MODEL, Task, by_length, few_shot, words_of
 
@@ -66,9 +81,9 @@ def engine_cell(corpus: Corpus, template: Template, repeats: int) -> Cell:
             evaluate()
 
     first = seconds(evaluate_first, repeats)
-    evaluate()
+    steps = optimizer_steps(evaluate)
     later = seconds(evaluate, repeats)
-    return {"seconds": later, "first": first, "right": tested(model, candidate, corpus)}
+    return {"seconds": later, "first": first, "steps": steps, "right": tested(model, candidate, corpus)}
 
 
 def tested(model: LanguageModel, candidate: Candidate, corpus: Corpus) -> str:
@@ -82,9 +97,12 @@ def tested(model: LanguageModel, candidate: Candidate, corpus: Corpus) -> str:
     return outcomes(predicted, gold(corpus, "test"))
 
 
-def plain_cell(corpus: Corpus, template: Template) -> Cell:
+def plain_cell(corpus: Corpus, template: Template, steps: int) -> Cell:
+    """The fine-tune with its whole decay of the learning rate."""
     plain = Plain(locate_model(MODEL).folder, words_of(corpus), MAX_LENGTH)
     settings = Settings.default("full", len(corpus.train))
+    settings = settings.change(epochs=steps // -(-len(corpus.train) // settings.batch_size))
+    assert settings.steps(len(corpus.train)) == steps
 
     def evaluate() -> None:
         plain.fine_tune(template, corpus.train, gold(corpus, "train"), settings, seed=0)
@@ -101,16 +119,16 @@ def measured(given: Options, cells: Cells, tasks: Sequence[Task]) -> list[Cell]:
     for task in tasks:
         corpus = task.load(rows)
         for shape, template in list(shapes(corpus).items())[: 2 if given.quick else None]:
-            ways: dict[str, Callable[[], Cell]] = {
-                "engine": lambda c=corpus, t=template: engine_cell(c, t, repeats),  # type: ignore[misc]
-                "plain": lambda c=corpus, t=template: plain_cell(c, t),  # type: ignore[misc]
-            }
             name = {"task": task.name, "shape": shape, "rows": len(corpus.test)}
-            own = {way: cells.get(name | {"way": way}, run, of_engine=way == "engine") for way, run in ways.items()}
+            engine = cells.get(name | {"way": "engine"}, partial(engine_cell, corpus, template, repeats))
+            steps = engine["steps"]
+            plain = cells.get(
+                name | {"way": "plain", "steps": steps}, partial(plain_cell, corpus, template, steps), of_engine=False
+            )
             # With an opening of its own a candidate pays for what is kept, whatever came before it.
-            took = own["engine"]["seconds" if shape == "text first" else "first"]
-            own["engine"]["seconds"] = took
-            out.append({"task": task.name, "shape": shape, **own, "ratio": own["plain"]["seconds"] / took})
+            engine["seconds"] = engine["seconds" if shape == "text first" else "first"]
+            ratio = plain["seconds"] / engine["seconds"]
+            out.append({"task": task.name, "shape": shape, "engine": engine, "plain": plain, "ratio": ratio})
     return out
 
 
@@ -123,9 +141,9 @@ def main() -> None:
     found = measured(given, cells, by_length(tasks)[:1] if given.quick else tasks)
     print(f"\n{machine()}; one thread, one short fine-tune plus validation; test accuracy after it\n")
     table(
-        ["task", "template", "engine s", "plain s", "ratio", "engine accuracy", "plain accuracy", "n"],
+        ["task", "template", "steps", "engine s", "plain s", "ratio", "engine accuracy", "plain accuracy", "n"],
         [
-            [f["task"], f["shape"], f["engine"]["seconds"], f["plain"]["seconds"], f["ratio"],
+            [f["task"], f["shape"], f["engine"]["steps"], f["engine"]["seconds"], f["plain"]["seconds"], f["ratio"],
              *(statistics.fmean(right(f[way]["right"])) for way in ("engine", "plain")), len(f["plain"]["right"])]
             for f in found
         ],

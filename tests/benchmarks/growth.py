@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from bench import Cell, Cells, Options, finish, machine, options, seconds, table
+from bench import Cell, Cells, Options, finish, machine, optimizer_steps, options, seconds, table
 from tasks import MODEL, by_length, evaluating, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
@@ -33,6 +33,7 @@ MODELS = {"30 M": (320, 12, 5), "135 M": (576, 30, 9), "360 M": (960, 32, 15)}
 """Width, layers, heads; the last two are SmolLM2's."""
 TAILS = (" It was ", "\nVerdict: ", " All in all, it is ", "\nAnswer: ")
 WORKERS = 2
+STEPS = 32
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
     model = load_model(model_folder(size.model, scratch), max_length=size.tokens)
     words = words_of(corpus)
     train, validation = rows_of(corpus, 2 * size.rows)[::2], rows_of(corpus, 2 * size.rows)[1::2]
-    settings = Settings("tail", 5e-4, 8, max(1, 32 * 8 // size.rows), 8)
+    settings = Settings("tail", 5e-4, 8, max(1, STEPS * 8 // size.rows), 8)
     (text,) = corpus.fields
     candidates = [Candidate(Template((Slot(text), Literal(tail), Slot("label"))), words, settings) for tail in TAILS]
     gold = [corpus.labels.index(row.label) for row in train]
@@ -108,8 +109,10 @@ def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
     score(frozen[0])
     ways = iter(frozen[1:])
     scored = seconds(lambda: score(next(ways)), 3)
-    tuned = iter(candidates)
-    return {"prefixes": prefixes, "frozen": scored, "tuned": seconds(lambda: tune(next(tuned)), repeats)}
+    # What is learnt early ends early: the cost is that of 32 steps, whatever the rows teach.
+    steps = optimizer_steps(lambda: tune(candidates[0]))
+    took = seconds(lambda: tune(candidates[0]), repeats)
+    return {"prefixes": prefixes, "frozen": scored, "tuned": took * STEPS / steps}
 
 
 def memory(corpus: Corpus, count: int, every: int) -> Cell:
