@@ -24,7 +24,8 @@ def a_run(run=RUN, **changes):
 
 
 def a_candidate(text="Review: {text}\nSentiment: {label}", tuning="tail"):
-    return Candidate(Template.parse(text), WORDS, Settings.default(tuning, 32))
+    trained = {"learning_rate": 5e-4, "batch_size": 8, "epochs": 8, "rank": 8} if tuning != "none" else {}
+    return Candidate(Template.parse(text), WORDS, Settings(tuning, **trained))
 
 
 def an_evaluation(key, text="Review: {text}\nSentiment: {label}", loss=0.5, **changes):

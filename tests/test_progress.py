@@ -17,7 +17,7 @@ from autoprompt.template import LabelWords, Template
 
 NASTY = "[red]{text}[/] [/nothing] :smile: {label}"
 SHOWN = "[red]{text}[/] [/nothing] :smile: {label}"
-SETTINGS = Settings.default("tail", 32)
+SETTINGS = Settings("tail", 5e-4, 8, 8, 8)
 
 
 def candidate(template: str = NASTY) -> Candidate:
