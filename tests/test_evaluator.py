@@ -303,6 +303,16 @@ def test_ranked_label_words_separate_the_labels(bench: Bench) -> None:
     assert all(e.complete for e in scores)
 
 
+def test_validation_rows_have_no_say_in_label_words(
+    bench: Bench, corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    flipped = {"positive": "negative", "negative": "positive"}
+    validation = tuple(replace(row, label=flipped[row.label]) for row in corpus.validation[:8])
+    other = Bench(replace(corpus, validation=validation), model_folders["llama"], tmp_path)
+    asked = [tiny.prompt_of(Template.parse("{text} It was {label}"), WORDS)]
+    assert bench.evaluator.rank_words(asked, 5) == other.evaluator.rank_words(asked, 5)
+
+
 def test_readiness_counts_what_the_model_can_do(bench: Bench) -> None:
     ready = bench.evaluator.check(tiny.prompt_of(Template.parse("{text}\nSentiment: {label}"), WORDS))
     assert ready.cut_rows == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -19,7 +19,7 @@ from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
 from autoprompt.evaluator.scoring import finite, read, rows_of, scored_with
 from autoprompt.evaluator.worker import FROZEN, Worker
-from autoprompt.models import Features, FitFailedError, TokenProposals
+from autoprompt.models import FitFailedError, TokenProposals
 from autoprompt.template import LabelWords, Soft, Template
 
 
@@ -200,9 +200,10 @@ class ProposeTask:
 class WordsTask:
     """Rank label words for a template on its cached logits: no further pass through the model.
 
-    Words that are likelier under their label than under the others (a likelihood ratio over the training rows)
-    are short-listed for each label; combinations are ordered by the cross-fitted loss of the label scores. None where
-    memory does not last.
+    Words that are likelier under their label than under the others (a likelihood ratio) are short-listed for each
+    label; combinations are ordered by the cross-fitted loss of the label scores. Both see the training rows alone:
+    words that suit these few by chance must not look good on the rows that judge a fine-tune. None where memory does
+    not last.
     """
 
     candidate: Candidate
@@ -220,31 +221,35 @@ class WordsTask:
         if not torch.isfinite(features.vocabulary).all():
             return []
         texts = worker.model.word_tokens()
-        gold = torch.tensor(worker.gold(worker.judged(self.candidate)))
-        train = len(worker.unshown(self.candidate, worker.splits[0]))
-        log_probs = features.vocabulary.log_softmax(-1)
+        gold = worker.gold(worker.unshown(self.candidate, worker.splits[0]))
+        vocabulary = features.vocabulary[: len(gold)]
+        log_probs = vocabulary.log_softmax(-1)
         ids = torch.tensor(sorted(texts))
         shortlists = []
         for label in range(len(worker.labels)):
-            member = gold[:train] == label
-            inside = log_probs[:train][member][:, ids].mean(0)
-            outside = log_probs[:train][~member][:, ids].mean(0)
+            member = torch.tensor(gold) == label
+            inside = log_probs[member][:, ids].mean(0)
+            outside = log_probs[~member][:, ids].mean(0)
             likely = inside.argsort(descending=True, stable=True)[: self.plausible]
             ratio = (inside - outside)[likely].argsort(descending=True, stable=True)
             best = [int(ids[likely[i]]) for i in ratio[: self.per_label]]
             shortlists.append([(texts[token], token) for token in best])
-        return self._combine(worker, features, shortlists)
+        return self._combine(worker.labels, vocabulary, gold, shortlists)
 
-    def _combine(self, worker: Worker, features: Features, shortlists: list[list[tuple[str, int]]]) -> list[LabelWords]:
-        gold = worker.gold(worker.judged(self.candidate))
+    def _combine(
+        self,
+        labels: Sequence[str],
+        vocabulary: Tensor,
+        gold: Sequence[int],
+        shortlists: Sequence[Sequence[tuple[str, int]]],
+    ) -> list[LabelWords]:
         fold_of = deal(gold)
-        labels = worker.labels
         ranked = []
         combinations = product(*shortlists) if len(labels) <= 3 else zip(*shortlists, strict=False)
         for combination in combinations:
             if len({word.lower() for word, _ in combination}) < len(labels):
                 continue
-            scores = features.vocabulary[:, [token for _, token in combination]].log_softmax(-1)
+            scores = vocabulary[:, [token for _, token in combination]].log_softmax(-1)
             probe = fit_probe(
                 scores.double().numpy(), torch.tensor(gold).numpy(), fold_of, len(labels), SCORES_STRENGTH
             )
