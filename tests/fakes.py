@@ -67,10 +67,10 @@ class FakeEvaluator:
             out.append(replace(self.known[key], rung=rung))
         return out
 
-    def propose(self, candidates: Sequence[Candidate], count: int) -> list[TokenProposals]:
+    def propose(self, candidates: Sequence[Candidate], *, replacements: int, infills: int) -> list[TokenProposals]:
         self.asked["propose"] += 1
-        edits = [near(c.template, count) for c in candidates]
-        return [TokenProposals(edit, edit[::-1]) for edit in edits]
+        edits = [near(c.template, max(replacements, infills)) for c in candidates]
+        return [TokenProposals(edit[:replacements], edit[::-1][:infills]) for edit in edits]
 
     def rank_words(self, candidates: Sequence[Candidate], count: int) -> list[list[LabelWords]]:
         self.asked["rank_words"] += 1

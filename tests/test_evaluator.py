@@ -284,13 +284,13 @@ def test_fault_24_parts_of_a_batch_are_recorded_with_the_score(bench: Bench, mon
 @pytest.mark.parametrize("settings", [TAIL, Settings("none")], ids=["tail", "none"])
 def test_proposals_come_for_each_candidate(bench: Bench, settings: Settings) -> None:
     candidates = [_candidate(settings=settings), _candidate("{text}{label}", settings)]
-    with_tail, bare = bench.evaluator.propose(candidates, 4)
+    with_tail, bare = bench.evaluator.propose(candidates, replacements=4, infills=4)
     assert 0 < len(with_tail.replacements) <= 4
     assert 0 < len(with_tail.infills) <= 4
     assert (bare.replacements, bare.infills) == ([], [])
     for template, _ in with_tail.replacements:
         assert template.slots == ("text", "label")
-    assert bench.evaluator.propose(candidates, 4) == [with_tail, bare]
+    assert bench.evaluator.propose(candidates, replacements=4, infills=4) == [with_tail, bare]
 
 
 def test_ranked_label_words_separate_the_labels(bench: Bench) -> None:

@@ -293,7 +293,7 @@ def test_every_proposal_is_text_that_tokenises_back(
 ) -> None:
     model, rows = shared(name), corpus.train[:6]
     candidate = contract.candidate(name, "none", source)
-    proposals = model.propose_tokens(candidate, rows, _loss_of(rows), count=6)
+    proposals = model.propose_tokens(candidate, rows, _loss_of(rows), replacements=6, infills=6)
     assert 0 < len(proposals.replacements) <= 6
     assert bool(proposals.infills) == (model.family in ("causal", "masked"))
     values = [value for _, value in proposals.replacements]
@@ -308,7 +308,7 @@ def test_every_proposal_is_text_that_tokenises_back(
         assert any(_one_token_differs(model, candidate, written, row) for row in rows)
         for word in (*candidate.label_words.words, *candidate.label_words.labels):
             assert word not in " ".join(child.literals).lower().split()
-    assert model.propose_tokens(candidate, rows, _loss_of(rows), count=6) == proposals
+    assert model.propose_tokens(candidate, rows, _loss_of(rows), replacements=6, infills=6) == proposals
 
 
 def _one_token_differs(model: Any, old: Candidate, new: Candidate, row: Example) -> bool:
@@ -353,7 +353,11 @@ def test_a_template_without_literal_text_has_no_proposals(
     shared: Callable[[str], Any], corpus: Corpus, name: str
 ) -> None:
     proposals = shared(name).propose_tokens(
-        contract.candidate(name, "none", "{text}{label}"), corpus.train[:4], _loss_of(corpus.train[:4]), count=4
+        contract.candidate(name, "none", "{text}{label}"),
+        corpus.train[:4],
+        _loss_of(corpus.train[:4]),
+        replacements=4,
+        infills=4,
     )
     assert (proposals.replacements, proposals.infills) == ([], [])
 

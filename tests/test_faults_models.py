@@ -348,11 +348,11 @@ def test_fault_24_no_memory_for_gradients_and_perplexity(fresh: Callable[..., An
     model, rows = fresh(name), corpus.train[:4]
     candidate = contract.candidate(name, "full", "Review: {text} It was {label}")
     hook = _short_of_memory(model, 0, torch.OutOfMemoryError)
-    proposals = model.propose_tokens(candidate, rows, lambda h, s: h.sum() + s.sum(), count=2)
+    proposals = model.propose_tokens(candidate, rows, lambda h, s: h.sum() + s.sum(), replacements=2, infills=2)
     assert (proposals.replacements, proposals.infills) == ([], [])
     assert model.perplexity("It was") is None
     hook.remove()
-    assert model.propose_tokens(candidate, rows, lambda h, s: h.sum() + s.sum(), count=2).replacements
+    assert model.propose_tokens(candidate, rows, lambda h, s: h.sum() + s.sum(), replacements=2, infills=2).replacements
 
 
 @pytest.mark.parametrize("name", contract.WRITERS)

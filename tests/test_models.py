@@ -5,6 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -370,7 +371,10 @@ def _label_loss(rows: tuple[Example, ...]) -> Callable[[Tensor, Tensor], Tensor]
 def test_every_proposal_is_text_that_tokenises_back(model: Any, corpus: Corpus, words: LabelWords, source: str) -> None:
     template = Template.parse(source)
     rows = tiny.short(corpus, 8)
-    proposals = model.propose_tokens(tiny.prompt_of(template, words), rows, _label_loss(rows), count=8)
+    candidate, loss = tiny.prompt_of(template, words), _label_loss(rows)
+    proposals = model.propose_tokens(candidate, rows, loss, replacements=8, infills=8)
+    assert model.propose_tokens(candidate, rows, loss, replacements=8, infills=0) == replace(proposals, infills=[])
+    assert model.propose_tokens(candidate, rows, loss, replacements=0, infills=8) == replace(proposals, replacements=[])
     assert 0 < len(proposals.replacements) <= 8
     assert 0 < len(proposals.infills) <= 8
     values = [value for _, value in proposals.replacements]
@@ -383,7 +387,7 @@ def test_every_proposal_is_text_that_tokenises_back(model: Any, corpus: Corpus, 
         text = " ".join(child.literals).lower()
         for word in (*words.words, *words.labels):
             assert word not in re.findall(r"\w+", text)
-    again = model.propose_tokens(tiny.prompt_of(template, words), rows, _label_loss(rows), count=8)
+    again = model.propose_tokens(tiny.prompt_of(template, words), rows, _label_loss(rows), replacements=8, infills=8)
     assert again == proposals
 
 
@@ -405,7 +409,7 @@ def test_a_promise_is_the_change_to_first_order(model: Any, corpus: Corpus, tole
     """Proposals' values are gradient times the difference of embeddings, checked by moving a little that way."""
     rows = tiny.short(corpus, 6)
     loss = _label_loss(rows)
-    proposals = model.propose_tokens(tiny.prompt_of(TEMPLATE, WORDS), rows, loss, count=4)
+    proposals = model.propose_tokens(tiny.prompt_of(TEMPLATE, WORDS), rows, loss, replacements=4, infills=4)
     prompted = model.prompt(tiny.prompt_of(TEMPLATE, WORDS, "full"), rows)
     table = model.model.get_input_embeddings().weight.detach().cpu()
     checked = 0
@@ -438,7 +442,9 @@ def _replaced(model: Any, child: Template, rows: tuple[Example, ...], table: Ten
 def test_infills_are_what_the_model_expects(model: Any, corpus: Corpus, tolerance: float) -> None:
     """The first literal token is foretold by the text's last token, also when that lies in the kept prefix."""
     rows = tiny.short(corpus, 6)
-    proposals = model.propose_tokens(tiny.prompt_of(LONG_TEMPLATE, WORDS), rows, _label_loss(rows), count=300)
+    proposals = model.propose_tokens(
+        tiny.prompt_of(LONG_TEMPLATE, WORDS), rows, _label_loss(rows), replacements=0, infills=300
+    )
     assert not all(child.literals[0].startswith("\n") for child, _ in proposals.infills)
     found = 0
     for child, value in proposals.infills[::10]:
@@ -467,7 +473,7 @@ def _inserted(model: Any, child: Template, rows: tuple[Example, ...]) -> tuple[b
 def test_a_template_without_literal_text_has_no_proposals(model: LanguageModel, corpus: Corpus) -> None:
     rows = tiny.short(corpus, 4)
     proposals = model.propose_tokens(
-        tiny.prompt_of(Template.parse("{text}{label}"), WORDS), rows, _label_loss(rows), count=4
+        tiny.prompt_of(Template.parse("{text}{label}"), WORDS), rows, _label_loss(rows), replacements=4, infills=4
     )
     assert (proposals.replacements, proposals.infills) == ([], [])
 

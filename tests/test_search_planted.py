@@ -90,7 +90,7 @@ def test_only_the_planted_word_opens_the_text(setting: Setting) -> None:
 
 
 def test_a_gradient_points_to_it(setting: Setting) -> None:
-    (proposals,) = setting.evaluator().propose([setting.manual], 12)
+    (proposals,) = setting.evaluator().propose([setting.manual], replacements=12, infills=12)
     assert any(planted.PLANTED in template.format() for template, _ in proposals.replacements)
 
 

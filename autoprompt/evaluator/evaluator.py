@@ -125,10 +125,10 @@ class Evaluator:
         known = [self._fits[key] for key in keys if key in self._fits]
         return [e if e.rung == rung else replace(e, rung=rung, seconds=0.0, tokens=0) for e in known]
 
-    def propose(self, candidates: Sequence[Candidate], count: int) -> list[TokenProposals]:
-        """Token edits for each candidate, ``count`` by gradient and as many by the model's own guess."""
+    def propose(self, candidates: Sequence[Candidate], *, replacements: int, infills: int) -> list[TokenProposals]:
+        """Token edits for each candidate, by gradient and by the model's own guess."""
         self._prepare([_frozen(c) for c in candidates])
-        return [work.value for work in self._run([ProposeTask(c, count) for c in candidates])]
+        return [work.value for work in self._run([ProposeTask(c, replacements, infills) for c in candidates])]
 
     def rank_words(self, candidates: Sequence[Candidate], count: int) -> list[list[LabelWords]]:
         """The best label words for each candidate's template."""

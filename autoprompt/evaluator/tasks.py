@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -174,26 +174,26 @@ class ProposeTask:
     """
 
     candidate: Candidate
-    count: int
+    replacements: int
+    infills: int
 
     def __call__(self, worker: Worker) -> TokenProposals:
         rows = worker.unshown(self.candidate, worker.splits[0])
         frozen = replace(self.candidate, settings=FROZEN)
-        if not worker.labels:
-            return worker.model.propose_tokens(frozen, rows, lambda _, s: -s.mean().cpu(), count=self.count)
-        if self.candidate.settings.tuning == "none" and self.candidate.label_words.pairs:
-            gold = torch.tensor(worker.gold(rows))
-            return worker.model.propose_tokens(
-                frozen,
-                rows,
-                lambda _, s: torch.nn.functional.cross_entropy(s.cpu(), gold),
-                count=self.count,
-            )
         try:
-            loss = worker.proxy(frozen).training_loss(slice(0, len(rows)))
+            loss = self._loss(worker, frozen, rows)
         except FitFailedError:
             return TokenProposals([], [])
-        return worker.model.propose_tokens(frozen, rows, loss, count=self.count)
+        return worker.model.propose_tokens(frozen, rows, loss, replacements=self.replacements, infills=self.infills)
+
+    def _loss(self, worker: Worker, frozen: Candidate, rows: Sequence[Example]) -> Callable[[Tensor, Tensor], Tensor]:
+        """Of hidden states and label scores."""
+        if not worker.labels:
+            return lambda _, scores: -scores.mean().cpu()
+        if self.candidate.settings.tuning == "none" and self.candidate.label_words.pairs:
+            gold = torch.tensor(worker.gold(rows))
+            return lambda _, scores: torch.nn.functional.cross_entropy(scores.cpu(), gold)
+        return worker.proxy(frozen).training_loss(slice(0, len(rows)))
 
 
 @dataclass(frozen=True)

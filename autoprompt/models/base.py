@@ -115,10 +115,12 @@ class LanguageModel(ABC):
         rows: Sequence[Example],
         loss: Callable[[Tensor, Tensor], Tensor],
         *,
-        count: int,
+        replacements: int,
+        infills: int,
     ) -> TokenProposals:
-        """Edits of the literal text by token gradients (HotFlip, Ebrahimi et al. 2018; AutoPrompt, Shin et
-        al. 2020) of ``loss(hidden [rows, width], label_scores [rows, labels])``."""
+        """Edits of the literal text: the best ``replacements`` by token gradients (HotFlip, Ebrahimi et al. 2018;
+        AutoPrompt, Shin et al. 2020) of ``loss(hidden [rows, width], label_scores [rows, labels])``, and ``infills``
+        that the model itself finds likely. Each kind costs a pass of its own, and 0 of it none."""
 
     @abstractmethod
     def perplexity(self, text: str) -> float | None:

@@ -6,7 +6,7 @@ b changes the loss by about (e_b - e_a) · dL/de_a, summed here over rows and ov
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -41,33 +41,44 @@ def propose(
     rows: Sequence[Example],
     loss: Callable[[Tensor, Tensor], Tensor],
     *,
-    count: int,
+    replacements: int,
+    infills: int,
 ) -> TokenProposals:
-    """The ``count`` best replacements and infills over all literal positions."""
+    """The best edits over all literal positions; see ``LanguageModel.propose_tokens``."""
     prompted = model.gradient_prompt(candidate, rows)
     places = [model.literal_places(candidate, row, own) for row, own in zip(rows, prompted.rows, strict=True)]
     # Rows whose literal text merged with the data's tokens have other places: the common pattern speaks.
     pattern = _most_common([tuple(_place(t) for _, t in found[0]) for found in places])
     same = [i for i, found in enumerate(places) if tuple(_place(t) for _, t in found[0]) == pattern]
-    # A gradient needs all rows' features at once: where memory is too short there are no proposals.
-    gradient = attempt(lambda _: over_rows(model, prompted, places, same, loss), ()) if pattern else None
-    if gradient is None:
+    if not pattern:
         return TokenProposals([], [])
-    embedding = model.vectors.table()
-    current = torch.tensor(_current(prompted, places, same[0]))
-    change = gradient @ embedding.T.float().cpu()
-    change -= change.gather(1, current[:, None])
-    edits = _Edits(model, candidate, rows[same[0]], pattern, _allowed(model, candidate))
-    replacements = edits.best(change, count, insert=False)
-    known = [rows[i] for i in same]
-    part = replace(prompted, rows=[prompted.rows[i] for i in same],
-                   states=[prompted.states[i] for i in same] if prompted.states is not None else None)  # fmt: skip
-    likelihood = attempt(lambda _: model.likelihoods(candidate, known, part, [places[i][0] for i in same]), ())
-    if likelihood is None:
-        return TokenProposals(replacements, [])
-    half = max(1, count // 2)
-    infills = edits.best(-likelihood, half, insert=True) + edits.best(-likelihood, half, insert=False)
-    return TokenProposals(replacements, [(t, -v) for t, v in infills])
+    edits = _Edits(model, candidate, rows[same[0]], pattern)
+    by_gradient = likely = None
+    # Both need all rows at once: where memory is too short there are no proposals.
+    if replacements:
+        gradient = attempt(lambda _: over_rows(model, prompted, places, same, loss), ())
+        by_gradient = _changes(model, gradient, _current(prompted, places, same[0])) if gradient is not None else None
+    if infills:
+        known = [rows[i] for i in same]
+        part = replace(prompted, rows=[prompted.rows[i] for i in same],
+                       states=[prompted.states[i] for i in same] if prompted.states is not None else None)  # fmt: skip
+        likely = attempt(lambda _: model.likelihoods(candidate, known, part, [places[i][0] for i in same]), ())
+    half = max(1, infills // 2)
+    return TokenProposals(
+        edits.best(by_gradient, replacements, insert=False) if by_gradient is not None else [],
+        [
+            (template, -value)
+            for insert in (True, False)
+            if likely is not None
+            for template, value in edits.best(-likely, half, insert=insert)
+        ],
+    )
+
+
+def _changes(model: TextModel, gradient: Tensor, current: Sequence[int]) -> Tensor:
+    """The first-order change of the loss for each token at each place [places, vocabulary]."""
+    towards = gradient @ model.vectors.table().T.float().cpu()
+    return towards - towards.gather(1, torch.tensor(current)[:, None])
 
 
 def _place(token: LiteralToken) -> Place:
@@ -118,16 +129,6 @@ def over_rows(
     return torch.stack(gradients).sum(0) * (len(prompted) / len(same))
 
 
-def _allowed(model: TextModel, candidate: Candidate) -> Mapping[int, str]:
-    """Printable tokens that do not spell a label or its word."""
-    taken = [text.lower() for pair in candidate.label_words.pairs for text in pair]
-    return {
-        token: text
-        for token, text in vocabulary.printable(model.encoder.tokenizer).items()
-        if not any(text.strip().lower() in name or name in text.lower() for name in taken) or len(text.strip()) < 2
-    }
-
-
 class _Edits:
     """Single-token edits of a template that stay the same tokens when the prompt is tokenised again."""
 
@@ -137,13 +138,12 @@ class _Edits:
         candidate: Candidate,
         row: Example,
         pattern: Sequence[Place],
-        allowed: Mapping[int, str],
     ) -> None:
         self.model = model
         self.candidate = candidate
         self.row = row
         self.pattern = pattern
-        self.allowed = allowed
+        self.allowed = vocabulary.unlike(model.encoder.tokenizer, candidate.label_words)
 
     def best(self, values: Tensor, count: int, *, insert: bool) -> list[tuple[Template, float]]:
         """The edits with the lowest ``values`` [places, vocabulary]."""

@@ -317,11 +317,12 @@ class TextModel(LanguageModel):
         rows: Sequence[Example],
         loss: Callable[[Tensor, Tensor], Tensor],
         *,
-        count: int,
+        replacements: int,
+        infills: int,
     ) -> TokenProposals:
         from autoprompt.models.gradients import propose
 
-        return propose(self, candidate, rows, loss, count=count)
+        return propose(self, candidate, rows, loss, replacements=replacements, infills=infills)
 
     def gradient_prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
         """The rows with all literal tokens that gradients are wanted of in the inputs."""

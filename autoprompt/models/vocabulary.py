@@ -38,6 +38,17 @@ def words(tokenizer: Any, *, alone: bool = False) -> Mapping[int, str]:
     }
 
 
+@lru_cache(maxsize=4)
+def unlike(tokenizer: Any, label_words: LabelWords) -> Mapping[int, str]:
+    """Printable ids that do not spell a label or its word."""
+    taken = [text.lower() for pair in label_words.pairs for text in pair]
+    return {
+        token: text
+        for token, text in printable(tokenizer).items()
+        if not any(text.strip().lower() in name or name in text.lower() for name in taken) or len(text.strip()) < 2
+    }
+
+
 def check_words(encoder: Encoder, label_words: LabelWords) -> None:
     """Raise InputError for a label word that contains unknown tokens."""
     unknown = encoder.tokenizer.unk_token_id

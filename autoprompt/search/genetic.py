@@ -117,7 +117,9 @@ class GeneticStrategy(Strategy):
         """What the model proposes for the genes that are free."""
         hints, ids = Hints(heads=self.heads), [c.id for c in elite]
         if self._uses("gradient", "infill"):
-            hints.tokens = dict(zip(ids, self.evaluator.propose(elite, PROPOSALS), strict=True))
+            replacements, infills = (PROPOSALS * self._uses(name) for name in ("gradient", "infill"))
+            tokens = self.evaluator.propose(elite, replacements=replacements, infills=infills)
+            hints.tokens = dict(zip(ids, tokens, strict=True))
         if self._uses("label_words"):
             words = self.evaluator.rank_words(elite, 4)
             hints.words = dict(zip(ids, words, strict=True))

@@ -15,7 +15,7 @@ from autoprompt.search.space import Space, draw_demos, flaw
 from autoprompt.template import LABEL, LabelWords, Literal, Slot, Template
 
 PROPOSALS = 12
-"""Token edits asked of the model for one parent."""
+"""Token edits of each kind asked of the model for one parent."""
 HEAD_COUNTS = ((3000, 4), (6000, 2), (20000, 1))
 """Openings in the first pool, by the tokens of all rows."""
 ATTEMPTS = 20
@@ -165,7 +165,8 @@ class GradientStrategy(Strategy):
         for _ in range(self.rounds):
             parents = list(self.current)
             pool: list[Proposal] = []
-            for parent, hints in zip(parents, self.evaluator.propose(parents, PROPOSALS), strict=True):
+            tokens = self.evaluator.propose(parents, replacements=PROPOSALS, infills=0)
+            for parent, hints in zip(parents, tokens, strict=True):
                 pool += [Proposal(replace(parent, template=t), self.name, (parent.id,)) for t, _ in hints.replacements]
             pool = self.fresh(pool)
             out += pool

@@ -64,7 +64,7 @@ def rounds(corpus: Corpus, model: LanguageModel, repeats: int) -> Cell:
         nonlocal current, tried
         features = model.features(model.prompt(current, corpus.train))
         loss = cross_fit(features, gold, len(corpus.labels)).training_loss(slice(0, len(gold)))
-        edits = model.propose_tokens(current, corpus.train, loss, count=PROPOSALS).replacements
+        edits = model.propose_tokens(current, corpus.train, loss, replacements=PROPOSALS, infills=0).replacements
         scored = []
         for template, _ in edits:
             candidate = replace(current, template=template)
