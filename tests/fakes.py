@@ -55,6 +55,8 @@ class FakeEvaluator:
         repeat: int = 0,
         counted: bool = True,
         gate: Callable[[], bool] | None = None,
+        halving: bool = False,  # noqa: ARG002
+        highest: float | None = None,  # noqa: ARG002
     ) -> list[Evaluation]:
         out = []
         for candidate in candidates:

@@ -16,7 +16,7 @@ import torch
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError, StorageError
-from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, start_worker, worker
+from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, bar, halving, start_worker, worker
 from autoprompt.evaluator.evaluator import TEST_BLOCK
 from autoprompt.evaluator.proxy import FOLDS, cross_fit, deal, fit_probe
 from autoprompt.models import Features, load_model
@@ -301,6 +301,38 @@ def test_ranked_label_words_separate_the_labels(bench: Bench) -> None:
     assert all(words.labels == WORDS.labels for words in found)
     scores = bench.evaluator.frozen([_candidate(template.format(), words=w) for w in found[:1]])
     assert all(e.complete for e in scores)
+
+
+def test_a_fine_tune_behind_the_better_half_is_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halving, "MILESTONE_ROWS", len(bench.corpus.train))
+    candidate = _candidate(settings=TAIL.change(epochs=3))
+    (whole,) = bench.evaluator.fit([candidate], repeat=1)
+    (watched,) = bench.evaluator.fit([candidate], halving=True)
+    assert (whole.complete, whole.milestone) == (True, None)
+    assert watched.complete
+    assert watched.milestone is not None
+    before = bench.evaluator.tokens
+    (ahead,) = bench.evaluator.fit([candidate], repeat=2, halving=True, highest=1e9)
+    full = bench.evaluator.tokens - before
+    (behind,) = bench.evaluator.fit([candidate], repeat=3, halving=True, highest=0.0)
+    assert ahead.complete
+    assert (behind.status, behind.weights) == ("pruned", None)
+    assert "better half" in str(behind.reason)
+    assert behind.milestone == pytest.approx(sum(behind.losses) / len(behind.losses))
+    assert bench.evaluator.tokens - before - full < 0.6 * full
+
+
+def test_being_watched_changes_no_score(bench: Bench, tmp_path: Path, model_folders: dict[str, Path]) -> None:
+    candidate = _candidate(settings=TAIL.change(epochs=3))
+    (watched,) = bench.evaluator.fit([candidate], halving=True)
+    (alone,) = Bench(bench.corpus, model_folders["llama"], tmp_path).evaluator.fit([candidate])
+    assert _values(watched) == _values(alone)
+
+
+def test_the_bar_is_the_median_of_what_is_known() -> None:
+    known = [replace(Evaluation(_candidate(), Rung.TUNED), milestone=float(n)) for n in range(halving.MIN_KNOWN)]
+    assert bar(known[1:]) is None
+    assert bar([*known, Evaluation(_candidate(), Rung.TUNED)]) == (halving.MIN_KNOWN - 1) / 2
 
 
 def test_validation_rows_have_no_say_in_label_words(

@@ -43,6 +43,8 @@ class Evaluation:
     readability: float | None = None
     seconds: float = 0.0
     tokens: int = 0
+    milestone: float | None = None
+    """Validation loss early in the fine-tune, where that was looked at (see ``halving``)."""
     weights: str | None = None
     """Where the fine-tune's result lies (safetensors), when it was kept."""
 

@@ -100,11 +100,14 @@ class Evaluator:
         repeat: int = 0,
         counted: bool = True,
         gate: Callable[[], bool] | None = None,
+        halving: bool = False,
+        highest: float | None = None,
     ) -> list[Evaluation]:
         """Short fine-tunes with validation; with a ``gate``, of a beginning of the candidates.
 
-        ``counted``: whether they belong to the search phase, whose evaluations are limited. A score known from
-        another rung of the same fold and repeat is carried over, not computed again.
+        ``halving``: their loss early on is noted, and those above ``highest`` there are stopped (pruned). ``counted``:
+        whether they belong to the search phase, whose evaluations are limited. A score known from another rung of the
+        same fold and repeat is carried over, not computed again.
         """
         # Where texts are written on the last rung, a score of the rung before says something else.
         judged = int(rung) if not self.corpus.labels else 0
@@ -114,7 +117,7 @@ class Evaluator:
             # In all workers at once, as they will write: beside others each is slower.
             timed = self._run([TimeWriting(new[0])] * self.executor.workers)
             self.write_speed = max(work.value for work in timed)
-        tasks = [FitTask(Evaluation(c, rung, fold, repeat)) for c in new]
+        tasks = [FitTask(Evaluation(c, rung, fold, repeat), halving, highest) for c in new]
         for candidate, work in zip(new, self._run(tasks, gate), strict=False):
             evaluation = _costed(work)
             self._fits[candidate.id, fold, repeat, judged] = evaluation

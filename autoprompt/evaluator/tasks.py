@@ -16,6 +16,7 @@ from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError, StorageError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
+from autoprompt.evaluator.halving import Milestone
 from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
 from autoprompt.evaluator.scoring import finite, read, rows_of, scored_with
 from autoprompt.evaluator.worker import FROZEN, Worker
@@ -85,10 +86,13 @@ class FitTask:
     """Rungs 1 and 2: fine-tune with the candidate's settings, score the held-out rows of the fold.
 
     Initialisation and row order come from (seed, fold, repeat) alone: comparisons are paired. Solved examples are no
-    training rows. On the last rung target texts are written, and judged by the metric.
+    training rows. On the last rung target texts are written, and judged by the metric. ``halving``: whether the
+    fine-tune is looked at on its way, and stopped where its validation loss is above ``highest``.
     """
 
     evaluation: Evaluation
+    halving: bool = False
+    highest: float | None = None
 
     def __call__(self, worker: Worker) -> Evaluation:
         task, model = self.evaluation, worker.model
@@ -101,12 +105,12 @@ class FitTask:
             return task.failed("trainable vectors need a tuning mode that trains them")
         if not train or not held_out:
             return task.failed("the solved examples leave no rows to train or to judge on")
+        milestone = Milestone(task, worker, held_out, self.highest) if self.halving else None
         try:
             model.check(task.candidate)
-            delta: Mapping[str, Tensor] = {}
-            if settings.tuning != "none":
-                seed = derived_seed(worker.spec.seed, "fit", task.fold, task.repeat)
-                delta = model.tune(model.prompt(task.candidate, train), worker.gold(train), settings, seed)
+            delta = self._trained(worker, train, milestone) if settings.tuning != "none" else {}
+            if milestone is not None and milestone.behind:
+                return milestone.pruned()
             write = task.rung == Rung.REPEATED and not worker.labels
             scored = scored_with(task, worker, held_out, delta, write=write)
         except (FitFailedError, InputError) as error:
@@ -114,8 +118,16 @@ class FitTask:
         if model.micro_batch is not None and scored.complete:
             halved = f"out of memory: worked in parts of {model.micro_batch} rows"
             scored = replace(scored, reason="; ".join(filter(None, (scored.reason, halved))))
+        scored = replace(scored, milestone=milestone.loss if milestone else None)
         kept = delta and task.fold == task.repeat == 0 and scored.complete
         return replace(scored, weights=_save(worker, task, delta)) if kept else scored
+
+    def _trained(self, worker: Worker, train: tuple[Example, ...], milestone: Milestone | None) -> Mapping[str, Tensor]:
+        task = self.evaluation
+        seed = derived_seed(worker.spec.seed, "fit", task.fold, task.repeat)
+        prompted = worker.model.prompt(task.candidate, train)
+        ended = milestone.watching(len(train)) if milestone else lambda _: False
+        return worker.model.tune(prompted, worker.gold(train), task.candidate.settings, seed, ended)
 
 
 @dataclass(frozen=True)

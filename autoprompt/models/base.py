@@ -100,9 +100,19 @@ class LanguageModel(ABC):
         """Each row's answer by greedy decoding, at most ``length`` tokens."""
 
     @abstractmethod
-    def tune(self, prompted: Prompted, gold: Sequence[int], settings: Settings, seed: int) -> Delta:
+    def tune(
+        self,
+        prompted: Prompted,
+        gold: Sequence[int],
+        settings: Settings,
+        seed: int,
+        ended: Callable[[int], bool] = lambda _: False,
+    ) -> Delta:
         """Fine-tune from the base weights and return what changed. ``gold``: label indices, 0 for target texts.
-        Raises FitFailedError."""
+
+        ``ended``: asked after each pass over the rows with the number of passes; True ends the fine-tune. The model
+        is in training then, and scores prompts that were made before. Raises FitFailedError.
+        """
 
     @abstractmethod
     def adapted(self, settings: Settings, delta: Delta) -> AbstractContextManager[None]:

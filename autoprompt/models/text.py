@@ -235,7 +235,14 @@ class TextModel(LanguageModel):
 
     # Fine-tuning
 
-    def tune(self, prompted: Prompted, gold: Sequence[int], settings: Settings, seed: int) -> Delta:
+    def tune(
+        self,
+        prompted: Prompted,
+        gold: Sequence[int],
+        settings: Settings,
+        seed: int,
+        ended: Callable[[int], bool] = lambda _: False,
+    ) -> Delta:
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         if settings.tuning not in self.tuning_modes:
             raise UsageError(
@@ -252,12 +259,15 @@ class TextModel(LanguageModel):
             labels = torch.tensor([gold[row] for row in rows], device=self.device)
             return torch.nn.functional.cross_entropy(scores, labels)
 
+        def done(passes: int, value: float) -> bool:
+            texts = len(prompted.rows[0].targets) == 1  # their loss tells no end
+            return (not texts and value < LEARNT) or ended(passes)
+
         rows = range(len(prompted))
         self.tuner.micro_batch = whole
-        learnt = 0.0 if len(prompted.rows[0].targets) == 1 else LEARNT  # a text's loss tells no end
         try:
             delta = attempt(
-                lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft, learnt=learnt), rows
+                lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft, done=done), rows
             )
         finally:
             if self.tuner.micro_batch < whole:

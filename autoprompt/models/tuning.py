@@ -70,10 +70,10 @@ class Tuner:
         seed: int,
         *,
         soft: int = 0,
-        learnt: float = 0.0,
+        done: Callable[[int, float], bool] = lambda *_: False,
     ) -> Delta:
-        """AdamW with linear decay over ``settings.epochs`` passes in seeded row order, ended early by a pass whose mean
-        loss is below ``learnt``.
+        """AdamW with linear decay over ``settings.epochs`` passes in seeded row order; ``done`` ends them early: it is
+        asked after each pass with the number of passes and the mean loss of the last.
 
         ``loss(row_indices)`` is the batch's mean loss; ``soft``: the template's trainable vectors. Dropout stays off,
         so that candidates differ by nothing but themselves. Raises FitFailedError when a loss is not finite.
@@ -97,8 +97,9 @@ class Tuner:
                 optimizer.step()
                 optimizer.zero_grad()
                 seen += value * len(batch) / rows
-                if (step + 1) % an_epoch == 0:
-                    if seen < learnt:
+                passes, rest = divmod(step + 1, an_epoch)
+                if not rest:
+                    if done(passes, seen):
                         break
                     seen = 0.0
             delta = {name: parameter.detach().cpu().clone() for name, parameter in parameters.items()}

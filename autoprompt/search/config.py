@@ -34,7 +34,7 @@ GENES = tuple(_WANTED)
 """What ``--fix`` can name."""
 _LISTED = _WANTED | {"operators": f"one of {', '.join(get_args(OperatorName))}"}
 """What is a list in the file."""
-_FLAGS = ("positions", "ladder", "surrogate", "racing")
+_FLAGS = ("positions", "ladder", "halving", "surrogate", "racing")
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -103,6 +103,8 @@ class SearchRules(_Section):
     """Of the genetic strategies; None: all that change a gene which is not fixed."""
     ladder: _Flag = True
     """Whether frozen scores choose who is fine-tuned; without them it is the order of the proposals."""
+    halving: _Flag = True
+    """Whether fine-tunes that are behind early on are stopped."""
     surrogate: _Flag = True
     """Whether what was fine-tuned has a say in who is next."""
     racing: _Flag = True

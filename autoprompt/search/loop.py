@@ -13,7 +13,7 @@ from deap import tools
 
 from autoprompt.candidate import Candidate, Settings, derived_seed
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
-from autoprompt.evaluator import Evaluation, Evaluator, Rung
+from autoprompt.evaluator import Evaluation, Evaluator, Rung, bar
 from autoprompt.search import phrases
 from autoprompt.search.budget import Budget
 from autoprompt.search.choosing import Choice
@@ -177,7 +177,12 @@ class Search:
         left = self.budget.left(self.evaluator.fitted)
         evaluations = [
             replace(e, readability=self.choice.readability.get(e.candidate.text_id))
-            for e in self.evaluator.fit(list(dict.fromkeys(candidates))[:left], gate=gate)
+            for e in self.evaluator.fit(
+                list(dict.fromkeys(candidates))[:left],
+                gate=gate,
+                halving=self.space.config.search.halving and not STRATEGIES[self.strategy_name].exhaustive,
+                highest=bar(self.tuned),
+            )
         ]
         self._count_failures(evaluations)
         for evaluation in evaluations:
@@ -229,7 +234,7 @@ class Search:
 
     def _count_failures(self, evaluations: Sequence[Evaluation]) -> None:
         for evaluation in evaluations:
-            if not evaluation.complete:
+            if evaluation.status == "failed":
                 reason = evaluation.reason or evaluation.status
                 self.failures[reason] = self.failures.get(reason, 0) + 1
 
