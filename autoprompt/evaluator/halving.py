@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from autoprompt.evaluator.worker import Worker
 
 MILESTONE_ROWS = 64
-"""Training rows seen, each as often as it was, when a fine-tune is looked at: some 8 steps. Over 26 random draws on each
-of two samples of rotten-tomatoes the validation loss there had a rank correlation of .88 and .62 with that at the end."""
+"""Training rows seen, each as often as it was, when a fine-tune is looked at: some 8 steps. Over 26 random draws on
+each of two samples of rotten-tomatoes validation loss there had a rank correlation of .88 and .62 with that at the end.
+"""
 MIN_KNOWN = 6
 """Fine-tunes that have to be known at the milestone before any is stopped there."""
 
