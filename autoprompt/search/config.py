@@ -68,7 +68,8 @@ class SettingsRanges(_Section):
     learning_rate: Rates | None = None
     batch_size: Numbers | None = None
     epochs: Numbers | None = None
-    """Whole passes over the training rows, not factors. None: four, seven and ten tenths of the default's."""
+    """Whole passes over the training rows, not factors. None: four, seven and ten tenths of the default's;
+    without label words a half, one and one and a half."""
     rank: Numbers | None = None
     calibration: Flags | None = None
     """None: both where nothing is tuned, else off."""

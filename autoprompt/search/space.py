@@ -29,7 +29,9 @@ RATES = {
 BATCH_SIZES = (4, 8, 16)
 RANKS = (4, 8, 16)
 EPOCH_FACTORS = (0.4, 0.7, 1.0)
-"""Of the default's, which are more than most candidates need."""
+"""Of the default's, which are more than most candidates need among labels."""
+TEXT_EPOCH_FACTORS = (0.5, 1.0, 1.5)
+"""The same without label words, above all for target texts, whose fine-tunes make all of their passes."""
 SOFT_VECTORS = 8
 """Given to templates without any where trainable vectors are all that is tuned."""
 
@@ -65,10 +67,11 @@ class Space:
             calibration = (default.calibration,)
         if default.tuning == "none":
             return {"calibration": calibration}
+        factors = EPOCH_FACTORS if self.manual.label_words.pairs else TEXT_EPOCH_FACTORS
         return {
             "learning_rate": chosen.learning_rate or RATES[default.tuning],
             "batch_size": chosen.batch_size or BATCH_SIZES,
-            "epochs": chosen.epochs or tuple(max(1, round(default.epochs * factor)) for factor in EPOCH_FACTORS),
+            "epochs": chosen.epochs or tuple(max(1, round(default.epochs * factor)) for factor in factors),
             "rank": chosen.rank or RANKS,
             "calibration": calibration,
         }
