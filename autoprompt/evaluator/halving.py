@@ -18,6 +18,7 @@ from autoprompt.evaluator.scoring import read
 if TYPE_CHECKING:
     from autoprompt.corpus import Example
     from autoprompt.evaluator.worker import Worker
+    from autoprompt.models.base import Prompted
 
 MILESTONE_ROWS = 64
 """Training rows seen, each as often as it was, when a fine-tune is looked at: some 8 steps. Over 26 random draws on
@@ -40,6 +41,7 @@ class Milestone:
     task: Evaluation
     worker: Worker
     held_out: tuple[Example, ...]
+    prompted: Prompted
     highest: float | None
     seen: Evaluation | None = field(default=None, init=False)
     """What it had reached there; None before."""
@@ -52,13 +54,11 @@ class Milestone:
 
     def watching(self, rows: int) -> Callable[[int], bool]:
         """What is asked after each pass over so many training rows: whether the fine-tune is behind."""
-        model = self.worker.model
-        prompted = model.prompt(self.task.candidate, self.held_out)  # kept prefixes are made before the training
 
         def ended(passes: int) -> bool:
             if self.seen is not None or passes * rows < MILESTONE_ROWS:
                 return False
-            self.seen = read(self.task, self.worker, self.held_out, model.score(prompted))
+            self.seen = read(self.task, self.worker, self.held_out, self.worker.model.score(self.prompted))
             self.behind = self.loss is not None and self.highest is not None and self.loss > self.highest
             return self.behind
 

@@ -12,6 +12,7 @@ from autoprompt import metrics
 from autoprompt.corpus import Example
 from autoprompt.evaluator.evaluation import Evaluation
 from autoprompt.evaluator.worker import Worker
+from autoprompt.models.base import Prompted
 
 CONSTANT = "constant predictions"
 """The reason given with a score where every row got the same label or text."""
@@ -66,11 +67,18 @@ def rows_of(values: Tensor) -> tuple[tuple[float, ...], ...]:
 
 
 def scored_with(
-    task: Evaluation, worker: Worker, rows: Sequence[Example], delta: Mapping[str, Tensor], *, write: bool
+    task: Evaluation,
+    worker: Worker,
+    rows: Sequence[Example],
+    delta: Mapping[str, Tensor],
+    *,
+    write: bool,
+    prompted: Prompted | None = None,
 ) -> Evaluation:
-    """Score rows with a fine-tune in place. ``write``: target texts are written, too."""
+    """Score rows with a fine-tune in place. ``write``: target texts are written, too. ``prompted``: the rows' prompt,
+    where it was made before."""
     candidate, model = task.candidate, worker.model
-    prompted = model.prompt(candidate, rows)
+    prompted = model.prompt(candidate, rows) if prompted is None else prompted
     calibration = candidate.settings.calibration and candidate.label_words.pairs
     empty = model.prompt(candidate, content_free(rows[0])) if calibration else None
     asking = model.asking(candidate, rows) if write else None

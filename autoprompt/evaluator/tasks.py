@@ -105,14 +105,15 @@ class FitTask:
             return task.failed("trainable vectors need a tuning mode that trains them")
         if not train or not held_out:
             return task.failed("the solved examples leave no rows to train or to judge on")
-        milestone = Milestone(task, worker, held_out, self.highest) if self.halving else None
         try:
             model.check(task.candidate)
+            prompted = model.prompt(task.candidate, held_out)
+            milestone = Milestone(task, worker, held_out, prompted, self.highest) if self.halving else None
             delta = self._trained(worker, train, milestone) if settings.tuning != "none" else {}
             if milestone is not None and milestone.behind:
                 return milestone.pruned()
             write = task.rung == Rung.REPEATED and not worker.labels
-            scored = scored_with(task, worker, held_out, delta, write=write)
+            scored = scored_with(task, worker, held_out, delta, write=write, prompted=prompted)
         except (FitFailedError, InputError) as error:
             return task.failed(str(error))
         if model.micro_batch is not None and scored.complete:
@@ -144,15 +145,17 @@ class TimeWriting:
     def __call__(self, worker: Worker) -> float:
         rows = worker.unshown(self.candidate, worker.splits[0])
         bare = Template(tuple(s for s in self.candidate.template.segments if not isinstance(s, Soft)))
-        asking = worker.model.asking(replace(self.candidate, template=bare, settings=FROZEN), rows)
+        if not rows:  # all are solved examples: the fine-tune says so
+            return 0.0
         took = []
-        for length in (self.shorter, self.longer):
-            started = time.perf_counter()
-            try:
+        try:
+            asking = worker.model.asking(replace(self.candidate, template=bare, settings=FROZEN), rows)
+            for length in (self.shorter, self.longer):
+                started = time.perf_counter()
                 worker.model.generate(asking, length)
-            except FitFailedError:
-                return 0.0
-            took.append(time.perf_counter() - started)
+                took.append(time.perf_counter() - started)
+        except FitFailedError:
+            return 0.0
         return max(0.0, took[1] - took[0]) / (self.longer - self.shorter) / len(rows)
 
 
