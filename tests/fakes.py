@@ -55,8 +55,7 @@ class FakeEvaluator:
         repeat: int = 0,
         counted: bool = True,
         gate: Callable[[], bool] | None = None,
-        halving: bool = False,  # noqa: ARG002
-        highest: float | None = None,  # noqa: ARG002
+        bar: float | None = None,  # noqa: ARG002
     ) -> list[Evaluation]:
         out = []
         for candidate in candidates:
@@ -86,6 +85,9 @@ class FakeEvaluator:
 
     def keep_weights(self, candidates: Sequence[Candidate]) -> None:
         """There are none."""
+
+    def time_writing(self, candidate: Candidate) -> None:
+        """No texts are written."""
 
     def write_seconds(self, rows: int) -> float:  # noqa: ARG002
         return 0.0

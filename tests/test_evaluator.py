@@ -13,13 +13,13 @@ import pytest
 import tiny
 import torch
 
-from autoprompt.candidate import Candidate, Settings
+from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError, StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, bar, halving, start_worker, worker
 from autoprompt.evaluator.evaluator import TEST_BLOCK
 from autoprompt.evaluator.proxy import FOLDS, cross_fit, deal, fit_probe
-from autoprompt.models import Features, load_model
+from autoprompt.models import Features, FitFailedError, load_model
 from autoprompt.search.racing import ranked
 from autoprompt.template import LabelWords, Template
 
@@ -307,14 +307,14 @@ def test_a_fine_tune_behind_the_better_half_is_stopped(bench: Bench, monkeypatch
     monkeypatch.setattr(halving, "MILESTONE_ROWS", len(bench.corpus.train))
     candidate = _candidate(settings=TAIL.change(epochs=3))
     (whole,) = bench.evaluator.fit([candidate], repeat=1)
-    (watched,) = bench.evaluator.fit([candidate], halving=True)
+    (watched,) = bench.evaluator.fit([candidate], bar=math.inf)
     assert (whole.complete, whole.milestone) == (True, None)
     assert watched.complete
     assert watched.milestone is not None
     before = bench.evaluator.tokens
-    (ahead,) = bench.evaluator.fit([candidate], repeat=2, halving=True, highest=1e9)
+    (ahead,) = bench.evaluator.fit([candidate], repeat=2, bar=1e9)
     full = bench.evaluator.tokens - before
-    (behind,) = bench.evaluator.fit([candidate], repeat=3, halving=True, highest=0.0)
+    (behind,) = bench.evaluator.fit([candidate], repeat=3, bar=0.0)
     assert ahead.complete
     assert (behind.status, behind.weights) == ("pruned", None)
     assert "better half" in str(behind.reason)
@@ -324,14 +324,14 @@ def test_a_fine_tune_behind_the_better_half_is_stopped(bench: Bench, monkeypatch
 
 def test_being_watched_changes_no_score(bench: Bench, tmp_path: Path, model_folders: dict[str, Path]) -> None:
     candidate = _candidate(settings=TAIL.change(epochs=3))
-    (watched,) = bench.evaluator.fit([candidate], halving=True)
+    (watched,) = bench.evaluator.fit([candidate], bar=math.inf)
     (alone,) = Bench(bench.corpus, model_folders["llama"], tmp_path).evaluator.fit([candidate])
     assert _values(watched) == _values(alone)
 
 
 def test_the_bar_is_the_median_of_what_is_known() -> None:
     known = [replace(Evaluation(_candidate(), Rung.TUNED), milestone=float(n)) for n in range(halving.MIN_KNOWN)]
-    assert bar(known[1:]) is None
+    assert bar(known[1:]) == math.inf
     assert bar([*known, Evaluation(_candidate(), Rung.TUNED)]) == (halving.MIN_KNOWN - 1) / 2
 
 
@@ -431,3 +431,39 @@ def test_the_training_loss_is_that_of_its_rows() -> None:
     everything = proxy.losses(features.hidden, features.label_scores)
     part = proxy.training_loss(slice(0, 10))(features.hidden[:10], features.label_scores[:10])
     assert float(part) == pytest.approx(float(everything[:10].mean()), abs=1e-6)
+
+
+@pytest.fixture
+def writing(corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path) -> Bench:
+    """Labels as target texts."""
+    texts = replace(corpus, task="generation", labels=(), label_words={}, metric="rougeL")
+    bench = Bench(texts, model_folders["llama"], tmp_path)
+    bench.evaluator.check(_asked_to_write())
+    return bench
+
+
+def _asked_to_write(**changes: Any) -> Candidate:
+    return replace(_candidate(settings=Settings("none"), words=LabelWords(())), **changes)
+
+
+def test_writing_is_timed_before_it_is_planned(writing: Bench, bench: Bench) -> None:
+    assert writing.evaluator.write_seconds(10) == 0
+    writing.evaluator.time_writing(_asked_to_write())
+    assert writing.executor.count("TimeWriting") == writing.executor.workers
+    assert writing.evaluator.write_seconds(20) == pytest.approx(2 * writing.evaluator.write_seconds(10))
+    bench.evaluator.time_writing(_candidate())
+    assert bench.executor.count("TimeWriting") == 0, "where there are labels nothing is written"
+
+
+def test_no_writing_is_timed_where_all_training_rows_are_shown(writing: Bench) -> None:
+    demos = tuple(Demo.of(row.row_id, row.fields, row.label) for row in writing.corpus.train)
+    writing.evaluator.time_writing(_asked_to_write(demos=demos))
+    assert writing.evaluator.write_speed == 0
+
+
+def test_no_writing_is_timed_where_memory_does_not_last(writing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = Mock(side_effect=FitFailedError("the memory is too short"))
+    monkeypatch.setattr(worker._WORKER.model, "generate", short)  # type: ignore[union-attr]
+    writing.evaluator.time_writing(_asked_to_write())
+    assert writing.evaluator.write_speed == 0
+    assert short.called

@@ -67,8 +67,8 @@ class Evaluator:
         self.fit_seconds: list[float] = []
         self.written_tokens = 0
         """Tokens that a written text may have; 0 where none are written."""
-        self.write_speed: float | None = None
-        """Seconds a written token of one row."""
+        self.write_speed = 0.0
+        """Seconds a written token of one row; 0 before it is timed."""
         self.prefix_speeds: list[float] = []
         """Seconds a token of each share of the kept prefixes."""
         self._heads: dict[tuple[Template, tuple[Demo, ...]], int] = {}
@@ -100,24 +100,19 @@ class Evaluator:
         repeat: int = 0,
         counted: bool = True,
         gate: Callable[[], bool] | None = None,
-        halving: bool = False,
-        highest: float | None = None,
+        bar: float | None = None,
     ) -> list[Evaluation]:
         """Short fine-tunes with validation; with a ``gate``, of a beginning of the candidates.
 
-        ``halving``: their loss early on is noted, and those above ``highest`` there are stopped (pruned). ``counted``:
-        whether they belong to the search phase, whose evaluations are limited. A score known from another rung of the
-        same fold and repeat is carried over, not computed again.
+        ``bar``: their validation loss early on is noted, and those above the bar are stopped there (pruned).
+        ``counted``: whether they belong to the search phase, whose evaluations are limited. A score known from another
+        rung of the same fold and repeat is carried over, not computed again.
         """
         # Where texts are written on the last rung, a score of the rung before says something else.
         judged = int(rung) if not self.corpus.labels else 0
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, judged) not in self._fits]
         self._prepare([_frozen(c) for c in new if c.settings.tuning in KEEPS_PREFIX])
-        if self.written_tokens and self.write_speed is None and new:
-            # In all workers at once, as they will write: beside others each is slower.
-            timed = self._run([TimeWriting(new[0])] * self.executor.workers)
-            self.write_speed = max(work.value for work in timed)
-        tasks = [FitTask(Evaluation(c, rung, fold, repeat), halving, highest) for c in new]
+        tasks = [FitTask(Evaluation(c, rung, fold, repeat), bar) for c in new]
         for candidate, work in zip(new, self._run(tasks, gate), strict=False):
             evaluation = _costed(work)
             self._fits[candidate.id, fold, repeat, judged] = evaluation
@@ -127,6 +122,14 @@ class Evaluator:
         keys = [(c.id, fold, repeat, judged) for c in candidates]
         known = [self._fits[key] for key in keys if key in self._fits]
         return [e if e.rung == rung else replace(e, rung=rung, seconds=0.0, tokens=0) for e in known]
+
+    def time_writing(self, candidate: Candidate) -> None:
+        """Measure what writing texts takes, where any are written: in all workers at once, as they will write, since
+        beside others each is slower."""
+        if self.written_tokens:
+            self._prepare([_frozen(candidate)])
+            timed = self._run([TimeWriting(candidate)] * self.executor.workers)
+            self.write_speed = max(work.value for work in timed)
 
     def propose(self, candidates: Sequence[Candidate], *, replacements: int, infills: int) -> list[TokenProposals]:
         """Token edits for each candidate, by gradient and by the model's own guess."""
@@ -183,7 +186,7 @@ class Evaluator:
 
     def write_seconds(self, rows: int) -> float:
         """What writing a text for so many rows takes one worker: a block ends with its longest text."""
-        return rows * self.written_tokens * (self.write_speed or 0.0)
+        return rows * self.written_tokens * self.write_speed
 
     @property
     def _token_seconds(self) -> float:

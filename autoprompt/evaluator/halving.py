@@ -7,6 +7,7 @@ is known changes at barriers alone, so that the number of workers changes nothin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -28,21 +29,21 @@ MIN_KNOWN = 6
 """Fine-tunes that have to be known at the milestone before any is stopped there."""
 
 
-def bar(evaluations: Sequence[Evaluation]) -> float | None:
-    """The highest validation loss at the milestone with which a fine-tune goes on; None: all do."""
+def bar(evaluations: Sequence[Evaluation]) -> float:
+    """The highest validation loss at the milestone with which a fine-tune goes on; at first infinity: all do."""
     known = [e.milestone for e in evaluations if e.milestone is not None]
-    return median(known) if len(known) >= MIN_KNOWN else None
+    return median(known) if len(known) >= MIN_KNOWN else math.inf
 
 
 @dataclass
 class Milestone:
-    """One fine-tune under watch. ``highest``: see ``bar``."""
+    """One fine-tune under watch."""
 
     task: Evaluation
     worker: Worker
     held_out: tuple[Example, ...]
     prompted: Prompted
-    highest: float | None
+    bar: float
     seen: Evaluation | None = field(default=None, init=False)
     """What it had reached there; None before."""
     behind: bool = field(default=False, init=False)
@@ -59,7 +60,7 @@ class Milestone:
             if self.seen is not None or passes * rows < MILESTONE_ROWS:
                 return False
             self.seen = read(self.task, self.worker, self.held_out, self.worker.model.score(self.prompted))
-            self.behind = self.loss is not None and self.highest is not None and self.loss > self.highest
+            self.behind = self.loss is not None and self.loss > self.bar
             return self.behind
 
         return ended

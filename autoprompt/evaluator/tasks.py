@@ -86,13 +86,12 @@ class FitTask:
     """Rungs 1 and 2: fine-tune with the candidate's settings, score the held-out rows of the fold.
 
     Initialisation and row order come from (seed, fold, repeat) alone: comparisons are paired. Solved examples are no
-    training rows. On the last rung target texts are written, and judged by the metric. ``halving``: whether the
-    fine-tune is looked at on its way, and stopped where its validation loss is above ``highest``.
+    training rows. On the last rung target texts are written, and judged by the metric. ``bar``: the validation
+    loss above which the fine-tune is stopped on its way; None: it is not looked at before its end.
     """
 
     evaluation: Evaluation
-    halving: bool = False
-    highest: float | None = None
+    bar: float | None = None
 
     def __call__(self, worker: Worker) -> Evaluation:
         task, model = self.evaluation, worker.model
@@ -108,7 +107,7 @@ class FitTask:
         try:
             model.check(task.candidate)
             prompted = model.prompt(task.candidate, held_out)
-            milestone = Milestone(task, worker, held_out, prompted, self.highest) if self.halving else None
+            milestone = Milestone(task, worker, held_out, prompted, self.bar) if self.bar is not None else None
             delta = self._trained(worker, train, milestone) if settings.tuning != "none" else {}
             if milestone is not None and milestone.behind:
                 return milestone.pruned()

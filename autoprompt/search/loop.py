@@ -88,6 +88,7 @@ class Search:
         baselines = self._baseline_candidates()
         strategy.seen |= {c.id for c in baselines.values()}
         self.describe("baselines")
+        self.evaluator.time_writing(baselines["manual"])
         manual = self.evaluator.fit([baselines.pop("manual")], counted=False)
         self._count_failures(manual)
         self.record(manual, "manual")
@@ -175,13 +176,13 @@ class Search:
             return allowed
 
         left = self.budget.left(self.evaluator.fitted)
+        halving = self.space.config.search.halving and not STRATEGIES[self.strategy_name].exhaustive
         evaluations = [
             replace(e, readability=self.choice.readability.get(e.candidate.text_id))
             for e in self.evaluator.fit(
                 list(dict.fromkeys(candidates))[:left],
                 gate=gate,
-                halving=self.space.config.search.halving and not STRATEGIES[self.strategy_name].exhaustive,
-                highest=bar(self.tuned),
+                bar=bar(self.tuned) if halving else None,
             )
         ]
         self._count_failures(evaluations)
