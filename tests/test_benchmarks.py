@@ -13,7 +13,7 @@ import tasks
 
 
 def cells(folder: Path, *, fresh: bool = False) -> bench.Cells:
-    return bench.Cells("some", bench.Options(None, quick=False, fresh=fresh), folder)
+    return bench.Cells("some", bench.Options(None, quick=False, fresh=fresh), folder=folder)
 
 
 def test_a_later_run_goes_on_with_the_stored_cells(tmp_path: Path) -> None:
@@ -43,10 +43,22 @@ def test_other_code_or_another_machine_is_another_cell(tmp_path: Path, monkeypat
     cells(tmp_path).get({"rows": 9}, lambda: {"value": "here"}, of_engine=False, of_machine=False)
     monkeypatch.setattr(bench, "machine", lambda: "elsewhere")
     assert cells(tmp_path).get({"rows": 8}, lambda: {"value": "there"}) == {"value": "there"}
-    monkeypatch.setattr(bench, "engine", lambda: "other code")
+    monkeypatch.setattr(bench, "engine", lambda _: "other code")
     assert cells(tmp_path).get({"rows": 8}, lambda: {"value": "anew"}) == {"value": "anew"}
     kept = cells(tmp_path).get({"rows": 9}, lambda: {"value": "anew"}, of_engine=False, of_machine=False)
     assert kept == {"value": "here"}
+
+
+def test_only_the_code_that_a_benchmark_uses_makes_other_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    for name in ("autoprompt/models/causal.py", "autoprompt/candidate.py", "autoprompt/search/loop.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("one", encoding="utf-8")
+    before = [bench.engine(), bench.engine(bench.MODELS)]
+    (tmp_path / "autoprompt/search/loop.py").write_text("two", encoding="utf-8")
+    assert [a == b for a, b in zip(before, [bench.engine(), bench.engine(bench.MODELS)], strict=True)] == [False, True]
+    (tmp_path / "autoprompt/models/causal.py").write_text("two", encoding="utf-8")
+    assert bench.engine(bench.MODELS) != before[1]
 
 
 def test_a_measurement_that_fails_stores_nothing(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ RESULTS = ROOT / "results" / "benchmarks"
 SCRATCH = ROOT / ".bench"
 """What need not be kept: cells of quick runs, the peers' virtual environments."""
 
+MODELS = ("artifacts", "candidate", "corpus", "errors", "models", "template")
+"""The package's modules that a model's own work depends on."""
+
 Cell = dict[str, Any]
 
 
@@ -48,14 +51,18 @@ def options(doc: str | None) -> Options:
 class Cells:
     """A benchmark's measured cells, one JSON line each: a later run goes on where this one stopped.
 
-    A cell is known by what was measured and by what that depends on: the engine's code, the machine.
+    A cell is known by what was measured and by what that depends on: the engine's code, the machine. ``modules``: of
+    the package, those that a benchmark uses, with what they import; all where none are named.
     """
 
-    def __init__(self, name: str, given: Options, folder: Path | None = None) -> None:
+    def __init__(
+        self, name: str, given: Options, modules: Sequence[str] = ("",), *, folder: Path | None = None
+    ) -> None:
         folder = folder or (SCRATCH if given.quick else RESULTS)
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{name}.jsonl"
         self.fresh = given.fresh
+        self.modules = modules
         self._done: set[str] = set()
 
     def get(
@@ -67,13 +74,15 @@ class Cells:
         of_machine: bool = True,
     ) -> Cell:
         """The stored cell, else a new one. Where it is not ``of_engine`` or ``of_machine``, another's will do."""
-        depends = ({"engine": engine()} if of_engine else {}) | ({"machine": machine()} if of_machine else {})
+        depends = ({"engine": engine(self.modules)} if of_engine else {}) | (
+            {"machine": machine()} if of_machine else {}
+        )
         key = json.dumps({**what, **depends}, sort_keys=True)
         known = [cell for cell in self._stored() if cell["key"] == key]
         if known and (key in self._done or not self.fresh):
             return dict(known[-1]["values"])
         print("  measuring", ", ".join(map(str, what.values())), flush=True)
-        cell = {"key": key, "engine": engine(), "machine": machine(), "values": measure()}
+        cell = {"key": key, "engine": engine(self.modules), "machine": machine(), "values": measure()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(cell, sort_keys=True) + "\n")
         self._done.add(key)
@@ -85,9 +94,11 @@ class Cells:
         return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
 
-def engine() -> str:
-    """A digest of the package's code."""
-    files = sorted((ROOT / "autoprompt").rglob("*.py"))
+def engine(modules: Sequence[str] = ("",)) -> str:
+    """A digest of the code of some of the package's modules; "" is the package itself."""
+    package = ROOT / "autoprompt"
+    found = [path for name in modules for path in (package / name, package / f"{name}.py") if path.exists()]
+    files = sorted(file for path in found for file in ([path] if path.is_file() else path.rglob("*.py")))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 

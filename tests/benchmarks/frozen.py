@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from bench import Cell, Cells, finish, machine, options, seconds, table
+from bench import MODELS, Cell, Cells, finish, machine, options, seconds, table
 from peers import ask
 from plain_way import Plain
 from tasks import MODEL, few_shot, words_of
@@ -84,7 +84,7 @@ def main() -> None:
     """Measure, print the tables, then one line of JSON."""
     given = options(__doc__)
     torch.set_num_threads(1)
-    cells = Cells("frozen", given)
+    cells = Cells("frozen", given, (*MODELS, "evaluator", "metrics"))
     task = few_shot(given)[0]
     corpus = task.load()
     folder = locate_model(MODEL).folder

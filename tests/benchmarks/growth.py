@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from bench import Cell, Cells, Options, finish, machine, optimizer_steps, options, seconds, table
+from bench import MODELS, Cell, Cells, Options, finish, machine, optimizer_steps, options, seconds, table
 from tasks import MODEL, by_length, evaluating, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
@@ -29,7 +29,7 @@ from autoprompt.corpus import Corpus, Example
 from autoprompt.models import load_model, locate_model
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
-MODELS = {"30 M": (320, 12, 5), "135 M": (576, 30, 9), "360 M": (960, 32, 15)}
+SIZES = {"30 M": (320, 12, 5), "135 M": (576, 30, 9), "360 M": (960, 32, 15)}
 """Width, layers, heads; the last two are SmolLM2's."""
 TAILS = (" It was ", "\nVerdict: ", " All in all, it is ", "\nAnswer: ")
 WORKERS = 2
@@ -52,7 +52,7 @@ def sizes(quick: bool) -> Iterator[tuple[str, Size]]:
         yield "rows", replace(base, rows=rows)
     for tokens in (32, 128) if quick else (16, 32, 64, 128):
         yield "text length", replace(base, tokens=tokens)
-    for model in ("30 M", "135 M") if quick else tuple(MODELS):
+    for model in ("30 M", "135 M") if quick else tuple(SIZES):
         yield "model", replace(base, model=model)
 
 
@@ -62,7 +62,7 @@ def model_folder(name: str, scratch: Path) -> Path:
 
     folder = scratch / name.replace(" ", "")
     if not folder.is_dir():
-        width, layers, heads = MODELS[name]
+        width, layers, heads = SIZES[name]
         torch.manual_seed(0)
         tokenizer = AutoTokenizer.from_pretrained(locate_model(MODEL).folder)
         config = LlamaConfig(
@@ -170,7 +170,7 @@ def main() -> None:
     """Measure, print the tables, then one line of JSON."""
     given = options(__doc__)
     torch.set_num_threads(1)
-    cells = Cells("growth", given)
+    cells = Cells("growth", given, (*MODELS, "evaluator", "execution", "metrics"))
     corpus = by_length(few_shot(given))[-1].load()
     found = measured(given, cells, corpus)
     count, every = (60, 20) if given.quick else (500, 50)

@@ -42,7 +42,6 @@ from autoprompt.run.preparing import prepare
 from autoprompt.search.racing import best, finalists
 
 EVERYWHERE = ("hybrid", "random")
-PEERS = ("genetic", "gradient")
 
 
 @dataclass
@@ -119,7 +118,7 @@ def manual_full(task: Task, corpus: Corpus) -> Cell:
     return {"right": {"best": right}, "seconds": time.monotonic() - started, "machine": machine()}
 
 
-def setfit(corpus: Corpus, everything: bool) -> Cell:
+def setfit(_: Task, corpus: Corpus, *, everything: bool = False) -> Cell:
     (text,) = corpus.fields
     rows = [*corpus.train, *(corpus.validation if everything else ())]
     answer = ask(
@@ -135,27 +134,31 @@ def setfit(corpus: Corpus, everything: bool) -> Cell:
     return {"right": {"best": right}, "seconds": answer["seconds"], "machine": machine()}
 
 
+OTHERS: dict[str, Callable[[Task, Corpus], Cell]] = {
+    "manual, full tuning": manual_full,
+    "setfit": setfit,
+    "setfit, all rows": partial(setfit, everything=True),
+}
+PEERS = ("genetic", "gradient", *OTHERS)
+
 Found = dict[tuple[str, str], Cell]
 """By task and method."""
 
 
 def measured(cells: Cells, tasks: Sequence[Task], minutes: tuple[float, ...], rows: int | None, quick: bool) -> Found:
-    """Cells of another day's machine will do: these are hours of runs."""
-    chosen = {task.name for task in first_of_each(tasks)} if not quick else set()
+    """Cells of another day's machine will do: these are hours of runs. What runs on all tasks comes first."""
+    asked: list[tuple[Task, str]] = [(task, way) for task in tasks for way in EVERYWHERE]
+    asked += [(task, way) for task in ([] if quick else first_of_each(tasks)) for way in PEERS]
     found: Found = {}
-    for task in tasks:
+    for task, way in asked:
         corpus = task.load(rows)
-        strategies = EVERYWHERE + (PEERS if task.name in chosen else ())
-        ways: dict[str, Callable[[], Cell]] = {s: partial(searched, task, corpus, s, minutes) for s in strategies}
-        if task.name in chosen:
-            ways["manual, full tuning"] = partial(manual_full, task, corpus)
-            ways["setfit"] = partial(setfit, corpus, everything=False)
-            ways["setfit, all rows"] = partial(setfit, corpus, everything=True)
-        for way, run in ways.items():
-            what = {"task": task.name, "rows": len(corpus.test), "way": way}
-            what |= {"minutes": list(minutes)} if way in strategies else {}
-            ours = not way.startswith("setfit")
-            found[task.name, way] = cells.get(what, run, of_engine=ours, of_machine=False)
+        what = {"task": task.name, "rows": len(corpus.test), "way": way}
+        if way in OTHERS:
+            run, ours = partial(OTHERS[way], task, corpus), not way.startswith("setfit")
+        else:
+            run, ours = partial(searched, task, corpus, way, minutes), True
+            what |= {"minutes": list(minutes)}
+        found[task.name, way] = cells.get(what, run, of_engine=ours, of_machine=False)
     return found
 
 
@@ -181,8 +184,8 @@ def report(found: Found, minutes: tuple[float, ...]) -> dict[str, Any]:
     lines = []
     for task in dict.fromkeys(task for task, _ in found):
         cells = {method: found[task, method] for method in methods if (task, method) in found}
-        values = [statistics.fmean(rows_right(cells["hybrid"], "manual_tuned"))]
-        values += [statistics.fmean(rows_right(cells[m])) if m in cells else "" for m in methods]  # type: ignore[list-item]
+        values: list[Any] = [statistics.fmean(rows_right(cells["hybrid"], "manual_tuned"))]
+        values += [statistics.fmean(rows_right(cells[m])) if m in cells else "" for m in methods]
         lines.append([task, len(rows_right(cells["hybrid"])), *values])
     print(f"Test accuracy after {minutes[-1]:g} minutes\n")
     table(["task", "n", *shown], lines)
