@@ -12,7 +12,7 @@ from typing import Any
 from autoprompt.errors import InputError, UsageError
 from autoprompt.template import LabelWords, Template
 
-SCORING_VERSION = 5  # raised whenever the same candidate would get another score
+SCORING_VERSION = 6  # raised whenever the same candidate would get another score
 
 _TRAINED = ("learning_rate", "batch_size", "epochs")
 _USED: dict[str, tuple[str, ...]] = {
@@ -40,9 +40,10 @@ class Settings:
     """Tuning mode and its hyperparameters; those that a mode does not use are 0.
 
     ``none``: the frozen model. ``tail``: LoRA of ``rank`` in a causal model's upper layers, acting on the tokens
-    after the text. ``lora``: LoRA in all layers, acting on all tokens. ``soft``: the trainable vectors of the
-    template alone. ``bias``: the biases (BitFit, Ben Zaken et al. 2022). ``head``: a classifier's head. ``full``: all
-    weights. ``calibration``: label scores are divided by those of inputs without content (Zhao et al. 2021).
+    after the text. ``lora``: LoRA in all layers (of a classifier, the upper ones), acting on all tokens. ``soft``:
+    the trainable vectors of the template alone. ``bias``: the biases (BitFit, Ben Zaken et al. 2022). ``head``: a
+    classifier's head. ``full``: all weights. ``calibration``: label scores are divided by those of inputs without
+    content (Zhao et al. 2021).
     """
 
     tuning: str = "tail"

@@ -19,13 +19,15 @@ from autoprompt.models.rendered import EncodedRow
 class EncodedPrompt(Prompted):
     """Encoded rows and, where prefixes are kept, each row's states [layers * 2, heads, length, width].
 
-    ``lower``: where it is known, the output of the lower layers for each input of each row: [length, hidden].
+    ``lower``: where it is known, the output of the first ``lower_layers`` layers for each input of each row:
+    [length, hidden].
     """
 
     rows: list[EncodedRow]
     soft: int = 0
     states: list[Tensor] | None = None
     lower: list[list[Tensor]] | None = None
+    lower_layers: int = 0
     tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class Batch:
     """Sequences of one pass.
 
     ``ids``: [sequences, columns], below 0 for trainable vectors. ``mask``: [sequences, prefix + columns].
+    ``lower``: the output of the first ``lower_layers`` layers [sequences, columns, hidden], where it is known.
     ``context``: of an encoder-decoder, the encoder's ids and mask [sequences, columns]; ``ids`` are the decoder's.
     """
 
@@ -73,6 +76,7 @@ class Batch:
     positions: Tensor
     past: Past | None
     lower: Tensor | None
+    lower_layers: int
     targets: Targets | None
     context: tuple[Tensor, Tensor] | None
 
@@ -98,13 +102,16 @@ def collate(prompt: EncodedPrompt, rows: Sequence[int], device: torch.device, *,
     lower = None
     if prompt.lower is not None:
         known = [hidden for row in rows for hidden in prompt.lower[row]]
-        lower = torch.stack([nn.functional.pad(h, (0, 0, n, 0)) for n, h in zip(pads, known, strict=True)])
+        sides = [(n, 0) if left else (0, n) for n in pads]
+        lower = torch.stack([nn.functional.pad(h, (0, 0, *side)) for side, h in zip(sides, known, strict=True)])
     context = None
     if encoded[0].context:
         read, read_mask, _ = padded([list(row.context) for row in encoded for _ in row.inputs], pad, left=False)
         context = (read.to(device), read_mask.to(device))
     targets = _targets(encoded, pads if left else [0] * len(pads), device) if encoded[0].targets else None
-    return Batch(ids.to(device), mask.to(device), positions.to(device), past, lower, targets, context)
+    return Batch(
+        ids.to(device), mask.to(device), positions.to(device), past, lower, prompt.lower_layers, targets, context
+    )
 
 
 def padded(sequences: Sequence[Sequence[int]], pad: int, *, left: bool) -> tuple[Tensor, Tensor, list[int]]:

@@ -42,6 +42,7 @@ class CausalModel(TextModel):
 
     family = "causal"
     label_anywhere = False
+    layers: LayerStack
     left_aligned = False
     reads_after = False
     closing = False
@@ -50,23 +51,27 @@ class CausalModel(TextModel):
         self.store = PrefixStore(options.prefix_folder)
         super().__init__(network, tokenizer, options)
 
+    @torch.no_grad()
+    def _layer_stack(self) -> LayerStack:
+        ids = torch.tensor([[0, 0]], device=self.device)
+        return LayerStack(self.model, self.model.config.get_text_config().num_hidden_layers, ids)
+
     def _parts(self) -> Parts:
-        count = self.model.config.get_text_config().num_hidden_layers
-        self.layers = LayerStack(self.model, count, self._small_pass)
         names = linear_names(self.model)
         return Parts(names, self.layers.linear_names(names, self.model))
+
+    def frozen_layers(self, settings: Settings) -> int:
+        return len(self.layers.lower) if settings.tuning == "tail" and self.layers.replayable else 0
 
     def _tuning_modes(self) -> tuple[str, ...]:
         return (("tail",) if self._keeps_states else ()) + super()._tuning_modes()
 
-    @torch.no_grad()
-    def _small_pass(self) -> Any:
-        return self.model(input_ids=torch.tensor([[0, 0]], device=self.device), use_cache=True)
-
     @cached_property
+    @torch.no_grad()
     def _keeps_states(self) -> bool:
         """Whether every layer's cache is one pair of [rows, heads, length, width] of the same shape."""
-        layers = getattr(getattr(self._small_pass(), "past_key_values", None), "layers", [])
+        output = self.model(input_ids=torch.tensor([[0, 0]], device=self.device), use_cache=True)
+        layers = getattr(getattr(output, "past_key_values", None), "layers", [])
         shapes = {tuple(t.shape) for layer in layers for t in (getattr(layer, "keys", None),
                   getattr(layer, "values", None)) if t is not None}  # fmt: skip
         return len(shapes) == 1 and len(next(iter(shapes))) == 4
@@ -210,7 +215,7 @@ class CausalModel(TextModel):
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
         past = batch.past.cache() if batch.past is not None else None
         self.tokens_processed += batch.tokens
-        with self.on_device(), self.layers.replaying(batch.lower), self.vectors.placed(batch.ids, embeds) as ids:
+        with self.on_device(), self.replaying(batch), self.vectors.placed(batch.ids, embeds) as ids:
             logits: Tensor = self.model(
                 input_ids=ids,
                 attention_mask=batch.mask,
@@ -219,25 +224,6 @@ class CausalModel(TextModel):
                 use_cache=past is not None,
             ).logits
         return logits
-
-    @torch.no_grad()
-    def before_tuning(self, prompted: EncodedPrompt, settings: Settings) -> EncodedPrompt:
-        """One pass through the lower layers serves all steps, where nothing below them is trained."""
-        if settings.tuning != "tail" or prompted.soft or not self.layers.replayable:
-            return prompted
-        lower: list[list[Tensor]] = [[] for _ in prompted.rows]
-
-        def run(rows: Sequence[int]) -> Tensor:
-            with self.layers.recording() as outputs:
-                self.scores(self.batch(prompted, rows))
-            return outputs[0]
-
-        for block in self.row_blocks(prompted):
-            for rows, found in self.in_memory(block, run):
-                sequences = iter(found)
-                for row in rows:
-                    lower[row] = [next(sequences)[-len(ids) :] for ids in prompted.rows[row].inputs]
-        return replace(prompted, lower=lower)
 
     @torch.no_grad()
     def perplexity(self, text: str) -> float | None:

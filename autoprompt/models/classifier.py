@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from autoprompt.candidate import Candidate
+from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
 from autoprompt.models.base import LoadOptions
 from autoprompt.models.batching import Batch
+from autoprompt.models.layers import LayerStack
 from autoprompt.models.network import padding
 from autoprompt.models.output import OutputLayer
 from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
@@ -35,6 +37,7 @@ class ClassifierModel(TextModel):
 
     family = "classifier"
     label_anywhere = True
+    layers: LayerStack
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions, fresh: Sequence[str]) -> None:
         self.head = _head(network, fresh, options.labels)
@@ -49,8 +52,21 @@ class ClassifierModel(TextModel):
         from transformers.pytorch_utils import Conv1D
 
         inside = tuple(name.rpartition(".")[0] for name in self.head.names)
-        layers = [n for n, m in self.model.named_modules() if isinstance(m, nn.Linear | Conv1D) and n not in inside]
-        return Parts(layers, head=self.head.names, fresh=self.head.fresh)
+        linear = [n for n, m in self.model.named_modules() if isinstance(m, nn.Linear | Conv1D) and n not in inside]
+        adapted = self.layers.linear_names(linear, self.model, later=True)
+        self._frozen = {
+            "head": self.layers.before(inside, self.model),
+            "lora": self.layers.before([*inside, *adapted], self.model),
+        }
+        return Parts(adapted, head=self.head.names, fresh=self.head.fresh)
+
+    @torch.no_grad()
+    def _layer_stack(self) -> LayerStack:
+        ids = torch.tensor([list(chain(*self.encoder.whole("a")))], device=self.device)
+        return LayerStack(self.model, getattr(self.model.config.get_text_config(), "num_hidden_layers", 0), ids)
+
+    def frozen_layers(self, settings: Settings) -> int:
+        return self._frozen.get(settings.tuning, 0)
 
     def _tuning_modes(self) -> tuple[str, ...]:
         # An encoder-decoder's decoder reads the prompt, too, and no vectors in it.
@@ -75,7 +91,7 @@ class ClassifierModel(TextModel):
 
     def _pass(self, batch: Batch, embeds: Tensor | None, *, states: bool) -> Any:
         self.tokens_processed += batch.tokens
-        with self.on_device(), self.vectors.placed(batch.ids, embeds) as ids:
+        with self.on_device(), self.replaying(batch), self.vectors.placed(batch.ids, embeds) as ids:
             return self.model(input_ids=ids, attention_mask=batch.mask, output_hidden_states=states)
 
     def scores(self, batch: Batch) -> Tensor:

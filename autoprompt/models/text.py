@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ from autoprompt.models.base import (
 )
 from autoprompt.models.batching import Batch, EncodedPrompt, collate, label_scores
 from autoprompt.models.encoding import Encoder
+from autoprompt.models.layers import LayerStack
 from autoprompt.models.memory import attempt, in_memory
 from autoprompt.models.network import embedding, limit, linear_names, ordinary, padding
 from autoprompt.models.output import Asked, OutputLayer
@@ -69,6 +70,7 @@ class TextModel(LanguageModel):
         self.vectors = SoftVectors(embedding(self.model), ordinary(self.model, tokenizer))
         self.tokens_processed = 0
         self.output = self._output_layer()
+        self.layers = self._layer_stack()
         self.tuner = Tuner(self.model, self._parts(), self.vectors)
         self.tuning_modes = self._tuning_modes()
         self._try_out()
@@ -91,6 +93,15 @@ class TextModel(LanguageModel):
         self, candidate: Candidate, row: Example, encoded: EncodedRow
     ) -> list[list[tuple[int, LiteralToken]]]:
         """For each of a row's prompt sequences the literal tokens and their index there."""
+
+    def _layer_stack(self) -> LayerStack | None:
+        """The layers, where some modes train nothing in the lower ones."""
+        return None
+
+    def frozen_layers(self, settings: Settings) -> int:
+        """How many layers lie below all that a mode trains."""
+        del settings
+        return 0
 
     def _parts(self) -> Parts:
         return Parts(linear_names(self.model))
@@ -286,10 +297,34 @@ class TextModel(LanguageModel):
     def _reduced(self, rows: int) -> None:
         self.micro_batch = min(rows, self.micro_batch or rows)
 
+    @torch.no_grad()
     def before_tuning(self, prompted: EncodedPrompt, settings: Settings) -> EncodedPrompt:
-        """The same rows with whatever can be computed once for all steps."""
-        del settings
-        return prompted
+        """The same rows with what the layers below all that is trained give: one pass serves all steps."""
+        count = self.frozen_layers(settings)
+        if prompted.soft or self.layers is None or not count:
+            return prompted
+        layers = self.layers
+        lower: list[list[Tensor]] = [[] for _ in prompted.rows]
+
+        def run(rows: Sequence[int]) -> Tensor:
+            with layers.recording(count) as outputs:
+                self.scores(self.batch(prompted, rows))
+            return outputs[0]
+
+        for block in self.row_blocks(prompted):
+            for rows, found in self.in_memory(block, run):
+                sequences = iter(found)
+                for row in rows:
+                    inputs = prompted.rows[row].inputs
+                    lower[row] = [self._unpadded(next(sequences), len(ids)) for ids in inputs]
+        return replace(prompted, lower=lower, lower_layers=count)
+
+    def _unpadded(self, columns: Tensor, length: int) -> Tensor:
+        return columns[:length] if self.left_aligned else columns[-length:]
+
+    def replaying(self, batch: Batch) -> AbstractContextManager[None]:
+        """Inside the context a pass leaves out the layers whose output the batch holds."""
+        return nullcontext() if self.layers is None else self.layers.replaying(batch.lower, batch.lower_layers)
 
     @contextmanager
     def adapted(self, settings: Settings, delta: Delta) -> Iterator[None]:
