@@ -13,19 +13,15 @@ vectors, the label's place) are left out.
 from __future__ import annotations
 
 import json
-import tempfile
 from functools import partial
-from pathlib import Path
 from statistics import fmean
 
-from bench import Cell, Cells, finish, interval, machine, options, right, table
-from boards import entry_of, tested
-from tasks import MODEL, Task, by_length, few_shot, first_of_each
+import boards
+from bench import Cell, Cells, described, finish, interval, options, right, table
+from tasks import Task, by_length, few_shot, first_of_each
 
 from autoprompt.api import Silent
 from autoprompt.corpus import Corpus
-from autoprompt.run import ModelOptions, SearchOptions
-from autoprompt.run import search as run_search
 from autoprompt.search.operators import HYBRID
 
 TEST_ROWS = 400
@@ -42,23 +38,8 @@ def variants() -> dict[str, str]:
 
 def searched(task: Task, corpus: Corpus, rules: str, evaluations: int) -> Cell:
     """One search; its winner's loss and outcome on each test row."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "search.toml").write_text(f"[search]\n{rules}\n", encoding="utf-8")
-        source, data = task.options(corpus, folder / "data")
-        result = run_search(
-            SearchOptions(
-                corpus=source,
-                data=data,
-                model=ModelOptions(MODEL),
-                max_evaluations=evaluations,
-                seed=task.seed,
-                config=folder / "search.toml",
-                leaderboard=folder / "board.sqlite",
-            ),
-            Silent(),
-        )
-        outcome, losses = tested(folder / "board.sqlite", entry_of(result, "best"), corpus)
+    result, found = boards.searched(task, corpus, Silent(), ("best",), rules, max_evaluations=evaluations)
+    outcome, losses = found["best"]
     return {
         "right": outcome,
         "losses": [round(loss, 4) for loss in losses],
@@ -83,7 +64,7 @@ def main() -> None:
         for name, rules in chosen.items():
             what = {"task": task.name, "rows": len(corpus.test), "part": name, "of": evaluations}
             found[name].append(cells.get(what, partial(searched, task, corpus, rules, evaluations), of_machine=False))
-    print(f"\n{machine()}; {len(tasks)} tasks, {evaluations} fine-tunes a search\n")
+    print(f"\n{described()}; {len(tasks)} tasks, {evaluations} fine-tunes a search\n")
     lines, result = [], {}
     for name, own in found.items():
         pairs = list(zip(own, found["whole"], strict=True))

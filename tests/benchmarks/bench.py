@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -82,11 +83,12 @@ class Cells:
         if known and (key in self._done or not self.fresh):
             return dict(known[-1]["values"])
         print("  measuring", ", ".join(map(str, what.values())), flush=True)
-        cell = {"key": key, "engine": engine(self.modules), "machine": machine(), "values": measure()}
+        values = measure()
+        cell = {"key": key, "engine": engine(self.modules), "machine": described(), "values": values}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(cell, sort_keys=True) + "\n")
         self._done.add(key)
-        return dict(cell["values"])
+        return dict(values)
 
     def _stored(self) -> list[Cell]:
         if not self.path.is_file():
@@ -110,6 +112,22 @@ def machine() -> str:
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
+
+
+@functools.cache
+def gflops() -> float:
+    """Speed of a thread's fp32 matrix multiplication: machines of one name differ."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    a = torch.ones(1024, 1024)
+    took = seconds(lambda: a @ a, 20)
+    torch.set_num_threads(threads)
+    return 2 * 1024**3 / took / 1e9
+
+
+def described() -> str:
+    """The machine and its speed."""
+    return f"{machine()}, {gflops():.0f} GFLOP/s a core"
 
 
 def seconds(work: Callable[[], Any], repeats: int = 1) -> float:

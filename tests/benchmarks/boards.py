@@ -1,16 +1,45 @@
-"""What a search wrote on its leaderboard about the test rows."""
+"""Searches of benchmarks, and what they wrote on their leaderboards about the test rows."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import outcomes
+from tasks import MODEL, Task
 
+from autoprompt.api import Silent
 from autoprompt.corpus import Corpus
+from autoprompt.run import ModelOptions, SearchOptions
+from autoprompt.run import search as run_search
+
+
+def searched(
+    task: Task, corpus: Corpus, view: Silent, shown: Sequence[str], rules: str = "", **options: Any
+) -> tuple[Mapping[str, Any], dict[str, tuple[str, list[float]]]]:
+    """One search with the default model: its result, and for ``best`` or a baseline what ``tested`` gives.
+
+    ``rules``: its [search] section.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "search.toml").write_text(f"[search]\n{rules}\n", encoding="utf-8")
+        source, data = task.options(corpus, folder / "data")
+        given = SearchOptions(
+            corpus=source,
+            data=data,
+            model=ModelOptions(MODEL),
+            seed=task.seed,
+            config=folder / "search.toml",
+            leaderboard=folder / "board.sqlite",
+            **options,
+        )
+        result = run_search(given, view)
+        return result, {who: tested(given.leaderboard, _entry_of(result, who), corpus) for who in shown}
 
 
 def tested(board: Path, entry: str, corpus: Corpus) -> tuple[str, list[float]]:
@@ -28,6 +57,6 @@ def tested(board: Path, entry: str, corpus: Corpus) -> tuple[str, list[float]]:
     return outcomes([predicted[row.row_id] for row in corpus.test], gold), losses
 
 
-def entry_of(result: Mapping[str, Any], who: str) -> str:
+def _entry_of(result: Mapping[str, Any], who: str) -> str:
     """The entry of ``best`` or of a baseline in what a search returned."""
     return str((result["best"] if who == "best" else result["baselines"][who])["entry"])

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from bench import machine, optimizer_steps, seconds
+from bench import described, optimizer_steps, seconds
 from plain_way import Plain
 from tasks import MODEL, evaluating
 
@@ -127,7 +127,7 @@ def throughput(corpus: Corpus, words: LabelWords, count: int) -> dict[str, float
 
 def table(result: dict[str, float]) -> None:
     """For people."""
-    print(f"{machine()}, one thread a process")
+    print(f"{described()}, one thread a process")
     print(f"{'':34}{'engine':>10}{'plain':>10}{'ratio':>8}")
     for name, title in (
         ("frozen", "frozen score of 32 rows, seconds"),

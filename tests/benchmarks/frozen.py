@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from bench import MODELS, Cell, Cells, finish, machine, options, seconds, table
+from bench import MODELS, Cell, Cells, described, finish, options, seconds, table
 from peers import ask
 from plain_way import Plain
 from tasks import MODEL, few_shot, words_of
@@ -109,13 +109,12 @@ def main() -> None:
         batch: cells.get(
             name | {"what": "nanogcg", "batch": batch, "steps": question["steps"]},
             lambda b=batch: ask("nanogcg", question | {"batch": b}),
-            of_engine=False,
         )
         for batch in (WIDTH, 8)
     }
     rate = whole["candidates"] * whole["rows"] / whole["seconds"]
     theirs = {batch: cell["candidates"] / cell["seconds"] for batch, cell in gcg.items()}
-    print(f"\n{machine()}; one thread; {len(corpus.train)} rows of at most {TOKENS} tokens of {task.name}\n")
+    print(f"\n{described()}; one thread; {len(corpus.train)} rows of at most {TOKENS} tokens of {task.name}\n")
     table(
         ["scores of one more candidate", "seconds", "candidates a second"],
         [[way, single[way], 1 / single[way]] for way in ("engine", "uncached")],

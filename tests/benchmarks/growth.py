@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from bench import MODELS, Cell, Cells, Options, finish, machine, optimizer_steps, options, seconds, table
+from bench import MODELS, Cell, Cells, Options, described, finish, optimizer_steps, options, seconds, table
 from tasks import MODEL, by_length, evaluating, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
@@ -175,7 +175,7 @@ def main() -> None:
     found = measured(given, cells, corpus)
     count, every = (60, 20) if given.quick else (500, 50)
     resident = cells.get({"memory": count}, lambda: memory(corpus, count, every))["resident"]
-    print(f"\n{machine()}; one thread; seconds\n")
+    print(f"\n{described()}; one thread; seconds\n")
     table(
         ["what grows", "rows", "tokens", "model", "kept prefixes", "frozen score", "fine-tune", "ten candidates"],
         [[what, size.rows, size.tokens, size.model, cell["prefixes"], cell["frozen"], cell["tuned"],

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import Cell, Cells, finish, machine, options, table
+from bench import Cell, Cells, described, finish, options, table
 from scipy.stats import spearmanr
 from tasks import MODEL, Task, evaluating, few_shot, first_of_each
 
@@ -179,7 +179,7 @@ def main() -> None:
         task.name: cells.get({"task": task.name, "candidates": count}, lambda t=task: measured(t, count))
         for task in tasks
     }
-    print(f"\n{machine()}; {default_workers()} workers; {count} prompts a task, {TEST_ROWS} test rows\n")
+    print(f"\n{described()}; {default_workers()} workers; {count} prompts a task, {TEST_ROWS} test rows\n")
     result = {
         target: ranks(found, target, left_out)
         for target, left_out in (("test", ("own settings", "own test")), ("own test", ("test",)))

@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import boards
-from bench import Cell, Cells, Interval, finish, interval, machine, options, outcomes, right, table
-from boards import entry_of
+from bench import Cell, Cells, Interval, described, finish, interval, options, outcomes, right, table
 from peers import ask
 from tasks import MODEL, Task, evaluating, few_shot, first_of_each
 
@@ -36,8 +35,7 @@ from autoprompt.corpus import Corpus
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.execution import default_workers
 from autoprompt.models import locate_model
-from autoprompt.run import ModelOptions, SearchOptions
-from autoprompt.run import search as run_search
+from autoprompt.run import ModelOptions
 from autoprompt.run.preparing import prepare
 from autoprompt.search.racing import best, finalists
 
@@ -65,33 +63,28 @@ class Watch(Silent):
 
 def searched(task: Task, corpus: Corpus, strategy: str, minutes: tuple[float, ...]) -> Cell:
     """One run; each row's outcome for the winner, ``manual_tuned``, and the snapshots."""
-    with tempfile.TemporaryDirectory() as name:
-        board = Path(name) / "board.sqlite"
-        watch = Watch()
-        source, data = task.options(corpus, Path(name) / "data")
-        result = run_search(
-            SearchOptions(
-                corpus=source,
-                data=data,
-                model=ModelOptions(MODEL),
-                strategy=strategy,
-                seed=task.seed,
-                budget=60 * minutes[-1],
-                leaderboard=board,
-                started=watch.started,
-            ),
-            watch,
-        )
-        right = {who: boards.tested(board, entry_of(result, who), corpus)[0] for who in ("best", "manual_tuned")}
+    watch = Watch()
+    result, found = boards.searched(
+        task,
+        corpus,
+        watch,
+        ("best", "manual_tuned"),
+        strategy=strategy,
+        budget=60 * minutes[-1],
+        started=watch.started,
+    )
     leaders = {f"{m:g}": leader for m in minutes[:-1] if (leader := watch.leader(60 * m)) is not None}
     later = tested(corpus, [e.candidate for e in leaders.values()], task.seed)
     return {
-        "right": right | dict(zip((f"at {m}" for m in leaders), later, strict=True)),
+        "right": {
+            **{who: outcome for who, (outcome, _) in found.items()},
+            **dict(zip((f"at {m}" for m in leaders), later, strict=True)),
+        },
         "template": result["best"]["template"],
         "settings": result["best"]["settings"],
         "evaluations": result["evaluations"],
         "seconds": result["seconds"],
-        "machine": machine(),
+        "machine": described(),
     }
 
 
@@ -115,7 +108,7 @@ def manual_full(task: Task, corpus: Corpus) -> Cell:
     candidate = prepared.manual
     assert candidate.settings == Settings.default("full", len(corpus.train))
     (right,) = tested(corpus, [candidate], task.seed)
-    return {"right": {"best": right}, "seconds": time.monotonic() - started, "machine": machine()}
+    return {"right": {"best": right}, "seconds": time.monotonic() - started, "machine": described()}
 
 
 def setfit(_: Task, corpus: Corpus, *, everything: bool = False) -> Cell:
@@ -131,7 +124,7 @@ def setfit(_: Task, corpus: Corpus, *, everything: bool = False) -> Cell:
         },
     )
     right = outcomes(answer["predictions"], [row.label for row in corpus.test])
-    return {"right": {"best": right}, "seconds": answer["seconds"], "machine": machine()}
+    return {"right": {"best": right}, "seconds": answer["seconds"], "machine": described()}
 
 
 OTHERS: dict[str, Callable[[Task, Corpus], Cell]] = {
@@ -146,9 +139,11 @@ Found = dict[tuple[str, str], Cell]
 
 
 def measured(cells: Cells, tasks: Sequence[Task], minutes: tuple[float, ...], rows: int | None, quick: bool) -> Found:
-    """Cells of another day's machine will do: these are hours of runs. What runs on all tasks comes first."""
-    asked: list[tuple[Task, str]] = [(task, way) for task in tasks for way in EVERYWHERE]
-    asked += [(task, way) for task in ([] if quick else first_of_each(tasks)) for way in PEERS]
+    """Cells of another day's machine will do: these are hours of runs. A task's cells follow one another."""
+    asked: list[tuple[Task, str]] = []
+    for task in tasks:
+        compared = task in first_of_each(tasks) and not quick
+        asked += [(task, way) for way in (*EVERYWHERE, *(PEERS if compared else ()))]
     found: Found = {}
     for task, way in asked:
         corpus = task.load(rows)
@@ -216,7 +211,7 @@ def main() -> None:
         200 if given.quick else None,
         given.quick,
     )
-    print(f"\n{', '.join(sorted({cell['machine'] for cell in found.values()}))}; {default_workers()} workers\n")
+    print("\n" + "; ".join(sorted({cell["machine"] for cell in found.values()})) + f"; {default_workers()} workers\n")
     finish(report(found, minutes))
 
 

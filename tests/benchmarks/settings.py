@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from statistics import fmean
 
-from bench import Cell, Cells, finish, interval, machine, options, outcomes, right, table
+from bench import Cell, Cells, described, finish, interval, options, outcomes, right, table
 from tasks import Task, evaluating, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
@@ -77,7 +77,7 @@ def main() -> None:
         took = fmean(o["seconds"] for o, _ in own)
         loss = fmean(o["loss"] for o, _ in own)
         lines.append((mean, [name, f"{mean:.3f}", str(accuracy), f"{loss:.3f}", f"{took:.1f}"]))
-    print(f"\n{machine()}; {len(found)} tasks; differences to {default}\n")
+    print(f"\n{described()}; {len(found)} tasks; differences to {default}\n")
     head = ["learning rate, batch size, passes", "accuracy", "difference", "loss", "seconds"]
     table(head, [line for _, line in sorted(lines, key=lambda line: -line[0])])
     finish({"best": max(lines)[1][0], "accuracy": max(lines)[0], "tasks": len(found)})
