@@ -17,7 +17,7 @@ from functools import partial
 from statistics import fmean
 
 import boards
-from bench import Cell, Cells, described, finish, interval, options, right, table
+from bench import SEARCHES, Cell, Cells, described, finish, interval, options, right, table
 from tasks import Task, by_length, few_shot, first_of_each
 
 from autoprompt.api import Silent
@@ -52,7 +52,7 @@ def searched(task: Task, corpus: Corpus, rules: str, evaluations: int) -> Cell:
 def main() -> None:
     """Measure, print the table, then one line of JSON."""
     given = options(__doc__)
-    cells = Cells("ablation", given)
+    cells = Cells("ablation", given, SEARCHES)
     tasks = by_length(first_of_each(few_shot(given)))[: 1 if given.quick else 2]
     evaluations = 12 if given.quick else 40
     chosen = variants()

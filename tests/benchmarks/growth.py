@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from bench import MODELS, Cell, Cells, Options, described, finish, optimizer_steps, options, seconds, table
+from bench import EVALUATIONS, Cell, Cells, Options, described, finish, optimizer_steps, options, seconds, table
 from tasks import MODEL, by_length, evaluating, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
@@ -170,7 +170,7 @@ def main() -> None:
     """Measure, print the tables, then one line of JSON."""
     given = options(__doc__)
     torch.set_num_threads(1)
-    cells = Cells("growth", given, (*MODELS, "evaluator", "execution", "metrics"))
+    cells = Cells("growth", given, EVALUATIONS)
     corpus = by_length(few_shot(given))[-1].load()
     found = measured(given, cells, corpus)
     count, every = (60, 20) if given.quick else (500, 50)

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import Cell, Cells, described, finish, options, table
+from bench import SEARCHES, Cell, Cells, described, finish, options, table
 from scipy.stats import spearmanr
 from tasks import MODEL, Task, evaluating, few_shot, first_of_each
 
@@ -172,7 +172,7 @@ def correlation(values: Sequence[float], wanted: Sequence[float]) -> tuple[float
 def main() -> None:
     """Measure, print the tables, then one line of JSON."""
     given = options(__doc__)
-    cells = Cells("proxies", given)
+    cells = Cells("proxies", given, SEARCHES)
     tasks = first_of_each(few_shot(given))[: 1 if given.quick else 3]
     count = 12 if given.quick else 40
     found = {

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import boards
-from bench import Cell, Cells, Interval, described, finish, interval, options, outcomes, right, table
+from bench import SEARCHES, Cell, Cells, Interval, described, finish, interval, options, outcomes, right, table
 from peers import ask
 from tasks import MODEL, Task, evaluating, few_shot, first_of_each
 
@@ -205,7 +205,7 @@ def main() -> None:
     minutes: tuple[float, ...] = (1.0, 1.5) if given.quick else (2.0, 5.0, 10.0)
     tasks = few_shot(given)
     found = measured(
-        Cells("search", given),
+        Cells("search", given, SEARCHES),
         tasks[:1] if given.quick else tasks,
         minutes,
         200 if given.quick else None,

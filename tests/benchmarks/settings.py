@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from statistics import fmean
 
-from bench import Cell, Cells, described, finish, interval, options, outcomes, right, table
+from bench import EVALUATIONS, Cell, Cells, described, finish, interval, options, outcomes, right, table
 from tasks import Task, evaluating, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
@@ -60,7 +60,7 @@ def measured(task: Task, corpus: Corpus, quick: bool) -> Cell:
 def main() -> None:
     """Measure, print the table, then one line of JSON."""
     given = options(__doc__)
-    cells = Cells("settings", given)
+    cells = Cells("settings", given, EVALUATIONS)
     tasks = few_shot(given)[: 1 if given.quick else None]
     found = {}
     for task in tasks:
