@@ -256,7 +256,7 @@ def test_weights_that_were_let_go_are_trained_again_for_the_test(bench: Bench) -
 def test_fault_32_weights_that_find_no_room_end_the_run_with_the_free_bytes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("safetensors.torch.save_file", Mock(side_effect=OSError(28, "No space left on device")))
+    monkeypatch.setattr("autoprompt.models.saving.save_file", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(StorageError, match=r"No space left.*\d+ bytes are free") as caught:
         bench.evaluator.fit([_candidate()])
     assert caught.value.exit_code == 4

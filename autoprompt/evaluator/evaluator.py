@@ -25,6 +25,7 @@ from autoprompt.evaluator.tasks import (
 )
 from autoprompt.evaluator.worker import FROZEN, Work, perform
 from autoprompt.models import TokenProposals
+from autoprompt.models.support import KEEPS_PREFIX
 from autoprompt.template import LabelWords, Template
 
 TAIL_TOKENS = 6
@@ -34,8 +35,6 @@ SCORED_TOKENS = 4
 STEP_PASSES = 1.8
 """What one optimiser step costs, in passes of a long batch over as many tokens: a guess, used until the first
 fine-tune has been timed."""
-KEEPS_PREFIX = ("none", "tail", "soft")
-"""Tuning modes that may use the frozen model's states of the part up to the text's end."""
 TEST_BLOCK = 50
 """Rows of one test task: a function of the split alone, so that workers change no bits."""
 
@@ -71,6 +70,8 @@ class Evaluator:
         """Seconds a written token of one row; 0 before it is timed."""
         self.prefix_speeds: list[float] = []
         """Seconds a token of each share of the kept prefixes."""
+        self.row_seconds: list[float] = []
+        """Seconds a row of the frozen model's scores."""
         self._heads: dict[tuple[Template, tuple[Demo, ...]], int] = {}
         self._frozen: dict[str, Evaluation] = {}
         self._fits: dict[tuple[str, int, int, int], Evaluation] = {}
@@ -88,7 +89,9 @@ class Evaluator:
         self._prepare([_frozen(c) for c in new.values()])
         tasks = [FrozenTask(Evaluation(c, Rung.FROZEN, split="frozen")) for c in new.values()]
         for text_id, work in zip(new, self._run(tasks), strict=True):
-            self._frozen[text_id] = _costed(work)
+            evaluation = self._frozen[text_id] = _costed(work)
+            if evaluation.complete:
+                self.row_seconds.append(work.seconds / len(evaluation.losses))
         return [replace(self._frozen[c.text_id], candidate=c) for c in candidates]
 
     def fit(
@@ -119,6 +122,8 @@ class Evaluator:
             self.fitted += counted
             if candidate.settings.tuning != "none" and evaluation.complete:
                 self.fit_seconds.append(work.seconds)
+            elif evaluation.complete:
+                self.row_seconds.append(work.seconds / len(evaluation.losses))
         keys = [(c.id, fold, repeat, judged) for c in candidates]
         known = [self._fits[key] for key in keys if key in self._fits]
         return [e if e.rung == rung else replace(e, rung=rung, seconds=0.0, tokens=0) for e in known]
@@ -176,10 +181,13 @@ class Evaluator:
         return steps * settings.batch_size * TAIL_TOKENS * STEP_PASSES * self._token_seconds
 
     def test_seconds(self, candidates: Sequence[Candidate], rows: int) -> float:
-        """What ``test`` will take, from the measured speed of the kept prefixes."""
+        """What ``test`` will take, from the measured speed of the kept prefixes, or of scores where none are kept."""
+        if not self.prefix_speeds and self.row_seconds:
+            return rows * len(candidates) * median(self.row_seconds[-8:]) / self.executor.workers
         known = len(self.corpus.train) + len(self.corpus.validation)
-        heads = {_head(candidate) for candidate in candidates}
-        prefixes = sum(self._heads.get(head, self.prefix_tokens) for head in heads) / known
+        shared = {_head(candidate) for candidate in candidates if candidate.settings.tuning in KEEPS_PREFIX}
+        own = [_head(candidate) for candidate in candidates if candidate.settings.tuning not in KEEPS_PREFIX]
+        prefixes = sum(self._heads.get(head, self.prefix_tokens) for head in (*shared, *own)) / known
         work = rows * (prefixes + (SCORED_TOKENS + self.written_tokens) * len(candidates))
         writing = len(candidates) * self.write_seconds(rows)
         return (work * self._token_seconds + writing) / self.executor.workers

@@ -14,9 +14,11 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from autoprompt.evaluator.evaluation import Evaluation
-from autoprompt.evaluator.scoring import read
+from autoprompt.evaluator.scoring import label_scores, read
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from autoprompt.corpus import Example
     from autoprompt.evaluator.worker import Worker
     from autoprompt.models.base import Prompted
@@ -43,6 +45,7 @@ class Milestone:
     worker: Worker
     held_out: tuple[Example, ...]
     prompted: Prompted
+    empty: Prompted | None
     bar: float
     seen: Evaluation | None = field(default=None, init=False)
     """What it had reached there; None before."""
@@ -59,11 +62,14 @@ class Milestone:
         def ended(passes: int) -> bool:
             if self.seen is not None or passes * rows < MILESTONE_ROWS:
                 return False
-            self.seen = read(self.task, self.worker, self.held_out, self.worker.model.score(self.prompted))
+            self.seen = read(self.task, self.worker, self.held_out, self._scores())
             self.behind = self.loss is not None and self.loss > self.bar
             return self.behind
 
         return ended
+
+    def _scores(self) -> Tensor:
+        return label_scores(self.worker, self.prompted, self.empty)
 
     def pruned(self) -> Evaluation:
         """The outcome of a fine-tune that was behind."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from autoprompt import metrics
+from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.evaluator.evaluation import Evaluation
 from autoprompt.evaluator.worker import Worker
@@ -73,20 +74,29 @@ def scored_with(
     delta: Mapping[str, Tensor],
     *,
     write: bool,
-    prompted: Prompted | None = None,
+    prompts: tuple[Prompted, Prompted | None] | None = None,
 ) -> Evaluation:
-    """Score rows with a fine-tune in place. ``write``: target texts are written, too. ``prompted``: the rows' prompt,
-    where it was made before."""
+    """Score rows with a fine-tune in place. ``write``: target texts are written, too. ``prompts``: of the rows, and
+    ``without_content``, where they were made before."""
     candidate, model = task.candidate, worker.model
-    prompted = model.prompt(candidate, rows) if prompted is None else prompted
-    calibration = candidate.settings.calibration and candidate.label_words.pairs
-    empty = model.prompt(candidate, content_free(rows[0])) if calibration else None
+    prompted, empty = prompts or (model.prompt(candidate, rows), without_content(candidate, worker, rows))
     asking = model.asking(candidate, rows) if write else None
     with model.adapted(candidate.settings, delta):
-        scores = model.score(prompted)
-        scores = calibrated(scores, model.score(empty)) if empty is not None else scores
+        scores = label_scores(worker, prompted, empty)
         outputs = model.generate(asking, worker.target_length) if asking is not None else ()
     return read(task, worker, rows, scores, outputs)
+
+
+def label_scores(worker: Worker, prompted: Prompted, empty: Prompted | None) -> Tensor:
+    """What the model as it is says of rows, calibrated where there are inputs without content."""
+    scores = worker.model.score(prompted)
+    return calibrated(scores, worker.model.score(empty)) if empty is not None else scores
+
+
+def without_content(candidate: Candidate, worker: Worker, rows: Sequence[Example]) -> Prompted | None:
+    """The inputs that calibrate a candidate's scores, where its settings ask for it."""
+    calibration = candidate.settings.calibration and candidate.label_words.pairs
+    return worker.model.prompt(candidate, content_free(rows[0])) if calibration else None
 
 
 def content_free(row: Example) -> list[Example]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
-from autoprompt.errors import InputError, StorageError
+from autoprompt.errors import InputError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.halving import Milestone
 from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
-from autoprompt.evaluator.scoring import finite, read, rows_of, scored_with
+from autoprompt.evaluator.scoring import finite, read, rows_of, scored_with, without_content
 from autoprompt.evaluator.worker import FROZEN, Worker
 from autoprompt.models import FitFailedError, TokenProposals
+from autoprompt.models.saving import save
 from autoprompt.template import LabelWords, Soft, Template
 
 
@@ -34,7 +33,8 @@ class PreparePrefix:
     parts: int
 
     def __call__(self, worker: Worker) -> int:
-        return worker.model.prepare_prefix(self.candidate, worker.splits[self.split], self.part, self.parts)
+        rows = worker.unshown(self.candidate, worker.splits[self.split])
+        return worker.model.prepare_prefix(self.candidate, rows, self.part, self.parts)
 
 
 @dataclass(frozen=True)
@@ -107,18 +107,21 @@ class FitTask:
         try:
             model.check(task.candidate)
             prompted = model.prompt(task.candidate, held_out)
-            milestone = Milestone(task, worker, held_out, prompted, self.bar) if self.bar is not None else None
+            empty = without_content(task.candidate, worker, held_out)
+            bar = self.bar if settings.tuning != "none" else None
+            milestone = Milestone(task, worker, held_out, prompted, empty, bar) if bar is not None else None
             delta = self._trained(worker, train, milestone) if settings.tuning != "none" else {}
             if milestone is not None and milestone.behind:
                 return milestone.pruned()
             write = task.rung == Rung.REPEATED and not worker.labels
-            scored = scored_with(task, worker, held_out, delta, write=write, prompted=prompted)
+            scored = scored_with(task, worker, held_out, delta, write=write, prompts=(prompted, empty))
         except (FitFailedError, InputError) as error:
             return task.failed(str(error))
         if model.micro_batch is not None and scored.complete:
             halved = f"out of memory: worked in parts of {model.micro_batch} rows"
             scored = replace(scored, reason="; ".join(filter(None, (scored.reason, halved))))
-        scored = replace(scored, milestone=milestone.loss if milestone else None)
+        if milestone is not None and scored.complete:  # one that has learnt by then has reached its end
+            scored = replace(scored, milestone=milestone.loss if milestone.seen else scored.loss)
         kept = delta and task.fold == task.repeat == 0 and scored.complete
         return replace(scored, weights=_save(worker, task, delta)) if kept else scored
 
@@ -172,10 +175,13 @@ class TestTask:
         with worker.model.passing_prefixes():
             done = []
             for task in self.evaluations:
+                if not task.complete:  # trained once more, and in vain
+                    done.append(task)
+                    continue
                 delta = load_file(task.weights) if task.weights else {}
                 try:
                     done.append(scored_with(task, worker, self.rows, delta, write=not worker.labels))
-                except FitFailedError as error:
+                except (FitFailedError, InputError) as error:
                     done.append(task.failed(str(error)))
         return done
 
@@ -184,7 +190,7 @@ class TestTask:
 class ProposeTask:
     """Token edits of a candidate's template, from gradients of the loss that ranks frozen candidates.
 
-    None where memory does not last.
+    Without any where memory does not last.
     """
 
     candidate: Candidate
@@ -216,7 +222,7 @@ class WordsTask:
 
     Words that are likelier under their label than under the others (a likelihood ratio) are short-listed for each
     label; combinations are ordered by the cross-fitted loss of the label scores. Both see the training rows alone:
-    words that suit these few by chance must not look good on the rows that judge a fine-tune. None where memory does
+    words that suit these few by chance must not look good on the rows that judge a fine-tune. Empty where memory does
     not last.
     """
 
@@ -308,18 +314,8 @@ class CheckTask:
         )
 
 
-def _save(worker: Worker, task: Evaluation, delta: Any) -> str:
+def _save(worker: Worker, task: Evaluation, delta: Mapping[str, Tensor]) -> str:
     """Where the weights lie now. Raises StorageError when they cannot be written."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    folder = worker.spec.scratch
-    path = folder / f"{task.candidate.id[:32]}.safetensors"
-    try:
-        save_file(dict(delta), path)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(
-            f"The fine-tuned weights cannot be written to {folder} ({error}; {shutil.disk_usage(folder).free} bytes "
-            "are free); make room there, or set TMPDIR to another place."
-        ) from error
+    path = worker.spec.scratch / f"{task.candidate.id[:32]}.safetensors"
+    save(delta, path, "The fine-tuned weights")
     return str(path)

@@ -23,7 +23,8 @@ from autoprompt.models.memory import attempt
 from autoprompt.models.network import linear_names
 from autoprompt.models.output import Asked
 from autoprompt.models.prefix import PrefixStore, blocks
-from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, encoded_row
+from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, Target, encoded_row
+from autoprompt.models.support import KEEPS_PREFIX
 from autoprompt.models.text import TextModel
 from autoprompt.models.tuning import Parts
 from autoprompt.template import LABEL, Literal, Slot, Soft
@@ -33,8 +34,6 @@ _SHARED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
 
 MIN_TAIL = 4
 """Positions that a tail has at least, taken from the text where the template has fewer after it."""
-_LEAVES_PREFIX = ("none", "tail", "soft")
-"""Tuning modes that change nothing of what comes before the template's closing words."""
 
 
 class CausalModel(TextModel):
@@ -74,7 +73,19 @@ class CausalModel(TextModel):
         layers = getattr(getattr(output, "past_key_values", None), "layers", [])
         shapes = {tuple(t.shape) for layer in layers for t in (getattr(layer, "keys", None),
                   getattr(layer, "values", None)) if t is not None}  # fmt: skip
-        return len(shapes) == 1 and len(next(iter(shapes))) == 4
+        return len(shapes) == 1 and len(next(iter(shapes))) == 4 and self._minds_no_gap()
+
+    def _minds_no_gap(self) -> bool:
+        """Whether scores stay as they are where columns lie between a kept prefix and what follows it: some models
+        count columns, not positions."""
+        whole = self.trial_ids("It was good.")
+        rows = [EncodedRow((ids,), self._trial_targets(ids)) for ids in whole]
+        tails = [EncodedRow((ids[-2:],), (Target(0, (1,), ids[:1]),), len(ids) - 2) for ids in whole]
+        with self.passing_prefixes():
+            kept = EncodedPrompt(tails, states=self._states([list(ids[:-2]) for ids in whole]))
+        alone = [self.scores(self.batch(EncodedPrompt([row]), [0]))[0] for row in rows]
+        self.tokens_processed = 0
+        return all(map(self.alike, alone, self.scores(self.batch(kept, [0, 1]))))
 
     # Prompts
 
@@ -121,7 +132,7 @@ class CausalModel(TextModel):
     def _keepable(self, candidate: Candidate) -> bool:
         """Whether the part up to the text's end can be run once and kept."""
         head = candidate.template.head().segments
-        frozen = candidate.settings.tuning in _LEAVES_PREFIX
+        frozen = candidate.settings.tuning in KEEPS_PREFIX
         return frozen and self._keeps_states and bool(head) and not any(isinstance(s, Soft) for s in head)
 
     def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:

@@ -63,11 +63,12 @@ class LayerStack:
             return False
         self._later = set(begun) - earlier
         self._in_tuples = isinstance(outputs[0], tuple)
-        if self._in_tuples and len(outputs[0]) != 2:
-            return False
         handed_on = [output[0] if self._in_tuples else output for output in outputs]
-        apart = all(given is output for given, output in zip(inputs[1:], handed_on[:-1], strict=True))
-        return apart and all(hidden.shape[:2] == ids.shape for hidden in handed_on)
+        if not all(given is output for given, output in zip(inputs[1:], handed_on[:-1], strict=True)):
+            self.layers = []
+            return False
+        plain = not self._in_tuples or len(outputs[0]) == 2
+        return plain and all(hidden.shape[:2] == ids.shape for hidden in handed_on)
 
     def _replays(self, model: nn.Module, ids: Tensor) -> bool:
         """Whether the last layer gives the same without a pass through those before: some hand on more than hidden
@@ -89,7 +90,8 @@ class LayerStack:
         known."""
         end = len(self.layers)
         places = dict.fromkeys(self._later, end)
-        places |= {module: place for place, layer in enumerate(self.layers) for module in layer.modules()}
+        for place, layer in reversed(list(enumerate(self.layers))):  # what layers share is reached with the first
+            places |= dict.fromkeys(layer.modules(), place)
         reached = [places.get(model.get_submodule(name), 0) for name in names]
         return min(reached, default=0) if self.replayable else 0
 

@@ -13,8 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
+
+from autoprompt.models.saving import save
 
 BLOCK_ROWS = 8
 LIMIT_BYTES = 2 << 30
@@ -80,7 +82,7 @@ class PrefixStore:
         self._shrink_folder(block.nbytes)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
         os.close(handle)
-        save_file({"kv": block.contiguous().cpu()}, temporary)
+        save({"kv": block.contiguous().cpu()}, Path(temporary), "The kept prefixes")
         Path(temporary).replace(path)
 
     def _shrink_folder(self, needed: int) -> None:

@@ -23,6 +23,8 @@ TASKS: Mapping[str, tuple[str, ...]] = {
     "seq2seq": ("classification", "generation"),
     "classifier": ("classification",),
 }
+KEEPS_PREFIX = ("none", "tail", "soft")
+"""Modes that change nothing of what a causal model computes up to the end of the text."""
 DEFAULT_TUNING = {"causal": "tail", "masked": "lora", "seq2seq": "lora", "classifier": "lora"}
 FAMILIES = tuple(TUNING)
 _ALL = ("none", "tail", "lora", "soft", "bias", "head", "full")

@@ -125,17 +125,25 @@ class TextModel(LanguageModel):
     @torch.no_grad()
     def _try_out(self) -> None:
         """Passes of a few tokens show whether the output layer gives what it is asked, and whether padding counts."""
-        texts = ("a", self.encoder.cut("It was good all day, from start to end. " * 8, 32))
-        rows = [tuple(chain(*self.encoder.whole(text))) for text in texts]
-        prompted = EncodedPrompt([EncodedRow((ids,), self._trial_targets(ids), 0, ids) for ids in rows])
-        alone, beside = (self.scores(self.batch(prompted, few))[0].float() for few in ([0], [0, 1]))
+        rows = [EncodedRow((ids,), self._trial_targets(ids), 0, ids) for ids in self.trial_ids("a")]
+        alone, beside = (self.scores(self.batch(EncodedPrompt(rows), few))[0] for few in ([0], [0, 1]))
         self.tokens_processed = 0
-        tolerance = 2e-3 if self.device.type == "cpu" else 5e-2  # bf16
-        if bool(((alone - beside).abs() > tolerance * (1 + alone.abs())).any()):
+        if not self.alike(alone, beside):
             kind = self.model.config.model_type
             raise InputError(
                 f"A model of type {kind!r} gives a row other scores beside longer rows; use a model of another type."
             )
+
+    def trial_ids(self, short: str) -> list[tuple[int, ...]]:
+        """Tokens of a short text and a longer one."""
+        texts = (short, self.encoder.cut("It was good all day, from start to end. " * 8, 32))
+        return [tuple(chain(*self.encoder.whole(text))) for text in texts]
+
+    def alike(self, one: Tensor, other: Tensor) -> bool:
+        """Whether scores differ by rounding alone."""
+        one, other = one.float(), other.float()
+        tolerance = 2e-3 if self.device.type == "cpu" else 5e-2  # bf16
+        return not bool(((one - other).abs() > tolerance * (1 + one.abs())).any())
 
     def _trial_targets(self, ids: tuple[int, ...]) -> tuple[Target, ...]:
         return (Target(0, (len(ids) - 1,), ids[:1]),)

@@ -234,7 +234,11 @@ class Tuner:
                 self._lora = LoraModel(self.model, {name: config}, name)
             elif name not in self._lora.peft_config:
                 self._lora.peft_config[name] = config
-                self._lora.inject_adapter(self.model, name)
+                try:
+                    self._lora.inject_adapter(self.model, name)
+                except BaseException:  # a part of the adapters must not pass for all of them
+                    self._lora.delete_adapter(name)
+                    raise
         return name
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
@@ -13,7 +15,7 @@ from autoprompt.search.strategy import Proposal
 from autoprompt.search.surrogate import Known, foretold
 
 PER_OPERATOR = 2
-"""Survivors that one operator may have in a generation: near-copies of one edit teach little."""
+"""Survivors of one operator in a generation, before others have had theirs: near-copies of one edit teach little."""
 
 
 @dataclass
@@ -32,21 +34,32 @@ class Choice:
     """By text id."""
     _frozen: dict[str, float] = field(default_factory=dict, init=False)
     _parents: dict[str, str] = field(default_factory=dict, init=False)
+    """Candidate ids of parents, by those of their children."""
+    _texts: dict[str, str] = field(default_factory=dict, init=False)
+    """Text ids of what was scored frozen or proposed, by candidate id."""
 
     def survivors(
-        self, proposals: Sequence[Proposal], tuned: Sequence[Evaluation], *, exhaustive: bool
+        self,
+        proposals: Sequence[Proposal],
+        tuned: Sequence[Evaluation],
+        *,
+        exhaustive: bool,
+        beside: Sequence[Candidate] = (),
     ) -> tuple[list[Candidate], list[Evaluation]]:
         """Who is fine-tuned, best first, and the new frozen scores.
 
         All of the proposals where frozen scores are the fitness, tell nothing, or are not asked for (``exhaustive``).
+        ``beside``: those that are fine-tuned whatever their frozen scores, which their children's are compared with.
         """
         sizes = self.space.config.search
         if exhaustive or self.space.manual.settings.tuning == "none" or not self.space.text_varies:
             return [p.candidate for p in proposals], []
         if not sizes.ladder:
-            return [p.candidate for p in proposals[: sizes.survivors]], []
+            return _few_of_each(proposals, sizes.survivors, starting=not tuned), []
         self._parents |= {p.candidate.id: p.parents[0] for p in proposals if p.parents}
-        scored = self._scored([p.candidate for p in proposals if p.candidate.text_id not in self._frozen])
+        self._texts |= {c.id: c.text_id for c in (*beside, *(p.candidate for p in proposals))}
+        candidates = [*beside, *(p.candidate for p in proposals)]
+        scored = self._scored([c for c in candidates if c.text_id not in self._frozen])
         order = self._ordered([p for p in proposals if p.candidate.text_id in self._frozen], tuned)
         return _few_of_each(order, sizes.survivors, starting=not tuned), scored
 
@@ -59,42 +72,52 @@ class Choice:
 
     def _ordered(self, proposals: Sequence[Proposal], tuned: Sequence[Evaluation]) -> list[Proposal]:
         """Best first."""
+        ends = _ends(tuned)
         if self.guided and self.space.config.search.surrogate:
-            done = {e.candidate.id: e for e in ranked(tuned) if e.candidate.text_id in self._frozen}
-            known = [(self._known(e.candidate, done), e.loss) for e in done.values()]
-            expected = foretold(known, [self._known(p.candidate, done) for p in proposals])
+            losses = {c.id: loss for c, loss in ends if c.text_id in self._frozen}
+            known = [(self._known(c, losses), loss) for c, loss in ends if c.id in losses]
+            expected = foretold(known, [self._known(p.candidate, losses) for p in proposals])
             if expected is not None:
                 places = sorted(range(len(proposals)), key=lambda i: (expected[i], proposals[i].candidate.id))
                 return [proposals[i] for i in places]
-        return self._by_rung_0(proposals, {e.candidate.text_id: e.loss for e in reversed(ranked(tuned))})
+        return self._by_rung_0(proposals, {c.text_id: loss for c, loss in reversed(ends)})
 
-    def _by_rung_0(self, proposals: Sequence[Proposal], texts: dict[str, float]) -> list[Proposal]:
+    def _by_rung_0(self, proposals: Sequence[Proposal], texts: Mapping[str, float]) -> list[Proposal]:
         """New texts by their frozen scores; one place is for new settings of a tuned text, the best of ``texts``."""
         new = [p for p in proposals if p.candidate.text_id not in texts]
         variants = [p for p in proposals if p.candidate.text_id in texts]
         new.sort(key=lambda p: (self._frozen[p.candidate.text_id], p.candidate.id))
         variants.sort(key=lambda p: (texts[p.candidate.text_id], p.candidate.id))
         place = self.space.config.search.survivors - 1
-        return [*new[:place], *variants[:1], *new[place:]]
+        return [*new[:place], *variants[:1], *new[place:], *variants[1:]]
 
-    def _known(self, candidate: Candidate, done: dict[str, Evaluation]) -> Known:
-        parent = done.get(self._parents.get(candidate.id, ""))
-        losses = (parent.loss, self._frozen[parent.candidate.text_id]) if parent is not None else None
-        return Known(candidate, self._frozen[candidate.text_id], losses)
+    def _known(self, candidate: Candidate, losses: Mapping[str, float]) -> Known:
+        """``losses``: of what was fine-tuned, by candidate id."""
+        parent = self._parents.get(candidate.id, "")
+        own = (losses[parent], self._frozen[self._texts[parent]]) if parent in losses else None
+        return Known(candidate, self._frozen[candidate.text_id], own)
+
+
+def _ends(tuned: Sequence[Evaluation]) -> list[tuple[Candidate, float]]:
+    """What was fine-tuned with its loss, the best first. For one that was stopped early the loss there stands, changed
+    as the others' losses changed from there to their ends."""
+    complete = [(e, e.loss) for e in ranked(tuned)]
+    watched = [loss / e.milestone for e, loss in complete if e.milestone]
+    factor = median(watched) if watched else 1.0
+    stopped = [(e, e.milestone * factor) for e in tuned if e.status == "pruned" and e.milestone is not None]
+    return [(e.candidate, loss) for e, loss in sorted([*complete, *stopped], key=lambda end: end[1])]
 
 
 def _few_of_each(order: Sequence[Proposal], most: int, *, starting: bool) -> list[Candidate]:
-    """The first of each text, few of one operator unless there is but one, or the search is ``starting``."""
-    out: list[Candidate] = []
-    texts: set[str] = set()
-    counts: dict[str, int] = {}
+    """The first of each text: few of each operator before any has more, unless the search is ``starting``."""
+    first: dict[str, Proposal] = {}
     for proposal in order:
-        text, name = proposal.candidate.text_id, proposal.operator
-        if len(out) == most or text in texts:
-            continue
-        if counts.get(name, 0) >= PER_OPERATOR and len(counts) > 1 and not starting:
-            continue
-        counts[name] = counts.get(name, 0) + 1
-        texts.add(text)
-        out.append(proposal.candidate)
-    return out
+        first.setdefault(proposal.candidate.text_id, proposal)
+    few: list[Candidate] = []
+    more: list[Candidate] = []
+    counts: Counter[str] = Counter()
+    for proposal in first.values():
+        counts[proposal.operator] += 1
+        fits = starting or counts[proposal.operator] <= PER_OPERATOR
+        (few if fits else more).append(proposal.candidate)
+    return [*few, *more][:most]

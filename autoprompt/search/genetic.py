@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import TypeVar
 
 from deap import base, tools
 
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.models import TokenProposals
 from autoprompt.search.operators import GENETIC, HYBRID, Hints, Mating, Operator, usable
 from autoprompt.search.space import Space
 from autoprompt.search.strategy import ATTEMPTS, PROPOSALS, Proposal, Strategy
+from autoprompt.template import LabelWords
+
+T = TypeVar("T")
+
+ELITE = 2
+"""The best fine-tuned candidates, for which the model is asked what to change."""
 
 
 class Fitness(base.Fitness):  # type: ignore[misc]
@@ -40,7 +49,8 @@ class Individual:
 
 @dataclass
 class Credit:
-    """Operator choice by success: a child that reaches a fine-tune counts half, one that beats its parent all."""
+    """Operator choice by success, one outcome a generation: the mean of an operator's children that were fine-tuned,
+    0 where none was. One that beats its parent counts 1, another that was not stopped early a half."""
 
     tries: dict[str, float] = field(default_factory=dict)
     wins: dict[str, float] = field(default_factory=dict)
@@ -65,9 +75,11 @@ class GeneticStrategy(Strategy):
         super().__init__(space, evaluator, rng)
         self.operators = usable(self.operators, space)
         self.population: list[Individual] = []
-        self.best = tools.HallOfFame(2)
+        self.best: list[Individual] = []
         self.credit = Credit()
         self.losses: dict[str, float] = {}
+        self._tokens: dict[str, TokenProposals] = {}
+        self._ranked: dict[str, Sequence[LabelWords]] = {}
 
     def ask(self) -> list[Proposal]:
         if not self.population:
@@ -79,24 +91,24 @@ class GeneticStrategy(Strategy):
             chosen = [i.candidate for i in tools.selTournament(self.population, pool, tournsize=2)]
         # Half of the children come from the elite, for which the model's own proposals are at hand.
         parents = [elite[n // 2 % len(elite)] if n % 2 == 0 else chosen[n] for n in range(pool)]
-        out = self.fresh(self._directed(elite, hints))
+        out = self._directed(elite, hints)
         for parent in parents:
             out += self._breed(parent, self.rng.choice(chosen), hints)
         return out
 
     def _directed(self, elite: Sequence[Candidate], hints: Hints) -> list[Proposal]:
-        """What goes into the pool without a draw: nothing here."""
+        """What is new and goes into the pool without a draw: nothing here."""
         del elite, hints
         return []
 
     def _first(self) -> list[Proposal]:
         manual = self.space.start
         words: list[Proposal] = []
-        if self.space.free("label_words"):
+        if self._uses("label_words"):
             ranked = self.evaluator.rank_words([manual], 2)[0]
             words = [Proposal(replace(manual, label_words=w), "label_words", (manual.id,)) for w in ranked]
-        start = self.fresh(self._with_settings(self.start()))[: self.space.config.search.pool + len(self.space.seeds)]
-        out = self.fresh(words) + start
+        most = self.space.config.search.pool + len(self.space.seeds)
+        out = self.fresh(words) + self.fresh(self._with_settings(self.start()), most)
         if not self.space.free("template"):  # there is no library to begin with
             self.fill(out)
         return out
@@ -115,14 +127,16 @@ class GeneticStrategy(Strategy):
 
     def _hints(self, elite: Sequence[Candidate]) -> Hints:
         """What the model proposes for the genes that are free."""
-        hints, ids = Hints(heads=self.heads), [c.id for c in elite]
+        hints = Hints(heads=self.heads)
         if self._uses("gradient", "infill"):
             replacements, infills = (PROPOSALS * self._uses(name) for name in ("gradient", "infill"))
-            tokens = self.evaluator.propose(elite, replacements=replacements, infills=infills)
-            hints.tokens = dict(zip(ids, tokens, strict=True))
+            hints.tokens = _once(
+                self._tokens,
+                elite,
+                lambda new: self.evaluator.propose(new, replacements=replacements, infills=infills),
+            )
         if self._uses("label_words"):
-            words = self.evaluator.rank_words(elite, 4)
-            hints.words = dict(zip(ids, words, strict=True))
+            hints.words = _once(self._ranked, elite, lambda new: self.evaluator.rank_words(new, 4))
         return hints
 
     def _breed(self, parent: Candidate, mate: Candidate, hints: Hints) -> list[Proposal]:
@@ -139,19 +153,35 @@ class GeneticStrategy(Strategy):
         return []
 
     def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
-        tuned = {e.candidate.id: e for e in evaluations if e.complete}
+        self.losses |= {e.candidate.id: e.loss for e in evaluations if e.complete}
+        outcomes: dict[str, list[float]] = {proposal.operator: [] for proposal in proposals}
+        tuned = {e.candidate.id: e for e in evaluations}
         for proposal in proposals:
-            evaluation = tuned.get(proposal.candidate.id)
-            parent = self.losses.get(proposal.parents[0]) if proposal.parents else None
-            won = evaluation is not None and parent is not None and evaluation.loss < parent
-            self.credit.update(proposal.operator, 1.0 if won else 0.5 if evaluation else 0.0)
-        self.losses |= {id_: e.loss for id_, e in tuned.items()}
+            if proposal.candidate.id in tuned:
+                outcomes[proposal.operator].append(self._outcome(tuned[proposal.candidate.id], proposal))
+        for operator, values in outcomes.items():
+            self.credit.update(operator, fmean(values) if values else 0.0)
         # Beside a fixed template the manual one is a baseline, but no parent.
-        children = [Individual(e) for e in tuned.values() if self.space.has_text(e.candidate.template)]
-        self.best.update(children)
+        children = [Individual(e) for e in evaluations if e.complete and self.space.has_text(e.candidate.template)]
+        self.best = self._elite([*self.best, *children])
         everyone = list(dict.fromkeys([*self.population, *children]))
         with _seeded_globals(self.rng):
             self.population = tools.selNSGA2(everyone, min(self.space.config.search.population, len(everyone)))
+
+    def _outcome(self, evaluation: Evaluation, proposal: Proposal) -> float:
+        """What a fine-tuned child counts for its operator."""
+        if not evaluation.complete:
+            return 0.0
+        parents = [self.losses[id_] for id_ in proposal.parents[:1] if id_ in self.losses]
+        return 1.0 if any(evaluation.loss < loss for loss in parents) else 0.5
+
+    def _elite(self, individuals: Sequence[Individual]) -> list[Individual]:
+        """The best, each of another text where texts vary."""
+        kind = "text_id" if self.space.text_varies else "id"
+        found: dict[str, Individual] = {}
+        for individual in sorted(individuals, key=lambda i: (i.fitness.values[0], i.candidate.id)):
+            found.setdefault(getattr(individual.candidate, kind), individual)
+        return list(found.values())[:ELITE]
 
 
 class HybridStrategy(GeneticStrategy):
@@ -160,15 +190,25 @@ class HybridStrategy(GeneticStrategy):
     name = "hybrid"
     operators = HYBRID
     directed = 3
-    """Best replacements of each elite candidate: scoring them frozen costs little."""
+    """Best untried replacements of each elite candidate: scoring them frozen costs little."""
 
     def _directed(self, elite: Sequence[Candidate], hints: Hints) -> list[Proposal]:
-        return [
-            Proposal(replace(parent, template=template), "gradient", (parent.id,))
-            for parent in elite
-            if parent.id in hints.tokens and self._uses("gradient")
-            for template, _ in hints.tokens[parent.id].replacements[: self.directed]
-        ]
+        out: list[Proposal] = []
+        for parent in elite:
+            found = hints.tokens[parent.id].replacements if self._uses("gradient") else []
+            edits = [Proposal(replace(parent, template=t), "gradient", (parent.id,)) for t, _ in found]
+            out += self.fresh(edits, self.directed)
+        return out
+
+
+def _once(
+    known: dict[str, T], elite: Sequence[Candidate], ask: Callable[[Sequence[Candidate]], Sequence[T]]
+) -> dict[str, T]:
+    """What the frozen model says of each candidate, by its id; of each text it is asked but once."""
+    new = {c.text_id: c for c in elite if c.text_id not in known}
+    if new:
+        known.update(zip(new, ask(list(new.values())), strict=True))
+    return {c.id: known[c.text_id] for c in elite}
 
 
 @contextmanager

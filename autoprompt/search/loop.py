@@ -26,6 +26,8 @@ from autoprompt.template import LABEL, Literal, Slot, Template
 
 IDLE_GENERATIONS = 3
 """Generations without a new candidate after which a search has nothing left to try."""
+NO_PARENTS = ("null", "random")
+"""Baselines that show what words are worth: nothing is to be bred from them."""
 STATISTICS = tools.Statistics()
 """Of a generation's losses."""
 STATISTICS.register("min", min)
@@ -136,18 +138,28 @@ class Search:
         while idle < IDLE_GENERATIONS and self.pace.begin_generation(self.tuned):
             self.describe(f"generation {number}")
             proposals = strategy.ask()
-            chosen, scored = self.choice.survivors(proposals, self.tuned, exhaustive=strategy.exhaustive)
+            chosen, scored = self.choice.survivors(
+                proposals,
+                self.tuned,
+                exhaustive=strategy.exhaustive,
+                beside=self._parents_to_be() if number == 0 else [],
+            )
             refused, strategy.refused = _refusals(strategy.refused), []
             self.pace.proposed()
-            promoted = {c.id for c in chosen}
             if number == 0:
                 chosen = _mixed(list(baselines.values()), chosen)
+            promoted = {c.id for c in chosen}
             evaluations = self._fit(chosen, roles, partial(self._record_frozen, [*refused, *scored], promoted))
-            strategy.tell(evaluations, proposals)
+            strategy.tell([e for e in evaluations if roles.get(e.candidate.id) not in NO_PARENTS], proposals)
             self._log(number, evaluations)
             idle = 0 if evaluations else idle + 1
             number += 1
         return number
+
+    def _parents_to_be(self) -> list[Candidate]:
+        """Of the baselines, what children may be bred from."""
+        tuned = self.space.manual_tuned
+        return [tuned] if self.space.has_text(tuned.template) else []
 
     def _log(self, generation: int, evaluations: Sequence[Evaluation]) -> None:
         losses = [e.loss for e in evaluations if e.complete]
@@ -189,7 +201,7 @@ class Search:
         for evaluation in evaluations:
             self.record([evaluation], roles.get(evaluation.candidate.id, "search"))
         self.tuned += evaluations
-        leaders = finalists(self.tuned, self.space.config.search.finalists)
+        leaders = finalists(self.tuned, self.space.config.search.finalists, drop=self._racing)
         self.evaluator.keep_weights([self.space.manual_tuned, *(e.candidate for e in leaders)])
         return evaluations
 
@@ -201,7 +213,8 @@ class Search:
             return ranked(self.tuned)[0]
         self.describe("finalists")
         candidates = [e.candidate for e in racing]
-        for look, (fold, repeat) in enumerate(self._rounds, 1):
+        looks = 0
+        for fold, repeat in self._rounds:
             found = [
                 replace(e, readability=self.choice.readability.get(e.candidate.text_id))
                 for e in self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, repeat=repeat, counted=False)
@@ -211,7 +224,10 @@ class Search:
             for evaluation in found:
                 self.parts.setdefault(evaluation.candidate.id, []).append(evaluation)
             whole = {c.id: pooled(self.parts[c.id]) for c in candidates if all(p.complete for p in self.parts[c.id])}
-            lasting = {e.candidate.id for e in in_race(list(whole.values()), look)} if self._racing else whole.keys()
+            lasting = set(whole)
+            if self._racing and (fold, repeat) != (0, 0):  # by what is known from there they were chosen
+                looks += 1
+                lasting = {e.candidate.id for e in in_race(list(whole.values()), looks)}
             candidates = [c for c in candidates if c.id in lasting or (c == self.space.manual_tuned and c.id in whole)]
         self.parts = {id_: parts for id_, parts in self.parts.items() if all(p.complete for p in parts)}
         return self._best([whole[c.id] for c in candidates] or self.tuned)

@@ -53,18 +53,24 @@ class Pace:
         return self._allowed(tuned, 0.0)
 
     def finalists(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
-        """Who is re-scored, ``manual_tuned`` among them where it was scored; nobody where time is short."""
-        chosen = finalists(tuned, self._most_finalists(len(tuned)))
-        manual = [e for e in tuned if e.candidate == self.space.manual_tuned and e.complete and e not in chosen]
-        seconds = self._finalist_seconds(len(chosen + manual)) + self._test_seconds(tuned)
-        return chosen + manual if self.budget.room(seconds * LATE) else []
+        """Who is re-scored, ``manual_tuned`` among them where it was scored: as many as there is time for, nobody where
+        there is none for two."""
+        leaders = self._leaders(tuned, self._most_finalists(len(tuned)))
+        for count in range(len(leaders), 0, -1):
+            chosen = leaders[:count]
+            chosen += [e for e in tuned if e.candidate == self.space.manual_tuned and e.complete and e not in chosen]
+            seconds = self._finalist_seconds([e.seconds for e in chosen]) + self._test_seconds(tuned)
+            if len(chosen) > 1 and self.budget.room(seconds * LATE):
+                return chosen
+        return []
 
     def _allowed(self, tuned: Sequence[Evaluation], before: float) -> bool:
         """``before``: seconds that pass until the fine-tune begins."""
         if self.budget.evaluations is not None:
             return self.evaluator.fitted < self.budget.evaluations
         if self.asked > self.evaluator.executor.workers and not self.over:
-            coming = self._fit_seconds() + self._finalist_seconds(self._expected(tuned)) + self._test_seconds(tuned)
+            fit = self._fit_seconds()
+            coming = fit + self._finalist_seconds([fit] * self._expected(tuned)) + self._test_seconds(tuned)
             self.over = not self.budget.room(before + coming)
         return not self.over
 
@@ -74,17 +80,23 @@ class Pace:
     def _expected(self, tuned: Sequence[Evaluation]) -> int:
         """Finalists beside whom the next fine-tune may take a place, and ``manual_tuned``."""
         most = self._most_finalists(self.evaluator.fitted + 1)
-        return min(most, len(finalists(tuned, most)) + 1) + 1
+        return min(most, len(self._leaders(tuned, most)) + 1) + 1
+
+    def _leaders(self, tuned: Sequence[Evaluation], most: int) -> list[Evaluation]:
+        return finalists(tuned, most, drop=self.space.config.search.racing)
 
     def _fit_seconds(self) -> float:
         return self.evaluator.fit_estimate(self.space.manual_tuned.settings)
 
-    def _finalist_seconds(self, candidates: int) -> float:
+    def _finalist_seconds(self, fits: Sequence[float]) -> float:
+        """``fits``: seconds of each finalist's fine-tune. The workers take the next one as they get free."""
         # Fold 0 is known from the short fine-tune, unless texts are to be written with it.
         known = int((0, 0) in self.rounds and not self.evaluator.written_tokens)
-        rounds = -(-candidates * (len(self.rounds) - known) // self.evaluator.executor.workers)
-        rows = len(self.evaluator.corpus.validation)
-        return rounds * (self._fit_seconds() + self.evaluator.write_seconds(rows)) * SLACK
+        writing = self.evaluator.write_seconds(len(self.evaluator.corpus.validation))
+        busy = [0.0] * self.evaluator.executor.workers
+        for fit in list(fits) * (len(self.rounds) - known):
+            busy[busy.index(min(busy))] += fit + writing
+        return max(busy) * SLACK
 
     def _test_seconds(self, tuned: Sequence[Evaluation]) -> float:
         """Of the finalist that costs most: any may win."""

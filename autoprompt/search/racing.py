@@ -34,8 +34,9 @@ def ranked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     return sorted((e for e in evaluations if e.complete), key=lambda e: (e.loss, *_tie_break(e)))
 
 
-def finalists(evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]:
-    """The leaders that a paired test does not drop, at most ``count``, one for each template and words."""
+def finalists(evaluations: Sequence[Evaluation], count: int, *, drop: bool = True) -> list[Evaluation]:
+    """The leaders, at most ``count``, one for each template and words; ``drop``: without those that a paired test
+    says are worse than the first."""
     order = ranked(evaluations)
     out: list[Evaluation] = []
     texts: set[str] = set()
@@ -44,7 +45,7 @@ def finalists(evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]
             break
         if evaluation.candidate.text_id in texts:
             continue
-        if out and sure(out[0], evaluation) >= DROP_CONFIDENCE:
+        if drop and out and sure(out[0], evaluation) >= DROP_CONFIDENCE:
             continue
         texts.add(evaluation.candidate.text_id)
         out.append(evaluation)

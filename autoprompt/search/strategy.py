@@ -61,12 +61,14 @@ class Strategy(ABC):
 
     @abstractmethod
     def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
-        """Short fine-tunes of this generation, and all that was proposed for it."""
+        """Short fine-tunes of this generation, with those of ``manual_tuned``, and all that was proposed for it."""
 
-    def fresh(self, proposals: Sequence[Proposal]) -> list[Proposal]:
-        """Valid proposals whose candidate is new."""
-        out = []
+    def fresh(self, proposals: Sequence[Proposal], most: int | None = None) -> list[Proposal]:
+        """Valid proposals whose candidate is new, the first ``most`` of them; those after them stay unseen."""
+        out: list[Proposal] = []
         for proposal in proposals:
+            if len(out) == most:
+                break
             if proposal.candidate.id in self.seen:
                 continue
             self.seen.add(proposal.candidate.id)

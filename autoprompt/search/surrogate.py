@@ -46,7 +46,11 @@ def foretold(tuned: Sequence[tuple[Known, float]], new: Sequence[Known]) -> list
     from sklearn.preprocessing import StandardScaler
 
     targets = np.log([max(loss, _SMALLEST) for _, loss in tuned])
-    typical = float(np.median([loss for _, loss in tuned])), float(np.median([k.frozen for k, _ in tuned]))
+    typical = (
+        float(np.median([loss for _, loss in tuned])),
+        float(np.median([k.frozen for k, _ in tuned])),
+        float(np.mean([_log(k.candidate.settings.learning_rate) for k, _ in tuned])),
+    )
     model = make_pipeline(StandardScaler(), BayesianRidge())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -54,22 +58,29 @@ def foretold(tuned: Sequence[tuple[Known, float]], new: Sequence[Known]) -> list
     return [math.exp(value) for value in model.predict(_features(new, typical))]
 
 
-def _features(known: Sequence[Known], typical: tuple[float, float]) -> NDArray[np.float64]:
-    """[candidates, features]. Without a parent the ``typical`` losses stand for its own."""
+def _features(known: Sequence[Known], typical: tuple[float, float, float]) -> NDArray[np.float64]:
+    """[candidates, features]. ``typical``: the losses that stand for a parent's where there is none, tuned and frozen,
+    and the middle of the learning rates' logarithms, from which a rate may be too far either way."""
     rows = []
     for one in known:
-        tuned, frozen = one.parent or typical
+        tuned, frozen = one.parent or typical[:2]
         settings = one.candidate.settings
-        numbers = (settings.learning_rate, settings.batch_size, settings.epochs, settings.rank)
-        rate, batch, epochs, rank = (math.log(number) if number else 0.0 for number in numbers)
+        rate, batch, epochs, rank = map(
+            _log, (settings.learning_rate, settings.batch_size, settings.epochs, settings.rank)
+        )
         rows.append(
             [
                 math.log(max(one.frozen, _SMALLEST)),
                 math.log(max(tuned, _SMALLEST)),
                 math.log(max(one.frozen, _SMALLEST) / max(frozen, _SMALLEST)),
                 float(one.parent is not None),
-                rate, rate * rate, batch, epochs, rank, float(settings.calibration),
+                rate, (rate - typical[2]) ** 2, batch, epochs, rank, float(settings.calibration),
                 float(one.candidate.template.length),
             ]
         )  # fmt: skip
     return np.asarray(rows)
+
+
+def _log(number: float) -> float:
+    """Of a hyperparameter; 0 for one that the tuning mode has no use for."""
+    return math.log(number) if number else 0.0
