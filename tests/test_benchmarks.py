@@ -89,6 +89,11 @@ def folder(root: Path, name: str, *, fields: int = 1) -> None:
         (root / name / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def test_samples_of_one_data_set_are_one_group() -> None:
+    values = {"a/seed-1": [1.0, 0.0], "b/seed-1": [0.5], "a/seed-2": [0.0, 0.0]}
+    assert tasks.by_group(values) == [[0.5, 0.0], [0.5]]
+
+
 def test_few_shot_folders_are_taken_in_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a/seed-1", "a/seed-2", "b/seed-1", "b/seed-2"):
         folder(tmp_path, name)

@@ -1,5 +1,6 @@
 """Who is fine-tuned: the frozen rung's order, the surrogate's, and neither."""
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -84,6 +85,60 @@ def test_the_surrogate_learns_what_frozen_scores_cannot_tell() -> None:
     assert {c.settings.learning_rate for c in plain} != {2e-4}
 
 
+def test_each_operator_has_its_turn_before_any_has_more() -> None:
+    over = choice(space())
+    first = proposals(["x"])
+    over.survivors(first, [], exhaustive=False)
+    done = [tuned(p.candidate) for p in first]
+    alike = [Proposal(candidate(f"g{n}"), "gradient") for n in range(6)]
+    others = [Proposal(candidate(f"o{n}"), "words") for n in range(6)]
+    order = sorted((candidate(f"g{n}") for n in range(6)), key=lambda c: fakes.share(c.text_id))
+    chosen, _ = over.survivors(alike, done, exhaustive=False)
+    assert chosen == order[:4], "nobody else is there"
+    beside, _ = over.survivors([*alike, *others], done, exhaustive=False)
+    assert sorted(c in order for c in beside) == [False, False, True, True]
+    few, _ = over.survivors([*alike, *others[:1]], done, exhaustive=False)
+    assert len(few) == 4
+    assert others[0].candidate in few
+
+
+def stopped(c: Candidate, milestone: float) -> Evaluation:
+    return replace(tuned(c), status="pruned", milestone=milestone)
+
+
+def test_what_was_stopped_early_is_neither_new_nor_unknown() -> None:
+    over = choice(space(surrogate=False))
+    first = proposals(["x", "y"])
+    over.survivors(first, [], exhaustive=False)
+    done = [stopped(first[0].candidate, 0.9), replace(tuned(first[1].candidate), milestone=0.5)]
+    variants = proposals(["x", "y"], rate=1e-3)
+    fresh = proposals([f"t{n}" for n in range(6)])
+    chosen, _ = over.survivors([*fresh, *variants], done, exhaustive=False)
+    assert [c.text_id for c in chosen if c in [p.candidate for p in variants]] == [first[1].candidate.text_id]
+
+
+def test_the_surrogate_learns_from_what_was_stopped() -> None:
+    over = choice(space())
+    history = [candidate(f"h{n}", 2e-4 if n % 3 else 2e-3) for n in range(3 * MIN_TUNED)]
+    over.survivors([Proposal(c, "seed") for c in history], [], exhaustive=False)
+    done = [
+        stopped(c, 2.0) if c.settings.learning_rate == 2e-3 else replace(tuned(c), milestone=1.0, losses=(0.5, 0.5))
+        for c in history
+    ]
+    asked = [Proposal(candidate(f"n{n}", 2e-4 if n % 3 == 0 else 2e-3), f"o{n}") for n in range(12)]
+    chosen, _ = over.survivors(asked, done, exhaustive=False)
+    assert [c.settings.learning_rate for c in chosen] == [2e-4] * 4
+
+
+def test_the_baselines_frozen_score_is_known_to_its_children() -> None:
+    over = choice(space())
+    manual = candidate("manual")
+    chosen, scored = over.survivors(proposals(["x"]), [], exhaustive=False, beside=[manual])
+    assert [e.candidate for e in scored] == [manual, candidate("x")]
+    assert manual not in chosen
+    assert manual.text_id in over.readability
+
+
 @pytest.mark.parametrize("rules", [{"ladder": False}, {}])
 def test_without_the_ladder_the_proposals_come_as_they_are(rules: dict[str, object]) -> None:
     over = choice(space(**rules))
@@ -101,6 +156,19 @@ def test_nothing_is_foretold_from_little() -> None:
     (value,) = foretold(known, [Known(candidate("new"), 0.5)]) or [0.0]
     assert value == pytest.approx(0.4)
     assert foretold(known, []) is None
+
+
+def test_a_learning_rate_may_be_too_low_and_too_high() -> None:
+    rng = random.Random(2)  # noqa: S311
+    rates = (1e-4, 2e-4, 5e-4, 1.2e-3, 3e-3)
+    known = [
+        (Known(candidate(f"k{n}", rate), 1.0), math.exp(0.3 * math.log(rate / 5e-4) ** 2) * rng.uniform(0.9, 1.1))
+        for n, rate in enumerate(rates * 8)
+    ]
+    expected = foretold(known, [Known(candidate("new", rate), 1.0) for rate in rates]) or []
+    assert expected[2] == min(expected)
+    assert expected[0] > 1.5 * expected[2]
+    assert expected[4] > 1.5 * expected[2]
 
 
 def test_a_good_parent_is_a_good_sign() -> None:

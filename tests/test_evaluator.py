@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import tiny
+import tiny_families
 import torch
 
 from autoprompt.candidate import Candidate, Demo, Settings
@@ -262,6 +263,49 @@ def test_fault_32_weights_that_find_no_room_end_the_run_with_the_free_bytes(
     assert caught.value.exit_code == 4
 
 
+def test_fault_32_prefixes_that_find_no_room_end_the_run_and_leave_no_part(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.evaluator.check(_candidate())
+    folder = worker._WORKER.model.store.folder  # type: ignore[union-attr]
+    monkeypatch.setattr("autoprompt.models.saving.save_file", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(StorageError, match=r"kept prefixes cannot be written.*No space left.*\d+ bytes are free"):
+        bench.evaluator.frozen([_candidate()])
+    assert list(folder.iterdir()) == []
+
+
+def test_a_candidate_that_cannot_be_tested_fails_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its test rows may be the first that do not fit, and a fine-tune done once more may fail."""
+    good, other = bench.evaluator.fit([_candidate(), _candidate("{text} It was {label}")])
+    gone = replace(other, weights=None)
+    model, rows = worker._WORKER.model, list(bench.corpus.test)  # type: ignore[union-attr]
+    prompt = model.prompt
+
+    def refusing(candidate: Candidate, asked: Sequence[Any]) -> Any:
+        if candidate == other.candidate and list(asked) == rows[: len(asked)]:
+            raise InputError("The template alone takes too much.")
+        return prompt(candidate, asked)
+
+    monkeypatch.setattr(model, "prompt", refusing)
+    fine, refused = bench.evaluator.test([good, other], rows)
+    assert (fine.complete, refused.status, refused.reason) == (True, "failed", "The template alone takes too much.")
+    monkeypatch.setattr(model, "prompt", prompt)
+    monkeypatch.setattr(model, "tune", Mock(side_effect=FitFailedError("diverged")))
+    fine, failed = bench.evaluator.test([good, gone], rows)
+    assert (fine.complete, failed.status, failed.reason) == (True, "failed", "diverged")
+
+
+def test_prefixes_are_kept_of_the_rows_that_are_asked(bench: Bench) -> None:
+    """Those that a template shows as solved examples are not."""
+    shown = tuple(Demo.of(row.row_id, row.fields, row.label) for row in bench.corpus.train[:2])
+    candidate = replace(_candidate("{demos:2}{text}\nSentiment: {label}"), demos=shown)
+    bench.evaluator.frozen([candidate])
+    model = worker._WORKER.model  # type: ignore[union-attr]
+    blocks = len(list(model.store.folder.iterdir()))
+    judged = len(bench.corpus.train) - 2, len(bench.corpus.validation)
+    assert blocks == sum(-(-rows // 8) for rows in judged)
+
+
 def test_fault_24_parts_of_a_batch_are_recorded_with_the_score(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     (plenty,) = bench.evaluator.fit([_candidate(settings=FULL)])
     assert plenty.reason != "out of memory"
@@ -322,6 +366,22 @@ def test_a_fine_tune_behind_the_better_half_is_stopped(bench: Bench, monkeypatch
     assert bench.evaluator.tokens - before - full < 0.6 * full
 
 
+def test_a_fine_tune_that_has_learnt_by_then_is_known_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoprompt.models.text.LEARNT", math.inf)  # the first pass is enough
+    (done,) = bench.evaluator.fit([_candidate()], bar=math.inf)
+    assert done.milestone == pytest.approx(done.loss)
+
+
+def test_a_calibrated_candidate_is_looked_at_as_it_is_judged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halving, "MILESTONE_ROWS", len(bench.corpus.train))
+    one = _candidate(settings=TAIL.change(epochs=3, calibration=True))
+    other = _candidate(settings=TAIL.change(epochs=3))
+    (behind,) = bench.evaluator.fit([one], bar=0.0)
+    (plain,) = bench.evaluator.fit([other], bar=0.0)
+    assert behind.milestone != plain.milestone
+    assert behind.status == plain.status == "pruned"
+
+
 def test_being_watched_changes_no_score(bench: Bench, tmp_path: Path, model_folders: dict[str, Path]) -> None:
     candidate = _candidate(settings=TAIL.change(epochs=3))
     (watched,) = bench.evaluator.fit([candidate], bar=math.inf)
@@ -360,6 +420,15 @@ def test_costs_are_counted(bench: Bench) -> None:
     assert len(bench.evaluator.fit_seconds) == 1
     few, many = (bench.evaluator.test_seconds([_candidate("{text}{label}")], rows) for rows in (10, 1000))
     assert 0 < few < many
+
+
+def test_where_no_prefix_is_kept_the_test_takes_what_scores_took(corpus: Corpus, tmp_path: Path) -> None:
+    folder = tiny_families.save("bert", tmp_path / "bert")
+    bench = Bench(corpus, folder, tmp_path)
+    lora = Settings("lora", 5e-3, 8, 1, 4)
+    bench.evaluator.frozen([_candidate(settings=lora)])
+    one, two = (bench.evaluator.test_seconds([_candidate(settings=lora)] * n, 100) for n in (1, 2))
+    assert 0 < one == pytest.approx(two / 2)
 
 
 # The probes

@@ -91,6 +91,26 @@ def test_a_pass_is_whole_again_afterwards(deep_model: LanguageModel, corpus: Cor
     assert torch.equal(before, deep_model.score(prompted))
 
 
+def test_a_model_that_counts_columns_keeps_no_prefixes(tmp_path: Path, corpus: Corpus) -> None:
+    """MPT's ALiBi knows no positions: beside a longer prefix a row would get other scores."""
+    tokenizer = tiny.byte_level(None)
+    config = AutoConfig.for_model("mpt", d_model=32, n_layers=2, n_heads=4, vocab_size=len(tokenizer), max_seq_len=256)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+        for parameter in model.parameters():
+            parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = load_model(tmp_path)
+    assert "tail" not in loaded.tuning_modes
+    assert "lora" in loaded.tuning_modes
+    candidate = tiny.prompt_of(TEMPLATE, LabelWords.of(tiny.WORDS, tiny.LABELS), "none")
+    rows = sorted(corpus.validation, key=lambda row: len(str(row.fields)))
+    beside = loaded.score(loaded.prompt(candidate, [rows[0], rows[-1]]))[0]
+    torch.testing.assert_close(beside, loaded.score(loaded.prompt(candidate, rows[:1]))[0], rtol=0, atol=1e-4)
+
+
 def test_a_model_of_one_layer_is_tuned_whole(tmp_path: Path, corpus: Corpus) -> None:
     tokenizer = tiny.byte_level(None)
     config = AutoConfig.for_model("gpt2", n_embd=32, n_layer=1, n_head=4, vocab_size=len(tokenizer))

@@ -6,7 +6,8 @@
 A cell is one hybrid search of 40 fine-tunes; two tasks, those with the shortest texts. Test accuracy and test log-loss
 of the winner, as differences to the whole search, paired by task and test row; intervals (95 %) draw tasks again, and
 rows within them. Two tasks settle little: an interval that holds zero says that the part's worth was not shown, not
-that it has none. Operators of genes that a search leaves alone unless told otherwise (solved examples, trainable
+that it has none. What halving saves is time: stopped fine-tunes count among the 40, so that its worth shows in the
+seconds alone. Operators of genes that a search leaves alone unless told otherwise (solved examples, trainable
 vectors, the label's place) are left out.
 """
 

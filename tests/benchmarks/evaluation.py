@@ -39,7 +39,7 @@ from bench import (
     table,
 )
 from plain_way import Plain
-from tasks import MODEL, Task, by_length, few_shot, words_of
+from tasks import MODEL, Task, by_group, by_length, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
@@ -163,8 +163,8 @@ def main() -> None:
     )  # fmt: skip
     for shape in dict.fromkeys(f["shape"] for f in found):
         own = [f for f in found if f["shape"] == shape]
-        pairs = [(right(f["engine"]["right"]), right(f["plain"]["right"])) for f in own]
-        difference = interval([[a - b for a, b in zip(*pair, strict=True)] for pair in pairs])
+        pairs = {f["task"]: (right(f["engine"]["right"]), right(f["plain"]["right"])) for f in own}
+        difference = interval(by_group({t: [a - b for a, b in zip(*p, strict=True)] for t, p in pairs.items()}))
         print(f"{shape}: {speedup(own):.1f} times faster (median); accuracy engine - plain {difference}")
     everything = {way: [statistics.fmean(right(f[way]["right"])) for f in found] for way in ("engine", "plain")}
     finish(

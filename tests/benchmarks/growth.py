@@ -27,6 +27,7 @@ from tasks import MODEL, by_length, evaluating, few_shot, words_of
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.models import load_model, locate_model
+from autoprompt.models.base import Delta
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
 SIZES = {"30 M": (320, 12, 5), "135 M": (576, 30, 9), "360 M": (960, 32, 15)}
@@ -76,23 +77,28 @@ def model_folder(name: str, scratch: Path) -> Path:
 
 
 def rows_of(corpus: Corpus, count: int) -> tuple[Example, ...]:
-    """So many rows of long text, the labels in turn."""
+    """So many rows of long text, the labels in turn. Raises ValueError where there are fewer."""
     pool = [*corpus.train, *corpus.validation, *corpus.test]
     (text,) = corpus.fields
     pool.sort(key=lambda row: -len(row.fields[text]))
     by_label = [[row for row in pool if row.label == label] for label in corpus.labels]
-    return tuple(itertools.islice((row for rows in zip(*by_label, strict=False) for row in rows), count))
+    found = tuple(itertools.islice((row for rows in zip(*by_label, strict=False) for row in rows), count))
+    if len(found) < count:
+        raise ValueError(f"The data have {len(found)} rows with each label as often; {count} are needed.")
+    return found
 
 
 def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
     """Seconds of prefixes, of one more frozen score, of one more fine-tune."""
     model = load_model(model_folder(size.model, scratch), max_length=size.tokens)
     words = words_of(corpus)
-    train, validation = rows_of(corpus, 2 * size.rows)[::2], rows_of(corpus, 2 * size.rows)[1::2]
+    rows = rows_of(corpus, 2 * size.rows)
+    train, validation = rows[: size.rows], rows[size.rows :]
     settings = Settings("tail", 5e-4, 8, max(1, STEPS * 8 // size.rows), 8)
     (text,) = corpus.fields
     candidates = [Candidate(Template((Slot(text), Literal(tail), Slot("label"))), words, settings) for tail in TAILS]
     gold = [corpus.labels.index(row.label) for row in train]
+    deltas: list[Delta] = []
     frozen = [replace(candidate, settings=Settings("none")) for candidate in candidates]
     prefixes = seconds(lambda: [model.prompt(frozen[0], part) for part in (train, validation)])
 
@@ -100,19 +106,21 @@ def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
         for part in (train, validation):
             model.features(model.prompt(candidate, part))
 
-    def tune(candidate: Candidate) -> None:
-        delta = model.tune(model.prompt(candidate, train), gold, candidate.settings, 0)
-        held_out = model.prompt(candidate, validation)
-        with model.adapted(candidate.settings, delta):
+    def tune() -> None:
+        deltas.append(model.tune(model.prompt(candidates[0], train), gold, settings, 0))
+
+    def validate() -> None:
+        held_out = model.prompt(candidates[0], validation)
+        with model.adapted(settings, deltas[-1]):
             model.score(held_out)
 
     score(frozen[0])
     ways = iter(frozen[1:])
     scored = seconds(lambda: score(next(ways)), 3)
     # What is learnt early ends early: the cost is that of 32 steps, whatever the rows teach.
-    steps = optimizer_steps(lambda: tune(candidates[0]))
-    took = seconds(lambda: tune(candidates[0]), repeats)
-    return {"prefixes": prefixes, "frozen": scored, "tuned": took * STEPS / steps}
+    steps = optimizer_steps(tune)
+    tuned = seconds(tune, repeats) * STEPS / steps
+    return {"prefixes": prefixes, "frozen": scored, "tuned": tuned + seconds(validate, repeats)}
 
 
 def memory(corpus: Corpus, count: int, every: int) -> Cell:

@@ -9,8 +9,9 @@ tasks; genetic, gradient, the manual template with full tuning, and SetFit (PyPI
 on one task a data set. SetFit sees the training rows (``setfit``), or those and the validation rows (``setfit, all
 rows``), which the searches select by.
 
-Differences are paired by task and test row; intervals (95 %) draw tasks again, and rows within them. Cells of several
-machines may stand in one table: each task's cells should come from one.
+Differences are paired by task and test row, and averaged over the samples of one data set, which share their test rows;
+intervals (95 %) draw data sets again, and rows within them. Of three data sets that tells little about a fourth. Cells
+of several machines may stand in one table: each task's cells should come from one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 import boards
 from bench import SEARCHES, Cell, Cells, Interval, described, finish, interval, options, outcomes, right, table
 from peers import ask
-from tasks import MODEL, Task, evaluating, few_shot, first_of_each
+from tasks import MODEL, Task, by_group, evaluating, few_shot, first_of_each
 
 from autoprompt.api import Silent
 from autoprompt.candidate import Candidate, Settings
@@ -162,37 +163,45 @@ def rows_right(cell: Cell, who: str = "best") -> list[int]:
 
 
 def difference(found: Found, one: tuple[str, str], other: tuple[str, str]) -> tuple[Interval, int]:
-    """Of two (method, who), over the tasks that both have."""
-    groups = []
+    """Of two (method, who), over the tasks that both have: their number stands beside."""
+    values = {}
     for task, method in found:
         if method != one[0] or (task, other[0]) not in found:
             continue
         a, b = found[task, one[0]], found[task, other[0]]
         if one[1] in a["right"] and other[1] in b["right"]:
-            groups.append([x - y for x, y in zip(rows_right(a, one[1]), rows_right(b, other[1]), strict=True)])
-    return interval(groups), len(groups)
+            values[task] = [x - y for x, y in zip(rows_right(a, one[1]), rows_right(b, other[1]), strict=True)]
+    return interval(by_group(values)), len(values)
+
+
+def _cost(cell: Cell) -> str:
+    return f"{cell['seconds']:.0f}" + (f" ({cell['evaluations']})" if "evaluations" in cell else "")
 
 
 def report(found: Found, minutes: tuple[float, ...]) -> dict[str, Any]:
     methods = list(dict.fromkeys(method for _, method in found))
     shown = ["manual_tuned", *methods]
-    lines = []
+    lines, costs = [], []
     for task in dict.fromkeys(task for task, _ in found):
         cells = {method: found[task, method] for method in methods if (task, method) in found}
         values: list[Any] = [statistics.fmean(rows_right(cells["hybrid"], "manual_tuned"))]
         values += [statistics.fmean(rows_right(cells[m])) if m in cells else "" for m in methods]
         lines.append([task, len(rows_right(cells["hybrid"])), *values])
+        costs.append([task, *(_cost(cells[m]) if m in cells else "" for m in methods)])
     print(f"Test accuracy after {minutes[-1]:g} minutes\n")
     table(["task", "n", *shown], lines)
+    print("Seconds, and fine-tunes of the search\n")
+    table(["task", *methods], costs)
     result: dict[str, Any] = {}
     rows = []
     pairs = [(("hybrid", "best"), ("hybrid", "manual_tuned"))]
     pairs += [(("hybrid", "best"), (method, "best")) for method in methods if method != "hybrid"]
     pairs += [(("hybrid", "best"), ("hybrid", f"at {m:g}")) for m in minutes[:-1]]
+    pairs += [(("hybrid", f"at {m:g}"), ("random", f"at {m:g}")) for m in minutes[:-1]]
     pairs += [(("random", "best"), ("random", "manual_tuned"))]
     for one, other in pairs:
         value, count = difference(found, one, other)
-        name = f"{one[0]} - {other[0] if other[1] == 'best' else ' '.join(other)}"
+        name = " - ".join(who[0] if who[1] == "best" else " ".join(who) for who in (one, other))
         rows.append([name, str(value), count])
         result[name] = [value.mean, value.low, value.high]
     table(["difference in accuracy", "mean [95 %]", "tasks"], rows)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from bench import Options
 
@@ -70,6 +71,15 @@ def few_shot(given: Options) -> list[Task]:
 def first_of_each(tasks: Sequence[Task]) -> list[Task]:
     """One task a data set."""
     return list({task.group: task for task in reversed(tasks)}.values())[::-1]
+
+
+def by_group(values: Mapping[str, Sequence[float]]) -> list[list[float]]:
+    """One group of values a data set, from those of its tasks' test rows: samples of one have the same test rows, so
+    that their values are no independent ones but are averaged, row by row."""
+    groups: dict[str, list[Sequence[float]]] = {}
+    for name, rows in values.items():
+        groups.setdefault(Task(name, "").group, []).append(rows)
+    return [[fmean(row) for row in zip(*own, strict=True)] for own in groups.values()]
 
 
 def by_length(tasks: Sequence[Task]) -> list[Task]:

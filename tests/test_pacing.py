@@ -1,0 +1,62 @@
+"""How many finalists there is time for."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import fakes
+import pytest
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.evaluator import Evaluation
+from autoprompt.search.budget import Budget
+from autoprompt.search.config import SearchConfig
+from autoprompt.search.pacing import FINISH_SECONDS, LATE, Pace
+from autoprompt.search.space import Space
+from autoprompt.template import LabelWords, Template
+
+WORDS = LabelWords((("a", "yes"), ("b", "no")))
+
+
+def candidate(tail: str) -> Candidate:
+    return Candidate(Template.parse(f"{{text}} {tail} {{label}}"), WORDS, Settings("tail", 5e-4, 8, 4, 8))
+
+
+def pace(left: float, *, workers: int = 2, rules: dict[str, object] | None = None) -> Pace:
+    evaluator = fakes.FakeEvaluator()
+    evaluator.executor = SimpleNamespace(workers=workers)
+    space = Space(candidate("manual"), "label", ("word",), SearchConfig.model_validate({"search": rules or {}}))
+    budget = Budget(seconds=100.0, clock=lambda: 100.0 - left, started=0.0)
+    budget.started = 0.0
+    return Pace(evaluator, space, budget, [(0, 0), (1, 0)], 0)  # type: ignore[arg-type]
+
+
+def tuned(tail: str, loss: float, seconds: float) -> Evaluation:
+    (one,) = fakes.FakeEvaluator().fit([candidate(tail)])
+    return replace(one, losses=(loss, loss * 1.1), seconds=seconds)
+
+
+RANKED = [tuned(f"t{n}", 0.1 + n / 1000, 10.0) for n in range(12)] + [tuned("manual", 0.5, 10.0)]
+
+
+@pytest.mark.parametrize(("left", "expected"), [(90, 5), (27, 5), (26, 3), (15, 1), (8, 0)])
+def test_there_are_as_many_finalists_as_there_is_time_for(left: float, expected: int) -> None:
+    """Two workers: six fine-tunes with that of ``manual_tuned`` take three turns of ten seconds, and a tenth."""
+    rules: dict[str, object] = {"racing": False}
+    chosen = pace(left + FINISH_SECONDS * LATE, rules=rules).finalists(RANKED)
+    assert [e.candidate for e in chosen] == [
+        *(candidate(f"t{n}") for n in range(expected)),
+        *([candidate("manual")] if expected else []),
+    ]
+
+
+def test_slow_finalists_take_their_own_time() -> None:
+    slow = [replace(e, seconds=40.0) if e.candidate == candidate("t0") else e for e in RANKED]
+    assert len(pace(30.0, rules={"racing": False}).finalists(RANKED)) == 6
+    assert pace(30.0, rules={"racing": False}).finalists(slow) == []
+    assert len(pace(39.0, rules={"racing": False}).finalists(slow)) == 4 + 1, "beside it the other worker does the rest"
+
+
+def test_a_paired_test_leaves_out_who_is_worse_unless_there_is_no_racing() -> None:
+    far = [tuned("t0", 0.1, 1.0), *(tuned(f"x{n}", 0.9, 1.0) for n in range(11)), tuned("manual", 0.9, 1.0)]
+    assert [e.candidate for e in pace(90.0).finalists(far)] == [candidate("t0"), candidate("manual")]
+    assert len(pace(90.0, rules={"racing": False}).finalists(far)) == 5 + 1
