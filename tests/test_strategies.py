@@ -13,7 +13,7 @@ from autoprompt.search import phrases
 from autoprompt.search.config import SearchConfig
 from autoprompt.search.genetic import Credit, HybridStrategy
 from autoprompt.search.space import Space
-from autoprompt.search.strategy import PROPOSALS, Proposal, Strategy
+from autoprompt.search.strategy import PROPOSALS, GradientStrategy, Proposal, Strategy
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))
@@ -65,6 +65,28 @@ def test_the_model_is_asked_once_of_each_text() -> None:
     chosen.tell([tuned(with_tail("two", 1e-3), 0.1), tuned(with_tail("three"), 0.15)], [])
     chosen.ask()
     assert chosen.evaluator.asked["propose"] == 2  # type: ignore[attr-defined]
+
+
+def test_gradients_go_on_past_the_first_edits_of_a_parent() -> None:
+    """The frozen loss may favour the same parents for ever."""
+
+    class Settled(fakes.FakeEvaluator):
+        def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
+            return [
+                replace(e, losses=(0.0, 0.0)) if e.candidate.template == MANUAL.template else e
+                for e in super().frozen(candidates)
+            ]
+
+    over = Space(MANUAL, "mood", ("word",), SearchConfig())
+    chosen = GradientStrategy(over, Settled(), random.Random(0))  # type: ignore[arg-type]  # noqa: S311
+    chosen.current = [MANUAL]
+    chosen.rounds = 1
+    first = chosen.ask()
+    assert len(first) == PROPOSALS
+    chosen.current = [MANUAL]
+    assert chosen.ask() == []
+    chosen.current = [MANUAL]
+    assert len(chosen.ask()) == PROPOSALS
 
 
 def test_the_elite_has_several_texts() -> None:

@@ -154,6 +154,8 @@ class GradientStrategy(Strategy):
     def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
         super().__init__(space, evaluator, rng)
         self.current: list[Candidate] = []
+        self.wanted = PROPOSALS
+        """Edits asked of a parent: more once all of them were tried."""
 
     def ask(self) -> list[Proposal]:
         if not self.space.free("template"):
@@ -167,10 +169,11 @@ class GradientStrategy(Strategy):
         for _ in range(self.rounds):
             parents = list(self.current)
             pool: list[Proposal] = []
-            tokens = self.evaluator.propose(parents, replacements=PROPOSALS, infills=0)
+            tokens = self.evaluator.propose(parents, replacements=self.wanted, infills=0)
             for parent, hints in zip(parents, tokens, strict=True):
                 pool += [Proposal(replace(parent, template=t), self.name, (parent.id,)) for t, _ in hints.replacements]
             pool = self.fresh(pool)
+            self.wanted += 0 if pool else PROPOSALS
             out += pool
             scored = [e for e in self.evaluator.frozen([*parents, *(p.candidate for p in pool)]) if e.complete]
             scored.sort(key=lambda e: (e.loss, e.candidate.id))
