@@ -423,3 +423,32 @@ def test_fault_27_constant_predictions_are_scored(shared: Callable[[str], Any], 
     assert torch.isfinite(scores).all()
     assert scores.argmax(1).tolist() == [0] * 6
     assert model.score(prompted).std(0).max() < 1e-5
+
+
+def test_fault_24_adapters_that_found_no_room_are_put_in_whole_the_next_time(
+    fresh: Callable[..., Any], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft.tuners.lora import LoraModel
+
+    rows, model = corpus.train[:8], fresh("llama")
+    prompted = model.prompt(contract.candidate("llama", "lora"), rows)
+    small = SETTINGS["lora"].change(rank=2)
+    model.tune(prompted, tiny.gold(rows), SETTINGS["lora"], 1)
+    weights = contract.weights(model)
+    put, calls = LoraModel._create_and_replace, []
+
+    def short(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            raise torch.OutOfMemoryError("no room")
+        return put(self, *args, **kwargs)
+
+    monkeypatch.setattr(LoraModel, "_create_and_replace", short)
+    with pytest.raises(FitFailedError):
+        model.tune(prompted, tiny.gold(rows), small, 1)
+    monkeypatch.undo()
+    assert len(calls) == 4
+    other = fresh("llama")
+    expected = other.tune(other.prompt(contract.candidate("llama", "lora"), rows), tiny.gold(rows), small, 1)
+    assert contract.same(model.tune(prompted, tiny.gold(rows), small, 1), expected)
+    assert contract.same(weights, contract.weights(model))

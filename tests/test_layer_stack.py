@@ -1,6 +1,7 @@
 """Leaving the lower layers out of the training passes changes nothing but their cost."""
 
 from pathlib import Path
+from typing import Any
 
 import contract
 import pytest
@@ -31,18 +32,23 @@ SETTINGS = Settings("tail", 5e-3, 8, 2, 4)
 TEMPLATE = Template.parse("{text}\nSentiment: {label}")
 
 
+def _save(folder: Path, kind: Any, config: Any, tokenizer: Any) -> None:
+    """A model whose layers differ, with weights far enough from zero to tell."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = kind.from_config(config)
+        for parameter in model.parameters():
+            parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
 @pytest.fixture(params=sorted(SIZES))
 def deep_model(request: pytest.FixtureRequest, tmp_path: Path) -> LanguageModel:
     tokenizer = tiny.byte_level(None)
     sizes = {"hidden_size": 32, "num_hidden_layers": 5, "num_attention_heads": 4, "vocab_size": len(tokenizer)}
     config = AutoConfig.for_model(request.param, **sizes, **SIZES[request.param], bos_token_id=1, eos_token_id=2)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config)
-        for parameter in model.parameters():
-            parameter.data.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    _save(tmp_path, AutoModelForCausalLM, config, tokenizer)
     return load_model(tmp_path)
 
 
@@ -95,13 +101,7 @@ def test_a_model_that_counts_columns_keeps_no_prefixes(tmp_path: Path, corpus: C
     """MPT's ALiBi knows no positions: beside a longer prefix a row would get other scores."""
     tokenizer = tiny.byte_level(None)
     config = AutoConfig.for_model("mpt", d_model=32, n_layers=2, n_heads=4, vocab_size=len(tokenizer), max_seq_len=256)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config)
-        for parameter in model.parameters():
-            parameter.data.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    _save(tmp_path, AutoModelForCausalLM, config, tokenizer)
     loaded = load_model(tmp_path)
     assert "tail" not in loaded.tuning_modes
     assert "lora" in loaded.tuning_modes
@@ -141,13 +141,7 @@ def classifier(request: pytest.FixtureRequest, tmp_path: Path) -> LanguageModel:
     tokenizer = make()
     special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     config = AutoConfig.for_model(request.param, vocab_size=len(tokenizer), **sizes, **special)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = AutoModelForSequenceClassification.from_config(config)
-        for parameter in model.parameters():
-            parameter.data.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    _save(tmp_path, AutoModelForSequenceClassification, config, tokenizer)
     return load_model(tmp_path, labels=("a", "b"))
 
 

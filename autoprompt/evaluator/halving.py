@@ -17,8 +17,6 @@ from autoprompt.evaluator.evaluation import Evaluation
 from autoprompt.evaluator.scoring import label_scores, read
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from autoprompt.corpus import Example
     from autoprompt.evaluator.worker import Worker
     from autoprompt.models.base import Prompted
@@ -62,14 +60,12 @@ class Milestone:
         def ended(passes: int) -> bool:
             if self.seen is not None or passes * rows < MILESTONE_ROWS:
                 return False
-            self.seen = read(self.task, self.worker, self.held_out, self._scores())
+            scores = label_scores(self.worker, self.prompted, self.empty)
+            self.seen = read(self.task, self.worker, self.held_out, scores)
             self.behind = self.loss is not None and self.loss > self.bar
             return self.behind
 
         return ended
-
-    def _scores(self) -> Tensor:
-        return label_scores(self.worker, self.prompted, self.empty)
 
     def pruned(self) -> Evaluation:
         """The outcome of a fine-tune that was behind."""
