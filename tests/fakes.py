@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
-from autoprompt.candidate import Candidate, Settings, derived_seed
+from autoprompt.candidate import Candidate, Demo, Settings, derived_seed
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.models import TokenProposals
 from autoprompt.search import Budget, Outcome, Search, Space, phrases
@@ -40,10 +40,12 @@ class FakeEvaluator:
         self.written_tokens = 0
         self.corpus = SimpleNamespace(validation=())
         self.known: dict[tuple[str, int], Evaluation] = {}
+        self.heads: set[tuple[Template, tuple[Demo, ...]]] = set()
         self.asked = {"frozen": 0, "propose": 0, "rank_words": 0}
 
     def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
         self.asked["frozen"] += 1
+        self.heads |= {(c.template.head(), c.demos) for c in candidates}
         return [_scored(c, Rung.FROZEN, share(c.text_id), 0) for c in candidates]
 
     def fit(
@@ -82,6 +84,9 @@ class FakeEvaluator:
             ]
             for c in candidates
         ]
+
+    def has_prefix(self, candidate: Candidate) -> bool:
+        return (candidate.template.head(), candidate.demos) in self.heads
 
     def keep_weights(self, candidates: Sequence[Candidate]) -> None:
         """There are none."""

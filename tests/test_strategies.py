@@ -59,12 +59,25 @@ def test_the_model_is_asked_once_of_each_text() -> None:
     chosen.tell([tuned(with_tail("one"), 0.2), tuned(with_tail("two"), 0.3)], [])
     generations = [chosen.ask() for _ in range(2)]
     assert chosen.evaluator.asked["propose"] == chosen.evaluator.asked["rank_words"] == 1  # type: ignore[attr-defined]
-    edits = [[p for p in asked[:6] if p.operator == "gradient"] for asked in generations]
-    assert [len(e) for e in edits] == [6, 6], "the next best of each"
-    assert 2 * chosen.directed <= PROPOSALS
+    first, second = ([p.candidate for p in asked[: 2 * chosen.directed]] for asked in generations)
+    best = [[template for template, _ in fakes.near(with_tail(tail).template, 2)] for tail in ("one", "two")]
+    assert {c.template for c in first} == {edits[0] for edits in best}
+    assert not set(first) & set(second), "the next best of each"
     chosen.tell([tuned(with_tail("two", 1e-3), 0.1), tuned(with_tail("three"), 0.15)], [])
     chosen.ask()
     assert chosen.evaluator.asked["propose"] == 2  # type: ignore[attr-defined]
+
+
+def test_a_generation_tries_one_new_opening_at_most() -> None:
+    """The frozen score of each costs a pass over all rows."""
+    chosen = strategy(operators=["slots", "words"])
+    opened = []
+    for _ in range(12):
+        chosen.tell([tuned(with_tail("one"), 0.2), tuned(with_tail("two"), 0.3)], [])
+        asked = [p.candidate for p in chosen.ask()]
+        opened.append({c.template.head() for c in asked if not chosen.evaluator.has_prefix(c)})
+        chosen.evaluator.frozen(asked)
+    assert max(len(heads) for heads in opened) == 1 < sum(len(heads) for heads in opened)
 
 
 def test_gradients_go_on_past_the_first_edits_of_a_parent() -> None:

@@ -173,6 +173,10 @@ class Evaluator:
         """Tokens of the longest kept prefix over all rows: what one more opening costs."""
         return max(self._heads.values(), default=0)
 
+    def has_prefix(self, candidate: Candidate) -> bool:
+        """Whether nothing has to be kept before it is scored: its prefix is, or the model keeps none."""
+        return not self.prefix_tokens or _head(candidate) in self._heads
+
     def fit_estimate(self, settings: Settings) -> float:
         """Seconds of one fine-tune: the median of the last ones, or before any a guess from the prefixes' speed."""
         if self.fit_seconds:
