@@ -38,6 +38,7 @@ from bench import (
     seconds,
     table,
 )
+from fine_tunes import gold, scores, tuned
 from plain_way import Plain
 from tasks import MODEL, Task, by_group, by_length, few_shot, words_of
 
@@ -62,21 +63,14 @@ def shapes(corpus: Corpus) -> dict[str, Template]:
     return {name: Template.parse(template).bind(corpus.fields, LABEL) for name, template in found.items()}
 
 
-def gold(corpus: Corpus, split: str) -> list[int]:
-    return [corpus.labels.index(row.label) for row in getattr(corpus, split)]
-
-
 def engine_cell(corpus: Corpus, template: Template, repeats: int) -> Cell:
     """Medians of ``repeats``; ``first``: the seconds of a candidate for which nothing is kept yet."""
     model = load_model(locate_model(MODEL).folder, max_length=MAX_LENGTH)
     candidate = Candidate(template, words_of(corpus), Settings.default("tail", len(corpus.train)))
-    train = gold(corpus, "train")
 
     def evaluate() -> None:
-        delta = model.tune(model.prompt(candidate, corpus.train), train, candidate.settings, seed=0)
-        held_out = model.prompt(candidate, corpus.validation)
-        with model.adapted(candidate.settings, delta):
-            model.score(held_out)
+        delta = tuned(model, candidate, corpus.train, corpus.labels)
+        scores(model, candidate, delta, corpus.validation)
 
     def evaluate_first() -> None:
         with model.passing_prefixes():
@@ -89,14 +83,12 @@ def engine_cell(corpus: Corpus, template: Template, repeats: int) -> Cell:
 
 
 def tested(model: LanguageModel, candidate: Candidate, corpus: Corpus) -> str:
-    delta = model.tune(model.prompt(candidate, corpus.train), gold(corpus, "train"), candidate.settings, seed=0)
+    delta = tuned(model, candidate, corpus.train, corpus.labels)
     predicted: list[int] = []
     for start in range(0, len(corpus.test), TEST_BLOCK):
         with model.passing_prefixes():
-            prompted = model.prompt(candidate, corpus.test[start : start + TEST_BLOCK])
-            with model.adapted(candidate.settings, delta):
-                predicted += model.score(prompted).argmax(1).tolist()
-    return outcomes(predicted, gold(corpus, "test"))
+            predicted += scores(model, candidate, delta, corpus.test[start : start + TEST_BLOCK]).argmax(1).tolist()
+    return outcomes(predicted, gold(corpus.test, corpus.labels))
 
 
 def plain_cell(corpus: Corpus, template: Template, steps: int) -> Cell:
@@ -107,11 +99,11 @@ def plain_cell(corpus: Corpus, template: Template, steps: int) -> Cell:
     assert settings.steps(len(corpus.train)) == steps
 
     def evaluate() -> None:
-        plain.fine_tune(template, corpus.train, gold(corpus, "train"), settings, seed=0)
+        plain.fine_tune(template, corpus.train, gold(corpus.train, corpus.labels), settings, seed=0)
         plain.predict(template, corpus.validation)
 
     took = seconds(evaluate)
-    return {"seconds": took, "right": outcomes(plain.predict(template, corpus.test), gold(corpus, "test"))}
+    return {"seconds": took, "right": outcomes(plain.predict(template, corpus.test), gold(corpus.test, corpus.labels))}
 
 
 def both(corpus: Corpus, template: Template, repeats: int) -> Cell:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from bench import EVALUATIONS, Cell, Cells, Options, described, finish, optimizer_steps, options, seconds, table
+from fine_tunes import scores, tuned
 from tasks import MODEL, by_length, evaluating, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
@@ -97,7 +98,6 @@ def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
     settings = Settings("tail", 5e-4, 8, max(1, STEPS * 8 // size.rows), 8)
     (text,) = corpus.fields
     candidates = [Candidate(Template((Slot(text), Literal(tail), Slot("label"))), words, settings) for tail in TAILS]
-    gold = [corpus.labels.index(row.label) for row in train]
     deltas: list[Delta] = []
     frozen = [replace(candidate, settings=Settings("none")) for candidate in candidates]
     prefixes = seconds(lambda: [model.prompt(frozen[0], part) for part in (train, validation)])
@@ -107,20 +107,18 @@ def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
             model.features(model.prompt(candidate, part))
 
     def tune() -> None:
-        deltas.append(model.tune(model.prompt(candidates[0], train), gold, settings, 0))
+        deltas.append(tuned(model, candidates[0], train, corpus.labels))
 
     def validate() -> None:
-        held_out = model.prompt(candidates[0], validation)
-        with model.adapted(settings, deltas[-1]):
-            model.score(held_out)
+        scores(model, candidates[0], deltas[-1], validation)
 
     score(frozen[0])
     ways = iter(frozen[1:])
     scored = seconds(lambda: score(next(ways)), 3)
     # What is learnt early ends early: the cost is that of 32 steps, whatever the rows teach.
     steps = optimizer_steps(tune)
-    tuned = seconds(tune, repeats) * STEPS / steps
-    return {"prefixes": prefixes, "frozen": scored, "tuned": tuned + seconds(validate, repeats)}
+    took = seconds(tune, repeats) * STEPS / steps
+    return {"prefixes": prefixes, "frozen": scored, "tuned": took + seconds(validate, repeats)}
 
 
 def memory(corpus: Corpus, count: int, every: int) -> Cell:

@@ -17,6 +17,7 @@ from statistics import fmean
 
 import torch
 from bench import MODELS, Cell, Cells, described, finish, interval, options, outcomes, right, seconds, table
+from fine_tunes import gold, scores, tuned
 from tasks import MODEL, Task, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
@@ -48,18 +49,16 @@ def measured(corpus: Corpus, name: str, share: float, repeats: int) -> Cell:
     words = LabelWords(()) if labels else words_of(corpus)
     candidate = Candidate(template, words, Settings.default(KINDS[name], len(corpus.train)))
     took = seconds(lambda: predicted(model, candidate, corpus, "validation"), repeats)
-    gold = [corpus.labels.index(row.label) for row in corpus.test]
-    return {"seconds": took, "right": outcomes(predicted(model, candidate, corpus, "test"), gold)}
+    found = predicted(model, candidate, corpus, "test")
+    return {"seconds": took, "right": outcomes(found, gold(corpus.test, corpus.labels))}
 
 
 def predicted(model: LanguageModel, candidate: Candidate, corpus: Corpus, split: str) -> list[int]:
     """A fine-tune, and what it says of a split's rows."""
-    gold = [corpus.labels.index(row.label) for row in corpus.train]
-    delta = model.tune(model.prompt(candidate, corpus.train), gold, candidate.settings, seed=0)
+    delta = tuned(model, candidate, corpus.train, corpus.labels)
     with model.passing_prefixes():
-        prompted = model.prompt(candidate, getattr(corpus, split))
-        with model.adapted(candidate.settings, delta):
-            return model.score(prompted).argmax(1).tolist()
+        found: list[int] = scores(model, candidate, delta, getattr(corpus, split)).argmax(1).tolist()
+    return found
 
 
 def report(tasks: list[str], found: dict[float, list[Cell]]) -> dict[str, list[float]]:

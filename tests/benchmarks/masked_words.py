@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from fine_tunes import gold, tuned
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
@@ -197,18 +198,17 @@ def judge(
     candidate = Candidate(Template.parse(task[0]), words, TUNED)
     model.check(candidate)
     held_out: Sequence[Example] = corpus.test[:rows]
-    gold = torch.tensor([corpus.labels.index(row.label) for row in held_out])
+    true = torch.tensor(gold(held_out, corpus.labels))
     started = time.perf_counter()
     prompted = model.prompt(candidate, held_out)
     if seed is None:
         scores = model.score(prompted)
     else:
-        train = corpus.train[:80]
-        delta = model.tune(model.prompt(candidate, train), [corpus.labels.index(r.label) for r in train], TUNED, seed)
+        delta = tuned(model, candidate, corpus.train[:80], corpus.labels, seed)
         with model.adapted(TUNED, delta):
             scores = model.score(prompted)
     seconds = time.perf_counter() - started
-    losses, right = -scores[torch.arange(len(gold)), gold], (scores.argmax(1) == gold).float()
+    losses, right = -scores[torch.arange(len(true)), true], (scores.argmax(1) == true).float()
     return Judged(losses, right, prompted.tokens / len(held_out), seconds)
 
 

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 from bench import SEARCHES, Cell, Cells, described, finish, options, table
+from fine_tunes import scores, tuned
 from scipy.stats import spearmanr
 from tasks import MODEL, Task, evaluating, few_shot, first_of_each
 
@@ -83,13 +84,13 @@ class Measure:
         own = features.label_scores[len(train) :].log_softmax(-1)
         proxy = cross_fit(features, worker.gold((*train, *validation)), len(worker.labels))
         parts = proxy.log_probs(features.hidden, features.label_scores)
-        hidden, scores = (float(-part.gather(1, proxy.gold[:, None]).mean()) for part in parts)
+        hidden, words = (float(-part.gather(1, proxy.gold[:, None]).mean()) for part in parts)
         probed = time.perf_counter() - started
         return {
             "frozen loss": (_loss(own, worker.gold(validation)), passed / 2),
-            "label probe": (scores, probed),
+            "label probe": (words, probed),
             "hidden probe": (hidden, probed),
-            "both probes": (hidden + scores, probed),
+            "both probes": (hidden + words, probed),
         }
 
     def _fine_tuned(self, worker: Worker) -> Scores:
@@ -113,24 +114,21 @@ class Measure:
         return out
 
     def _tested(self, worker: Worker, settings: Settings, delta: Any) -> float:
-        prompted = worker.model.prompt(replace(self.candidate, settings=settings), self.test)
-        with worker.model.adapted(settings, delta):
-            return _loss(worker.model.score(prompted), worker.gold(self.test))
+        candidate = replace(self.candidate, settings=settings)
+        return _loss(scores(worker.model, candidate, delta, self.test), worker.gold(self.test))
 
     def _tuned(self, worker: Worker, train: Any, held_out: Any, settings: Settings) -> tuple[list[float], Any, float]:
         started = time.perf_counter()
         candidate = replace(self.candidate, settings=settings)
-        delta = worker.model.tune(worker.model.prompt(candidate, train), worker.gold(train), settings, 0)
-        prompted = worker.model.prompt(candidate, held_out)
-        with worker.model.adapted(settings, delta):
-            scores = worker.model.score(prompted)
+        delta = tuned(worker.model, candidate, train, worker.labels)
+        found = scores(worker.model, candidate, delta, held_out)
         took = time.perf_counter() - started
         gold = torch.tensor(worker.gold(held_out))
-        return (-scores[torch.arange(len(gold)), gold]).tolist(), delta, took
+        return (-found[torch.arange(len(gold)), gold]).tolist(), delta, took
 
 
-def _loss(scores: torch.Tensor, gold: Sequence[int]) -> float:
-    return float(torch.nn.functional.nll_loss(scores, torch.tensor(gold)))
+def _loss(log_probs: torch.Tensor, gold: Sequence[int]) -> float:
+    return float(torch.nn.functional.nll_loss(log_probs, torch.tensor(gold)))
 
 
 def measured(task: Task, count: int) -> Cell:
@@ -150,12 +148,12 @@ def measured(task: Task, count: int) -> Cell:
                 drawn.setdefault(candidate.id, candidate)
         asked = [Measure(c, space.start.settings, corpus.test) for c in drawn.values()]
         done = [work.value for work in evaluator.executor.map(perform, asked)]
-    found = {c: scores for c, scores in zip(drawn.values(), done, strict=True) if scores}
+    found = {c: own for c, own in zip(drawn.values(), done, strict=True) if own}
     names = list(next(iter(found.values())))
     return {
         "candidates": [c.to_dict() for c in found],
-        "values": {name: [scores[name][0] for scores in found.values()] for name in names},
-        "seconds": {name: fmean(scores[name][1] for scores in found.values()) for name in names},
+        "values": {name: [own[name][0] for own in found.values()] for name in names},
+        "seconds": {name: fmean(own[name][1] for own in found.values()) for name in names},
     }
 
 
