@@ -62,7 +62,6 @@ class Evaluator:
         self.fitted = 0
         """Fine-tuned evaluations so far (frozen ones where nothing is tuned)."""
         self.tokens = 0
-        self.worker_seconds = 0.0
         self.fit_seconds: list[float] = []
         self.written_tokens = 0
         """Tokens that a written text may have; 0 where none are written."""
@@ -222,7 +221,6 @@ class Evaluator:
     def _run(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
         for work in self.executor.map(perform, tasks, gate):
             self.tokens += work.tokens
-            self.worker_seconds += work.seconds
             evaluation = work.value if isinstance(work.value, Evaluation) else None
             self.watch(_costed(work) if evaluation else None)
             yield work
