@@ -34,6 +34,8 @@ _SHARED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
 
 MIN_TAIL = 4
 """Positions that a tail has at least, taken from the text where the template has fewer after it."""
+BARE_TAIL = 8
+"""The same where the template has next to nothing after the text: what is to be learnt needs some place."""
 
 
 class CausalModel(TextModel):
@@ -334,7 +336,8 @@ def _one_earlier(row: EncodedRow, ids: tuple[int, ...]) -> EncodedRow:
 
 def _encode_row(rendered: Sequence[Rendered], head: Sequence[int], candidate: Candidate) -> EncodedRow:
     context = min(r.answer[0] for r in rendered)
-    keep = max(0, min(_agreement([head, *(r.ids for r in rendered)]), context - MIN_TAIL))
+    shared = _agreement([head, *(r.ids for r in rendered)])
+    keep = max(0, min(shared, context - (BARE_TAIL if context - shared <= 1 else MIN_TAIL)))
     answers = []
     for r in rendered:
         # A prompt that begins with the label has nothing to predict its first token from.
