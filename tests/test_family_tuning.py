@@ -80,6 +80,7 @@ class Run:
     gradients: Mapping[str, Tensor]
 
 
+@torch.enable_grad()
 def _run(model: Any, candidate: Candidate, rows: Sequence[Example]) -> Run:
     """Each step holds all rows: what is seen before a step is the gradient of the loss over them."""
     if candidate.settings.tuning == "none":
@@ -257,7 +258,7 @@ TAILS = (
     "So: {text} It was{soft:2} {label}",
     "{soft:2}{text} It was {label}",
 )
-"""The tail is the words after the text, four places of the text, everything, ends in vectors, is everything again."""
+"""The tail is the words after the text, eight places of the text, everything, ends in vectors, is everything again."""
 
 
 @pytest.fixture(scope="module")
