@@ -1,5 +1,6 @@
 """The score is that of the whole rendered string, however much of it was computed before."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from autoprompt.errors import InputError
 from autoprompt.models import LanguageModel, load_model
-from autoprompt.models.causal import BARE_TAIL, MIN_TAIL
+from autoprompt.models.causal import MIN_TAIL
 from autoprompt.models.encoding import Encoder
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
@@ -188,17 +189,13 @@ def test_a_tail_has_some_positions_and_a_prefix_is_common_to_all_labels(
     model: Any = cpu_models[name]
     labels = LabelWords((("a", "good"), ("b", "not good at all")))
     rows = tiny.examples("The soup was a joy from start to end.")
-    tails = {
-        "{text}{label}": BARE_TAIL,
-        "{text} {label}": BARE_TAIL,
-        "{text} It was {label}": MIN_TAIL,
-        "{text}\nIn one word, this is about: {label}": MIN_TAIL,
-    }
-    for source, least in tails.items():
-        template = Template.parse(source)
+    tails = ("{text}{label}", "{text} {label}", "{text} It was {label}", "{text}\nIn one word, this is about: {label}")
+    for template, (tuning, least) in itertools.product(
+        map(Template.parse, tails), {"none": 1, "tail": MIN_TAIL}.items()
+    ):
         (head,) = model.encoder.heads(tiny.prompt_of(template, labels), rows)
         with model.passing_prefixes():
-            (row,) = model.prompt(tiny.prompt_of(template, labels), rows).rows
+            (row,) = model.prompt(tiny.prompt_of(template, labels, tuning), rows).rows
             (whole,) = model.prompt(tiny.prompt_of(template, labels, "full"), rows).rows
         assert whole.keep == 0
         assert 0 < row.keep <= len(head)

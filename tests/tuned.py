@@ -16,8 +16,7 @@ from autoprompt.corpus import Example
 SOFT = "soft_vectors"
 SCALE = 2.0
 """How much an adapter's product counts."""
-LEAST_TAIL = 4
-BARE_TAIL = 8
+LEAST_TAIL = 8
 
 
 @dataclass
@@ -62,8 +61,8 @@ class Tuned(Plain):
     # Where a tail begins
 
     def _tail_of(self, candidate: Candidate, row: Example, answers: Sequence[str]) -> int:
-        """After the last field, as far as both ways to tokenise agree, yet some places before the answer, and more of
-        them where there is one at most; 0 where no field precedes the answer, or vectors do so before one."""
+        """After the last field, as far as both ways to tokenise agree, yet some places before the answer; 0 where no
+        field precedes the answer, or vectors do so before one."""
         template, target = candidate.template, not candidate.label_words.pairs
         parts = parts_of(template, dict(row.fields))
         kinds = [type(segment).__name__ for segment in template.segments[: parts.index(None)]]
@@ -77,7 +76,7 @@ class Tuned(Plain):
             len(head),
         )
         answer = min(places[0] for _, places in found)
-        return max(0, min(common, answer - (LEAST_TAIL if answer - common > 1 else BARE_TAIL)))
+        return max(0, min(common, answer - LEAST_TAIL))
 
     # Scores, losses, texts
 

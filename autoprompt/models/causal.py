@@ -32,10 +32,9 @@ from autoprompt.template import LABEL, Literal, Slot, Soft
 _SHARED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
 """How transformers is told that grouped-query attention needs no copies although there is a mask."""
 
-MIN_TAIL = 4
-"""Positions that a tail has at least, taken from the text where the template has fewer after it."""
-BARE_TAIL = 8
-"""The same where the template has next to nothing after the text: what is to be learnt needs some place."""
+MIN_TAIL = 8
+"""Positions that are tuned at least, taken from the text where the template has fewer after it: what is to be learnt
+needs some place."""
 
 
 class CausalModel(TextModel):
@@ -337,7 +336,7 @@ def _one_earlier(row: EncodedRow, ids: tuple[int, ...]) -> EncodedRow:
 def _encode_row(rendered: Sequence[Rendered], head: Sequence[int], candidate: Candidate) -> EncodedRow:
     context = min(r.answer[0] for r in rendered)
     shared = _agreement([head, *(r.ids for r in rendered)])
-    keep = max(0, min(shared, context - (BARE_TAIL if context - shared <= 1 else MIN_TAIL)))
+    keep = max(0, min(shared, context - (MIN_TAIL if candidate.settings.tuning == "tail" else 1)))
     answers = []
     for r in rendered:
         # A prompt that begins with the label has nothing to predict its first token from.

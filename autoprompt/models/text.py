@@ -32,6 +32,7 @@ from autoprompt.models.layers import LayerStack
 from autoprompt.models.memory import attempt, in_memory
 from autoprompt.models.network import embedding, limit, linear_names, ordinary, padding
 from autoprompt.models.output import Asked, OutputLayer
+from autoprompt.models.packed import pack
 from autoprompt.models.prefix import blocks
 from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
 from autoprompt.models.signs import chat_format
@@ -62,6 +63,7 @@ class TextModel(LanguageModel):
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
         self.device = pick_device(options.device)
         self.model: Any = network.to(self.device).eval()
+        pack(self.model, linear_names(self.model))
         self.options = options
         chat = chat_format(tokenizer) if options.chat else None
         self.encoder = Encoder(tokenizer, options.max_length, limit(self.model, tokenizer), chat)
