@@ -80,7 +80,6 @@ class Run:
     gradients: Mapping[str, Tensor]
 
 
-@torch.enable_grad()
 def _run(model: Any, candidate: Candidate, rows: Sequence[Example]) -> Run:
     """Each step holds all rows: what is seen before a step is the gradient of the loss over them."""
     if candidate.settings.tuning == "none":

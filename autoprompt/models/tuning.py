@@ -107,6 +107,7 @@ class Tuner:
             raise FitFailedError("what was trained is not finite after the last step")
         return delta
 
+    @torch.enable_grad()
     def _gradients(
         self, loss: Callable[[Sequence[int]], Tensor], batch: list[int], optimizer: torch.optim.Optimizer
     ) -> float:
