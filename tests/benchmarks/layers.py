@@ -31,7 +31,7 @@ KINDS = {MODEL: "tail", "minilm-l6": "lora"}
 
 @contextmanager
 def _without_adapters(share: float) -> Iterator[None]:
-    """Models loaded inside the context leave so many of their layers alone."""
+    """Models that are loaded and used inside the context leave so many of their layers alone."""
     default = layers.LOWER_SHARE
     layers.LOWER_SHARE = share
     try:
@@ -42,14 +42,14 @@ def _without_adapters(share: float) -> Iterator[None]:
 
 def measured(corpus: Corpus, name: str, share: float, repeats: int) -> Cell:
     """Median seconds, and each test row's outcome."""
-    with _without_adapters(share):
-        labels = tuple(corpus.labels) if name != MODEL else ()
-        model = load_model(locate_model(name).folder, labels=labels, family="classifier" if labels else None)
+    labels = tuple(corpus.labels) if name != MODEL else ()
     template = Template.parse(corpus.manual_template).bind(corpus.fields, LABEL)
     words = LabelWords(()) if labels else words_of(corpus)
     candidate = Candidate(template, words, Settings.default(KINDS[name], len(corpus.train)))
-    took = seconds(lambda: predicted(model, candidate, corpus, "validation"), repeats)
-    found = predicted(model, candidate, corpus, "test")
+    with _without_adapters(share):
+        model = load_model(locate_model(name).folder, labels=labels, family="classifier" if labels else None)
+        took = seconds(lambda: predicted(model, candidate, corpus, "validation"), repeats)
+        found = predicted(model, candidate, corpus, "test")
     return {"seconds": took, "right": outcomes(found, gold(corpus.test, corpus.labels))}
 
 
