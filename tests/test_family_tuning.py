@@ -246,10 +246,11 @@ def test_tuned_texts_are_those_of_a_plain_greedy_loop(
 DEEP = {
     "llama": {"num_key_value_heads": 2, "intermediate_size": 64},
     "gpt2": {"n_positions": 256},
-    "opt": {"ffn_dim": 64, "word_embed_proj_dim": 16},
+    "opt": {"ffn_dim": 64, "word_embed_proj_dim": 16, "activation_function": "gelu"},
     "bloom": {},
 }
-"""Positions in the attention, in the input, in it from an offset on, and as a slope."""
+"""Positions in the attention, in the input, in it from an offset on, and as a slope. All are smooth, which differences
+need: a ReLU has kinks."""
 TAILS = (
     "{text}\nIn one word, this is {label}",
     "{text}{label}",
@@ -257,7 +258,7 @@ TAILS = (
     "So: {text} It was{soft:2} {label}",
     "{soft:2}{text} It was {label}",
 )
-"""The tail is the words after the text, eight places of the text, everything, ends in vectors, is everything again."""
+"""The tail is the words after the text, some places of the text, everything, ends in vectors, is everything again."""
 
 
 @pytest.fixture(scope="module")
