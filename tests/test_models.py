@@ -211,9 +211,8 @@ def test_disk_memory_and_a_second_process_give_the_same_bits(
     tails = reader.tokens_processed - before
     assert torch.equal(written, read)
     assert torch.equal(written, _score(in_memory, corpus.train))
-    assert (
-        tails == reader.prompt(tiny.prompt_of(TEMPLATE, WORDS, "tail"), corpus.train).tokens
-    )  # no prefix was computed again
+    # No prefix was computed again.
+    assert tails == reader.prompt(tiny.prompt_of(TEMPLATE, WORDS, "tail"), corpus.train).tokens
     assert not list(tmp_path.glob("*.part"))
 
 

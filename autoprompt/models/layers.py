@@ -27,6 +27,7 @@ class LayerStack:
         """``count``: the model's number of layers. ``ids`` [1, columns]: what it reads to show how they hand on."""
         found = (m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count)
         self.layers: Sequence[nn.Module] = list(next(found, ()))
+        self._share = LOWER_SHARE
         self._in_tuples = False
         self._later: set[nn.Module] = set()
         self.replayable = self._hands_on(model, ids) and self._replays(model, ids)
@@ -34,12 +35,12 @@ class LayerStack:
     @property
     def upper(self) -> Sequence[nn.Module]:
         """The layers nearer to the output."""
-        return self.layers[int(len(self.layers) * LOWER_SHARE) :]
+        return self.layers[int(len(self.layers) * self._share) :]
 
     @property
     def lower(self) -> Sequence[nn.Module]:
         """The layers nearer to the input."""
-        return self.layers[: int(len(self.layers) * LOWER_SHARE)]
+        return self.layers[: int(len(self.layers) * self._share)]
 
     def _hands_on(self, model: nn.Module, ids: Tensor) -> bool:
         """Whether each layer's input [1, columns, width] is the output of the one before, and nothing happens in

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 LIMIT_BYTES = 1 << 30
 """Weights of a model that are laid out, all or none; with those for gradients a process keeps up to twice as much."""
+_OPERATORS = ("_linear_pointwise", "_reorder_linear_weight")
 
 
 def pack(model: nn.Module, names: Iterable[str]) -> None:
@@ -37,7 +38,7 @@ def pack(model: nn.Module, names: Iterable[str]) -> None:
 def _works() -> bool:
     """Whether torch has oneDNN and its products, which are no public interface, are what they should be."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not available or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if not available or not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
         return False
     values = torch.arange(96.0).reshape(2, 48) / 96
     weight, bias = torch.linspace(-1, 1, 32 * 48).reshape(32, 48), torch.linspace(0, 1, 32)

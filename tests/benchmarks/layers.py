@@ -31,7 +31,7 @@ KINDS = {MODEL: "tail", "minilm-l6": "lora"}
 
 @contextmanager
 def _without_adapters(share: float) -> Iterator[None]:
-    """Models that are loaded and used inside the context leave so many of their layers alone."""
+    """Models loaded inside the context leave so many of their layers alone."""
     default = layers.LOWER_SHARE
     layers.LOWER_SHARE = share
     try:
