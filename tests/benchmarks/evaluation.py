@@ -65,8 +65,8 @@ def shapes(corpus: Corpus) -> dict[str, Template]:
     return {name: Template.parse(template).bind(corpus.fields, LABEL) for name, template in found.items()}
 
 
-def engine_cell(corpus: Corpus, template: Template, repeats: int) -> Cell:
-    """Medians of ``repeats``; ``first``: the seconds of a candidate for which nothing is kept yet.
+def engine_cell(corpus: Corpus, template: Template, repeats: int, *, kept: bool) -> Cell:
+    """The median time of ``repeats``; ``kept``: what is kept of the texts serves other candidates, and is not timed.
 
     ``right``: the outcomes of as many fine-tunes with different seeds, of which the first was timed.
     """
@@ -77,15 +77,14 @@ def engine_cell(corpus: Corpus, template: Template, repeats: int) -> Cell:
         delta = tuned(model, candidate, corpus.train, corpus.labels)
         scores(model, candidate, delta, corpus.validation)
 
-    def evaluate_first() -> None:
+    def evaluate_anew() -> None:
         with model.passing_prefixes():
             evaluate()
 
-    first = seconds(evaluate_first, repeats)
     steps = optimizer_steps(evaluate)
-    later = seconds(evaluate, repeats)
+    took = seconds(evaluate if kept else evaluate_anew, repeats)
     deltas = [tuned(model, candidate, corpus.train, corpus.labels, seed) for seed in range(repeats)]
-    return {"seconds": later, "first": first, "steps": steps, "right": tested(model, candidate, deltas, corpus)}
+    return {"seconds": took, "steps": steps, "right": tested(model, candidate, deltas, corpus)}
 
 
 def tested(model: LanguageModel, candidate: Candidate, deltas: Sequence[Delta], corpus: Corpus) -> list[str]:
@@ -115,9 +114,9 @@ def plain_cell(corpus: Corpus, template: Template, steps: int) -> Cell:
     return {"seconds": took, "right": [outcomes(predicted, gold(corpus.test, corpus.labels))]}
 
 
-def both(corpus: Corpus, template: Template, repeats: int) -> Cell:
+def both(corpus: Corpus, template: Template, repeats: int, *, kept: bool) -> Cell:
     """One cell, so that both ways are timed by one run: machines of one name differ in speed."""
-    engine = engine_cell(corpus, template, repeats)
+    engine = engine_cell(corpus, template, repeats, kept=kept)
     return {"engine": engine, "plain": plain_cell(corpus, template, engine["steps"])}
 
 
@@ -132,10 +131,9 @@ def measured(given: Options, cells: Cells, tasks: Sequence[Task]) -> list[Cell]:
             if shape == "label first" and (given.quick or task != short):
                 continue
             name = {"task": task.name, "shape": shape, "rows": len(corpus.test)}
-            cell = cells.get(name, partial(both, corpus, template, repeats))
-            engine, plain = cell["engine"], cell["plain"]
             # With an opening of its own a candidate pays for what is kept, whatever came before it.
-            engine["seconds"] = engine["seconds" if shape == "text first" else "first"]
+            cell = cells.get(name, partial(both, corpus, template, repeats, kept=shape == "text first"))
+            engine, plain = cell["engine"], cell["plain"]
             ratio = plain["seconds"] / engine["seconds"]
             out.append({"task": task.name, "shape": shape, "engine": engine, "plain": plain, "ratio": ratio})
     return out
