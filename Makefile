@@ -3,7 +3,7 @@
 PYTHON ?= python3
 # Where a CPU-only torch is wanted: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-# Benchmarks: make bench NAME=evaluation DATA=a-folder-of-few-shot-folders QUICK=1 FRESH=1 (NAME=cost: DATA=a-corpus)
+# Benchmarks: make bench NAME=evaluation DATA=a-folder-of-few-shot-folders QUICK=1 FRESH=1
 NAME ?= cost
 DATA ?=
 QUICK ?=

@@ -16,15 +16,15 @@ from dataclasses import replace
 
 import torch
 from bench import MODELS, Cell, Cells, described, finish, options, seconds, table
+from fine_tunes import gold
 from peers import ask
 from plain_way import Plain
-from tasks import MODEL, few_shot, words_of
+from tasks import MODEL, few_shot, with_tail, words_of
 
-from autoprompt.candidate import Candidate, Settings
+from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.models import LanguageModel, load_model, locate_model
-from autoprompt.template import LabelWords, Literal, Slot, Template
 
 TOKENS = 40
 ROWS = 32
@@ -33,17 +33,12 @@ START = " Overall the answer to this question is"
 AFTER = ":"
 TAILS = ("\nSentiment: ", " It was ", "\nVerdict: ", " In summary, it is ", "\nAnswer: ", "\nThe answer is ")
 WIDTH = 64
-
-
-def with_tail(corpus: Corpus, tail: str, words: LabelWords) -> Candidate:
-    (text,) = corpus.fields
-    return Candidate(Template((Slot(text), Literal(tail), Slot("label"))), words, Settings("none"))
+FROZEN = Settings("none")
 
 
 def scoring(corpus: Corpus, model: LanguageModel, plain: Plain) -> Cell:
     """Label scores of the rows for one more template; what precedes its closing words is kept."""
-    words = words_of(corpus)
-    candidates = [with_tail(corpus, tail, words) for tail in TAILS]
+    candidates = [with_tail(corpus, tail, FROZEN) for tail in TAILS]
     model.score(model.prompt(candidates[0], corpus.train))
     others = iter(candidates[1:])
     ours = seconds(lambda: model.score(model.prompt(next(others), corpus.train)), len(candidates) - 1)
@@ -55,21 +50,20 @@ def scoring(corpus: Corpus, model: LanguageModel, plain: Plain) -> Cell:
 
 def rounds(corpus: Corpus, model: LanguageModel, repeats: int) -> Cell:
     """Whole rounds as a search makes them: token edits from gradients, each scored with its probes."""
-    words = words_of(corpus)
-    gold = [corpus.labels.index(row.label) for row in corpus.train]
-    current = with_tail(corpus, START + AFTER + " ", words)
+    true = gold(corpus.train, corpus.labels)
+    current = with_tail(corpus, START + AFTER + " ", FROZEN)
     tried = 0
 
     def one_round() -> None:
         nonlocal current, tried
         features = model.features(model.prompt(current, corpus.train))
-        loss = cross_fit(features, gold, len(corpus.labels)).training_loss(slice(0, len(gold)))
+        loss = cross_fit(features, true, len(corpus.labels)).training_loss(slice(0, len(true)))
         edits = model.propose_tokens(current, corpus.train, loss, replacements=PROPOSALS, infills=0).replacements
         scored = []
         for template, _ in edits:
             candidate = replace(current, template=template)
             found = model.features(model.prompt(candidate, corpus.train))
-            proxy = cross_fit(found, gold, len(corpus.labels))
+            proxy = cross_fit(found, true, len(corpus.labels))
             scored.append((float(proxy.losses(found.hidden, found.label_scores).mean()), candidate.id, candidate))
         tried += len(scored)
         current = min(scored)[2]

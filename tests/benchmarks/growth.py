@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from bench import EVALUATIONS, Cell, Cells, Options, described, finish, optimizer_steps, options, seconds, table
 from fine_tunes import scores, tuned
-from tasks import MODEL, by_length, evaluating, few_shot, words_of
+from tasks import MODEL, by_length, evaluating, few_shot, with_tail
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
@@ -92,12 +92,10 @@ def rows_of(corpus: Corpus, count: int) -> tuple[Example, ...]:
 def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
     """Seconds of prefixes, of one more frozen score, of one more fine-tune."""
     model = load_model(model_folder(size.model, scratch), max_length=size.tokens)
-    words = words_of(corpus)
     rows = rows_of(corpus, 2 * size.rows)
     train, validation = rows[: size.rows], rows[size.rows :]
     settings = Settings("tail", 5e-4, 8, max(1, STEPS * 8 // size.rows), 8)
-    (text,) = corpus.fields
-    candidates = [Candidate(Template((Slot(text), Literal(tail), Slot("label"))), words, settings) for tail in TAILS]
+    candidates = [with_tail(corpus, tail, settings) for tail in TAILS]
     deltas: list[Delta] = []
     frozen = [replace(candidate, settings=Settings("none")) for candidate in candidates]
     prefixes = seconds(lambda: [model.prompt(frozen[0], part) for part in (train, validation)])
@@ -126,26 +124,21 @@ def memory(corpus: Corpus, count: int, every: int) -> Cell:
     rng = random.Random(0)  # noqa: S311
     found = []
     with evaluating(corpus, max_length=64, workers=WORKERS) as evaluator:
-        ready = evaluator.check(Candidate(_template(corpus, "", " It was "), words_of(corpus), Settings("none")))
+        ready = evaluator.check(with_tail(corpus, TAILS[0], Settings("none")))
         for _ in range(0, count, every):
             evaluator.fit([_drawn(corpus, ready.vocabulary, rng) for _ in range(every)])
             found.append({"evaluations": evaluator.fitted} | _resident())
     return {"resident": found}
 
 
-def _template(corpus: Corpus, head: str, tail: str) -> Template:
-    (text,) = corpus.fields
-    opening = (Literal(head),) if head else ()
-    return Template((*opening, Slot(text), Literal(tail), Slot("label")))
-
-
 def _drawn(corpus: Corpus, vocabulary: tuple[str, ...], rng: random.Random) -> Candidate:
     """A new opening with every fifth candidate: its prefixes take the place of older ones."""
-    head = rng.choice(vocabulary) + ": " if rng.random() < 0.2 else ""
+    (text,) = corpus.fields
+    opening = (Literal(rng.choice(vocabulary) + ": "),) if rng.random() < 0.2 else ()
     tail = " " + " ".join(rng.sample(vocabulary, rng.randint(1, 5))) + " "
     words = LabelWords(tuple(zip(corpus.labels, rng.sample(vocabulary, len(corpus.labels)), strict=True)))
     settings = Settings("tail", rng.choice((3e-4, 5e-4)), 8, 1, rng.choice((4, 8, 16)))
-    return Candidate(_template(corpus, head, tail), words, settings)
+    return Candidate(Template((*opening, Slot(text), Literal(tail), Slot("label"))), words, settings)
 
 
 def _resident() -> dict[str, float]:

@@ -13,6 +13,7 @@ from statistics import fmean
 from bench import Options
 
 from autoprompt import corpus as corpora
+from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import AutopromptError
@@ -20,7 +21,7 @@ from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
 from autoprompt.execution import LocalExecutor, default_workers
 from autoprompt.models import locate_model
 from autoprompt.run import DataOptions
-from autoprompt.template import LabelWords
+from autoprompt.template import LabelWords, Literal, Slot, Template
 
 MODEL = "smollm2-135m"
 EMBEDDED = ("rotten-tomatoes", "bbc-news", "tickets")
@@ -110,6 +111,12 @@ def evaluating(
 def words_of(corpus: Corpus) -> LabelWords:
     """The manual label words."""
     return LabelWords.of(corpus.label_words, corpus.labels)
+
+
+def with_tail(corpus: Corpus, tail: str, settings: Settings) -> Candidate:
+    """The text, closing words, the label."""
+    (text,) = corpus.fields
+    return Candidate(Template((Slot(text), Literal(tail), Slot("label"))), words_of(corpus), settings)
 
 
 def _usable(task: Task) -> bool:
