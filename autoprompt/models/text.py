@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from autoprompt.models.base import (
     pick_device,
 )
 from autoprompt.models.batching import Batch, EncodedPrompt, collate, label_scores
+from autoprompt.models.closing import mean_inputs
 from autoprompt.models.encoding import Encoder
 from autoprompt.models.layers import LayerStack
 from autoprompt.models.memory import attempt, in_memory
@@ -284,12 +286,13 @@ class TextModel(LanguageModel):
             texts = len(prompted.rows[0].targets) == 1  # their loss tells no end
             return (not texts and value < LEARNT) or ended(passes)
 
-        rows = range(len(prompted))
+        def fit(_: Sequence[int]) -> Delta:
+            inputs = partial(mean_inputs, self, ready)
+            return self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft, inputs=inputs, done=done)
+
         self.tuner.micro_batch = whole
         try:
-            delta = attempt(
-                lambda _: self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft, done=done), rows
-            )
+            delta = attempt(fit, range(len(prompted)))
         finally:
             if self.tuner.micro_batch < whole:
                 self._reduced(self.tuner.micro_batch)

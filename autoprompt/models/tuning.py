@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
+from autoprompt.models.adapters import Adapters
 from autoprompt.models.base import Delta, FitFailedError
 from autoprompt.models.memory import attempt
 from autoprompt.models.soft import SoftVectors
@@ -27,6 +26,9 @@ LEARNT = 0.3
 """Mean training loss of a pass over rows with labels below which a fine-tune ends: what follows makes the model surer
 of what it knows, and no better."""
 SOFT = "soft_vectors"
+
+Inputs = Callable[[Sequence[nn.Module]], Mapping[nn.Module, Tensor]]
+"""What some layers are given: [places, width] each."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Tuner:
         """Whether a fine-tune is in place or under way."""
         self.micro_batch = 0
         """Rows of a pass in the last fine-tune."""
-        self._lora: Any = None
+        self.adapters = Adapters(model)
 
     @property
     def has_biases(self) -> bool:
@@ -70,15 +72,20 @@ class Tuner:
         seed: int,
         *,
         soft: int = 0,
+        inputs: Inputs | None = None,
         done: Callable[[int, float], bool] = lambda *_: False,
     ) -> Delta:
         """AdamW with linear decay over ``settings.epochs`` passes in seeded row order; ``done`` ends them early: it is
         asked after each pass with the number of passes and the mean loss of the last.
 
-        ``loss(row_indices)`` is the batch's mean loss; ``soft``: the template's trainable vectors. Dropout stays off,
+        ``loss(row_indices)`` is the batch's mean loss; ``soft``: the template's trainable vectors; ``inputs``: what
+        layers are given, for the adapters of ``tail`` to begin with. Dropout stays off,
         so that candidates differ by nothing but themselves. Raises FitFailedError when a loss is not finite.
         """
         with self._trainable(settings, seed, soft) as parameters:
+            if inputs is not None and settings.tuning == "tail":
+                name = _adapter(settings)
+                self.adapters.begin_with(name, inputs(self.adapters.layers(name)))
             rates = {name: self._rate(name, settings) for name in parameters}
             groups = [{"params": [p for n, p in parameters.items() if rates[n] == rate], "lr": rate}
                       for rate in sorted(set(rates.values()))]  # fmt: skip
@@ -154,7 +161,7 @@ class Tuner:
         with ExitStack() as stack:
             parameters: dict[str, nn.Parameter] = {}
             if settings.tuning in ("tail", "lora"):
-                parameters |= stack.enter_context(self._lora_parameters(settings, seed))
+                parameters |= stack.enter_context(self._drawn(settings, seed))
             parameters |= stack.enter_context(self._copied(self._own(settings.tuning), seed))
             if soft:
                 parameters[SOFT] = stack.enter_context(self.vectors.drawn(soft, seed))
@@ -203,44 +210,13 @@ class Tuner:
             if ".lora_" not in name
         }
 
-    @contextmanager
-    def _lora_parameters(self, settings: Settings, seed: int) -> Iterator[dict[str, nn.Parameter]]:
-        """Low-rank adapters on linear layers (Hu et al. 2021), from peft."""
-        name = self._adapter(settings)
-        lora = self._lora
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            for module in lora.modules():
-                if hasattr(module, "reset_lora_parameters"):
-                    module.reset_lora_parameters(name, True)
-        lora.enable_adapter_layers()
-        lora.set_adapter(name)
-        try:
-            yield {key: value for key, value in self.model.named_parameters() if f".{name}." in key}
-        finally:
-            self.model.requires_grad_(False)
-            lora.disable_adapter_layers()
+    def _drawn(self, settings: Settings, seed: int) -> AbstractContextManager[dict[str, nn.Parameter]]:
+        layers = self.parts.upper if settings.tuning == "tail" else self.parts.linear
+        return self.adapters.drawn(_adapter(settings), layers, settings.rank, seed)
 
-    def _adapter(self, settings: Settings) -> str:
-        from peft import LoraConfig
-        from peft.tuners.lora import LoraModel
 
-        rank = settings.rank
-        name = f"{settings.tuning}{rank}"
-        layers = list(self.parts.upper if settings.tuning == "tail" else self.parts.linear)
-        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
-        with warnings.catch_warnings(), torch.random.fork_rng():
-            warnings.simplefilter("ignore")  # peft asks transformers for an attribute that it renamed
-            if self._lora is None:
-                self._lora = LoraModel(self.model, {name: config}, name)
-            elif name not in self._lora.peft_config:
-                self._lora.peft_config[name] = config
-                try:
-                    self._lora.inject_adapter(self.model, name)
-                except BaseException:  # a part of the adapters must not pass for all of them
-                    self._lora.delete_adapter(name)
-                    raise
-        return name
+def _adapter(settings: Settings) -> str:
+    return f"{settings.tuning}{settings.rank}"
 
 
 def row_order(rows: int, settings: Settings, seed: int) -> Iterator[list[int]]:

@@ -1,0 +1,78 @@
+"""Low-rank adapters on linear layers (Hu et al. 2021), from peft."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ROW_LENGTH = 1 / math.sqrt(3)
+"""What a row of A has in peft's own draw."""
+NEGLIGIBLE = 1e-3
+"""Of the largest singular value: what is below it is no direction."""
+
+
+class Adapters:
+    """A model's adapters by name, put in once and drawn anew for each fine-tune; off outside ``drawn``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self._lora: Any = None
+
+    @contextmanager
+    def drawn(self, name: str, layers: Sequence[str], rank: int, seed: int) -> Iterator[dict[str, nn.Parameter]]:
+        """Inside the context the named layers have adapters of ``rank``: A random, B zero. ``name`` stands for these
+        layers and this rank."""
+        self._put_in(name, layers, rank)
+        lora = self._lora
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            for module in lora.modules():
+                if hasattr(module, "reset_lora_parameters"):
+                    module.reset_lora_parameters(name, True)
+        lora.enable_adapter_layers()
+        lora.set_adapter(name)
+        try:
+            yield {key: value for key, value in self.model.named_parameters() if f".{name}." in key}
+        finally:
+            self.model.requires_grad_(False)
+            lora.disable_adapter_layers()
+
+    def layers(self, name: str) -> list[nn.Module]:
+        """Those that have an adapter of this name."""
+        return [module for module in self._lora.modules() if name in getattr(module, "lora_A", ())]
+
+    @torch.no_grad()
+    def begin_with(self, name: str, inputs: Mapping[nn.Module, Tensor]) -> None:
+        """A begins with the main directions of what a layer is given [places, width]; further rows stay random.
+
+        The few steps of a short fine-tune hardly turn A, and a random one passes on next to nothing of a layer's
+        input. After EVA (Paischer et al. 2024), which takes the main directions of all inputs.
+        """
+        for layer, given in inputs.items():
+            a = layer.get_submodule("lora_A").get_submodule(name).get_parameter("weight")
+            _, sizes, directions = torch.linalg.svd(given.float(), full_matrices=False)
+            found = directions[sizes > NEGLIGIBLE * sizes[0]][: len(a)]
+            a[: len(found)] = ROW_LENGTH * found.to(a)
+
+    def _put_in(self, name: str, layers: Sequence[str], rank: int) -> None:
+        from peft import LoraConfig
+        from peft.tuners.lora import LoraModel
+
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(layers))
+        with warnings.catch_warnings(), torch.random.fork_rng():
+            warnings.simplefilter("ignore")  # peft asks transformers for an attribute that it renamed
+            if self._lora is None:
+                self._lora = LoraModel(self.model, {name: config}, name)
+            elif name not in self._lora.peft_config:
+                self._lora.peft_config[name] = config
+                try:
+                    self._lora.inject_adapter(self.model, name)
+                except BaseException:  # a part of the adapters must not pass for all of them
+                    self._lora.delete_adapter(name)
+                    raise
