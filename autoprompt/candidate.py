@@ -12,7 +12,7 @@ from typing import Any
 from autoprompt.errors import InputError, UsageError
 from autoprompt.template import LabelWords, Template
 
-SCORING_VERSION = 9  # raised whenever the same candidate would get another score
+SCORING_VERSION = 10  # raised whenever the same candidate would get another score
 
 _TRAINED = ("learning_rate", "batch_size", "epochs")
 _USED: dict[str, tuple[str, ...]] = {

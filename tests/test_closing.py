@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
-from autoprompt.models.closing import shared_tokens
+from autoprompt.models.closing import closing_tokens
 from autoprompt.models.rendered import EncodedRow, Target
 from autoprompt.template import Template
 
@@ -62,7 +62,7 @@ def test_they_pass_on_what_the_closing_words_give(
 
 
 def test_where_nothing_closes_the_template_they_are_drawn(shared: Callable[[str], Any]) -> None:
-    rows = [Example(f"r{n}", {"text": f"it was {word}"}, tiny.LABELS[n % 2]) for n, word in enumerate(("so", "fun"))]
+    rows = [Example(f"r{n}", {"text": f"it was {word}"}, tiny.LABELS[n % 2]) for n, word in enumerate(("so", "no"))]
     model = shared("llama")
     one, other = (_begun(model, rows, template) for template in ("Say: {text} {label}", "It is: {text} {label}"))
     closed = _begun(model, rows, "{text}" + CLOSING + " {label}")
@@ -77,10 +77,11 @@ def test_where_nothing_closes_the_template_they_are_drawn(shared: Callable[[str]
         ([(5, 1, 2, 9), (6, 6, 1, 2, 8)], 2),
         ([(1, 2, 9), (1, 2, 8)], 2),
         ([(1, 2, 9)], 2),
+        ([(5, 2, 9), (6, 2, 8)], 0),
         ([(1, 3, 9), (1, 2, 9)], 0),
     ],
 )
 def test_closing_tokens_are_those_that_all_rows_share(inputs: list[tuple[int, ...]], expected: int) -> None:
     """The last token of each is part of its answer."""
     rows = [EncodedRow((ids,), (Target(0, (len(ids) - 2,), ids[-1:]),)) for ids in inputs]
-    assert shared_tokens(rows) == expected
+    assert closing_tokens(rows) == expected

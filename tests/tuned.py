@@ -16,7 +16,7 @@ from autoprompt.corpus import Example
 SOFT = "soft_vectors"
 SCALE = 2.0
 """How much an adapter's product counts."""
-LEAST_TAIL = 6
+LEAST_TAIL = 4
 
 
 @dataclass

@@ -32,7 +32,7 @@ from autoprompt.template import LABEL, Literal, Slot, Soft
 _SHARED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
 """How transformers is told that grouped-query attention needs no copies although there is a mask."""
 
-MIN_TAIL = 6
+MIN_TAIL = 4
 """Positions that are tuned at least, taken from the text where the template has fewer after it: what is to be learnt
 needs some place."""
 

@@ -19,18 +19,20 @@ SOME_ROWS = 8
 """Whose means are taken: the closing words are the same in all."""
 
 
-def shared_tokens(rows: Sequence[EncodedRow]) -> int:
-    """How many tokens before the answer all rows' first inputs end with."""
+def closing_tokens(rows: Sequence[EncodedRow]) -> int:
+    """How many tokens before the answer all rows' first inputs end with; 0 for a single one, which may be the full
+    stop of every text."""
     ends = [row.inputs[row.targets[0].input][row.targets[0].places[0] :: -1] for row in rows]
     shortest = min(map(len, ends))
-    return next((i for i in range(shortest) if len({own[i] for own in ends}) > 1), shortest)
+    shared = next((i for i in range(shortest) if len({own[i] for own in ends}) > 1), shortest)
+    return shared if shared > 1 else 0
 
 
 @torch.no_grad()
 def mean_inputs(model: TextModel, prompted: EncodedPrompt, layers: Sequence[nn.Module]) -> dict[nn.Module, Tensor]:
-    """What each layer is given at the shared tokens [tokens, width], the mean of some rows; nothing of a layer that is
+    """What each layer is given at the closing tokens [tokens, width], the mean of some rows; nothing of a layer that is
     not given [sequences, columns, width]."""
-    count = shared_tokens(prompted.rows)
+    count = closing_tokens(prompted.rows)
     rows = range(0, len(prompted), max(1, len(prompted) // SOME_ROWS))[:SOME_ROWS]
     total: dict[nn.Module, Tensor] = {}
 
