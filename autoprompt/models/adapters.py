@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoprompt.models.base import FitFailedError
+
 ROW_LENGTH = 1 / math.sqrt(3)
 """What a row of A has in peft's own draw."""
 NEGLIGIBLE = 1e-3
@@ -52,9 +54,12 @@ class Adapters:
         """A begins with the main directions of what a layer is given [places, width]; further rows stay random.
 
         The few steps of a short fine-tune hardly turn A, and a random one passes on next to nothing of a layer's
-        input. After EVA (Paischer et al. 2024), which takes the main directions of all inputs.
+        input. After EVA (Paischer et al. 2024), which takes the main directions of all inputs. Raises FitFailedError
+        where they are not finite.
         """
         for layer, given in inputs.items():
+            if not bool(torch.isfinite(given).all()):
+                raise FitFailedError("what a layer is given is not finite before the first step")
             a = layer.get_submodule("lora_A").get_submodule(name).get_parameter("weight")
             _, sizes, directions = torch.linalg.svd(given.float(), full_matrices=False)
             found = directions[sizes > NEGLIGIBLE * sizes[0]][: len(a)]
