@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprompt.models.batching import EncodedPrompt
+from autoprompt.models.layers import hooked
 from autoprompt.models.rendered import EncodedRow
 
 if TYPE_CHECKING:
@@ -61,9 +62,5 @@ def _given(
         if given[0].shape[:-1] == shape:
             found[layer] = given[0][sequences, columns].float().sum(0)
 
-    hooks = [layer.register_forward_pre_hook(keep) for layer in layers]
-    try:
+    with hooked([layer.register_forward_pre_hook(keep) for layer in layers]):
         yield found
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -57,7 +57,7 @@ class LayerStack:
 
         hooks = [m.register_forward_pre_hook(lambda module, _: begun.append(module)) for m in model.modules()]
         hooks += [layer.register_forward_hook(keep) for layer in self.layers]
-        with _hooked(hooks):
+        with hooked(hooks):
             model(input_ids=ids)
         if not outputs or len(outputs) != len(self.layers):
             self.layers = []
@@ -118,7 +118,7 @@ class LayerStack:
         def keep(_layer: nn.Module, _given: Any, output: Any) -> None:
             outputs.append(output[0] if self._in_tuples else output)
 
-        with _hooked([layer.register_forward_hook(keep) for layer in self.layers[:count][-1:]]):
+        with hooked([layer.register_forward_hook(keep) for layer in self.layers[:count][-1:]]):
             yield outputs
 
     def _hand_on(self, hidden: Any, *_: Any, **__: Any) -> Any:
@@ -126,8 +126,8 @@ class LayerStack:
 
 
 @contextmanager
-def _hooked(hooks: Sequence[Any]) -> Iterator[None]:
-    """Takes hooks away again."""
+def hooked(hooks: Sequence[Any]) -> Iterator[None]:
+    """Takes hooks away at the context's end."""
     try:
         yield
     finally:

@@ -72,18 +72,18 @@ class Tuner:
         seed: int,
         *,
         soft: int = 0,
-        inputs: Inputs | None = None,
+        inputs: Inputs,
         done: Callable[[int, float], bool] = lambda *_: False,
     ) -> Delta:
         """AdamW with linear decay over ``settings.epochs`` passes in seeded row order; ``done`` ends them early: it is
         asked after each pass with the number of passes and the mean loss of the last.
 
         ``loss(row_indices)`` is the batch's mean loss; ``soft``: the template's trainable vectors; ``inputs``: what
-        layers are given, for the adapters of ``tail`` to begin with. Dropout stays off,
-        so that candidates differ by nothing but themselves. Raises FitFailedError when a loss is not finite.
+        layers are given, for the adapters of ``tail`` to begin with. Dropout stays off, so that candidates differ by
+        nothing but themselves. Raises FitFailedError when a loss, or what layers are given, is not finite.
         """
         with self._trainable(settings, seed, soft) as parameters:
-            if inputs is not None and settings.tuning == "tail":
+            if settings.tuning == "tail":
                 name = _adapter(settings)
                 self.adapters.begin_with(name, inputs(self.adapters.layers(name)))
             rates = {name: self._rate(name, settings) for name in parameters}
