@@ -1,7 +1,7 @@
 """What an evaluation costs, beside the plain way, on one thread; and tuned evaluations a minute with two workers.
 
-    make bench NAME=cost            some minutes on two idle cores (not timed yet)
-    make bench NAME=cost QUICK=1    2.5 minutes
+    make bench NAME=cost            3.1 minutes on two idle cores
+    make bench NAME=cost QUICK=1    2.0 minutes
 
 The plain way is what a script without this engine does: whole prompts, padded to a batch, every token through the
 model for every candidate, all weights trained. Rows of the first task are cut to 40 tokens; the template is text first.
