@@ -1,6 +1,6 @@
 """One short fine-tune plus validation, and the test accuracy after it: the engine beside the plain way.
 
-    make bench NAME=evaluation DATA=FOLDER            448 minutes for six tasks on an idle core
+    make bench NAME=evaluation DATA=FOLDER            65 minutes for six tasks on an idle core
     make bench NAME=evaluation DATA=FOLDER QUICK=1    6.4 minutes: the two with the shortest texts, 100 rows
 
 Engine: tail tuning with its defaults, which ends a fine-tune when it has learnt its rows. Plain: full fine-tuning with
