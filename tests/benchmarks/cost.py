@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from bench import EVALUATIONS, Cell, Cells, described, finish, optimizer_steps, options, seconds, table
 from fine_tunes import gold, scores, tuned
-from frozen import TAILS, scoring
 from plain_way import Plain
 from tasks import MODEL, evaluating, few_shot, with_tail, words_of
+from uncached import TAILS, scoring
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example

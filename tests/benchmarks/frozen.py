@@ -1,6 +1,6 @@
 """Candidates scored without training: the engine beside an uncached pass, and beside nanoGCG.
 
-    make bench NAME=frozen            some minutes on an idle core (not timed yet), and the peer's installation
+    make bench NAME=frozen            2.5 minutes on an idle core, and the peer's installation
     make bench NAME=frozen QUICK=1    about 2 minutes, likewise
 
 Uncached: transformers scores the whole prompts of all rows, padded to a batch, anew for each candidate. nanoGCG (PyPI,
@@ -20,8 +20,8 @@ from fine_tunes import gold
 from peers import ask
 from plain_way import Plain
 from tasks import MODEL, few_shot, with_tail, words_of
+from uncached import FROZEN, scoring
 
-from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.models import LanguageModel, load_model, locate_model
@@ -31,21 +31,7 @@ ROWS = 32
 PROPOSALS = 12
 START = " Overall the answer to this question is"
 AFTER = ":"
-TAILS = ("\nSentiment: ", " It was ", "\nVerdict: ", " In summary, it is ", "\nAnswer: ", "\nThe answer is ")
 WIDTH = 64
-FROZEN = Settings("none")
-
-
-def scoring(corpus: Corpus, model: LanguageModel, plain: Plain) -> Cell:
-    """Label scores of the rows for one more template; what precedes its closing words is kept."""
-    candidates = [with_tail(corpus, tail, FROZEN) for tail in TAILS]
-    model.score(model.prompt(candidates[0], corpus.train))
-    others = iter(candidates[1:])
-    ours = seconds(lambda: model.score(model.prompt(next(others), corpus.train)), len(candidates) - 1)
-    again = iter(candidates[1:])
-    with torch.no_grad():
-        theirs = seconds(lambda: plain.scores(next(again).template, corpus.train), len(candidates) - 1)
-    return {"engine": ours, "uncached": theirs}
 
 
 def rounds(corpus: Corpus, model: LanguageModel, repeats: int) -> Cell:
