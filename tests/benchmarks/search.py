@@ -28,7 +28,7 @@ from typing import Any
 import boards
 from bench import SEARCHES, Cell, Cells, Interval, described, finish, interval, options, outcomes, right, table
 from peers import ask
-from tasks import MODEL, Task, by_group, evaluating, few_shot, first_of_each
+from tasks import MODEL, Task, by_group, by_length, evaluating, few_shot, first_of_each
 
 from autoprompt.api import Silent
 from autoprompt.candidate import Candidate, Settings
@@ -162,8 +162,9 @@ def rows_right(cell: Cell, who: str = "best") -> list[int]:
     return right(cell["right"][who])
 
 
-def difference(found: Found, one: tuple[str, str], other: tuple[str, str]) -> tuple[Interval, int]:
-    """Of two (method, who), over the tasks that both have: their number stands beside."""
+def difference(found: Found, one: tuple[str, str], other: tuple[str, str]) -> tuple[Interval, int] | None:
+    """Of two (method, who), over the tasks that both have: their number stands beside. None where there are none: a
+    snapshot may come before the first fine-tune's end."""
     values = {}
     for task, method in found:
         if method != one[0] or (task, other[0]) not in found:
@@ -171,7 +172,7 @@ def difference(found: Found, one: tuple[str, str], other: tuple[str, str]) -> tu
         a, b = found[task, one[0]], found[task, other[0]]
         if one[1] in a["right"] and other[1] in b["right"]:
             values[task] = [x - y for x, y in zip(rows_right(a, one[1]), rows_right(b, other[1]), strict=True)]
-    return interval(by_group(values)), len(values)
+    return (interval(by_group(values)), len(values)) if values else None
 
 
 def _cost(cell: Cell) -> str:
@@ -200,7 +201,10 @@ def report(found: Found, minutes: tuple[float, ...]) -> dict[str, Any]:
     pairs += [(("hybrid", f"at {m:g}"), ("random", f"at {m:g}")) for m in minutes[:-1]]
     pairs += [(("random", "best"), ("random", "manual_tuned"))]
     for one, other in pairs:
-        value, count = difference(found, one, other)
+        compared = difference(found, one, other)
+        if compared is None:
+            continue
+        value, count = compared
         name = " - ".join(who[0] if who[1] == "best" else " ".join(who) for who in (one, other))
         rows.append([name, str(value), count])
         result[name] = [value.mean, value.low, value.high]
@@ -215,7 +219,7 @@ def main() -> None:
     tasks = few_shot(given)
     found = measured(
         Cells("search", given, SEARCHES),
-        tasks[:1] if given.quick else tasks,
+        by_length(tasks)[:1] if given.quick else tasks,
         minutes,
         200 if given.quick else None,
         given.quick,
