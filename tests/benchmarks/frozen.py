@@ -20,10 +20,11 @@ from fine_tunes import gold
 from peers import ask
 from plain_way import Plain
 from tasks import MODEL, few_shot, with_tail, words_of
-from uncached import FROZEN, scoring
+from uncached import scoring
 
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator.proxy import cross_fit
+from autoprompt.evaluator.worker import FROZEN
 from autoprompt.models import LanguageModel, load_model, locate_model
 
 TOKENS = 40

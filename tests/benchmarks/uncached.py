@@ -7,12 +7,11 @@ from bench import Cell, seconds
 from plain_way import Plain
 from tasks import with_tail
 
-from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus
+from autoprompt.evaluator.worker import FROZEN
 from autoprompt.models import LanguageModel
 
 TAILS = ("\nSentiment: ", " It was ", "\nVerdict: ", " In summary, it is ", "\nAnswer: ", "\nThe answer is ")
-FROZEN = Settings("none")
 
 
 def scoring(corpus: Corpus, model: LanguageModel, plain: Plain) -> Cell:
