@@ -3,6 +3,8 @@
     make bench NAME=masked_words            about 14 minutes on one core
     make bench NAME=masked_words QUICK=1    about 3 minutes, a check that it runs
 
+On two of the embedded corpora, whatever DATA is: templates and label words are written for them.
+
 A small BERT is trained on the text of two corpora (all splits, no labels), then label words are scored at
 
     at once      as many masks as the word has tokens, all predicted from one pass (the package's way)
@@ -14,19 +16,20 @@ A word's score is the mean over its tokens. Test rows are scored: nothing is sel
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import math
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bench import EVALUATIONS, Cell, Cells, described, finish, interval, options, outcomes, right, table
 from fine_tunes import gold, tuned
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
@@ -108,17 +111,6 @@ class LeftFirst(Parted):
 WAYS: dict[str, type[MaskedModel]] = {"at once": MaskedModel, "each": Parted, "left first": LeftFirst}
 
 
-@dataclass(frozen=True)
-class Judged:
-    """One way on one task, template and seed: each row's log-loss and whether it is right; the tokens that scoring one
-    row takes, and the seconds of all."""
-
-    losses: Tensor
-    right: Tensor
-    tokens: float
-    seconds: float
-
-
 # The model
 
 
@@ -187,12 +179,18 @@ def masked_training(network: Any, pieces: Sequence[Sequence[int]], steps: int) -
 
 # The comparison
 
+Found = dict[tuple[str, str], dict[str, list[Cell]]]
+"""By task and stage (frozen or tuned), then by way: one cell a template and seed."""
+
 
 def judge(
-    way: str, folder: Path, corpus: Corpus, task: tuple[str, dict[str, str]], seed: int | None, rows: int
-) -> Judged:
-    """``seed``: of a fine-tune on the training rows; None scores the frozen model."""
-    plain: Any = load_model(folder, max_length=LENGTH)
+    way: str, folder: Callable[[], Path], corpus: Corpus, task: tuple[str, dict[str, str]], seed: int | None, rows: int
+) -> Cell:
+    """Each row's outcome and log-loss, the tokens that scoring one row takes, and the seconds of all.
+
+    ``seed``: of a fine-tune on the training rows; None scores the frozen model.
+    """
+    plain: Any = load_model(folder(), max_length=LENGTH)
     model = WAYS[way](plain.model, plain.encoder.tokenizer, LoadOptions(max_length=LENGTH))
     words = LabelWords.of(task[1], corpus.labels)
     candidate = Candidate(Template.parse(task[0]), words, TUNED)
@@ -207,59 +205,72 @@ def judge(
         delta = tuned(model, candidate, corpus.train[:80], corpus.labels, seed)
         with model.adapted(TUNED, delta):
             scores = model.score(prompted)
-    seconds = time.perf_counter() - started
-    losses, right = -scores[torch.arange(len(true)), true], (scores.argmax(1) == true).float()
-    return Judged(losses, right, prompted.tokens / len(held_out), seconds)
+    return {
+        "losses": [round(-float(row[label]), 4) for row, label in zip(scores, true, strict=True)],
+        "right": outcomes(scores.argmax(1).tolist(), true.tolist()),
+        "tokens": prompted.tokens / len(held_out),
+        "seconds": time.perf_counter() - started,
+    }
 
 
-def interval(values: Tensor) -> tuple[float, float]:
-    """95% of the means of 2000 resamples of the rows."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(len(values), (2000, len(values)), generator=generator)
-    low, high = values[drawn].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
+def report(found: Found) -> dict[str, dict[str, float]]:
+    """A line a way: means over templates and seeds, and the paired difference to the package's. The mean accuracy of
+    each way."""
+    lines: list[list[Any]] = []
+    means: dict[str, list[float]] = {way: [] for way in WAYS}
+    for (task, stage), ways in found.items():
+        for way, cells in ways.items():
+            right_, losses = _by_row(cells)
+            ours = _by_row(ways["at once"])
+            differences = [
+                "" if way == "at once" else str(interval([(own - base).tolist()]))
+                for own, base in zip((right_, losses), ours, strict=True)
+            ]
+            cost = [statistics.fmean(cell[name] for cell in cells) for name in ("tokens", "seconds")]
+            shown = [f"{float(right_.mean()):.3f}", f"{float(losses.mean()):.3f}"]
+            lines.append([task, stage, way, *shown, *differences, f"{cost[0]:.0f}", f"{cost[1]:.1f}"])
+            means[way].append(float(right_.mean()))
+    differences = ["difference in accuracy", "difference in log-loss"]
+    table(["data", "", "way", "accuracy", "log-loss", *differences, "tokens a row", "seconds"], lines)
+    return {way: {"accuracy": statistics.fmean(values)} for way, values in means.items()}
 
 
-def report(task: str, stage: str, found: dict[str, list[Judged]]) -> None:
-    """A line a way: means over templates and seeds, and the paired difference to the package's."""
-    base = found["at once"]
-    for way, judged in found.items():
-        right = torch.stack([j.right for j in judged]).mean(0)
-        losses = torch.stack([j.losses for j in judged]).mean(0)
-        line = f"| {task} | {stage} | {way} | {right.mean():.3f} | {losses.mean():.3f} |"
-        if way == "at once":
-            line += " | |"
-        else:
-            ours = torch.stack([j.right for j in base]).mean(0), torch.stack([j.losses for j in base]).mean(0)
-            for difference in (right - ours[0], losses - ours[1]):
-                low, high = interval(difference)
-                line += f" {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}] |"
-        cost = [statistics.fmean(values) for values in zip(*((j.tokens, j.seconds) for j in judged), strict=True)]
-        print(f"{line} {cost[0]:.0f} | {cost[1]:.1f} |", flush=True)
+def _by_row(cells: Sequence[Cell]) -> tuple[Tensor, Tensor]:
+    """Means over templates and seeds [rows]: whether each row is right, and its log-loss."""
+    return (
+        torch.tensor([right(cell["right"]) for cell in cells]).float().mean(0),
+        torch.tensor([cell["losses"] for cell in cells]).mean(0),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a weaker model, one seed, fewer rows")
-    quick = parser.parse_args().quick
+    """Measure, print the table, then one line of JSON."""
+    given = options(__doc__)
     torch.set_num_threads(1)
+    stored = Cells("masked_words", given, EVALUATIONS)
+    rows, seeds, steps = (80, SEEDS[:1], 200) if given.quick else (400, SEEDS, 2100)
     loaded = {name: corpora.load(name) for name in TASKS}
-    rows, seeds = (80, SEEDS[:1]) if quick else (400, SEEDS)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        started = time.perf_counter()
-        loss = trained(folder, [t for corpus in loaded.values() for t in texts(corpus)], 200 if quick else 2100)
-        print(f"trained in {time.perf_counter() - started:.0f} s, loss {loss:.2f} (perplexity {math.exp(loss):.0f})\n")
-        differences = "difference in accuracy | difference in log-loss"
-        print(f"| data | | way | accuracy | log-loss | {differences} | tokens a row | seconds |")
-        print("| --- " * 9 + "|")
+
+        @cache
+        def folder() -> Path:
+            """The model, where a cell is still to be measured."""
+            started = time.perf_counter()
+            loss = trained(Path(name), [t for corpus in loaded.values() for t in texts(corpus)], steps)
+            print(
+                f"  trained in {time.perf_counter() - started:.0f} s, loss {loss:.2f} (perplexity {math.exp(loss):.0f})"
+            )
+            return Path(name)
+
+        found: Found = {}
         for task, corpus in loaded.items():
             for stage, drawn in (("frozen", (None,)), ("tuned", seeds)):
-                found = {
-                    way: [judge(way, folder, corpus, own, seed, rows) for own in TASKS[task] for seed in drawn]
-                    for way in WAYS
-                }
-                report(task, stage, found)
+                for way, own, seed in itertools.product(WAYS, TASKS[task], drawn):
+                    what = {"task": task, "template": own[0], "words": own[1], "seed": seed, "way": way, "rows": rows}
+                    cell = stored.get(what | {"steps": steps}, partial(judge, way, folder, corpus, own, seed, rows))
+                    found.setdefault((task, stage), {}).setdefault(way, []).append(cell)
+    print(f"\n{described()}; one thread\n")
+    finish(report(found))
 
 
 if __name__ == "__main__":
