@@ -1,6 +1,6 @@
 """How the cost grows with candidates, rows, text length and model size, and memory over 500 evaluations.
 
-    make bench NAME=growth            about an hour on two idle cores (not timed yet)
+    make bench NAME=growth            52 minutes on two idle cores
     make bench NAME=growth QUICK=1    over 4 minutes (not timed whole): fewer sizes, 60 evaluations
 
 One size is changed at a time; the others stay at 32 training and 32 validation rows, texts of 32 tokens and
