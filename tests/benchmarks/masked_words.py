@@ -1,7 +1,7 @@
 """How a masked model should score label words of several tokens: three ways, frozen and after a short fine-tune.
 
     make bench NAME=masked_words            about 14 minutes on one core
-    make bench NAME=masked_words QUICK=1    about 3 minutes, a check that it runs
+    make bench NAME=masked_words QUICK=1    2.4 minutes, a check that it runs
 
 On two of the embedded corpora, whatever DATA is: templates and label words are written for them.
 
