@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -43,11 +45,52 @@ def _mark(item: tuple[str, int]) -> int:
     return item[1]
 
 
-def _die(number: int) -> int:
-    if number == 1:
+def _die(item: tuple[str, int]) -> int:
+    """Item 1 ends its process the first so many times."""
+    folder, times = item
+    died = len(list(Path(folder).glob("died*")))
+    if died < times:
+        (Path(folder) / f"died{died}").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.1)
-    return number
+    time.sleep(0.05)
+    return died
+
+
+class _Stubborn:
+    """Something that can be made in a process, and sent nowhere."""
+
+    def __reduce__(self) -> str:
+        raise TypeError("this stays here")
+
+
+def _stubborn(_: int) -> Any:
+    return _Stubborn()
+
+
+class _TwoPartError(Exception):
+    """An error that pickle cannot make again."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one + other)
+
+
+def _raise_two_parts(_: int) -> None:
+    raise _TwoPartError("one", "other")
+
+
+def _said(item: Any, why: str) -> str:
+    return f"{item}: {why}"
+
+
+_DRIVER = """
+import sys
+import test_execution as tests
+if __name__ == "__main__":
+    executor = tests.LocalExecutor(2, tests._start, ())
+    print(*{facts["pid"] for facts in executor.map(tests._facts, range(6))}, flush=True)
+    list(executor.map(tests._sleep, range(int(sys.argv[1]))))
+    sys.stdin.read()
+"""
 
 
 def _sleep(number: int) -> int:
@@ -79,11 +122,11 @@ def _executor(workers: int, initializer: Any = _start, arguments: tuple[Any, ...
 
 
 def _alive(pid: int) -> bool:
+    """Whether the process goes on; one that has ended and that nobody asked for its end does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
         return False
-    return True
 
 
 def test_results_come_in_the_order_of_the_items_and_an_initializer_runs_once_a_worker(tmp_path: Path) -> None:
@@ -138,13 +181,77 @@ def test_what_an_initializer_says_reaches_the_caller() -> None:
         list(executor.map(_slow_square, [1]))
 
 
-@pytest.mark.timeout(60)
-def test_a_killed_worker_is_noticed() -> None:
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("times", [1, 2])
+def test_fault_30_what_a_killed_worker_had_is_done_by_another(tmp_path: Path, times: int) -> None:
     with _executor(2) as executor:
+        items = [(str(tmp_path), times), *[(str(tmp_path), 0)] * 3]
+        assert next(executor.map(_die, items)) == times
+        assert list(executor.map(_slow_square, range(4))) == [0, 1, 4, 9]
+
+
+@pytest.mark.timeout(120)
+def test_fault_30_after_two_retries_a_task_is_lost_and_the_others_are_not(tmp_path: Path) -> None:
+    with _executor(2) as executor:
+        items = [(str(tmp_path), 0), (str(tmp_path), 3), (str(tmp_path), 0)]
+        found = list(executor.map(_die, items, lost=lambda item, why: f"{item[1]}: {why}"))
+        assert "3: its process ended unexpectedly 3 times" in found[1]
+        assert [type(value) for value in (found[0], found[2])] == [int, int]
+        for path in tmp_path.iterdir():
+            path.unlink()
         with pytest.raises(WorkerLostError, match="fewer --workers"):
-            list(executor.map(_die, range(4)))
-        with pytest.raises(WorkerLostError):  # and again, rather than waiting for ever
-            list(executor.map(_slow_square, [1]))
+            list(executor.map(_die, items))
+        assert list(executor.map(_slow_square, [1])) == [1]
+
+
+@pytest.mark.timeout(60)
+def test_fault_26_a_task_that_hangs_is_ended_and_not_repeated() -> None:
+    with _executor(2) as executor:
+        pids = {facts["pid"] for facts in executor.map(_facts, range(4))}
+        started = time.monotonic()
+        (found,) = executor.map(_sleep, [5], limit=0.5, lost=_said)
+        assert found == "5: it took longer than 0.5 seconds"
+        assert time.monotonic() - started < 30
+        assert sum(_alive(pid) for pid in pids) == len(pids) - 1
+        assert list(executor.map(_slow_square, range(4), limit=60)) == [0, 1, 4, 9]
+
+
+def test_what_cannot_be_sent_is_an_error_and_no_hang() -> None:
+    with _executor(1) as executor:
+        with pytest.raises(TypeError, match="this stays here"):
+            list(executor.map(_stubborn, [1]))
+        with pytest.raises(TypeError, match="this stays here"):
+            list(executor.map(_slow_square, [_Stubborn()]))  # type: ignore[list-item]
+        with pytest.raises((TypeError, RuntimeError), match="other"):
+            list(executor.map(_raise_two_parts, [1]))
+        assert list(executor.map(_slow_square, [4])) == [16]
+
+
+def test_what_nobody_waits_for_any_more_disturbs_no_later_task() -> None:
+    with _executor(2) as executor:
+        results = executor.map(_slow_square, [3, 2, 1, 5])
+        assert next(results) == 9
+        results.close()
+        assert list(executor.map(_slow_square, range(5))) == [0, 1, 4, 9, 16]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("tasks", [0, 2])
+def test_fault_29_no_worker_outlives_a_killed_driver(tasks: int) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", _DRIVER, str(tasks)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert driver.stdout is not None
+    pids = [int(pid) for pid in driver.stdout.readline().split()]
+    assert pids
+    assert all(_alive(pid) for pid in pids)
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 20
+    while any(_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "workers go on without their driver"
+        time.sleep(0.05)
 
 
 @pytest.mark.timeout(60)
