@@ -36,7 +36,11 @@ class Inline:
         initializer(*arguments)
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], gate: Callable[[], bool] | None = None
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        gate: Callable[[], bool] | None = None,
+        **_: Any,
     ) -> Iterator[Any]:
         """One item after the other."""
         for item in items:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from autoprompt.candidate import Candidate, Demo, Settings, derived_seed
-from autoprompt.evaluator import Evaluation, Rung
+from autoprompt.evaluator import Evaluation, Journal, Rung
 from autoprompt.models import TokenProposals
 from autoprompt.search import Budget, Outcome, Search, Space, phrases
 from autoprompt.search.space import flaw
@@ -36,6 +36,7 @@ class FakeEvaluator:
     def __init__(self) -> None:
         self.fitted = 0
         self.executor = SimpleNamespace(workers=1)
+        self.journal = Journal()
         self.prefix_tokens = 2000
         self.written_tokens = 0
         self.corpus = SimpleNamespace(validation=())

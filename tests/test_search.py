@@ -110,9 +110,9 @@ def test_test_rows_are_out_of_reach_until_the_end(options: run.SearchOptions, mo
             specs.extend(arguments)
             super().__init__(workers, initializer, arguments)
 
-        def map(self, function, items: Sequence, gate=None):
+        def map(self, function, items: Sequence, gate=None, **rest):
             tests.append(any(type(item).__name__ == "TestTask" for item in items))
-            return super().map(function, items, gate)
+            return super().map(function, items, gate, **rest)
 
     tests: list[bool] = []
     monkeypatch.setattr("autoprompt.run.running.LocalExecutor", Spying)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +12,17 @@ from typing import Any, Protocol
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.evaluator.evaluation import Evaluation, Rung
+from autoprompt.evaluator.journal import Journal, decoded, encoded, key_of
+from autoprompt.evaluator.proposing import ProposeTask, WordsTask
 from autoprompt.evaluator.scoring import flagged
 from autoprompt.evaluator.tasks import (
     CheckTask,
     FitTask,
     FrozenTask,
     PreparePrefix,
-    ProposeTask,
     Readiness,
     TestTask,
     TimeWriting,
-    WordsTask,
 )
 from autoprompt.evaluator.worker import FROZEN, Work, perform
 from autoprompt.models import TokenProposals
@@ -35,6 +36,10 @@ SCORED_TOKENS = 4
 STEP_PASSES = 1.8
 """What one optimiser step costs, in passes of a long batch over as many tokens: a guess, used until the first
 fine-tune has been timed."""
+FIRST_LIMIT, LEAST_LIMIT = 3600.0, 300.0
+"""Seconds after which a task counts as hanging: before any is known, and at least."""
+SLOWER = 20
+"""How many times slower than the slowest one so far a task may be."""
 TEST_BLOCK = 50
 """Rows of one test task: a function of the split alone, so that workers change no bits."""
 
@@ -45,7 +50,13 @@ class TaskMap(Protocol):
     workers: int
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], gate: Callable[[], bool] | None = None
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        gate: Callable[[], bool] | None = None,
+        *,
+        limit: float | None = None,
+        lost: Callable[[Any, str], Any] | None = None,
     ) -> Iterator[Any]: ...
 
 
@@ -71,13 +82,18 @@ class Evaluator:
         """Seconds a token of each share of the kept prefixes."""
         self.row_seconds: list[float] = []
         """Seconds a row of the frozen model's scores."""
+        self.journal = Journal()
+        """What is done already, where a run goes on, and what becomes of the results."""
+        self.time_limit: float | None = None
+        """Seconds that one task may take; None: a multiple of what others took."""
+        self._slowest = 0.0
         self._heads: dict[tuple[Template, tuple[Demo, ...]], int] = {}
         self._frozen: dict[str, Evaluation] = {}
         self._fits: dict[tuple[str, int, int, int], Evaluation] = {}
 
     def check(self, candidate: Candidate) -> Readiness:
         """What the model says of the data. Raises InputError for unusable label words."""
-        (result,) = self._run([CheckTask(candidate)])
+        (result,) = self._live([CheckTask(candidate)])
         ready: Readiness = result.value
         self.written_tokens = ready.target_length
         return ready
@@ -163,7 +179,8 @@ class Evaluator:
     def _trained(self, evaluation: Evaluation) -> Evaluation:
         if evaluation.candidate.settings.tuning == "none" or Path(evaluation.weights or "").is_file():
             return evaluation
-        (work,) = self._run([FitTask(Evaluation(evaluation.candidate, Rung.TUNED))])
+        # Live, since a journal keeps no weights.
+        (work,) = self._live([FitTask(Evaluation(evaluation.candidate, Rung.TUNED))])
         again: Evaluation = work.value
         return again
 
@@ -219,11 +236,31 @@ class Evaluator:
                 self.prefix_speeds.append(work.seconds / work.value)
 
     def _run(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
-        for work in self.executor.map(perform, tasks, gate):
-            self.tokens += work.tokens
-            evaluation = work.value if isinstance(work.value, Evaluation) else None
-            self.watch(_costed(work) if evaluation else None)
-            yield work
+        """Each task's work in their order: as the journal has it, then as the executor does it."""
+        waiting = deque(tasks)
+        while waiting and self.journal.unread:
+            if gate is not None and not gate():
+                return
+            task = waiting.popleft()
+            yield self._counted(decoded(task, self.journal.recall(key_of(task))))
+        rest = list(waiting)
+        for task, work in zip(rest, self._live(rest, gate), strict=False):
+            self.journal.note(key_of(task), encoded(work))
+            yield self._counted(work)
+
+    def _live(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
+        guess = max(LEAST_LIMIT, SLOWER * self._slowest) if self._slowest else FIRST_LIMIT
+        return self.executor.map(perform, tasks, gate, limit=self.time_limit or guess, lost=_lost)
+
+    def _counted(self, work: Work) -> Work:
+        self.tokens += work.tokens
+        self._slowest = max(self._slowest, work.seconds)
+        self.watch(_costed(work) if isinstance(work.value, Evaluation) else None)
+        return work
+
+
+def _lost(task: Any, reason: str) -> Work:
+    return Work(task.lost(reason), 0.0, 0)
 
 
 def _frozen(candidate: Candidate) -> Candidate:

@@ -1,26 +1,27 @@
-"""What runs beside the model: each task is data in, data out, and depends on no other task."""
+"""What runs beside the model: each task is data in, data out, and depends on no other task.
+
+``lost`` gives a task's result where its process was lost, from the reason.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 
 import torch
 from torch import Tensor
 
 from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, WorkerLostError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.halving import Milestone
-from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
 from autoprompt.evaluator.scoring import finite, read, rows_of, scored_with, without_content
 from autoprompt.evaluator.worker import FROZEN, Worker
-from autoprompt.models import FitFailedError, TokenProposals
+from autoprompt.models import FitFailedError
 from autoprompt.models.saving import save
-from autoprompt.template import LabelWords, Soft, Template
+from autoprompt.template import Soft, Template
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class PreparePrefix:
     def __call__(self, worker: Worker) -> int:
         rows = worker.unshown(self.candidate, worker.splits[self.split])
         return worker.model.prepare_prefix(self.candidate, rows, self.part, self.parts)
+
+    def lost(self, _reason: str) -> int:
+        """Nothing is kept: whoever needs a prefix computes it."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,10 @@ class FrozenTask:
         parts = [worker.unshown(frozen, split) for split in worker.splits]
         scores = torch.cat([worker.model.score(worker.model.prompt(frozen, rows)) for rows in parts])
         return read(self.evaluation, worker, worker.judged(frozen), scores)
+
+    def lost(self, reason: str) -> Evaluation:
+        """A failure."""
+        return self.evaluation.failed(reason)
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,10 @@ class FitTask:
         ended = milestone.watching(len(train)) if milestone else lambda _: False
         return worker.model.tune(prompted, worker.gold(train), task.candidate.settings, seed, ended)
 
+    def lost(self, reason: str) -> Evaluation:
+        """A failure."""
+        return self.evaluation.failed(reason)
+
 
 @dataclass(frozen=True)
 class TimeWriting:
@@ -160,6 +173,10 @@ class TimeWriting:
             return 0.0
         return max(0.0, took[1] - took[0]) / (self.longer - self.shorter) / len(rows)
 
+    def lost(self, _reason: str) -> float:
+        """Unknown."""
+        return 0.0
+
 
 @dataclass(frozen=True)
 class TestTask:
@@ -185,98 +202,9 @@ class TestTask:
                     done.append(task.failed(str(error)))
         return done
 
-
-@dataclass(frozen=True)
-class ProposeTask:
-    """Token edits of a candidate's template, from gradients of the loss that ranks frozen candidates.
-
-    Without any where memory does not last.
-    """
-
-    candidate: Candidate
-    replacements: int
-    infills: int
-
-    def __call__(self, worker: Worker) -> TokenProposals:
-        rows = worker.unshown(self.candidate, worker.splits[0])
-        frozen = replace(self.candidate, settings=FROZEN)
-        try:
-            loss = self._loss(worker, frozen, rows)
-        except FitFailedError:
-            return TokenProposals([], [])
-        return worker.model.propose_tokens(frozen, rows, loss, replacements=self.replacements, infills=self.infills)
-
-    def _loss(self, worker: Worker, frozen: Candidate, rows: Sequence[Example]) -> Callable[[Tensor, Tensor], Tensor]:
-        """Of hidden states and label scores."""
-        if not worker.labels:
-            return lambda _, scores: -scores.mean().cpu()
-        if self.candidate.settings.tuning == "none" and self.candidate.label_words.pairs:
-            gold = torch.tensor(worker.gold(rows))
-            return lambda _, scores: torch.nn.functional.cross_entropy(scores.cpu(), gold)
-        return worker.proxy(frozen).training_loss(slice(0, len(rows)))
-
-
-@dataclass(frozen=True)
-class WordsTask:
-    """Rank label words for a template on its cached logits: no further pass through the model.
-
-    Words that are likelier under their label than under the others (a likelihood ratio) are short-listed for each
-    label; combinations are ordered by the cross-fitted loss of the label scores. Both see the training rows alone:
-    words that suit these few by chance must not look good on the rows that judge a fine-tune. Empty where memory does
-    not last.
-    """
-
-    candidate: Candidate
-    count: int
-    per_label: int = 4
-    plausible: int = 400
-
-    def __call__(self, worker: Worker) -> list[LabelWords]:
-        if not self.candidate.label_words.pairs:
-            return []
-        try:
-            features = worker.features(self.candidate)
-        except FitFailedError:
-            return []
-        if not torch.isfinite(features.vocabulary).all():
-            return []
-        texts = worker.model.word_tokens()
-        gold = worker.gold(worker.unshown(self.candidate, worker.splits[0]))
-        vocabulary = features.vocabulary[: len(gold)]
-        log_probs = vocabulary.log_softmax(-1)
-        ids = torch.tensor(sorted(texts))
-        shortlists = []
-        for label in range(len(worker.labels)):
-            member = torch.tensor(gold) == label
-            inside = log_probs[member][:, ids].mean(0)
-            outside = log_probs[~member][:, ids].mean(0)
-            likely = inside.argsort(descending=True, stable=True)[: self.plausible]
-            ratio = (inside - outside)[likely].argsort(descending=True, stable=True)
-            best = [int(ids[likely[i]]) for i in ratio[: self.per_label]]
-            shortlists.append([(texts[token], token) for token in best])
-        return self._combine(worker.labels, vocabulary, gold, shortlists)
-
-    def _combine(
-        self,
-        labels: Sequence[str],
-        vocabulary: Tensor,
-        gold: Sequence[int],
-        shortlists: Sequence[Sequence[tuple[str, int]]],
-    ) -> list[LabelWords]:
-        fold_of = deal(gold)
-        ranked = []
-        combinations = product(*shortlists) if len(labels) <= 3 else zip(*shortlists, strict=False)
-        for combination in combinations:
-            if len({word.lower() for word, _ in combination}) < len(labels):
-                continue
-            scores = vocabulary[:, [token for _, token in combination]].log_softmax(-1)
-            probe = fit_probe(
-                scores.double().numpy(), torch.tensor(gold).numpy(), fold_of, len(labels), SCORES_STRENGTH
-            )
-            held_out = probe.log_probs(scores, torch.from_numpy(fold_of))
-            loss = float(torch.nn.functional.nll_loss(held_out, torch.tensor(gold)))
-            ranked.append((loss, tuple(word for word, _ in combination)))
-        return [LabelWords(tuple(zip(labels, words, strict=True))) for _, words in sorted(ranked)[: self.count]]
+    def lost(self, reason: str) -> list[Evaluation]:
+        """Failures all."""
+        return [evaluation.failed(reason) for evaluation in self.evaluations]
 
 
 @dataclass(frozen=True)
@@ -312,6 +240,10 @@ class CheckTask:
             model.label_anywhere,
             0 if worker.labels else worker.target_length,
         )
+
+    def lost(self, reason: str) -> Readiness:
+        """Raises WorkerLostError: without the model's word there is no search."""
+        raise WorkerLostError(f"The model could not be loaded and asked ({reason}); use fewer --workers.")
 
 
 def _save(worker: Worker, task: Evaluation, delta: Mapping[str, Tensor]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.evaluator import Evaluation, Evaluator, Journal
 from autoprompt.search.budget import Budget
 from autoprompt.search.racing import finalists, ranked
 from autoprompt.search.space import Space
@@ -39,22 +39,35 @@ class Pace:
 
     def begin_generation(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether another generation fits: its proposals, with their frozen scores, and one fine-tune."""
-        allowed = self._allowed(tuned, self._overhead)
+        allowed = self._final("begin", lambda: self._allowed(tuned, self._overhead))
         self._begun = self.budget.spent
         return allowed
 
     def proposed(self) -> None:
         """The generation's proposals are scored: the next one's will take about as long."""
-        self._overhead = self.budget.spent - self._begun
+        self._overhead = self._journal.decided("proposed", lambda: self.budget.spent - self._begun)
 
     def may_fit(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether one more fine-tune fits. The first round always does: it gives a result at all, and the speed."""
         self.asked += 1
-        return self._allowed(tuned, 0.0)
+        return self._final("fit", lambda: self._allowed(tuned, 0.0))
 
     def finalists(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
         """Who is re-scored, ``manual_tuned`` among them where it was scored: as many as there is time for, nobody where
         there is none for two."""
+        chosen = self._journal.decided("finalists", lambda: [e.candidate.id for e in self._in_time(tuned)])
+        return [e for id_ in chosen for e in tuned if e.complete and e.candidate.id == id_]
+
+    @property
+    def _journal(self) -> Journal:
+        return self.evaluator.journal
+
+    def _final(self, name: str, decide: Callable[[], bool]) -> bool:
+        allowed: bool = self._journal.decided(name, decide)
+        self.over = self.over or not allowed
+        return allowed
+
+    def _in_time(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
         leaders = self._leaders(tuned, self._most_finalists(len(tuned)))
         for count in range(len(leaders), 0, -1):
             chosen = leaders[:count]
@@ -71,7 +84,7 @@ class Pace:
         if self.asked > self.evaluator.executor.workers and not self.over:
             fit = self._fit_seconds()
             coming = fit + self._finalist_seconds([fit] * self._expected(tuned)) + self._test_seconds(tuned)
-            self.over = not self.budget.room(before + coming)
+            return self.budget.room(before + coming)
         return not self.over
 
     def _most_finalists(self, fitted: int) -> int:

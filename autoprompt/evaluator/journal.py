@@ -1,0 +1,111 @@
+"""What a run has done already, task by task: a run that goes on reads it instead of doing it again.
+
+All that a search decides follows from its seed, from the results of its tasks and from what the clock said. With these
+written down, running it once more up to where it stopped takes no time, and brings back populations, random states,
+races and surrogate as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from autoprompt.candidate import Candidate, canonical_json, digest
+from autoprompt.corpus import Example
+from autoprompt.evaluator.evaluation import Evaluation
+from autoprompt.evaluator.proposing import ProposeTask, WordsTask
+from autoprompt.evaluator.tasks import FitTask, FrozenTask, TestTask
+from autoprompt.evaluator.worker import Work
+from autoprompt.models import TokenProposals
+from autoprompt.template import Demos, LabelWords, Literal, Slot, Soft, Template
+
+_PARTS: dict[str, Callable[[Any], Any]] = {cls.__name__: cls for cls in (Literal, Slot, Demos, Soft)}
+
+
+class Journal:
+    """This one knows nothing and keeps nothing. Values are plain JSON."""
+
+    @property
+    def unread(self) -> bool:
+        """Whether results of tasks are left to read."""
+        return False
+
+    def recall(self, key: str) -> dict[str, Any]:
+        """The next result, which has to be that of ``key``."""
+        raise LookupError(key)
+
+    def note(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep a result."""
+
+    def decided(self, _name: str, decide: Callable[[], Any]) -> Any:
+        """A decision that the clock has a part in: as it fell then, or as it falls now, and kept."""
+        return decide()
+
+
+def key_of(task: Any) -> str:
+    """Names what a task computes, whoever computes it and when."""
+    values = [_named(getattr(task, field.name)) for field in fields(task)]
+    return f"{type(task).__name__} {digest(canonical_json(values))[:32]}"
+
+
+def encoded(work: Work) -> dict[str, Any]:
+    """Plain JSON values."""
+    return {"value": _encoded(work.value), "seconds": work.seconds, "tokens": work.tokens}
+
+
+def decoded(task: Any, values: Mapping[str, Any]) -> Work:
+    """The inverse of ``encoded``, for the task whose work it was."""
+    value = values["value"]
+    match task:
+        case FrozenTask() | FitTask():
+            value = _evaluation(task.evaluation, value)
+        case TestTask():
+            value = [_evaluation(evaluation, one) for evaluation, one in zip(task.evaluations, value, strict=True)]
+        case ProposeTask():
+            value = TokenProposals(*([(_template(parts), score) for parts, score in edits] for edits in value))
+        case WordsTask():
+            value = [LabelWords(_tuples(pairs)) for pairs in value]
+    return Work(value, values["seconds"], values["tokens"])
+
+
+def _named(value: Any) -> Any:
+    match value:
+        case Candidate():
+            return value.canonical()
+        case Evaluation():
+            return [value.candidate.canonical(), value.rung, value.fold, value.repeat, value.split]
+        case Example():
+            return value.row_id
+        case tuple():
+            return [_named(one) for one in value]
+        case float():
+            return repr(value)
+    return value
+
+
+def _encoded(value: Any) -> Any:
+    match value:
+        case Evaluation():
+            return {f.name: getattr(value, f.name) for f in fields(value) if f.name != "candidate"}
+        case TokenProposals():
+            return [_encoded(value.replacements), _encoded(value.infills)]
+        case Template():
+            return [[type(segment).__name__, getattr(segment, fields(segment)[0].name)] for segment in value.segments]
+        case LabelWords():
+            return value.pairs
+        case list() | tuple():
+            return [_encoded(one) for one in value]
+    return value
+
+
+def _evaluation(asked: Evaluation, values: Mapping[str, Any]) -> Evaluation:
+    return replace(asked, **{name: _tuples(value) for name, value in values.items()})
+
+
+def _template(parts: Any) -> Template:
+    return Template(_PARTS[name](value) for name, value in parts)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value

@@ -1,0 +1,118 @@
+"""Tasks that propose: token edits of a template, and label words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Example
+from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
+from autoprompt.evaluator.worker import FROZEN, Worker
+from autoprompt.models import FitFailedError, TokenProposals
+from autoprompt.template import LabelWords
+
+
+@dataclass(frozen=True)
+class ProposeTask:
+    """Token edits of a candidate's template, from gradients of the loss that ranks frozen candidates.
+
+    Without any where memory does not last.
+    """
+
+    candidate: Candidate
+    replacements: int
+    infills: int
+
+    def __call__(self, worker: Worker) -> TokenProposals:
+        rows = worker.unshown(self.candidate, worker.splits[0])
+        frozen = replace(self.candidate, settings=FROZEN)
+        try:
+            loss = self._loss(worker, frozen, rows)
+        except FitFailedError:
+            return TokenProposals([], [])
+        return worker.model.propose_tokens(frozen, rows, loss, replacements=self.replacements, infills=self.infills)
+
+    def lost(self, _reason: str) -> TokenProposals:
+        """None."""
+        return TokenProposals([], [])
+
+    def _loss(self, worker: Worker, frozen: Candidate, rows: Sequence[Example]) -> Callable[[Tensor, Tensor], Tensor]:
+        """Of hidden states and label scores."""
+        if not worker.labels:
+            return lambda _, scores: -scores.mean().cpu()
+        if self.candidate.settings.tuning == "none" and self.candidate.label_words.pairs:
+            gold = torch.tensor(worker.gold(rows))
+            return lambda _, scores: torch.nn.functional.cross_entropy(scores.cpu(), gold)
+        return worker.proxy(frozen).training_loss(slice(0, len(rows)))
+
+
+@dataclass(frozen=True)
+class WordsTask:
+    """Rank label words for a template on its cached logits: no further pass through the model.
+
+    Words that are likelier under their label than under the others (a likelihood ratio) are short-listed for each
+    label; combinations are ordered by the cross-fitted loss of the label scores. Both see the training rows alone:
+    words that suit these few by chance must not look good on the rows that judge a fine-tune. Empty where memory does
+    not last.
+    """
+
+    candidate: Candidate
+    count: int
+    per_label: int = 4
+    plausible: int = 400
+
+    def __call__(self, worker: Worker) -> list[LabelWords]:
+        if not self.candidate.label_words.pairs:
+            return []
+        try:
+            features = worker.features(self.candidate)
+        except FitFailedError:
+            return []
+        if not torch.isfinite(features.vocabulary).all():
+            return []
+        texts = worker.model.word_tokens()
+        gold = worker.gold(worker.unshown(self.candidate, worker.splits[0]))
+        vocabulary = features.vocabulary[: len(gold)]
+        log_probs = vocabulary.log_softmax(-1)
+        ids = torch.tensor(sorted(texts))
+        shortlists = []
+        for label in range(len(worker.labels)):
+            member = torch.tensor(gold) == label
+            inside = log_probs[member][:, ids].mean(0)
+            outside = log_probs[~member][:, ids].mean(0)
+            likely = inside.argsort(descending=True, stable=True)[: self.plausible]
+            ratio = (inside - outside)[likely].argsort(descending=True, stable=True)
+            best = [int(ids[likely[i]]) for i in ratio[: self.per_label]]
+            shortlists.append([(texts[token], token) for token in best])
+        return self._combine(worker.labels, vocabulary, gold, shortlists)
+
+    def lost(self, _reason: str) -> list[LabelWords]:
+        """None."""
+        return []
+
+    def _combine(
+        self,
+        labels: Sequence[str],
+        vocabulary: Tensor,
+        gold: Sequence[int],
+        shortlists: Sequence[Sequence[tuple[str, int]]],
+    ) -> list[LabelWords]:
+        fold_of = deal(gold)
+        ranked = []
+        combinations = product(*shortlists) if len(labels) <= 3 else zip(*shortlists, strict=False)
+        for combination in combinations:
+            if len({word.lower() for word, _ in combination}) < len(labels):
+                continue
+            scores = vocabulary[:, [token for _, token in combination]].log_softmax(-1)
+            probe = fit_probe(
+                scores.double().numpy(), torch.tensor(gold).numpy(), fold_of, len(labels), SCORES_STRENGTH
+            )
+            held_out = probe.log_probs(scores, torch.from_numpy(fold_of))
+            loss = float(torch.nn.functional.nll_loss(held_out, torch.tensor(gold)))
+            ranked.append((loss, tuple(word for word, _ in combination)))
+        return [LabelWords(tuple(zip(labels, words, strict=True))) for _, words in sorted(ranked)[: self.count]]
