@@ -8,13 +8,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoprompt.api import search
+    from autoprompt.api import resume, search
     from autoprompt.errors import AutopromptError
     from autoprompt.export import Prompt, load
     from autoprompt.prompt_model import PromptModel
     from autoprompt.template import LabelWords, Template
 
-__all__ = ["AutopromptError", "LabelWords", "Prompt", "PromptModel", "Template", "load", "search"]
+__all__ = ["AutopromptError", "LabelWords", "Prompt", "PromptModel", "Template", "load", "resume", "search"]
 
 _HOME = {
     "AutopromptError": "autoprompt.errors",
@@ -23,6 +23,7 @@ _HOME = {
     "PromptModel": "autoprompt.prompt_model",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",
+    "resume": "autoprompt.api",
 }
 
 

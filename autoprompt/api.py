@@ -11,6 +11,7 @@ from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, SearchOptions
+from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
 
 ROWS = "rows"
@@ -82,6 +83,16 @@ def search(
         fix=dict(fix or {}),
     )
     return run_search(options, Silent())
+
+
+def resume(run: str, *, corpus: Any = None, leaderboard: str | Path = DEFAULT_LEADERBOARD) -> dict[str, Any]:
+    """Go on with a run (its id or name) that was stopped or killed; of a finished one, its result again.
+
+    ``corpus``: the rows again, where they were in memory. Returns what ``search`` does. Raises AutopromptError:
+    StorageError while the run's driver lives, and where data, model or scoring are not what they were.
+    """
+    rows = None if corpus is None else _source(corpus, DataOptions())[1].rows
+    return run_resume(run, Path(leaderboard), Silent(), rows=rows)
 
 
 def _source(corpus: Any, data: DataOptions) -> tuple[str, DataOptions]:

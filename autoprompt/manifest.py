@@ -1,19 +1,127 @@
-"""What a result depended on: for now the machine and the versions; hashes of inputs stand in the run itself."""
+"""What a result depends on: data, model, code and machine; and what differs between two of them.
+
+A manifest is plain JSON in four parts. Where ``data`` or ``model`` differ, two results are of different things. Where
+``code`` or ``environment`` differ, the same computation may end in other last bits.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from autoprompt.candidate import SCORING_VERSION, digest
+from autoprompt.corpus import Corpus, Example
 
 PACKAGES = ("autoprompt-engine", "torch", "transformers", "tokenizers", "peft", "deap", "numpy", "scikit-learn")
+INPUTS = ("data", "model")
+_MODEL_FILES = (".safetensors", ".json", ".txt", ".model", ".jinja")
+"""What a model folder is read for."""
+_GIT_SECONDS = 5
 
 
-def environment(device: str) -> dict[str, str]:
-    """Package versions, Python, machine and device, as text."""
-    facts = {"python": platform.python_version(), "machine": platform.machine(), "device": device}
-    for name in PACKAGES:
-        try:
-            facts[name] = version(name)
-        except PackageNotFoundError:
-            facts[name] = "not installed"
-    return facts
+def manifest(corpus: Corpus, test: Sequence[Example], folder: Path, revision: str, device: str) -> dict[str, Any]:
+    """``corpus`` may come without its test rows. ``folder``: the model's. Every file in it is read once."""
+    rows = {"train": corpus.train, "validation": corpus.validation, "test": test}
+    return {
+        "data": {
+            "fingerprint": corpus.fingerprint,
+            "revision": corpus.revision,
+            "rows": {split: {"n": len(rows), "sha256": _ids(rows)} for split, rows in rows.items()},
+        },
+        "model": {
+            "revision": revision,
+            "files": {p.name: _sha256(p) for p in sorted(folder.iterdir()) if p.suffix in _MODEL_FILES},
+        },
+        "code": {"scoring": SCORING_VERSION, "source": _source(), "commit": _commit()},
+        "environment": environment(device),
+    }
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions and machine: results of the same candidate are the same bits where all of it is the same."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "device": device,
+        "dtype": "bfloat16 autocast" if device.startswith("cuda") else "float32",
+        "threads": "1",
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], parts: Iterable[str]) -> list[str]:
+    """What is not the same in these parts (``code``, or ``code.scoring``): ``data.revision is now 'b', was 'a'``."""
+    old, new = _flat(then), _flat(now)
+    within = tuple(f"{part}." for part in parts)
+    names = [name for name in dict.fromkeys([*old, *new]) if f"{name}.".startswith(within)]
+    return [f"{n} is now {new.get(n)!r}, was {old.get(n)!r}" for n in names if old.get(n) != new.get(n)]
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {name: value}
+    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{name}.{key}" if name else key).items()}
+
+
+def _ids(rows: Iterable[Example]) -> str:
+    """One hash for which rows there are, and in what order."""
+    return digest("\n".join(row.row_id for row in rows))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@cache
+def _processor() -> str:
+    """Its name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
+
+
+@cache
+def _source() -> str:
+    """One hash for the package's own code."""
+    root = Path(__file__).parent
+    return digest("\n".join(f"{p.relative_to(root).as_posix()} {_sha256(p)}" for p in sorted(root.rglob("*.py"))))
+
+
+@cache
+def _commit() -> str:
+    """The commit of the source tree that this package lies in; empty where it was installed from elsewhere."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(root), "rev-parse", "HEAD"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=_GIT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

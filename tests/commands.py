@@ -56,7 +56,7 @@ class Inline:
 def inline() -> Iterator[None]:
     """Inside the context searches work in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autoprompt.run.running.LocalExecutor", Inline)
+        patch.setattr("autoprompt.run.workplace.LocalExecutor", Inline)
         yield
 
 

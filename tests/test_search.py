@@ -115,7 +115,7 @@ def test_test_rows_are_out_of_reach_until_the_end(options: run.SearchOptions, mo
             return super().map(function, items, gate, **rest)
 
     tests: list[bool] = []
-    monkeypatch.setattr("autoprompt.run.running.LocalExecutor", Spying)
+    monkeypatch.setattr("autoprompt.run.workplace.LocalExecutor", Spying)
     watcher = Watcher()
     result = run.search(options, watcher)
     assert [spec.corpus.test for spec in specs] == [()]

@@ -21,6 +21,7 @@ def cli() -> None:
 
 for _command in (
     searching.search,
+    searching.resume,
     searching.evaluate,
     board.leaderboard,
     board.export,
@@ -47,7 +48,9 @@ def main() -> NoReturn:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
-        click.echo("Stopped; what was finished is in the leaderboard.", err=True)
+        click.echo(
+            "Stopped; what was finished is in the leaderboard, and `autoprompt resume` goes on from it.", err=True
+        )
         sys.exit(130)
     except click.ClickException as error:
         error.show()

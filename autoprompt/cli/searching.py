@@ -1,4 +1,4 @@
-"""The commands that train: search and evaluate."""
+"""The commands that train: search, resume and evaluate."""
 
 from __future__ import annotations
 
@@ -94,6 +94,32 @@ def search(
     limit = budget or (None if max_evaluations else run.DEFAULT_BUDGET)
     with view(STARTED, limit, max_evaluations) as shown:
         result = run.search(options, shown)
+    if as_json:
+        print_json(result)
+    else:
+        show_result(result, leaderboard_file)
+
+
+@click.command()
+@click.argument("reference", metavar="RUN")
+@leaderboard_option
+@json_option
+def resume(reference: str, leaderboard_file: Path, as_json: bool) -> None:
+    """Go on with RUN (id or name), which was stopped or killed; of a finished run, print the result again.
+
+    \b
+    autoprompt resume 3f2a9c0d11e2
+    autoprompt resume "first try" --leaderboard reviews.sqlite
+    """
+    from autoprompt import run
+    from autoprompt.cli.tables import show_result
+    from autoprompt.leaderboard import Leaderboard
+    from autoprompt.progress import view
+
+    with Leaderboard.open(leaderboard_file, read_only=True) as board:
+        config = board.run(reference).config
+    with view(STARTED, config.get("budget"), config.get("max_evaluations")) as shown:
+        result = run.resume(reference, leaderboard_file, shown, started=STARTED)
     if as_json:
         print_json(result)
     else:

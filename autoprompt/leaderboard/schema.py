@@ -60,10 +60,20 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 BEGIN INSERT INTO losses VALUES (NEW.evaluation, NULL, 'absent'); END""",
         ),
     ),
+    (
+        "0003_steps",
+        (
+            # What a run that is not finished has done: see ``records.Step``.
+            """CREATE TABLE steps (
+                number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL,
+                key TEXT NOT NULL, value TEXT NOT NULL, spent REAL NOT NULL, checksum TEXT NOT NULL)""",
+            "CREATE INDEX steps_run ON steps (run)",
+        ),
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 OLDEST_READABLE = 1
-LOSSES_SINCE = 2
+LOSSES_SINCE, STEPS_SINCE = 2, 3
 ABSENT = "absent"
 """Stands for the checksum of losses that were never kept."""
 

@@ -17,7 +17,7 @@ from autoprompt.candidate import canonical_json, digest
 from autoprompt.errors import InputError, StorageError, UsageError
 from autoprompt.leaderboard import checking, queries, records, schema
 from autoprompt.leaderboard.ranking import rank
-from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
+from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Step, Summary
 
 
 class Leaderboard:
@@ -77,13 +77,22 @@ class Leaderboard:
     def finish_run(self, run_id: str, status: str, result: dict[str, Any] | None = None) -> None:
         """Set a run's status and result; the status ``running`` takes a stopped run up again.
 
-        Raises NotFoundError for an unknown id, InputError for a result that is not plain JSON.
+        The steps of a finished run are done with. Raises NotFoundError for an unknown id, InputError for a result that
+        is not plain JSON.
         """
         checking.check_run_status(status)
         finished = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
         with self._writing():
             record, count = self._run_of_id(run_id)
             self._change_run(replace(record, status=status, finished=finished, result=result), count)
+            if status == "finished":
+                self._connection.execute(queries.FORGET_STEPS, (run_id,))
+
+    def add_step(self, step: Step) -> None:
+        """Store what a run has done; on return it survives a power cut. Raises StorageError for an unknown run."""
+        values = records.step_values(step)
+        with self._writing():
+            self._connection.execute(queries.ADD_STEP, (*values, records.checksum(values)))
 
     def add(self, evaluations: Sequence[EvaluationRecord]) -> None:
         """Store evaluations, all or none; on return they survive a power cut.
@@ -169,6 +178,21 @@ class Leaderboard:
                 raise checking.not_found("entry", prefix, len(names), self.path, "leaderboard list")
             rows = self._connection.execute(queries.FULL[kept] + queries.OF_ENTRY, names).fetchall()
             return [self._full(row, kept) for row in rows]
+
+    def steps(self, run: str) -> list[Step]:
+        """What an unfinished run (its exact id) has done, in order; none where the file's version kept none.
+
+        Raises NotFoundError for an unknown run.
+        """
+        with self._reading():
+            self._run_of_id(run)
+            if schema.version_of(self._connection) < schema.STEPS_SINCE:
+                return []
+            found = []
+            for number, check, *values in self._connection.execute(queries.STEPS, (run,)).fetchall():
+                checking.check_row(self.path, "steps", number, values, check)
+                found.append(records.step_record(values))
+            return found
 
     def digest(self, run: str) -> str:
         """What a run (its exact id) measured, as one hash: the same whatever its id, clock, speed and row order.

@@ -1,5 +1,6 @@
 """The composition root: a search, an evaluation, an export, from their options to their result."""
 
+from autoprompt.run.evaluating import evaluate
 from autoprompt.run.exporting import prompt_of
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
@@ -11,7 +12,7 @@ from autoprompt.run.options import (
     SearchOptions,
 )
 from autoprompt.run.preparing import Task, prepare
-from autoprompt.run.running import BASELINES, evaluate, search
+from autoprompt.run.searching import BASELINES, resume, search
 
 __all__ = [
     "BASELINES",
@@ -26,5 +27,6 @@ __all__ = [
     "evaluate",
     "prepare",
     "prompt_of",
+    "resume",
     "search",
 ]

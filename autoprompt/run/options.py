@@ -69,8 +69,8 @@ class SearchOptions:
     seed: int = 0
     name: str | None = None
     leaderboard: Path = Path(DEFAULT_LEADERBOARD)
-    config: Path | None = None
-    """A TOML file of ranges and sizes."""
+    config: Path | SearchConfig | None = None
+    """Ranges and sizes, or a TOML file of them."""
     fix: dict[str, Any] = field(default_factory=dict)
     """The value of each gene that is not searched."""
     started: float = field(default_factory=time.monotonic, compare=False)
@@ -111,7 +111,8 @@ def config_of(options: SearchOptions) -> SearchConfig:
         raise UsageError(f"--folds is {options.folds}; give at least 2.")
     if options.repeats < 1:
         raise UsageError(f"--repeats is {options.repeats}; give at least 1.")
-    config = SearchConfig.load(options.config) if options.config else SearchConfig()
+    given = options.config
+    config = SearchConfig.load(given) if isinstance(given, Path) else given or SearchConfig()
     config.fixed(options.fix)
     if options.strategy == "gradient" and "template" in options.fix:
         raise UsageError("--strategy gradient varies nothing but the template; leave out --fix template.")

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from autoprompt.candidate import Candidate, canonical_json
 from autoprompt.evaluator import Evaluation
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
-from autoprompt.manifest import environment
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.run.options import SearchOptions
 from autoprompt.run.preparing import Task
+from autoprompt.run.resuming import diverged, request
 from autoprompt.search import Outcome
 
 
-def new_run(options: SearchOptions, task: Task, device: str, workers: int, warnings: Sequence[str]) -> RunRecord:
-    """The record of a run that begins."""
+def new_run(
+    options: SearchOptions, task: Task, workers: int, warnings: Sequence[str], facts: Mapping[str, Any]
+) -> RunRecord:
+    """The record of a run that begins; ``facts``: its manifest."""
     return RunRecord(
         id=uuid.uuid4().hex[:12],
         name=options.name,
@@ -48,9 +50,11 @@ def new_run(options: SearchOptions, task: Task, device: str, workers: int, warni
             "search": task.space.config.model_dump(mode="json", exclude_defaults=True),
             "fix": options.fix,
             "warnings": list(warnings),
+            "manifest": {part: facts[part] for part in ("data", "model", "code")},
+            "request": request(options, task.space.config, workers),
         },
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=environment(device),
+        environment=facts["environment"],
     )
 
 
@@ -61,9 +65,15 @@ class Recorder:
     board: Leaderboard
     run: RunRecord
     task: Task
+    known: Mapping[str, EvaluationRecord] = field(default_factory=dict)
+    """By their keys: what a run that goes on has stored already."""
 
     def __call__(self, evaluations: Sequence[Evaluation], role: str) -> None:
-        self.board.add([self._record(e, role) for e in evaluations])
+        records = [self._record(e, role) for e in evaluations]
+        for record in records:
+            if record.key in self.known and _outcome(record) != _outcome(self.known[record.key]):
+                raise diverged(self.run.id, f"the evaluation {record.key[:12]}")
+        self.board.add([record for record in records if record.key not in self.known])
 
     def score(self, evaluation: Evaluation) -> Score:
         """The readable score; its loss is what ranks, on the frozen rung the proxy's.
@@ -110,6 +120,10 @@ class Recorder:
             tokens=evaluation.tokens,
             losses=list(evaluation.losses),
         )
+
+
+def _outcome(record: EvaluationRecord) -> tuple[Any, ...]:
+    return record.entry, record.role, record.status, record.losses, record.predictions
 
 
 def described(recorder: Recorder, evaluation: Evaluation, tests: dict[str, Evaluation]) -> dict[str, Any]:

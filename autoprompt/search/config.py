@@ -108,6 +108,9 @@ class SearchRules(_Section):
     """Whether fine-tunes that are behind early on are stopped."""
     surrogate: _Flag = True
     """Whether what was fine-tuned has a say in who is next."""
+    time_limit: _Rate | None = None
+    """Seconds after which one evaluation counts as hanging; None: twenty times what the slowest one took so far, at
+    least five minutes."""
     racing: _Flag = True
     """Whether a paired test drops finalists and names ties; without it the lowest loss wins."""
 

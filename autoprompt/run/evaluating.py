@@ -1,0 +1,68 @@
+"""One candidate, trained and scored."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from autoprompt.errors import NothingSucceededError, UsageError
+from autoprompt.evaluator import Evaluation, Rung
+from autoprompt.metrics import classification_metrics, generation_metrics
+from autoprompt.models import check_device
+from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions, workers_of
+from autoprompt.run.preparing import prepare
+from autoprompt.run.workplace import check_model, pulling, workplace
+
+
+def evaluate(
+    source_name: str,
+    data: DataOptions,
+    model: ModelOptions,
+    template: str,
+    label_words: dict[str, str] | None,
+    changes: dict[str, Any],
+    split: str,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train one candidate on the training rows and score one split. Returns the JSON of ``evaluate --json``.
+
+    ``changes``: settings other than the default. Raises UsageError, InputError, NothingSucceededError.
+    """
+    started = time.monotonic()
+    task = prepare(source_name, data, model, (template,), label_words, None, seed, pulling=pulling(progress))
+    if split == "test" and not task.corpus.test:
+        raise UsageError(f"The corpus {source_name!r} has no test rows; use --split validation.")
+    candidate = replace(task.space.start, settings=task.space.start.settings.change(**changes))
+    device = check_device(model.device)
+    options = SearchOptions(source_name, data, model, seed=seed)
+    with workplace(task, options, device, workers_of(model), progress) as evaluator:
+        check_model(evaluator, task, model, progress)
+        progress.stage("fine-tune")
+        # Target texts are written on the last rung alone.
+        rung = Rung.TUNED if task.corpus.labels or split == "test" else Rung.REPEATED
+        (evaluation,) = evaluator.fit([candidate], rung=rung, counted=False)
+        if split == "test" and evaluation.complete:
+            progress.stage("test")
+            (evaluation,) = evaluator.test([evaluation], task.corpus.test)
+    if not evaluation.complete:
+        raise NothingSucceededError(f"The candidate failed: {evaluation.reason}; change its settings.")
+    return {
+        "template": candidate.template.format(),
+        "label_words": candidate.label_words.mapping(),
+        "tuning": candidate.settings.tuning,
+        "settings": candidate.settings.to_dict(),
+        "split": split,
+        "metrics": _metrics(evaluation),
+        "n": len(evaluation.gold),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, float]:
+    if evaluation.labels:
+        return classification_metrics(evaluation.log_probs, evaluation.gold, len(evaluation.labels))
+    likelihood = [row[0] for row in evaluation.log_probs]
+    loss = -sum(likelihood) / len(likelihood)
+    return generation_metrics(evaluation.outputs, evaluation.references) | {"loss": loss}

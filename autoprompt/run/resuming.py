@@ -1,0 +1,160 @@
+"""Going on with a run: what it asked for, what it has done, whether its driver lives, and whether all is as it was."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from autoprompt.errors import StorageError, UsageError
+from autoprompt.evaluator import Journal
+from autoprompt.leaderboard import Leaderboard, RunRecord, Step
+from autoprompt.manifest import INPUTS, differences
+from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
+from autoprompt.search import Budget, SearchConfig
+
+_TASK, _DECISION = "task", "decision"
+_UNASKED = ("corpus", "data", "model", "leaderboard", "config", "started")
+"""Options that a request holds in a form of their own, or not at all."""
+
+
+class StoredJournal(Journal):
+    """A run's steps in the leaderboard: those of an earlier driver are read first, in order; new ones are added."""
+
+    def __init__(self, board: Leaderboard, run: str, budget: Budget) -> None:
+        """``budget``: goes on from what the steps have spent."""
+        self.board = board
+        self.run = run
+        self.budget = budget
+        steps = board.steps(run)
+        self._results = deque(step for step in steps if step.kind == _TASK)
+        self._decisions = deque(step for step in steps if step.kind == _DECISION)
+        if steps:
+            budget.started -= max(step.spent for step in steps)
+
+    @property
+    def unread(self) -> bool:
+        return bool(self._results)
+
+    def recall(self, key: str) -> dict[str, Any]:
+        return dict(self._next(self._results, key))
+
+    def note(self, key: str, value: Mapping[str, Any]) -> None:
+        self._add(_TASK, key, value)
+
+    def decided(self, name: str, decide: Callable[[], Any]) -> Any:
+        if self._decisions:
+            return self._next(self._decisions, name)
+        decision = decide()
+        self._add(_DECISION, name, decision)
+        return decision
+
+    def _next(self, steps: deque[Step], key: str) -> Any:
+        """Raises StorageError where the search does not do what it did."""
+        step = steps.popleft()
+        if step.key != key:
+            raise diverged(self.run, f"{key} where it was {step.key}")
+        return step.value
+
+    def _add(self, kind: str, key: str, value: Any) -> None:
+        self.board.add_step(Step(self.run, kind, key, value, self.budget.spent))
+
+
+def diverged(run: str, what: str) -> StorageError:
+    """Why a run cannot go on: this program decides otherwise than the one that began it."""
+    return StorageError(
+        f"The run {run} cannot be resumed: repeating its first part gave {what}; resume it with the versions that it "
+        "began with (`autoprompt leaderboard runs --json` has them), or start a new search."
+    )
+
+
+@contextmanager
+def holding(board: Path, run: str) -> Iterator[None]:
+    """Hold a run for this process, as long as it lives, whatever the clock says.
+
+    Raises StorageError while another one does.
+    """
+    path = lock_of(board, run)
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StorageError(
+            f"The run {run} in {board} is going on in another process; wait for its end, or end it."
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"The lock file {path} cannot be written ({error.strerror}); choose another --leaderboard."
+        ) from error
+    try:
+        yield
+        # Of a run that is not finished it stays: two drivers could else hold an old file and a new one.
+        path.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def lock_of(board: Path, run: str) -> Path:
+    """The file that a run's driver holds locked."""
+    return board.with_name(f"{board.name}.{run}.lock")
+
+
+def request(options: SearchOptions, config: SearchConfig, workers: int) -> dict[str, Any]:
+    """Options as plain JSON, from which a run can go on in another folder."""
+    here = Path(options.corpus)
+    model, data = asdict(options.model), asdict(options.data)
+    in_memory = data.pop("rows") is not None
+    return {
+        "corpus": str(here.absolute()) if not in_memory and here.exists() else options.corpus,
+        "in_memory": in_memory,
+        "data": data,
+        "model": model | {"workers": workers, "model": _absolute(options.model.model)},
+        "config": config.model_dump(mode="json", exclude_defaults=True),
+        **{name: value for name, value in asdict(options).items() if name not in _UNASKED},
+    }
+
+
+def requested(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None, started: float) -> SearchOptions:
+    """The inverse. Raises StorageError, and UsageError for a run whose rows were in memory."""
+    asked = run.config.get("request")
+    if asked is None:
+        raise StorageError(f"The run {run.id} was begun by a version that kept no steps; start a new search.")
+    if asked["in_memory"] and rows is None:
+        raise UsageError(
+            f"The rows of run {run.id} were in memory; resume it in Python: autoprompt.resume({run.id!r}, corpus=rows)."
+        )
+    named = {name: value for name, value in asked.items() if name not in (*_UNASKED, "in_memory")}
+    return SearchOptions(
+        **named | {"templates": tuple(named["templates"])},
+        corpus=asked["corpus"],
+        data=DataOptions(**asked["data"], rows=rows),
+        model=ModelOptions(**asked["model"]),
+        config=SearchConfig.model_validate(asked["config"]),
+        leaderboard=leaderboard,
+        started=started,
+    )
+
+
+def check_unchanged(run: RunRecord, now: Mapping[str, Any], progress: Progress) -> None:
+    """Compare a run's manifest with the one that it would have now; other versions are noted.
+
+    Raises StorageError for other data, another model or another way to score.
+    """
+    then = run.config["manifest"] | {"environment": run.environment}
+    changed = differences(then, now, (*INPUTS, "code.scoring"))
+    if changed:
+        raise StorageError(
+            f"The run {run.id} cannot be resumed: {'; '.join(changed)}; bring back what it began with, or start a new "
+            "search."
+        )
+    for change in differences(then, now, ("code", "environment")):
+        progress.note(f"Since the run began, {change}: results may differ in their last digits.")
+
+
+def _absolute(model: str) -> str:
+    return str(Path(model).absolute()) if model.startswith((".", "~")) and Path(model).exists() else model

@@ -1,0 +1,185 @@
+"""The composition root: data, model, workers, search, leaderboard, and the one look at the test rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autoprompt.evaluator import Evaluation, Evaluator, Readiness
+from autoprompt.leaderboard import Leaderboard, RunRecord
+from autoprompt.manifest import manifest
+from autoprompt.models import check_device
+from autoprompt.run.options import Progress, SearchOptions, budget_of, config_of, workers_of
+from autoprompt.run.preparing import Task, check_folds, prepare
+from autoprompt.run.recording import Recorder, described, difference, new_run, spread
+from autoprompt.run.resuming import StoredJournal, check_unchanged, holding, requested
+from autoprompt.run.workplace import check_model, pulling, warnings_of, workplace
+from autoprompt.search import Budget, Outcome, Search
+
+BASELINES = ("manual", "manual_tuned", "null", "random")
+
+
+def search(options: SearchOptions, progress: Progress) -> dict[str, Any]:
+    """Run a search and store it. Returns the JSON of ``autoprompt search --json``.
+
+    Raises UsageError, InputError, StorageError, NothingSucceededError.
+    """
+    return _Run(options, progress).search()
+
+
+def resume(
+    reference: str,
+    leaderboard: Path,
+    progress: Progress,
+    *,
+    rows: Mapping[str, Any] | None = None,
+    started: float | None = None,
+) -> dict[str, Any]:
+    """Go on with a run that was stopped or killed; of a finished one, its result again.
+
+    ``rows``: splits in memory, for a run whose data lay there. ``started``: when the command began (monotonic seconds).
+    Raises NotFoundError, and StorageError while the run's driver lives, where data, model or settings are not what they
+    were, and for a run without steps to go on from.
+    """
+    run = _stored(leaderboard, reference)
+    if run.status != "finished":
+        with holding(leaderboard, run.id):
+            run = _stored(leaderboard, run.id)
+            if run.status != "finished":  # nor was it by another driver meanwhile
+                options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
+                return _Run(options, progress, run).search()
+    return run.result or {}
+
+
+def _stored(leaderboard: Path, reference: str) -> RunRecord:
+    with Leaderboard.open(leaderboard, read_only=True) as board:
+        return board.run(reference)
+
+
+class _Run:
+    """One command's search, from its options to its result; ``known``: the run that it goes on with."""
+
+    def __init__(self, options: SearchOptions, progress: Progress, known: RunRecord | None = None) -> None:
+        self.options = options
+        self.progress = progress
+        self.known = known
+        self.budget = budget_of(options)
+        self.workers = workers_of(options.model)
+
+    def search(self) -> dict[str, Any]:
+        options = self.options
+        config = config_of(options)
+        self.progress.stage("data")
+        task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
+                       options.metric, options.seed, config, options.fix, pulling(self.progress))  # fmt: skip
+        check_folds(options.folds, task.corpus)
+        device = check_device(options.model.device)
+        with Leaderboard.open(options.leaderboard) as board:
+            if self.known is None:
+                board.check_name(options.name)
+            facts = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, device)
+            if self.known is not None:
+                check_unchanged(self.known, facts, self.progress)
+            with workplace(task, options, device, self.workers, self.progress) as evaluator:
+                ready = check_model(evaluator, task, options.model, self.progress)
+                run = self.known or new_run(options, task, self.workers, warnings_of(task, ready), facts)
+                held = holding(board.path, run.id) if self.known is None else nullcontext()
+                with held, _recorded(board, run, self.progress, new=self.known is None) as finish:
+                    result = self._searched(board, run, task, evaluator, ready)
+                    finish(result)
+        return result
+
+    def _searched(
+        self, board: Leaderboard, run: RunRecord, task: Task, evaluator: Evaluator, ready: Readiness
+    ) -> dict[str, Any]:
+        options, progress = self.options, self.progress
+        journal = StoredJournal(board, run.id, self.budget)
+        evaluator.journal = journal
+        recorder = Recorder(board, run, task, {e.key: e for e in board.evaluations(run.id)})
+        outcome = Search(
+            evaluator=evaluator,
+            space=replace(task.space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere),
+            strategy_name=options.strategy,
+            seed=options.seed,
+            budget=self.budget,
+            test_rows=len(task.corpus.test),
+            record=recorder,
+            describe=progress.stage,
+            folds=options.folds,
+            repeats=options.repeats,
+        ).run()
+        tests = _open_test(task, evaluator, outcome, recorder, progress)
+        return _result(options, run, recorder, outcome, tests, self.budget)
+
+
+@contextmanager
+def _recorded(
+    board: Leaderboard, run: RunRecord, progress: Progress, *, new: bool
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A run in the leaderboard, from its start to its end, whatever that is. Yields what finishes it."""
+    finished = False
+
+    def finish(result: dict[str, Any]) -> None:
+        nonlocal finished
+        board.finish_run(run.id, "finished", result)
+        finished = True
+
+    if new:
+        board.start_run(run)
+    else:
+        board.finish_run(run.id, "running")
+    status = "failed"
+    try:
+        yield finish
+    except (KeyboardInterrupt, SystemExit):
+        status = "stopped"
+        progress.note(f"Stopped; go on with: autoprompt resume {run.id}")
+        raise
+    finally:
+        if not finished:
+            board.finish_run(run.id, status, None)
+
+
+def _result(
+    options: SearchOptions,
+    run: RunRecord,
+    recorder: Recorder,
+    outcome: Outcome,
+    tests: dict[str, Evaluation],
+    budget: Budget,
+) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "corpus": options.corpus,
+        "model": run.model,
+        "evaluations": outcome.fitted,
+        "frozen": outcome.frozen,
+        "generations": outcome.generations,
+        "finalists": outcome.finalists,
+        "seconds": round(budget.spent, 3),
+        "best": described(recorder, outcome.best, tests),
+        "spread": spread(recorder, outcome),
+        "baselines": {
+            name: described(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
+            for name in BASELINES
+        },
+        "difference": difference(recorder, outcome, tests),
+        "warnings": run.config["warnings"],
+        "history": outcome.history,
+    }
+
+
+def _open_test(
+    task: Task, evaluator: Evaluator, outcome: Outcome, recorder: Recorder, progress: Progress
+) -> dict[str, Evaluation]:
+    """Score the test rows once, with the winner and the manual baselines, all trained on the training rows."""
+    if not task.corpus.test:
+        return {}
+    progress.stage("test")
+    tested = evaluator.test(outcome.trained, task.corpus.test)
+    recorder(tested, "finalist")
+    return {e.candidate.id: e for e in tested if e.complete}

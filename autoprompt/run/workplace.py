@@ -1,0 +1,75 @@
+"""Where a run works: worker processes with the model and the rows, and what the model says of them at first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from autoprompt.errors import UsageError
+from autoprompt.evaluator import Evaluator, Readiness, WorkerSpec, start_worker
+from autoprompt.execution import LocalExecutor
+from autoprompt.run.options import ModelOptions, Progress, SearchOptions
+from autoprompt.run.preparing import Task
+from autoprompt.run.scratch import scratch_folder
+
+
+@contextmanager
+def workplace(task: Task, options: SearchOptions, device: str, workers: int, progress: Progress) -> Iterator[Evaluator]:
+    """Workers with the model and the search's rows; the test rows stay here."""
+    corpus = task.corpus.without_test()
+    with scratch_folder() as scratch:
+        spec = WorkerSpec(
+            task.source.folder,
+            corpus,
+            options.seed,
+            device,
+            options.data.max_length,
+            scratch,
+            metric=task.metric,
+            folds=options.folds,
+            family=task.source.family,
+            chat=options.model.chat,
+        )
+        executor = LocalExecutor(workers, start_worker, (spec,))
+        try:
+            evaluator = Evaluator(executor, corpus, lambda e: progress.evaluated(e, evaluator))
+            evaluator.time_limit = task.space.config.search.time_limit
+            yield evaluator
+        finally:
+            executor.close()
+
+
+def pulling(progress: Progress) -> Callable[[str, float | None], None]:
+    """What is pulled on first use, as stages of the run."""
+    told: list[str] = []
+
+    def tell(stage: str, _fraction: float | None) -> None:
+        if told[-1:] != [stage]:
+            told.append(stage)
+            progress.stage(f"first use: {stage}")
+
+    return tell
+
+
+def check_model(evaluator: Evaluator, task: Task, model: ModelOptions, progress: Progress) -> Readiness:
+    """What only the model knows: cut rows, words, modes."""
+    progress.stage("model")
+    ready = evaluator.check(task.space.start)
+    tuning = task.manual.settings.tuning
+    if tuning not in ready.tuning_modes:
+        raise UsageError(
+            f"The {ready.family} model {model.model!r} cannot be tuned with {tuning!r}; use --tuning "
+            f"{' or '.join(ready.tuning_modes)}."
+        )
+    for warning in warnings_of(task, ready):
+        progress.note(warning)
+    return ready
+
+
+def warnings_of(task: Task, ready: Readiness) -> list[str]:
+    """What a reader of the results has to know of the data."""
+    found = list(task.corpus.warnings)
+    if ready.cut_rows:
+        rows = len(task.corpus.train) + len(task.corpus.validation)
+        found.append(f"{ready.cut_rows} of {rows} training and validation rows have a field that was cut.")
+    return found
