@@ -6,6 +6,7 @@
     │   └── NotFoundError       3   an unknown corpus, model, run or entry
     ├── StorageError            4   the leaderboard or another file cannot be read or written
     ├── NothingSucceededError   5   no candidate could be evaluated
+    ├── VerificationError       6   an entry's evaluations cannot be done again as they were
     └── WorkerLostError         1   a worker process ended while it had work
 
 A message is one sentence: what was wrong, where, and what to do.
@@ -44,6 +45,12 @@ class NothingSucceededError(AutopromptError):
     """Every candidate failed."""
 
     exit_code = 5
+
+
+class VerificationError(AutopromptError):
+    """An entry's evaluations cannot be done again as they were."""
+
+    exit_code = 6
 
 
 class WorkerLostError(AutopromptError):

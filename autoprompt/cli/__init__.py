@@ -22,6 +22,7 @@ def cli() -> None:
 for _command in (
     searching.search,
     searching.resume,
+    searching.verify,
     searching.evaluate,
     board.leaderboard,
     board.export,

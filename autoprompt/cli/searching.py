@@ -1,4 +1,4 @@
-"""The commands that train: search, resume and evaluate."""
+"""The commands that train: search, resume, verify and evaluate."""
 
 from __future__ import annotations
 
@@ -124,6 +124,35 @@ def resume(reference: str, leaderboard_file: Path, as_json: bool) -> None:
         print_json(result)
     else:
         show_result(result, leaderboard_file)
+
+
+@click.command()
+@click.argument("entry")
+@leaderboard_option
+@json_option
+@click.pass_context
+def verify(context: click.Context, entry: str, leaderboard_file: Path, as_json: bool) -> None:
+    """Do all evaluations of ENTRY again (8 characters or more of its id) and compare every prediction and loss.
+
+    Exact: the same to the last bit. Within: near, on another machine or with other versions. Different: neither; the
+    exit code is 6 then.
+
+    \b
+    autoprompt verify 3f2a9c0d
+    """
+    from autoprompt import run
+    from autoprompt.cli.tables import show_verification
+    from autoprompt.errors import VerificationError
+    from autoprompt.progress import view
+
+    with view(STARTED, None, None) as shown:
+        result = run.verify(entry, leaderboard_file, shown, started=STARTED)
+    if as_json:
+        print_json(result)
+    else:
+        show_verification(result)
+    if result["verdict"] == "different":
+        context.exit(VerificationError.exit_code)
 
 
 @click.command()

@@ -88,6 +88,23 @@ def show_evaluation(result: dict[str, Any]) -> None:
     console.print(table)
 
 
+def show_verification(result: dict[str, Any]) -> None:
+    """Each evaluation, then and now, and the verdict."""
+    console = Console()
+    table = Table("split", "rung", "fold", "repeat", "loss then", "loss now", "flipped", show_edge=False)
+    for row in result["evaluations"]:
+        again = "none" if row["again"] is None else f"{row['again']:.6f}"
+        place = [str(row[name]) for name in ("split", "rung", "fold", "repeat")]
+        table.add_row(*place, f"{row['loss']:.6f}", again, f"{row['flipped']} of {row['n']}")
+    console.print(table)
+    for change in result["changed"]:
+        console.print(f"Since then, {escape(change)}.")
+    console.print(
+        f"entry {result['entry'][:12]} of run {result['run']}: [bold]{result['verdict']}[/], {result['flipped']} of "
+        f"{result['n']} predictions flipped"
+    )
+
+
 def show_entries(entries: Sequence[dict[str, Any]], limit: int, runs: Sequence[dict[str, Any]] = ()) -> None:
     """The leaderboard. ``runs``: those that the entries may be of."""
     console = Console()

@@ -13,6 +13,7 @@ from autoprompt.run.options import (
 )
 from autoprompt.run.preparing import Task, prepare
 from autoprompt.run.searching import BASELINES, resume, search
+from autoprompt.run.verifying import verify
 
 __all__ = [
     "BASELINES",
@@ -29,4 +30,5 @@ __all__ = [
     "prompt_of",
     "resume",
     "search",
+    "verify",
 ]
