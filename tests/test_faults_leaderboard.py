@@ -10,6 +10,7 @@ import pytest
 
 from autoprompt.errors import AutopromptError, StorageError, UsageError
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard.migrations import SCHEMA_VERSION
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_leaderboard import RUN, a_run, an_evaluation
@@ -141,7 +142,7 @@ def edit(path, statement):
 
 
 @BOTH
-@pytest.mark.parametrize("version", [3, 3000])
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 3000])
 def test_39_a_newer_schema_asks_for_an_upgrade(copy, version, read_only):
     content = bytearray(copy.read_bytes())
     content[60:64] = struct.pack(">I", version)
@@ -164,7 +165,7 @@ def test_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
     with Leaderboard.open(path):
         pass
     connection = sqlite3.connect(path, isolation_level=None)
-    for table in ("losses", "examples", "evaluations", "runs", "migrations"):
+    for table in ("steps", "losses", "examples", "evaluations", "runs", "migrations"):
         connection.execute(f"DROP TABLE {table}")  # a file of version 0 has nothing yet
     connection.execute("PRAGMA user_version = 0")
     connection.close()
@@ -175,8 +176,9 @@ def test_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
     assert connection.execute("SELECT number, name FROM migrations").fetchall() == [
         (1, "0001_runs_evaluations_examples"),
         (2, "0002_losses"),
+        (3, "0003_steps"),
     ]
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     connection.close()
 
 

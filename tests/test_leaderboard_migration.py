@@ -12,6 +12,7 @@ import pytest
 
 from autoprompt.errors import StorageError
 from autoprompt.leaderboard import Leaderboard, schema
+from autoprompt.leaderboard.migrations import SCHEMA_VERSION
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_leaderboard import RUN, a_run, an_evaluation
@@ -121,7 +122,7 @@ def test_writing_migrates_after_a_backup(old):
         board.start_run(a_run("second-run"))
         board.add([an_evaluation("k1", run="second-run")])
     assert sorted(file.name for file in old.parent.iterdir()) == ["lb.sqlite", "lb.sqlite.v1.backup"]
-    assert (version(old), version(backup_of(old))) == (2, 1)
+    assert (version(old), version(backup_of(old))) == (SCHEMA_VERSION, 1)
     assert backup_of(old).stat().st_mode == old.stat().st_mode
     with Leaderboard.open(old, read_only=True) as board:
         assert board.evaluations() == [*expected(), an_evaluation("k1", run="second-run")]
@@ -174,7 +175,7 @@ def test_an_open_reader_goes_on_while_the_file_is_migrated(old):
 def test_a_migration_by_a_newer_program_stops_an_open_writer(old):
     with Leaderboard.open(old) as board:
         with closing(sqlite3.connect(old, isolation_level=None)) as newer:
-            newer.execute("PRAGMA user_version = 3")
+            newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
         with pytest.raises(StorageError, match="upgrade"):
             board.add([an_evaluation("k3")])
         assert [e.key for e in board.evaluations()] == ["k1", "k2"]
@@ -273,4 +274,4 @@ def test_a_kill_at_any_step_leaves_a_file_that_both_can_use(old, tmp_path):
         if code == 0:
             break
     killed = -signal.SIGKILL
-    assert ends >= {(killed, 1, False), (killed, 1, True), (0, 2, True)}
+    assert ends >= {(killed, 1, False), (killed, 1, True), (0, SCHEMA_VERSION, True)}

@@ -1,4 +1,4 @@
-"""The commands that read a leaderboard: list, runs, show, compare, and export."""
+"""The commands that keep and read a leaderboard: list, runs, show, compare, merge, backup, and export."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autoprompt.cli.options import DefaultGroup, json_option, leaderboard_option
 
 @click.group(cls=DefaultGroup)
 def leaderboard() -> None:
-    """What searches found: list (the default, whose options need no name), runs, show, compare."""
+    """What searches found: list (the default, whose options need no name), runs, show, compare, merge, backup."""
 
 
 @leaderboard.command("list")
@@ -94,6 +94,40 @@ def leaderboard_compare(first: str, second: str, split: str, leaderboard_file: P
         print_json(comparison)
     else:
         show_comparison(comparison)
+
+
+@leaderboard.command("merge")
+@click.argument("other", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@leaderboard_option
+@json_option
+def leaderboard_merge(other: Path, leaderboard_file: Path, as_json: bool) -> None:
+    """Take the runs of another leaderboard FILE into this one, which is made if there is none; FILE stays as it is."""
+    from autoprompt.leaderboard import Leaderboard, merge
+
+    with Leaderboard.open(other, read_only=True) as theirs, Leaderboard.open(leaderboard_file) as board:
+        merged = merge(board, theirs)
+    if as_json:
+        print_json(merged.to_dict())
+        return
+    for conflict in merged.conflicts:
+        click.echo(f"Conflict: {conflict}.", err=True)
+    click.echo(
+        f"{len(merged.added)} runs added, {len(merged.extended)} extended, {len(merged.known)} known; "
+        f"{merged.evaluations} evaluations, {len(merged.conflicts)} conflicts.",
+        err=True,
+    )
+
+
+@leaderboard.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@leaderboard_option
+def leaderboard_backup(file: Path, leaderboard_file: Path) -> None:
+    """Copy the leaderboard into a new FILE, whole, also while a search writes to it."""
+    from autoprompt.leaderboard import Leaderboard
+
+    with Leaderboard.open(leaderboard_file, read_only=True) as board:
+        board.back_up(file)
+    click.echo(f"Wrote {file}.", err=True)
 
 
 @click.command()

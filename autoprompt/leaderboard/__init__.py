@@ -1,7 +1,18 @@
 """The persistent leaderboard: runs and evaluations in one SQLite file that nothing else writes."""
 
 from autoprompt.leaderboard.comparing import EntryComparison, compare_entries
+from autoprompt.leaderboard.merging import Merged, merge
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Step
 from autoprompt.leaderboard.store import Leaderboard
 
-__all__ = ["EntryComparison", "EntryRow", "EvaluationRecord", "Leaderboard", "RunRecord", "Step", "compare_entries"]
+__all__ = [
+    "EntryComparison",
+    "EntryRow",
+    "EvaluationRecord",
+    "Leaderboard",
+    "Merged",
+    "RunRecord",
+    "Step",
+    "compare_entries",
+    "merge",
+]

@@ -14,68 +14,15 @@ import sqlite3
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from autoprompt.errors import StorageError
+from autoprompt.leaderboard.migrations import MIGRATIONS, OLDEST_READABLE, SCHEMA_VERSION
 
 APPLICATION_ID = 0x61507274  # "aPrt"
 LOCK_SECONDS = 30.0
-
-# Append only: a published migration is never edited. The file's user_version counts those applied.
-MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        "0001_runs_evaluations_examples",
-        (
-            """CREATE TABLE runs (
-                number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT UNIQUE, corpus TEXT NOT NULL,
-                fingerprint TEXT NOT NULL, model TEXT NOT NULL, seed INTEGER NOT NULL, strategy TEXT NOT NULL,
-                config TEXT NOT NULL, started TEXT NOT NULL, status TEXT NOT NULL, finished TEXT, result TEXT,
-                environment TEXT NOT NULL, evaluations INTEGER NOT NULL, checksum TEXT NOT NULL)""",
-            """CREATE TABLE evaluations (
-                number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), key TEXT NOT NULL,
-                entry TEXT NOT NULL, role TEXT NOT NULL, split TEXT NOT NULL, rung INTEGER NOT NULL,
-                fold INTEGER NOT NULL, repeat INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT, loss REAL,
-                accuracy REAL, metric TEXT, value REAL, n INTEGER, readability REAL, seconds REAL NOT NULL,
-                tokens INTEGER NOT NULL, length INTEGER NOT NULL, candidate TEXT NOT NULL,
-                checksum TEXT NOT NULL, UNIQUE (run, key))""",
-            "CREATE INDEX evaluations_entry ON evaluations (entry)",
-            # Apart, so that listing entries does not read what belongs to single examples.
-            """CREATE TABLE examples (
-                evaluation INTEGER PRIMARY KEY REFERENCES evaluations(number), log_probs TEXT NOT NULL,
-                predictions TEXT NOT NULL, row_ids TEXT NOT NULL, checksum TEXT NOT NULL)""",
-        ),
-    ),
-    (
-        "0002_losses",
-        (
-            # Every evaluation has a row, so that one that vanished is missed. NULL: stored by version 1.
-            """CREATE TABLE losses (
-                evaluation INTEGER PRIMARY KEY REFERENCES evaluations(number), losses TEXT, checksum TEXT NOT NULL)""",
-            "INSERT INTO losses SELECT number, NULL, 'absent' FROM evaluations",
-            # For a program of version 1 that has the file open meanwhile, and goes on writing.
-            """CREATE TRIGGER losses_of_version_1 AFTER INSERT ON examples
-                WHEN NOT EXISTS (SELECT 1 FROM losses WHERE evaluation = NEW.evaluation)
-                BEGIN INSERT INTO losses VALUES (NEW.evaluation, NULL, 'absent'); END""",
-        ),
-    ),
-    (
-        "0003_steps",
-        (
-            # What a run that is not finished has done: see ``records.Step``.
-            """CREATE TABLE steps (
-                number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL,
-                key TEXT NOT NULL, value TEXT NOT NULL, spent REAL NOT NULL, checksum TEXT NOT NULL)""",
-            "CREATE INDEX steps_run ON steps (run)",
-        ),
-    ),
-)
-SCHEMA_VERSION = len(MIGRATIONS)
-OLDEST_READABLE = 1
-LOSSES_SINCE, STEPS_SINCE = 2, 3
-ABSENT = "absent"
-"""Stands for the checksum of losses that were never kept."""
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -237,17 +184,20 @@ def _create(path: Path) -> None:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 _migrate(connection)
             connection.execute("PRAGMA journal_mode = WAL")
-        _publish(new, path)
+        with suppress(FileExistsError):  # another process was faster
+            _publish(new, path)
 
 
 def _publish(new: Path, path: Path) -> None:
+    """Give a file its name, unless that is taken. Raises FileExistsError."""
     try:
         os.link(new, path)
     except FileExistsError:
-        return
+        raise
     except OSError:  # a file system without hard links
-        if not path.exists():
-            new.replace(path)
+        if path.exists():
+            raise FileExistsError(path) from None
+        new.replace(path)
     _sync(path.parent)
 
 
@@ -289,23 +239,44 @@ def _row_counts(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def _back_up(path: Path, version: int) -> None:
-    """Copy what is committed, whole or not at all, in place of an earlier copy of the same version."""
+    """Copy what is committed, in place of an earlier copy of the same version."""
     place = path.with_name(f"{path.name}.v{version}.backup")
     try:
-        with tempfile.TemporaryDirectory(prefix=".autoprompt-", dir=path.parent) as folder:
-            new = Path(folder, "backup.sqlite")
-            # A connection of its own: the caller's already holds the lock that keeps other writers away.
-            with closing(_raw(path, "mode=rw")) as source, closing(sqlite3.connect(new)) as copy:
-                source.backup(copy)
-            shutil.copymode(path, new)
-            _sync(new)
+        with _copied(_raw(path, "mode=rw"), path, place) as new:
             new.replace(place)
-        _sync(path.parent)
+            _sync(place.parent)
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
             f"The leaderboard {path} has the old schema version {version}, and its backup {place}, which migrating "
-            f"it needs, cannot be written: {_explain(path, error)}."
+            f"it needs, cannot be written: {_explain(place, error)}."
         ) from error
+
+
+def copy_to(path: Path, place: Path) -> None:
+    """Copy what is committed, the -wal file's part included, into a new file, whole or not at all.
+
+    Raises StorageError, also for a file that exists.
+    """
+    try:
+        with _copied(_connect_to_read(path), path, place) as new:
+            _publish(new, place)
+    except FileExistsError as error:
+        raise StorageError(f"The file {place} exists and was left alone; name a new one.") from error
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(f"The backup {place} cannot be written: {_explain(place, error)}.") from error
+
+
+@contextmanager
+def _copied(source: sqlite3.Connection, path: Path, place: Path) -> Iterator[Path]:
+    """A copy beside its place-to-be, on the disk for good. ``source``: a connection of its own, closed at the end,
+    since the caller's may hold the lock that keeps other writers away."""
+    with closing(source), tempfile.TemporaryDirectory(prefix=".autoprompt-", dir=place.parent) as folder:
+        new = Path(folder, "backup.sqlite")
+        with closing(sqlite3.connect(new)) as copy:
+            source.backup(copy)
+        shutil.copymode(path, new)
+        _sync(new)
+        yield new
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

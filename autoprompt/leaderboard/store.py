@@ -15,7 +15,7 @@ from typing import Any
 
 from autoprompt.candidate import canonical_json, digest
 from autoprompt.errors import InputError, StorageError, UsageError
-from autoprompt.leaderboard import checking, queries, records, schema
+from autoprompt.leaderboard import checking, migrations, queries, records, schema
 from autoprompt.leaderboard.ranking import rank
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Step, Summary
 
@@ -100,15 +100,39 @@ class Leaderboard:
         Raises StorageError for a key that the run already has, NotFoundError for an unknown run, InputError
         for a record that must not be stored (a score that is not finite, a failure without a reason).
         """
-        rows = [(records.evaluation_values(e), records.example_values(e), records.losses_value(e)) for e in evaluations]
+        rows = [_row(evaluation) for evaluation in evaluations]
         if not rows:
             return
         with self._writing():
             for run_id, added in sorted(Counter(e.run for e in evaluations).items()):
                 record, count = self._run_of_id(run_id)
                 self._change_run(record, count + added)
-            for values, examples, losses in rows:
-                self._add_row(values, examples, losses)
+            for row in rows:
+                self._add_row(*row)
+
+    def take_in(self, run: RunRecord, evaluations: Sequence[EvaluationRecord], steps: Sequence[Step]) -> None:
+        """Store another leaderboard's run with evaluations, all or none, in place of one of its id that has fewer.
+
+        Raises as ``start_run`` and ``add`` do.
+        """
+        rows = [_row(evaluation) for evaluation in evaluations]
+        with self._writing():
+            counts = {known.id: count for known, count in self._runs()}
+            if run.id in counts:
+                self._change_run(run, counts[run.id] + len(rows))
+                self._connection.execute(queries.FORGET_STEPS, (run.id,))
+            else:
+                values = records.run_values(run, len(rows))
+                self._connection.execute(queries.ADD_RUN, (*values, records.checksum(values)))
+            for row in rows:
+                self._add_row(*row)
+            for step in steps:
+                values = records.step_values(step)
+                self._connection.execute(queries.ADD_STEP, (*values, records.checksum(values)))
+
+    def back_up(self, to: Path) -> None:
+        """Copy what is committed into a new file, whole or not at all. Raises StorageError, also where it exists."""
+        schema.copy_to(self.path, to)
 
     def _add_row(self, values: tuple[Any, ...], examples: tuple[str, str, str], losses: str) -> None:
         run, key = values[:2]
@@ -186,7 +210,7 @@ class Leaderboard:
         """
         with self._reading():
             self._run_of_id(run)
-            if schema.version_of(self._connection) < schema.STEPS_SINCE:
+            if schema.version_of(self._connection) < migrations.STEPS_SINCE:
                 return []
             found = []
             for number, check, *values in self._connection.execute(queries.STEPS, (run,)).fetchall():
@@ -230,7 +254,7 @@ class Leaderboard:
         with schema.guard(self.path, "read"):
             self._connection.execute("BEGIN")
             with self._connection:
-                yield schema.version_of(self._connection) >= schema.LOSSES_SINCE
+                yield schema.version_of(self._connection) >= migrations.LOSSES_SINCE
 
     def _runs(self) -> list[tuple[RunRecord, int]]:
         found = []
@@ -268,7 +292,7 @@ class Leaderboard:
         summary = self._summary(number, check, rest[width:])
         examples = rest[:width]
         checking.check_row(self.path, "examples", number, (summary.run, summary.key, *examples), example_check)
-        if kept and (losses, losses_check) != (None, schema.ABSENT):
+        if kept and (losses, losses_check) != (None, migrations.ABSENT):
             checking.check_row(self.path, "losses", number, (summary.run, summary.key, losses), losses_check)
         return summary, examples, losses
 
@@ -284,3 +308,11 @@ class Leaderboard:
         for record, expected in self._runs():
             if run in (None, record.id):
                 checking.check_count(self.path, record.id, found[record.id], expected)
+
+
+def _row(evaluation: EvaluationRecord) -> tuple[tuple[Any, ...], tuple[str, str, str], str]:
+    return (
+        records.evaluation_values(evaluation),
+        records.example_values(evaluation),
+        records.losses_value(evaluation),
+    )

@@ -1,0 +1,55 @@
+"""The leaderboard's schema, as the migrations that lead to it."""
+
+# Append only: a published migration is never edited. The file's user_version counts those applied.
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "0001_runs_evaluations_examples",
+        (
+            """CREATE TABLE runs (
+                number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT UNIQUE, corpus TEXT NOT NULL,
+                fingerprint TEXT NOT NULL, model TEXT NOT NULL, seed INTEGER NOT NULL, strategy TEXT NOT NULL,
+                config TEXT NOT NULL, started TEXT NOT NULL, status TEXT NOT NULL, finished TEXT, result TEXT,
+                environment TEXT NOT NULL, evaluations INTEGER NOT NULL, checksum TEXT NOT NULL)""",
+            """CREATE TABLE evaluations (
+                number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), key TEXT NOT NULL,
+                entry TEXT NOT NULL, role TEXT NOT NULL, split TEXT NOT NULL, rung INTEGER NOT NULL,
+                fold INTEGER NOT NULL, repeat INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT, loss REAL,
+                accuracy REAL, metric TEXT, value REAL, n INTEGER, readability REAL, seconds REAL NOT NULL,
+                tokens INTEGER NOT NULL, length INTEGER NOT NULL, candidate TEXT NOT NULL,
+                checksum TEXT NOT NULL, UNIQUE (run, key))""",
+            "CREATE INDEX evaluations_entry ON evaluations (entry)",
+            # Apart, so that listing entries does not read what belongs to single examples.
+            """CREATE TABLE examples (
+                evaluation INTEGER PRIMARY KEY REFERENCES evaluations(number), log_probs TEXT NOT NULL,
+                predictions TEXT NOT NULL, row_ids TEXT NOT NULL, checksum TEXT NOT NULL)""",
+        ),
+    ),
+    (
+        "0002_losses",
+        (
+            # Every evaluation has a row, so that one that vanished is missed. NULL: stored by version 1.
+            """CREATE TABLE losses (
+                evaluation INTEGER PRIMARY KEY REFERENCES evaluations(number), losses TEXT, checksum TEXT NOT NULL)""",
+            "INSERT INTO losses SELECT number, NULL, 'absent' FROM evaluations",
+            # For a program of version 1 that has the file open meanwhile, and goes on writing.
+            """CREATE TRIGGER losses_of_version_1 AFTER INSERT ON examples
+                WHEN NOT EXISTS (SELECT 1 FROM losses WHERE evaluation = NEW.evaluation)
+                BEGIN INSERT INTO losses VALUES (NEW.evaluation, NULL, 'absent'); END""",
+        ),
+    ),
+    (
+        "0003_steps",
+        (
+            # What a run that is not finished has done: see ``records.Step``.
+            """CREATE TABLE steps (
+                number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL,
+                key TEXT NOT NULL, value TEXT NOT NULL, spent REAL NOT NULL, checksum TEXT NOT NULL)""",
+            "CREATE INDEX steps_run ON steps (run)",
+        ),
+    ),
+)
+SCHEMA_VERSION = len(MIGRATIONS)
+OLDEST_READABLE = 1
+LOSSES_SINCE, STEPS_SINCE = 2, 3
+ABSENT = "absent"
+"""Stands for the checksum of losses that were never kept."""
