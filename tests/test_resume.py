@@ -10,6 +10,7 @@ from typing import Any
 
 import commands
 import pytest
+import runs
 
 from autoprompt import run
 from autoprompt.api import Silent
@@ -74,15 +75,6 @@ def resumed(options: run.SearchOptions, reference: str, **more: Any) -> dict[str
     return run.resume(reference, options.leaderboard, Silent(), **more)
 
 
-def facts(options: run.SearchOptions, result: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
-    """All of a finished run that does not depend on the clock."""
-    with Leaderboard.open(options.leaderboard, read_only=True) as board:
-        rows = [(e.key, e.role, e.status, e.losses, e.reason) for e in board.evaluations(result["run"])]
-        assert board.run(result["run"]).status == "finished"
-        assert board.steps(result["run"]) == []
-        return board.digest(result["run"]), rows, {k: v for k, v in result.items() if k not in ("run", "seconds")}
-
-
 def changed(folder: Path, to: Path) -> Path:
     """A copy of the corpus with another word in one training row."""
     commands.copied(folder, to)
@@ -96,17 +88,17 @@ def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(options,
     options = replace(options, strategy=strategy)
     with pytest.MonkeyPatch.context() as patch:
         count = killing(patch, -1)
-        whole = facts(options, run.search(options, Silent()))
+        whole = runs.facts(options.leaderboard, run.search(options, Silent()))
     step = count[0] / kills
     for number in range(kills):
         other = replace(options, leaderboard=tmp_path / f"{number}.sqlite")
         reference = started(other, round((number + 0.6) * step))
-        assert facts(other, resumed(other, reference)) == whole, f"killed at {number + 0.6} of {kills}"
+        assert runs.facts(other.leaderboard, resumed(other, reference)) == whole, f"killed at {number + 0.6} of {kills}"
         assert not list(tmp_path.glob("*.lock"))
 
 
 def test_fault_29_a_run_that_is_killed_again_and_again_ends_all_the_same(options, tmp_path):
-    whole = facts(options, run.search(options, Silent()))
+    whole = runs.facts(options.leaderboard, run.search(options, Silent()))
     other = replace(options, leaderboard=tmp_path / "other.sqlite")
     reference = started(other, 5)
     ended = None
@@ -119,7 +111,7 @@ def test_fault_29_a_run_that_is_killed_again_and_again_ends_all_the_same(options
             except Killed:
                 continue
     assert ended is not None
-    assert facts(other, ended) == whole
+    assert runs.facts(other.leaderboard, ended) == whole
 
 
 def test_a_row_that_was_stored_before_the_kill_is_stored_once(options):
@@ -257,5 +249,5 @@ def test_fault_29_a_killed_command_is_resumed_at_once(options, tmp_path, monkeyp
     assert ended.code == 0, ended.err
     assert not list(temporary.iterdir()), "what workers shared goes with the next run at the latest"
     whole = replace(options, max_evaluations=12, leaderboard=tmp_path / "whole.sqlite")
-    expected = facts(whole, run.search(whole, Silent()))
-    assert facts(options, json.loads(ended.out))[:2] == expected[:2]
+    expected = runs.facts(whole.leaderboard, run.search(whole, Silent()))
+    assert runs.facts(options.leaderboard, json.loads(ended.out))[:2] == expected[:2]
