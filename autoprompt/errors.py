@@ -54,4 +54,4 @@ class VerificationError(AutopromptError):
 
 
 class WorkerLostError(AutopromptError):
-    """A worker process ended while it had work."""
+    """A worker process ended while it had work, or can do no more work."""

@@ -30,6 +30,8 @@ R = TypeVar("R")
 
 RETRIES = 2
 """How often a task is given to another process after the one that had it died."""
+UNUSABLE_RETRIES = 1
+"""The same, where a task said (with WorkerLostError) that its process can do no more work."""
 _END_SECONDS = 10.0
 """How long a process may take to end before it is killed."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt
@@ -64,8 +66,9 @@ class LocalExecutor:
         """Results in the order of the items.
 
         Before an item is dispatched ``gate`` is asked; at its first False no further item is, so what ran is always
-        a beginning of ``items``. An item whose process dies is given to another one, at most ``RETRIES`` times; one
-        that takes longer than ``limit`` seconds is ended, and not repeated. ``lost`` makes the result of an item that
+        a beginning of ``items``. An item whose process dies is given to another one, at most ``RETRIES`` times, and one
+        that raises WorkerLostError ``UNUSABLE_RETRIES`` times; one that takes longer than ``limit`` seconds is ended,
+        and not repeated. ``lost`` makes the result of an item that
         has none, from the item and why; without it that raises WorkerLostError. Raises what the initializer or a task
         raised, in the item's turn.
         """
@@ -178,16 +181,22 @@ class _Slot:
         """The task that is done with; None where nobody waits for it, or it was given once more."""
         task, late, disowned = self.task, self.late, self.disowned
         assert task is not None  # noqa: S101
-        if not self._answered(task):
+        answered = self._answered(task)
+        unusable = isinstance(task.error, WorkerLostError)
+        if unusable or not answered:
             self._kill()
-            if late:
+            if late and not answered:
                 task.loss = f"it took longer than {limit:g} seconds"
-            elif task.deaths == RETRIES:
+            elif unusable and task.deaths >= UNUSABLE_RETRIES:
+                task.loss = str(task.error)
+            elif task.deaths >= RETRIES:
                 task.loss = f"its process ended unexpectedly {RETRIES + 1} times: killed, or no memory left"
             elif not disowned:
                 task.deaths += 1
+                task.error = None
                 self.give(task, limit)
                 return None
+            task.error = None
         self.task, self.deadline, self.disowned = None, None, False
         return None if disowned else task
 

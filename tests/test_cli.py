@@ -390,7 +390,7 @@ def test_usage_errors(capsys, arguments):
     assert "Traceback" not in result.err
 
 
-def test_nobody_reading_is_no_error(searched):
+def test_fault_51_nobody_reading_is_no_error(searched):
     board, _ = searched
     for arguments in (("leaderboard", "list", "--json"), ("leaderboard", "list")):
         process = commands.start(*arguments, "--leaderboard", board)
@@ -403,7 +403,7 @@ def test_nobody_reading_is_no_error(searched):
 
 
 @pytest.mark.parametrize("encoding", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["coerced", "ascii"])
-def test_a_plain_locale_and_a_narrow_terminal(searched, encoding):
+def test_fault_51_a_plain_locale_and_a_narrow_terminal(searched, encoding):
     board, _ = searched
     env = {"LANG": "C", "LC_ALL": "C", "COLUMNS": "40"} | encoding
     for arguments in (("leaderboard", "list"), ("leaderboard", "runs")):
@@ -412,7 +412,7 @@ def test_a_plain_locale_and_a_narrow_terminal(searched, encoding):
         assert max(map(len, result.out.splitlines())) <= 40
 
 
-def test_a_terminal_without_the_letters_of_a_template(tmp_path):
+def test_fault_51_a_terminal_without_the_letters_of_a_template(tmp_path):
     board = tmp_path / "lb.sqlite"
     entry = stored(board, "Größe \u2028 {talk}{label}", Score(0.5, None, "loss", 0.5, 1), demos=())
     for arguments in (("list",), ("show", entry)):

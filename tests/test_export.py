@@ -132,6 +132,23 @@ def test_the_module_says_how_the_model_was_loaded(tmp_path):
     }
 
 
+@given(template=templates(), word=ANY.filter(str.strip))
+@settings(deadline=None, max_examples=50)
+def test_fault_46_the_module_holds_literals_and_comes_back_through_ast(tmp_path_factory, template, word):
+    path = tmp_path_factory.mktemp("literals") / "best.py"
+    saved = prompt(template.format(), {"neg": "other " + word, "pos": word})
+    save(saved, path)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assigned = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
+    values = {name: ast.literal_eval(value) for name, value in assigned.items()}
+    assert values["TEMPLATE"] == saved.template
+    assert values["LABEL_WORDS"] == saved.label_words
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert functions == {"render", "_text", "_inline"}
+    assert len(tree.body) == 1 + len(assigned) + len(functions)
+    assert ast.dump(ast.parse(ast.unparse(tree))) == ast.dump(tree)
+
+
 def test_the_module_runs_in_a_bare_python(tmp_path):
     saved = prompt('{{"{text}"}}\nIt\'s {größe} \\n {label}', {"neg": "schlecht", "pos": "gut 'ja'"})
     save(saved, tmp_path / "best.py")
@@ -259,7 +276,7 @@ def test_what_render_cannot_do(tmp_path):
     ],
     ids=str,
 )  # fmt: skip
-def test_a_tampered_file_is_refused(tmp_path, change):
+def test_fault_16_a_tampered_file_is_refused(tmp_path, change):
     path = tmp_path / "best.json"
     path.write_text(json.dumps(prompt().model_dump() | change), encoding="utf-8")
     with pytest.raises(InputError) as caught:
@@ -277,7 +294,7 @@ def test_a_missing_key_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff\xfe", b'{"a": 1}', b"[" * 100000])
-def test_a_foreign_file_is_refused(tmp_path, content):
+def test_fault_16_a_foreign_file_is_refused(tmp_path, content):
     (tmp_path / "best.json").write_bytes(content)
     with pytest.raises(InputError):
         load(tmp_path / "best.json")
@@ -297,7 +314,7 @@ def test_only_two_kinds_of_files(tmp_path):
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_failed_writing_leaves_the_old_file(tmp_path, monkeypatch, failure):
+def test_fault_48_a_failed_writing_leaves_the_old_file(tmp_path, monkeypatch, failure):
     path = tmp_path / "best.json"
     save(prompt(), path)
     before = path.read_bytes()

@@ -46,7 +46,7 @@ def refuse(path, match, *, read_only):
 
 
 @BOTH
-def test_36_a_file_of_zero_bytes_is_not_taken_for_new(tmp_path, read_only):
+def test_fault_36_a_file_of_zero_bytes_is_not_taken_for_new(tmp_path, read_only):
     path = tmp_path / "lb.sqlite"
     path.touch()
     refuse(path, "empty", read_only=read_only)
@@ -54,7 +54,7 @@ def test_36_a_file_of_zero_bytes_is_not_taken_for_new(tmp_path, read_only):
 
 @BOTH
 @pytest.mark.parametrize("keep", [16, 60, 99, 100, 4096, 5000, -4096, -1])
-def test_37_a_truncated_file_is_refused(copy, keep, read_only):
+def test_fault_37_a_truncated_file_is_refused(copy, keep, read_only):
     content = copy.read_bytes()
     copy.write_bytes(content[:keep])
     refuse(copy, "truncated", read_only=read_only)
@@ -74,7 +74,7 @@ def read_everything(path, *, read_only):
 
 
 @BOTH
-def test_38_flipped_bytes_are_noticed_or_change_nothing(whole, copy, read_only):
+def test_fault_38_flipped_bytes_are_noticed_or_change_nothing(whole, copy, read_only):
     expected = read_everything(whole, read_only=True)
     content = whole.read_bytes()
     noticed = []
@@ -107,7 +107,7 @@ def test_38_flipped_bytes_are_noticed_or_change_nothing(whole, copy, read_only):
         ("runs", "checksum = ''", lambda board: board.runs()),
     ],
 )
-def test_38_a_changed_row_is_named_by_file_table_and_row(copy, table, change, read):
+def test_fault_38_a_changed_row_is_named_by_file_table_and_row(copy, table, change, read):
     last = f"SELECT max(rowid) FROM {table} WHERE rowid < 41"  # noqa: S608
     edit(copy, f"UPDATE {table} SET {change} WHERE rowid IN ({last})")  # noqa: S608
     with Leaderboard.open(copy) as board, pytest.raises(StorageError) as caught:
@@ -128,7 +128,7 @@ def test_38_a_changed_row_is_named_by_file_table_and_row(copy, table, change, re
         "DROP TABLE losses",
     ],
 )
-def test_38_rows_that_vanished_are_missed(copy, change):
+def test_fault_38_rows_that_vanished_are_missed(copy, change):
     edit(copy, change)
     with Leaderboard.open(copy) as board, pytest.raises(StorageError, match="damaged"):
         board.evaluations(RUN)
@@ -143,7 +143,7 @@ def edit(path, statement):
 
 @BOTH
 @pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 3000])
-def test_39_a_newer_schema_asks_for_an_upgrade(copy, version, read_only):
+def test_fault_39_a_newer_schema_asks_for_an_upgrade(copy, version, read_only):
     content = bytearray(copy.read_bytes())
     content[60:64] = struct.pack(">I", version)
     copy.write_bytes(content)
@@ -151,7 +151,7 @@ def test_39_a_newer_schema_asks_for_an_upgrade(copy, version, read_only):
 
 
 @BOTH
-def test_39_a_newer_schema_that_still_stands_in_the_wal_asks_for_an_upgrade(copy, read_only):
+def test_fault_39_a_newer_schema_that_still_stands_in_the_wal_asks_for_an_upgrade(copy, read_only):
     newer = sqlite3.connect(copy)
     newer.execute("PRAGMA user_version = 9")
     assert copy.read_bytes()[60:64] != struct.pack(">I", 9)
@@ -160,7 +160,7 @@ def test_39_a_newer_schema_that_still_stands_in_the_wal_asks_for_an_upgrade(copy
     newer.close()
 
 
-def test_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
+def test_fault_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
     path = tmp_path / "lb.sqlite"
     with Leaderboard.open(path):
         pass
@@ -186,7 +186,7 @@ def test_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
 @pytest.mark.parametrize(
     "text", ["text,label\nfine,pos\n", "S", "SQLite format 3", "\x00" * 4096, "SQLite format 2\0" * 9]
 )
-def test_40_a_text_file_is_left_byte_for_byte(tmp_path, text, read_only):
+def test_fault_40_a_text_file_is_left_byte_for_byte(tmp_path, text, read_only):
     path = tmp_path / "reviews.csv"
     path.write_text(text)
     refuse(path, "no SQLite file|truncated", read_only=read_only)
@@ -194,7 +194,7 @@ def test_40_a_text_file_is_left_byte_for_byte(tmp_path, text, read_only):
 
 @BOTH
 @pytest.mark.parametrize("journal", ["DELETE", "WAL"])
-def test_40_a_foreign_database_is_left_byte_for_byte(tmp_path, journal, read_only):
+def test_fault_40_a_foreign_database_is_left_byte_for_byte(tmp_path, journal, read_only):
     path = tmp_path / "bookmarks.sqlite"
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA journal_mode = {journal}")
@@ -205,7 +205,7 @@ def test_40_a_foreign_database_is_left_byte_for_byte(tmp_path, journal, read_onl
 
 
 @BOTH
-def test_40_a_folder_is_no_leaderboard(tmp_path, read_only):
+def test_fault_40_a_folder_is_no_leaderboard(tmp_path, read_only):
     (tmp_path / "lb").mkdir()
     with pytest.raises(StorageError, match="no regular file"):
         Leaderboard.open(tmp_path / "lb", read_only=read_only)
@@ -213,7 +213,7 @@ def test_40_a_folder_is_no_leaderboard(tmp_path, read_only):
 
 @BOTH
 @pytest.mark.parametrize("place", ["a-file/lb.sqlite", "/proc/autoprompt/lb.sqlite", "/proc/lb.sqlite"])
-def test_33_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path, place, read_only):
+def test_fault_33_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path, place, read_only):
     (tmp_path / "a-file").write_text("in the way")
     path = tmp_path / place
     with pytest.raises(StorageError) as caught:
@@ -222,7 +222,7 @@ def test_33_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path, place, 
     assert (tmp_path / "a-file").read_text() == "in the way"
 
 
-def test_33_a_file_that_cannot_be_written_is_still_read(whole, copy, monkeypatch):
+def test_fault_33_a_file_that_cannot_be_written_is_still_read(whole, copy, monkeypatch):
     # Root may write anywhere: SQLite is made to open read-only, as on a read-only disk.
     connect = sqlite3.connect
 
@@ -258,7 +258,7 @@ def test_a_lock_that_is_held_for_too_long_is_told(copy, monkeypatch):
         assert len(board.runs()) == 2
 
 
-def test_a_full_disk_is_told_with_the_free_bytes_and_old_rows_stay(copy):
+def test_fault_32_a_full_disk_is_told_with_the_free_bytes_and_old_rows_stay(copy):
     with Leaderboard.open(copy) as board:
         before = board.evaluations()
         # SQLite's own limit stands in for the disk's: the same error code.
@@ -270,7 +270,7 @@ def test_a_full_disk_is_told_with_the_free_bytes_and_old_rows_stay(copy):
 
 
 @pytest.mark.parametrize("name", ["x" * 201, " ", "", "\udcff"])
-def test_47_a_name_that_cannot_be_one_is_a_usage_error(copy, name):
+def test_fault_47_a_name_that_cannot_be_one_is_a_usage_error(copy, name):
     with Leaderboard.open(copy) as board:
         with pytest.raises(UsageError):
             board.start_run(a_run("third-run", name=name))
@@ -280,7 +280,7 @@ def test_47_a_name_that_cannot_be_one_is_a_usage_error(copy, name):
 @pytest.mark.parametrize(
     "name", ["x" * 200, "../x", "/etc/passwd", "<img src=x>", "a'; DROP TABLE runs; --", "名前\n2"]
 )
-def test_47_any_other_name_is_only_a_name(copy, name):
+def test_fault_47_any_other_name_is_only_a_name(copy, name):
     folder = sorted(copy.parent.iterdir())
     with Leaderboard.open(copy) as board:
         board.start_run(a_run("third-run", name=name))

@@ -37,7 +37,7 @@ def digest(options: run.SearchOptions, result: dict) -> str:
 
 
 @pytest.mark.parametrize("strategy", ["hybrid", "gradient"])
-def test_the_same_seed_gives_the_same_bits_whatever_the_workers(
+def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     options: run.SearchOptions, strategy: str, tmp_path: Path
 ) -> None:
     """Over several small generations: selection, breeding, the model's proposals and label words take part."""
@@ -102,7 +102,7 @@ class Watcher(Silent):
             self.seen.append((self.stages[-1], evaluation.split))
 
 
-def test_test_rows_are_out_of_reach_until_the_end(options: run.SearchOptions, monkeypatch) -> None:
+def test_fault_08_test_rows_are_out_of_reach_until_the_end(options: run.SearchOptions, monkeypatch) -> None:
     specs = []
 
     class Spying(commands.Inline):
@@ -222,7 +222,7 @@ def test_budgets_refuse_nothing_and_less() -> None:
             Budget(**limits)
 
 
-def test_every_candidate_failing_is_named_with_its_reasons(
+def test_fault_28_every_candidate_failing_is_named_with_its_reasons(
     options: run.SearchOptions, model_folders: dict[str, Path], tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file
@@ -256,7 +256,7 @@ def group_members(group: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_keeps_what_it_has_and_leaves_nobody(
+def test_fault_31_a_stopped_run_keeps_what_it_has_and_leaves_nobody(
     options: run.SearchOptions, number: signal.Signals, code: int
 ) -> None:
     process = commands.start(

@@ -14,6 +14,7 @@ import torch
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
+from autoprompt.errors import WorkerLostError
 from autoprompt.evaluator.proxy import Proxy, cross_fit, deal
 from autoprompt.models import Features, LanguageModel, load_model
 
@@ -136,10 +137,13 @@ def start_worker(spec: WorkerSpec) -> None:
 
 
 def perform(task: Callable[[Worker], Any]) -> Work:
-    """Run one task in a process that ``start_worker`` prepared."""
+    """Run one task in a process that ``start_worker`` prepared. Raises WorkerLostError where its device is lost."""
     if _WORKER is None:
         raise RuntimeError("this process was not prepared by start_worker")
     _WORKER.model.micro_batch = None  # what this task alone has to record
     started, before = time.monotonic(), _WORKER.model.tokens_processed
-    value = task(_WORKER)
+    try:
+        value = task(_WORKER)
+    except torch.AcceleratorError as error:  # after one every further call in this process fails as well
+        raise WorkerLostError(f"the device failed: {str(error).splitlines()[0]}") from error
     return Work(value, time.monotonic() - started, _WORKER.model.tokens_processed - before)

@@ -128,12 +128,15 @@ def requested(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None,
         raise UsageError(
             f"The rows of run {run.id} were in memory; resume it in Python: autoprompt.resume({run.id!r}, corpus=rows)."
         )
+    model = asked["model"]["model"]
     named = {name: value for name, value in asked.items() if name not in (*_UNASKED, "in_memory")}
     return SearchOptions(
         **named | {"templates": tuple(named["templates"])},
-        corpus=asked["corpus"],
+        corpus=_pinned(asked["corpus"], run.config["corpus_revision"]),
         data=DataOptions(**asked["data"], rows=rows),
-        model=ModelOptions(**asked["model"]),
+        model=ModelOptions(
+            **asked["model"] | {"model": _pinned(asked["model"]["model"], run.config["model_revision"])}
+        ),
         config=SearchConfig.model_validate(asked["config"]),
         leaderboard=leaderboard,
         started=started,
@@ -154,6 +157,11 @@ def check_unchanged(run: RunRecord, now: Mapping[str, Any], progress: Progress) 
         )
     for change in differences(then, now, ("code", "environment")):
         progress.note(f"Since the run began, {change}: results may differ in their last digits.")
+
+
+def _pinned(name: str, revision: str) -> str:
+    """A Hub name with the commit that the run began with; others have none."""
+    return f"{name.partition('@')[0]}@{revision}" if revision else name
 
 
 def _absolute(model: str) -> str:

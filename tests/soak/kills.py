@@ -1,9 +1,9 @@
 """Kill a running search again and again, its driver or a worker, at random moments, with SIGKILL.
 
 ``python tests/soak/kills.py --kills 100`` (some 15 minutes). A killed driver's run is resumed; what a killed worker had
-is the driver's to see to. Every run has to end as an undisturbed one does: no row that could be read before a kill is lost or
-changed, none is there twice, and rows, digest and result are the same. No process outlives a killed driver, and no
-folder the last run. Prints a line a run, then one JSON object.
+is the driver's to see to. Every run has to end as an undisturbed one does: no row that could be read before a kill is
+lost or changed, none is there twice, and rows, digest and result are the same. No process outlives a killed driver, and
+no folder the last run. Prints a line a run, then one JSON object.
 """
 
 from __future__ import annotations
