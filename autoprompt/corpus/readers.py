@@ -175,7 +175,9 @@ def _read_parquet(path: Path) -> Table:
     pq: Any = importlib.import_module("pyarrow.parquet")
     try:
         data = pq.read_table(path)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.strerror:  # the disk's word, not arrow's
+            raise
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a readable parquet file ({reason}); write it again.") from error
     columns = [_values(path, name, data.column(name)) for name in data.column_names]
