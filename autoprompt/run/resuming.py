@@ -134,9 +134,7 @@ def requested(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None,
         **named | {"templates": tuple(named["templates"])},
         corpus=_pinned(asked["corpus"], run.config["corpus_revision"]),
         data=DataOptions(**asked["data"], rows=rows),
-        model=ModelOptions(
-            **asked["model"] | {"model": _pinned(asked["model"]["model"], run.config["model_revision"])}
-        ),
+        model=ModelOptions(**asked["model"] | {"model": _pinned(model, run.config["model_revision"])}),
         config=SearchConfig.model_validate(asked["config"]),
         leaderboard=leaderboard,
         started=started,
