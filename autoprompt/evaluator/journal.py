@@ -63,7 +63,7 @@ def decoded(task: Any, values: Mapping[str, Any]) -> Work:
         case TestTask():
             value = [_evaluation(evaluation, one) for evaluation, one in zip(task.evaluations, value, strict=True)]
         case ProposeTask():
-            value = TokenProposals(*([(_template(parts), score) for parts, score in edits] for edits in value))
+            value = TokenProposals(*([(_template(parts), float(score)) for parts, score in edits] for edits in value))
         case WordsTask():
             value = [LabelWords(_tuples(pairs)) for pairs in value]
     return Work(value, values["seconds"], values["tokens"])
@@ -89,7 +89,9 @@ def _encoded(value: Any) -> Any:
         case Evaluation():
             return {f.name: getattr(value, f.name) for f in fields(value) if f.name != "candidate"}
         case TokenProposals():
-            return [_encoded(value.replacements), _encoded(value.infills)]
+            # A promise need not be finite, and JSON holds no other numbers.
+            edits = (value.replacements, value.infills)
+            return [[(_encoded(template), repr(score)) for template, score in kind] for kind in edits]
         case Template():
             return [[type(segment).__name__, getattr(segment, fields(segment)[0].name)] for segment in value.segments]
         case LabelWords():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from autoprompt.corpus.cards import has_card
 from autoprompt.errors import StorageError, UsageError
 from autoprompt.evaluator import Journal
 from autoprompt.leaderboard import Leaderboard, RunRecord, Step
@@ -106,16 +108,18 @@ def lock_of(board: Path, run: str) -> Path:
 
 def request(options: SearchOptions, config: SearchConfig, workers: int) -> dict[str, Any]:
     """Options as plain JSON, from which a run can go on in another folder."""
-    here = Path(options.corpus)
-    model, data = asdict(options.model), asdict(options.data)
-    in_memory = data.pop("rows") is not None
+    in_memory = options.data.rows is not None
+    named = in_memory or has_card(options.corpus) or not os.path.exists(options.corpus)
+    folder = Path(options.model.model).expanduser()
+    local = options.model.model.startswith((".", "~")) and folder.exists()
     return {
-        "corpus": str(here.absolute()) if not in_memory and here.exists() else options.corpus,
+        "corpus": options.corpus if named else str(Path(options.corpus).absolute()),
         "in_memory": in_memory,
-        "data": data,
-        "model": model | {"workers": workers, "model": _absolute(options.model.model)},
+        "data": _values(options.data, without=("rows",)),
+        "model": _values(options.model)
+        | {"workers": workers, "model": str(folder.absolute()) if local else options.model.model},
         "config": config.model_dump(mode="json", exclude_defaults=True),
-        **{name: value for name, value in asdict(options).items() if name not in _UNASKED},
+        **_values(options, without=_UNASKED),
     }
 
 
@@ -162,5 +166,6 @@ def _pinned(name: str, revision: str) -> str:
     return f"{name.partition('@')[0]}@{revision}" if revision else name
 
 
-def _absolute(model: str) -> str:
-    return str(Path(model).absolute()) if model.startswith((".", "~")) and Path(model).exists() else model
+def _values(options: DataOptions | ModelOptions | SearchOptions, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Their fields as they are: rows in memory may be large."""
+    return {field.name: getattr(options, field.name) for field in fields(options) if field.name not in without}
