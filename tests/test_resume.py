@@ -15,8 +15,7 @@ import runs
 from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError, UsageError
-from autoprompt.leaderboard import Leaderboard
-from autoprompt.run.resuming import holding
+from autoprompt.leaderboard import Leaderboard, holding
 from autoprompt.search import phrases
 
 SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
@@ -196,6 +195,20 @@ def test_fault_29_a_run_whose_driver_lives(options):
     with holding(options.leaderboard, reference), pytest.raises(StorageError, match="another process"):
         resumed(options, reference)
     assert resumed(options, reference)["evaluations"] == 7
+
+
+def test_a_run_that_lost_its_driver_is_shown_as_interrupted(options, capsys):
+    reference = started(options, 20)
+    with Leaderboard.open(options.leaderboard) as board:
+        board.finish_run(reference, "running")  # as a driver leaves it that is killed
+
+    def status() -> str:
+        shown = commands.call(capsys, "leaderboard", "runs", "--leaderboard", options.leaderboard, "--json")
+        return json.loads(shown.out)["runs"][0]["status"]
+
+    assert status() == "interrupted"
+    with holding(options.leaderboard, reference):
+        assert status() == "running"
 
 
 def test_rows_in_memory_are_given_again(options):

@@ -41,14 +41,17 @@ def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, a
 @leaderboard_option
 @json_option
 def leaderboard_runs(leaderboard_file: Path, as_json: bool) -> None:
-    """The runs, newest first."""
+    """The runs, newest first; an interrupted one has lost its driver, and can be resumed like a stopped one."""
     from dataclasses import asdict
 
     from autoprompt.cli.tables import show_runs
-    from autoprompt.leaderboard import Leaderboard
+    from autoprompt.leaderboard import Leaderboard, is_held
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         runs = [asdict(run) for run in board.runs()]
+    for run in runs:
+        if run["status"] == "running" and not is_held(leaderboard_file, run["id"]):
+            run["status"] = "interrupted"
     if as_json:
         print_json({"runs": runs})
     else:

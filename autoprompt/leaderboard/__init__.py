@@ -1,6 +1,7 @@
 """The persistent leaderboard: runs and evaluations in one SQLite file that nothing else writes."""
 
 from autoprompt.leaderboard.comparing import EntryComparison, compare_entries
+from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import Merged, merge
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Step
 from autoprompt.leaderboard.store import Leaderboard
@@ -14,5 +15,7 @@ __all__ = [
     "RunRecord",
     "Step",
     "compare_entries",
+    "holding",
+    "is_held",
     "merge",
 ]

@@ -1,16 +1,13 @@
-"""Going on with a run: what it asked for, what it has done, whether its driver lives, and whether all is as it was."""
+"""Going on with a run: what it asked for, what it has done, and whether all is as it was."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from autoprompt.corpus.cards import has_card
 from autoprompt.errors import StorageError, UsageError
@@ -73,37 +70,6 @@ def diverged(run: str, what: str) -> StorageError:
         f"The run {run} cannot be resumed: repeating its first part gave {what}; resume it with the versions that it "
         "began with (`autoprompt leaderboard runs --json` has them), or start a new search."
     )
-
-
-@contextmanager
-def holding(board: Path, run: str) -> Iterator[None]:
-    """Hold a run for this process, as long as it lives, whatever the clock says.
-
-    Raises StorageError while another one does.
-    """
-    path = lock_of(board, run)
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise StorageError(
-            f"The run {run} in {board} is going on in another process; wait for its end, or end it."
-        ) from error
-    except OSError as error:
-        raise StorageError(
-            f"The lock file {path} cannot be written ({error.strerror}); choose another --leaderboard."
-        ) from error
-    try:
-        yield
-        # Of a run that is not finished it stays: two drivers could else hold an old file and a new one.
-        path.unlink(missing_ok=True)
-    finally:
-        lock.release()
-
-
-def lock_of(board: Path, run: str) -> Path:
-    """The file that a run's driver holds locked."""
-    return board.with_name(f"{board.name}.{run}.lock")
 
 
 def request(options: SearchOptions, config: SearchConfig, workers: int) -> dict[str, Any]:

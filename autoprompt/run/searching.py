@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
-from autoprompt.leaderboard import Leaderboard, RunRecord
+from autoprompt.leaderboard import Leaderboard, RunRecord, holding
 from autoprompt.manifest import manifest
 from autoprompt.models import check_device
 from autoprompt.run.options import Progress, SearchOptions, budget_of, config_of, workers_of
 from autoprompt.run.preparing import Task, check_folds, prepare
 from autoprompt.run.recording import Recorder, described, difference, new_run, spread
-from autoprompt.run.resuming import StoredJournal, check_unchanged, holding, requested
+from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.workplace import check_model, pulling, warnings_of, workplace
 from autoprompt.search import Budget, Outcome, Search
 
