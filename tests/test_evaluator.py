@@ -38,7 +38,11 @@ class InProcess:
         self._spec: WorkerSpec | None = spec
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], gate: Callable[[], bool] | None = None
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        gate: Callable[[], bool] | None = None,
+        **_: Any,
     ) -> Iterator[Any]:
         if self._spec is not None:
             start_worker(self._spec)

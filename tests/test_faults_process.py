@@ -218,6 +218,7 @@ def test_fault_22_a_run_goes_on_with_the_commit_that_it_began_with(tmp_path):
     stored = RunRecord("id", None, "", "", "owner/tiny", 0, "hybrid", config, "")
     asked = requested(stored, tmp_path / "lb.sqlite", None, 0.0)
     assert asked.corpus == f"hub:owner/rows@{'c' * 40}"
+    (tmp_path / "new").mkdir()
     with hub.serve({"owner/tiny": after}, {}) as address:
         pinned, moved = hub.locate(tmp_path / "new", asked.model.model, "owner/tiny", HF_ENDPOINT=address)
         assert (pinned["revision"], pinned["hidden"]) == (began["revision"], 8)
