@@ -192,7 +192,11 @@ class InProcess:
     workers = 1
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], gate: Callable[[], bool] | None = None
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        gate: Callable[[], bool] | None = None,
+        **_: Any,
     ) -> Iterator[Any]:
         """As of a real executor, one item after the other."""
         for item in items:

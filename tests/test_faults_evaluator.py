@@ -26,7 +26,11 @@ class Counting:
         self.scored: list[Evaluation] = []
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], gate: Callable[[], bool] | None = None
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        gate: Callable[[], bool] | None = None,
+        **_: Any,
     ) -> Iterator[Work]:
         del function, gate
         for item in items:
