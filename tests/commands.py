@@ -65,7 +65,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> Result:
     from autoprompt.cli import main
 
     capsys.readouterr()
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with pytest.MonkeyPatch.context() as patch, inline():
         patch.setattr(sys, "argv", ["autoprompt", *map(str, arguments)])
         try:
@@ -73,7 +73,8 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> Result:
         except SystemExit as stop:
             code = stop.code
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     captured = capsys.readouterr()
     assert isinstance(code, int)
     return Result(code, captured.out, captured.err)

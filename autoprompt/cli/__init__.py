@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from typing import Any, NoReturn
@@ -32,13 +33,22 @@ for _command in (
     cli.add_command(_command)
 
 
-def _terminated(_number: int, _frame: Any) -> NoReturn:
-    raise SystemExit(143)
+def _stop(number: int, _frame: Any) -> NoReturn:
+    """The first signal lets all that goes on end in order; the second ends it at once: nothing is lost by that."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _stop_at_once)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def _stop_at_once(number: int, _frame: Any) -> NoReturn:
+    os._exit(128 + number)  # workers end with their driver
 
 
 def main() -> NoReturn:
     """Entry point: every error is one sentence on stderr with its exit code."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started us wants none
+        signal.signal(signal.SIGINT, _stop)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without the letters of a template is no error
     try:
