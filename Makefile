@@ -41,8 +41,8 @@ demo: $(STAMP) ## search a prompt for film reviews in four minutes and list the 
 	$(BIN)/autoprompt leaderboard list --leaderboard demo.sqlite --limit 10
 
 test: $(STAMP) ## the tests, without those that take minutes
-	@# a file's tests stay together as far as possible: they share models that take a while to make
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	@# a file's tests stay in one process: they share models that take a while to make
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(STAMP) ## the tests with real models
 	$(BIN)/python -m pytest -m slow

@@ -158,6 +158,7 @@ def test_fault_31_a_second_signal_stops_at_once_and_the_run_goes_on_later(option
     assert json.loads(ended.out)["evaluations"] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_fault_34_two_searches_and_a_reader_on_one_leaderboard(options):
     started = [searching(options, "--max-evaluations", 9, "--seed", seed) for seed in (0, 1)]

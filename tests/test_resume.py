@@ -82,7 +82,7 @@ def changed(folder: Path, to: Path) -> Path:
     return to
 
 
-@pytest.mark.parametrize(("strategy", "kills"), [("hybrid", 4), ("gradient", 1)])
+@pytest.mark.parametrize(("strategy", "kills"), [("hybrid", 4), pytest.param("gradient", 2, marks=pytest.mark.slow)])
 def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(options, strategy, kills, tmp_path):
     options = replace(options, strategy=strategy)
     with pytest.MonkeyPatch.context() as patch:

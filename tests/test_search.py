@@ -36,7 +36,7 @@ def digest(options: run.SearchOptions, result: dict) -> str:
         return board.digest(result["run"])
 
 
-@pytest.mark.parametrize("strategy", ["hybrid", "gradient"])
+@pytest.mark.parametrize("strategy", ["hybrid", pytest.param("gradient", marks=pytest.mark.slow)])
 def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     options: run.SearchOptions, strategy: str, tmp_path: Path
 ) -> None:

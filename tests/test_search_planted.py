@@ -102,6 +102,7 @@ def test_gradients_find_the_planted_word(setting: Setting, strategy: str, seed: 
     assert found(outcome), outcome.best.candidate.template.format()
 
 
+@pytest.mark.slow
 def test_random_draws_mostly_miss_it(setting: Setting) -> None:
     hits = [found(setting.search("random", seed)) for seed in range(10)]
     assert sum(hits) < 5, hits
