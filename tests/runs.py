@@ -1,9 +1,25 @@
-"""What of a finished run does not depend on the clock."""
+"""A small search, and what of a finished run does not depend on the clock."""
 
 from pathlib import Path
 from typing import Any
 
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.run import ModelOptions, SearchOptions
+
+SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
+
+
+def small(model: Path, corpus: Path, folder: Path) -> SearchOptions:
+    """Seven fine-tunes of one pass each, one after the other."""
+    (folder / "small.toml").write_text(SMALL)
+    return SearchOptions(
+        corpus=str(corpus),
+        model=ModelOptions(str(model), "cpu", 1),
+        max_evaluations=7,
+        leaderboard=folder / "lb.sqlite",
+        config=folder / "small.toml",
+        fix={"epochs": 1},
+    )
 
 
 def facts(leaderboard: Path, result: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:

@@ -16,7 +16,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount a file system"),
 ]
-SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def remount(place: Path, options: str) -> None:
 
 @pytest.fixture
 def search(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path) -> Callable[..., commands.Result]:
-    (tmp_path / "small.toml").write_text(SMALL)
+    (tmp_path / "small.toml").write_text(runs.SMALL)
 
     def run(board: Path, **env: str) -> commands.Result:
         return commands.spawn(

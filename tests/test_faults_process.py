@@ -23,20 +23,10 @@ from autoprompt.execution import LocalExecutor
 from autoprompt.leaderboard import Leaderboard, RunRecord
 from autoprompt.run.resuming import requested
 
-SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
-
 
 @pytest.fixture
 def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path) -> run.SearchOptions:
-    (tmp_path / "small.toml").write_text(SMALL)
-    return run.SearchOptions(
-        corpus=str(corpus_folder),
-        model=run.ModelOptions(str(model_folders["llama"]), "cpu", 1),
-        max_evaluations=7,
-        leaderboard=tmp_path / "lb.sqlite",
-        config=tmp_path / "small.toml",
-        fix={"epochs": 1},
-    )
+    return runs.small(model_folders["llama"], corpus_folder, tmp_path)
 
 
 def searching(options: run.SearchOptions, *more: object) -> Any:
@@ -116,7 +106,7 @@ class Hanging(commands.Inline):
 @pytest.mark.parametrize("limit", [None, 2.5])
 def test_fault_26_a_fine_tune_that_hangs_fails_and_the_search_goes_on(options, monkeypatch, limit):
     if limit:
-        options.config.write_text(f"{SMALL}time_limit = {limit}\n")
+        options.config.write_text(f"{runs.SMALL}time_limit = {limit}\n")
     monkeypatch.setattr("autoprompt.run.workplace.LocalExecutor", Hanging)
     monkeypatch.setattr(Hanging, "limits", [])
     result = run.search(options, Silent())

@@ -18,8 +18,6 @@ from autoprompt.errors import NotFoundError, StorageError, UsageError
 from autoprompt.leaderboard import Leaderboard, holding
 from autoprompt.search import phrases
 
-SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
-
 
 class Killed(BaseException):
     """What ends a driver in these tests: nothing of ours catches it."""
@@ -27,15 +25,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path) -> run.SearchOptions:
-    (tmp_path / "small.toml").write_text(SMALL)
-    return run.SearchOptions(
-        corpus=str(corpus_folder),
-        model=run.ModelOptions(str(model_folders["llama"]), "cpu", 1),
-        max_evaluations=7,
-        leaderboard=tmp_path / "lb.sqlite",
-        config=tmp_path / "small.toml",
-        fix={"epochs": 1},
-    )
+    return runs.small(model_folders["llama"], corpus_folder, tmp_path)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
@@ -28,7 +28,7 @@ class Merged:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {name: getattr(self, name) for name in ("added", "extended", "known", "evaluations", "conflicts")}
+        return asdict(self)
 
 
 def merge(board: Leaderboard, other: Leaderboard) -> Merged:

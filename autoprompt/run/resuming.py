@@ -111,12 +111,17 @@ def requested(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None,
     )
 
 
+def manifest_of(run: RunRecord) -> dict[str, Any]:
+    """What a run depended on, in all four parts."""
+    return {**run.config["manifest"], "environment": run.environment}
+
+
 def check_unchanged(run: RunRecord, now: Mapping[str, Any], progress: Progress) -> None:
     """Compare a run's manifest with the one that it would have now; other versions are noted.
 
     Raises StorageError for other data, another model or another way to score.
     """
-    then = run.config["manifest"] | {"environment": run.environment}
+    then = manifest_of(run)
     changed = differences(then, now, (*INPUTS, "code.scoring"))
     if changed:
         raise StorageError(

@@ -13,11 +13,11 @@ from autoprompt.evaluator import Evaluation, Evaluator, Readiness
 from autoprompt.leaderboard import Leaderboard, RunRecord, holding
 from autoprompt.manifest import manifest
 from autoprompt.models import check_device
-from autoprompt.run.options import Progress, SearchOptions, budget_of, config_of, workers_of
-from autoprompt.run.preparing import Task, check_folds, prepare
+from autoprompt.run.options import Progress, SearchOptions, budget_of, workers_of
+from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
-from autoprompt.run.workplace import check_model, pulling, warnings_of, workplace
+from autoprompt.run.workplace import check_model, prepared, warnings_of, workplace
 from autoprompt.search import Budget, Outcome, Search
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
@@ -72,10 +72,7 @@ class _Run:
 
     def search(self) -> dict[str, Any]:
         options = self.options
-        config = config_of(options)
-        self.progress.stage("data")
-        task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
-                       options.metric, options.seed, config, options.fix, pulling(self.progress))  # fmt: skip
+        task = prepared(options, self.progress)
         check_folds(options.folds, task.corpus)
         device = check_device(options.model.device)
         with Leaderboard.open(options.leaderboard) as board:

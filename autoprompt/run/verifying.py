@@ -15,10 +15,10 @@ from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.manifest import INPUTS, differences, manifest
 from autoprompt.models import check_device
-from autoprompt.run.options import Progress, config_of, workers_of
-from autoprompt.run.preparing import Task, prepare
-from autoprompt.run.resuming import requested
-from autoprompt.run.workplace import check_model, pulling, workplace
+from autoprompt.run.options import Progress, workers_of
+from autoprompt.run.preparing import Task
+from autoprompt.run.resuming import manifest_of, requested
+from autoprompt.run.workplace import check_model, prepared, workplace
 
 CLASS = ("code.scoring", "environment")
 """What has to be the same for the same bits."""
@@ -95,12 +95,10 @@ def verify(
     if not records:
         raise InputError(f"The entry {entry!r} has nothing to verify: {found[0].reason}; name one that was scored.")
     options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
-    progress.stage("data")
-    task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
-                   options.metric, options.seed, config_of(options), options.fix, pulling(progress))  # fmt: skip
+    task = prepared(options, progress)
     device = check_device(options.model.device)
     now = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, device)
-    then = run.config["manifest"] | {"environment": run.environment}
+    then = manifest_of(run)
     changed = differences(then, now, INPUTS)
     if changed:
         raise VerificationError(

@@ -1,4 +1,4 @@
-"""Where a run works: worker processes with the model and the rows, and what the model says of them at first."""
+"""What a run works with: its checked input, worker processes, and what the model says at first."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from contextlib import contextmanager
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluator, Readiness, WorkerSpec, start_worker
 from autoprompt.execution import LocalExecutor
-from autoprompt.run.options import ModelOptions, Progress, SearchOptions
-from autoprompt.run.preparing import Task
+from autoprompt.run.options import ModelOptions, Progress, SearchOptions, config_of
+from autoprompt.run.preparing import Task, prepare
 from autoprompt.run.scratch import scratch_folder
+
+
+def prepared(options: SearchOptions, progress: Progress) -> Task:
+    """The checked input of a search. Raises UsageError, InputError."""
+    config = config_of(options)
+    progress.stage("data")
+    return prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
+                   options.metric, options.seed, config, options.fix, pulling(progress))  # fmt: skip
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What each part of the search is worth: operators, the ladder, racing and the surrogate switched off in turn.
 
-    make bench NAME=ablation DATA=FOLDER            some 80 minutes; goes on cell by cell
+    make bench NAME=ablation DATA=FOLDER            about an hour and a half; goes on cell by cell
     make bench NAME=ablation DATA=FOLDER QUICK=1    one task, a few parts, 12 evaluations (not timed yet)
 
 A cell is one hybrid search of 40 fine-tunes; two tasks, those with the shortest texts. Test accuracy and test log-loss

@@ -1,9 +1,9 @@
 """Feed broken input to everything that reads what strangers wrote: only declared errors may come out.
 
-``python tests/soak/fuzz.py --inputs 100000`` (a quarter of an hour a target for the leaderboard, minutes for others).
-Inputs are valid ones with bytes flipped, cut out, repeated, mixed with others and with words that mean something to the
-target. ``--atheris`` lets coverage guide the changes instead (``pip install atheris``; one ``--target``). Each target
-says what it does with one input; a finding is saved and printed with its seed. The last line is one JSON object.
+``python tests/soak/fuzz.py --inputs 100000``; a target's time is in what it prints. Inputs are valid ones with bytes
+flipped, cut out, repeated, mixed with others and with words that mean something to the target. ``--atheris`` lets
+coverage guide the changes instead (``pip install atheris``; one ``--target``). Each target says what it does with one
+input; a finding is saved and printed with its seed. The last line is one JSON object.
 """
 
 from __future__ import annotations
