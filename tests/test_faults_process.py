@@ -136,7 +136,8 @@ def test_fault_31_a_second_signal_stops_at_once_and_the_run_goes_on_later(option
     started = time.monotonic()
     out, err = process.communicate(timeout=30)
     assert time.monotonic() - started < 15
-    assert process.returncode == 128 + number
+    # Where the first one's end was done already, Python is closing and dies of the second: 128 + number to a shell.
+    assert process.returncode in (128 + number, -number), err
     assert out == ""
     assert "Traceback" not in err
     deadline = time.monotonic() + 20
