@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from autoprompt.errors import WorkerLostError
+from autoprompt.errors import UsageError, WorkerLostError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,6 +34,8 @@ UNUSABLE_RETRIES = 1
 """The same, where a task said (with WorkerLostError) that its process can do no more work."""
 _END_SECONDS = 10.0
 """How long a process may take to end before it is killed."""
+_EXIT_SECONDS = 1.0
+"""How long a process that has closed its pipe may take to exit: its own exit code tells more than our signal."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _CONTEXT = multiprocessing.get_context("spawn")  # a fork after torch has run hangs
@@ -184,13 +186,13 @@ class _Slot:
         answered = self._answered(task)
         unusable = isinstance(task.error, WorkerLostError)
         if unusable or not answered:
-            self._kill()
+            code = self._kill(0.0 if answered or late else _EXIT_SECONDS)
             if late and not answered:
                 task.loss = f"it took longer than {limit:g} seconds"
             elif unusable and task.deaths >= UNUSABLE_RETRIES:
                 task.loss = str(task.error)
             elif task.deaths >= RETRIES:
-                task.loss = f"its process ended unexpectedly {RETRIES + 1} times: killed, or no memory left"
+                task.loss = f"its process ended unexpectedly {RETRIES + 1} times, {_end(code)}"
             elif not disowned:
                 task.deaths += 1
                 task.error = None
@@ -229,18 +231,38 @@ class _Slot:
     def _started(self) -> Connection[Any, Any]:
         if self._process is None or self._connection is None or not self._process.is_alive():
             self._kill()
-            self._connection, theirs = _CONTEXT.Pipe()
-            self._process = _CONTEXT.Process(target=_serve, args=(theirs, *self.initializer), daemon=True)
-            self._process.start()
+            ours, theirs = _CONTEXT.Pipe()
+            process = _CONTEXT.Process(target=_serve, args=(theirs, *self.initializer), daemon=True)
+            try:
+                process.start()
+            except RuntimeError as error:  # this is a worker itself, which is still importing the user's script
+                raise UsageError(
+                    "A worker process imports the script that it was started from, and this script starts workers when "
+                    'imported; put its calls of autoprompt beneath `if __name__ == "__main__":`.'
+                ) from error
             theirs.close()  # so that the process's end is the end of the pipe
+            self._process, self._connection = process, ours
         return self._connection
 
-    def _kill(self) -> None:
-        if self._process is not None and self._connection is not None:
-            self._process.kill()
-            self._process.join()
-            self._connection.close()
-            self._process = self._connection = None
+    def _kill(self, patience: float = 0.0) -> int | None:
+        """End the process, if it does not end by itself within so many seconds; its exit code, negative for a
+        signal."""
+        if self._process is None or self._connection is None:
+            return None
+        self._process.join(patience)
+        self._process.kill()
+        self._process.join()
+        code = self._process.exitcode
+        self._connection.close()
+        self._process = self._connection = None
+        return code
+
+
+def _end(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is not None and code < 0:
+        return f"at last by signal {-code}: killed, or no memory left"
+    return f"at last with exit code {code}: see what it wrote before"
 
 
 # In the worker's process

@@ -195,7 +195,7 @@ def test_fault_30_after_two_retries_a_task_is_lost_and_the_others_are_not(tmp_pa
     with _executor(2) as executor:
         items = [(str(tmp_path), 0), (str(tmp_path), 3), (str(tmp_path), 0)]
         found = list(executor.map(_die, items, lost=lambda item, why: f"{item[1]}: {why}"))
-        assert "3: its process ended unexpectedly 3 times" in found[1]
+        assert found[1] == "3: its process ended unexpectedly 3 times, at last by signal 9: killed, or no memory left"
         assert [type(value) for value in (found[0], found[2])] == [int, int]
         for path in tmp_path.iterdir():
             path.unlink()
@@ -214,6 +214,22 @@ def test_fault_26_a_task_that_hangs_is_ended_and_not_repeated() -> None:
         assert time.monotonic() - started < 30
         assert sum(_alive(pid) for pid in pids) == len(pids) - 1
         assert list(executor.map(_slow_square, range(4), limit=60)) == [0, 1, 4, 9]
+
+
+@pytest.mark.timeout(120)
+def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from autoprompt.execution import LocalExecutor\nlist(LocalExecutor(1, print, ()).map(abs, [-1]))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert ran.returncode == 1
+    assert 'put its calls of autoprompt beneath `if __name__ == "__main__":`' in ran.stderr
+    assert "3 times, at last with exit code 1: see what it wrote before" in ran.stderr.splitlines()[-1]
+    assert "AttributeError" not in ran.stderr
 
 
 def test_what_cannot_be_sent_is_an_error_and_no_hang() -> None:
