@@ -9,7 +9,7 @@ import pytest
 from test_leaderboard import a_run, an_evaluation
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import Leaderboard, Step, merge
+from autoprompt.leaderboard import Leaderboard, Step, holding, merge
 
 OTHER = "fedcba9876543210"
 
@@ -72,6 +72,20 @@ def test_a_run_that_went_on_elsewhere_is_brought_up_to_date(tmp_path):
     assert content(here) == content(there)
     assert merged(here, there)["known"] == [a_run().id]
     assert merged(there, here)["known"] == [a_run().id]
+
+
+def test_a_run_that_is_going_on_here_is_left_to_its_driver(tmp_path):
+    here = filled(tmp_path / "here.sqlite", a_run())
+    there = tmp_path / "there.sqlite"
+    shutil.copy(here, there)
+    with Leaderboard.open(there) as board:
+        board.add([an_evaluation("k3")])
+    before = content(here)
+    with holding(here, a_run().id):
+        (conflict,) = merged(here, there)["conflicts"]
+    assert "it is going on here" in conflict
+    assert content(here) == before
+    assert merged(here, there)["extended"] == [a_run().id]
 
 
 def test_steps_of_a_run_come_with_it_and_it_counts_as_stopped(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from autoprompt.leaderboard.locks import is_held
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
 
@@ -16,8 +17,8 @@ _Outcome = tuple[Any, ...]
 class Merged:
     """What became of another leaderboard's runs.
 
-    ``conflicts``: runs of one id that went different ways (ours stays), names that are taken (the run comes without its
-    own), and evaluations of one key that ended differently in two runs.
+    ``conflicts``: runs of one id that went different ways, or that a driver works on here (ours stays), names that are
+    taken (the run comes without its own), and evaluations of one key that ended differently in two runs.
     """
 
     added: list[str] = field(default_factory=list)
@@ -73,6 +74,8 @@ def _unite(
         merged.conflicts.append(f"run {run.id}: the two copies went different ways")
     elif new.keys() <= ours.keys() and (known.status == "finished" or run.status != "finished"):
         merged.known.append(run.id)
+    elif is_held(board.path, run.id):
+        merged.conflicts.append(f"run {run.id}: it is going on here, and the other copy is further; merge after its end")
     else:
         missing = [record for record in theirs if record.key not in ours]
         merged.extended.append(run.id)
