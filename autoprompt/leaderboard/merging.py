@@ -75,7 +75,9 @@ def _unite(
     elif new.keys() <= ours.keys() and (known.status == "finished" or run.status != "finished"):
         merged.known.append(run.id)
     elif is_held(board.path, run.id):
-        merged.conflicts.append(f"run {run.id}: it is going on here, and the other copy is further; merge after its end")
+        merged.conflicts.append(
+            f"run {run.id}: it is going on here, and the other copy is further; merge after its end"
+        )
     else:
         missing = [record for record in theirs if record.key not in ours]
         merged.extended.append(run.id)
