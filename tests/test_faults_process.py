@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import commands
+import crowd
 import hub
 import pytest
 import runs
@@ -153,26 +153,10 @@ def test_fault_31_a_second_signal_stops_at_once_and_the_run_goes_on_later(option
 @pytest.mark.timeout(200)
 def test_fault_34_two_searches_and_a_reader_on_one_leaderboard(options):
     started = [searching(options, "--max-evaluations", 9, "--seed", seed) for seed in (0, 1)]
-    reads, errors = [], []
-
-    def read() -> None:
-        while any(process.poll() is None for process in started):
-            try:
-                if options.leaderboard.exists():
-                    with Leaderboard.open(options.leaderboard, read_only=True) as board:
-                        reads.append((len(board.entries()), len(board.evaluations())))
-            except Exception as error:
-                errors.append(error)
-            time.sleep(0.02)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    ended = [process.communicate(timeout=150) for process in started]
-    reader.join()
-    assert errors == []
+    with crowd.Reader(options.leaderboard, lambda: any(process.poll() is None for process in started)) as reader:
+        ended = [process.communicate(timeout=150) for process in started]
+    reader.check()
     assert [process.returncode for process in started] == [0, 0], ended
-    assert reads
-    assert [count for _, count in reads] == sorted(count for _, count in reads)
     results = [json.loads(out) for out, _ in ended]
     assert len({result["run"] for result in results}) == 2
     for seed, result in enumerate(results):

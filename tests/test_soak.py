@@ -1,16 +1,31 @@
 """Soak runs, as short as they still tell something; ``tests/soak`` has the long ones."""
 
-import sys
-from pathlib import Path
+import json
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "soak"))
-
+import commands
 import kills
+import pytest
+import runs
 
 
 @pytest.mark.slow
 def test_fault_29_a_search_that_is_killed_at_random_moments_ends_as_an_undisturbed_one():
     ended = kills.soak(10, seed=1)
     assert ended["driver"] + ended["worker"] == 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_number_of_workers_changes_nothing(model_folders, corpus_folder, tmp_path):
+    found = []
+    for workers in (1, 2, 4):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        options = runs.small(model_folders["llama"], corpus_folder, folder)
+        ended = commands.spawn(
+            "search", options.corpus, "--model", options.model.model, "--workers", workers, "--max-evaluations", 12,
+            "--config", options.config, "--leaderboard", options.leaderboard, "--json",
+        )  # fmt: skip
+        assert ended.code == 0, ended.err
+        found.append(runs.facts(options.leaderboard, json.loads(ended.out)))
+    assert found[1:] == [found[0]] * 2
