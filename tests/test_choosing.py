@@ -47,6 +47,10 @@ def proposals(tails: Sequence[str], operator: str = "words", **settings: float) 
     return [Proposal(candidate(tail, **settings), f"{operator}{n}") for n, tail in enumerate(tails)]
 
 
+def bred(tails: Sequence[str], operator: str) -> list[Proposal]:
+    return [Proposal(candidate(tail), operator, (candidate("x").id,)) for tail in tails]
+
+
 def test_frozen_scores_choose_before_anything_is_tuned() -> None:
     asked = proposals([f"t{n}" for n in range(9)])
     chosen, scored = choice(space()).survivors(asked, [], exhaustive=False)
@@ -90,8 +94,8 @@ def test_each_operator_has_its_turn_before_any_has_more() -> None:
     first = proposals(["x"])
     over.survivors(first, [], exhaustive=False)
     done = [tuned(p.candidate) for p in first]
-    alike = [Proposal(candidate(f"g{n}"), "gradient") for n in range(6)]
-    others = [Proposal(candidate(f"o{n}"), "words") for n in range(6)]
+    alike = bred([f"g{n}" for n in range(6)], "gradient")
+    others = bred([f"o{n}" for n in range(6)], "words")
     order = sorted((candidate(f"g{n}") for n in range(6)), key=lambda c: fakes.share(c.text_id))
     chosen, _ = over.survivors(alike, done, exhaustive=False)
     assert chosen == order[:4], "nobody else is there"
@@ -100,6 +104,30 @@ def test_each_operator_has_its_turn_before_any_has_more() -> None:
     few, _ = over.survivors([*alike, *others[:1]], done, exhaustive=False)
     assert len(few) == 4
     assert others[0].candidate in few
+
+
+@pytest.mark.parametrize("rules", [{}, {"ladder": False}, {"surrogate": False}])
+@pytest.mark.parametrize("operator", ["label_words", "settings"])
+def test_what_leaves_the_text_as_it_is_has_one_place(rules: dict[str, object], operator: str) -> None:
+    over = choice(space(**rules))
+    over.survivors(proposals(["x"]), [], exhaustive=False)
+    variants, others = bred(["v0", "v1", "v2"], operator), bred(["o0", "o1", "p0"], "words")
+    others[2] = replace(others[2], operator="phrase")
+    chosen, _ = over.survivors([*variants, *others], [tuned(candidate("x"))], exhaustive=False)
+    assert sum(c in [p.candidate for p in variants] for c in chosen) == 1
+
+
+@pytest.mark.parametrize("rules", [{}, {"ladder": False}, {"surrogate": False}])
+def test_what_is_bred_and_what_is_drawn_anew_have_a_place_in_turn(rules: dict[str, object]) -> None:
+    over = choice(space(**rules))
+    over.survivors(proposals(["x"]), [], exhaustive=False)
+    drawn = [Proposal(candidate(f"d{n}"), "random") for n in range(6)]
+    children = [*bred(["a0", "a1", "a2"], "words"), *bred(["b0", "b1", "b2"], "phrase")]
+    done = [tuned(candidate("x"))]
+    chosen, _ = over.survivors([*children, *drawn], done, exhaustive=False)
+    assert sorted(c in [p.candidate for p in drawn] for c in chosen) == [False, False, True, True]
+    chosen, _ = over.survivors([*children[:1], *drawn], done, exhaustive=False)
+    assert [c in [p.candidate for p in drawn] for c in chosen] == [False, True, True, True]
 
 
 def stopped(c: Candidate, milestone: float) -> Evaluation:

@@ -36,7 +36,7 @@ SECTIONS = {
     },
     "search": {
         **dict.fromkeys(("pool", "survivors", "population", "finalists"), SIZES),
-        **dict.fromkeys(("ladder", "halving", "surrogate", "racing"), st.booleans()),
+        **dict.fromkeys(("immigrants", "ladder", "halving", "surrogate", "racing"), st.booleans()),
         "operators": st.lists(st.sampled_from([o.name for o in HYBRID]), min_size=1, unique=True),
     },
 }

@@ -55,7 +55,7 @@ def test_new_ones_are_taken_until_there_are_enough() -> None:
 
 
 def test_the_model_is_asked_once_of_each_text() -> None:
-    chosen = strategy()
+    chosen = strategy(immigrants=False)
     chosen.tell([tuned(with_tail("one"), 0.2), tuned(with_tail("two"), 0.3)], [])
     generations = [chosen.ask() for _ in range(2)]
     assert chosen.evaluator.asked["propose"] == chosen.evaluator.asked["rank_words"] == 1  # type: ignore[attr-defined]
@@ -68,16 +68,28 @@ def test_the_model_is_asked_once_of_each_text() -> None:
     assert chosen.evaluator.asked["propose"] == 2  # type: ignore[attr-defined]
 
 
-def test_a_generation_tries_one_new_opening_at_most() -> None:
+@pytest.mark.parametrize(("immigrants", "most"), [(False, 1), (True, 2)])
+def test_a_generation_breeds_one_new_opening_at_most_and_draws_another(immigrants: bool, most: int) -> None:
     """The frozen score of each costs a pass over all rows."""
-    chosen = strategy(operators=["slots", "words"])
+    chosen = strategy(operators=["slots", "words"], immigrants=immigrants)
     opened = []
     for _ in range(12):
         chosen.tell([tuned(with_tail("one"), 0.2), tuned(with_tail("two"), 0.3)], [])
         asked = [p.candidate for p in chosen.ask()]
         opened.append({c.template.head() for c in asked if not chosen.evaluator.has_prefix(c)})
         chosen.evaluator.frozen(asked)
-    assert max(len(heads) for heads in opened) == 1 < sum(len(heads) for heads in opened)
+    assert max(len(heads) for heads in opened) == most < sum(len(heads) for heads in opened)
+
+
+@pytest.mark.parametrize("immigrants", [False, True])
+def test_half_of_a_generation_is_drawn_anew(immigrants: bool) -> None:
+    chosen = strategy(pool=10, immigrants=immigrants)
+    chosen.evaluator.frozen([MANUAL])  # what says nothing before the text has its passes done
+    chosen.tell([tuned(with_tail("one"), 0.2), tuned(with_tail("two"), 0.3)], [])
+    asked = chosen.ask()
+    drawn = [p for p in asked if not p.parents]
+    assert [p.operator for p in drawn] == ["random"] * (5 if immigrants else 0)
+    assert len(asked) == 10 + 2 * chosen.directed
 
 
 def test_gradients_go_on_past_the_first_edits_of_a_parent() -> None:

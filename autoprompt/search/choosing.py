@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from statistics import median
 
 from autoprompt.candidate import Candidate
@@ -15,7 +16,12 @@ from autoprompt.search.strategy import Proposal
 from autoprompt.search.surrogate import Known, foretold
 
 PER_OPERATOR = 2
-"""Survivors of one operator in a generation, before others have had theirs: near-copies of one edit teach little."""
+"""Survivors of one operator in a generation, before others have had theirs: near-copies of one edit teach little.
+What was drawn anew is copied from nothing."""
+PER_VARIANT = 1
+"""The same for operators that leave the text as it is: on few rows they lower the validation loss more than any other
+change, and the test accuracy with it (see ``results/benchmarks/defaults.md``)."""
+VARIANTS = ("label_words", "settings")
 
 
 @dataclass
@@ -55,12 +61,14 @@ class Choice:
         if exhaustive or self.space.manual.settings.tuning == "none" or not self.space.text_varies:
             return [p.candidate for p in proposals], []
         if not sizes.ladder:
-            return _few_of_each(proposals, sizes.survivors, starting=not tuned), []
+            return _few_of_each(_in_turn(proposals) if tuned else proposals, sizes.survivors, starting=not tuned), []
         self._parents |= {p.candidate.id: p.parents[0] for p in proposals if p.parents}
         self._texts |= {c.id: c.text_id for c in (*beside, *(p.candidate for p in proposals))}
         candidates = [*beside, *(p.candidate for p in proposals)]
         scored = self._scored([c for c in candidates if c.text_id not in self._frozen])
         order = self._ordered([p for p in proposals if p.candidate.text_id in self._frozen], tuned)
+        if tuned:
+            order = _in_turn(order)
         return _few_of_each(order, sizes.survivors, starting=not tuned), scored
 
     def _scored(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
@@ -108,6 +116,12 @@ def _ends(tuned: Sequence[Evaluation]) -> list[tuple[Candidate, float]]:
     return [(e.candidate, loss) for e, loss in sorted([*complete, *stopped], key=lambda end: end[1])]
 
 
+def _in_turn(order: Sequence[Proposal]) -> list[Proposal]:
+    """What was bred and what was drawn anew, each best first: a parent's loss speaks for the one kind alone."""
+    kinds = [[p for p in order if bool(p.parents) == bred] for bred in (True, False)]
+    return [p for pair in zip_longest(*kinds) for p in pair if p is not None]
+
+
 def _few_of_each(order: Sequence[Proposal], most: int, *, starting: bool) -> list[Candidate]:
     """The first of each text: few of each operator before any has more, unless the search is ``starting``."""
     first: dict[str, Proposal] = {}
@@ -118,6 +132,7 @@ def _few_of_each(order: Sequence[Proposal], most: int, *, starting: bool) -> lis
     counts: Counter[str] = Counter()
     for proposal in first.values():
         counts[proposal.operator] += 1
-        fits = starting or counts[proposal.operator] <= PER_OPERATOR
+        most_of_it = PER_VARIANT if proposal.operator in VARIANTS else PER_OPERATOR
+        fits = starting or not proposal.parents or counts[proposal.operator] <= most_of_it
         (few if fits else more).append(proposal.candidate)
     return [*few, *more][:most]

@@ -34,7 +34,7 @@ GENES = tuple(_WANTED)
 """What ``--fix`` can name."""
 _LISTED = _WANTED | {"operators": f"one of {', '.join(get_args(OperatorName))}"}
 """What is a list in the file."""
-_FLAGS = ("positions", "ladder", "halving", "surrogate", "racing")
+_FLAGS = ("positions", "immigrants", "ladder", "halving", "surrogate", "racing")
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -102,6 +102,9 @@ class SearchRules(_Section):
     """At most, beside ``manual_tuned``, which is always one."""
     operators: Annotated[tuple[OperatorName, ...], _SOME[0], _SOME[1]] | None = None
     """Of the genetic strategies; None: all that change a gene which is not fixed."""
+    immigrants: _Flag = True
+    """Whether the genetic strategies draw half of a generation's pool anew, all genes that are free, whatever the
+    operators, and breed but the other half."""
     ladder: _Flag = True
     """Whether frozen scores choose who is fine-tuned; without them it is the order of the proposals."""
     halving: _Flag = True

@@ -23,9 +23,11 @@ T = TypeVar("T")
 
 ELITE = 2
 """The best fine-tuned candidates, for which the model is asked what to change."""
+IMMIGRANTS = 0.5
+"""Share of a generation's pool that is drawn anew, not bred (random immigrants, Grefenstette 1992)."""
 OPENINGS = 1
-"""Children of a generation that may say something new before the text: the frozen score of each takes a pass over all
-rows, which costs as much as a fine-tune (on 64 film reviews; twice that on news)."""
+"""Children of a generation that may say something new before the text, and as many immigrants: the frozen score of each
+takes a pass over all rows, which costs as much as a fine-tune (on 64 film reviews; twice that on news)."""
 
 
 class Fitness(base.Fitness):  # type: ignore[misc]
@@ -89,18 +91,20 @@ class GeneticStrategy(Strategy):
             return self._first()
         elite = [individual.candidate for individual in self.best]
         hints = self._hints(elite)
-        pool = self.space.config.search.pool
+        rules = self.space.config.search
+        immigrants = int(rules.pool * IMMIGRANTS) if rules.immigrants else 0
+        bred = rules.pool - immigrants
         with _seeded_globals(self.rng):
-            chosen = [i.candidate for i in tools.selTournament(self.population, pool, tournsize=2)]
+            chosen = [i.candidate for i in tools.selTournament(self.population, bred, tournsize=2)]
         # Half of the children come from the elite, for which the model's own proposals are at hand.
-        parents = [elite[n // 2 % len(elite)] if n % 2 == 0 else chosen[n] for n in range(pool)]
+        parents = [elite[n // 2 % len(elite)] if n % 2 == 0 else chosen[n] for n in range(bred)]
         out = self._directed(elite, hints)
         openings = OPENINGS
         for parent in parents:
-            bred = self._breed(parent, self.rng.choice(chosen), hints, opening=openings > 0)
-            openings -= sum(self._opens(proposal.candidate, parent) for proposal in bred)
-            out += bred
-        return out
+            children = self._breed(parent, self.rng.choice(chosen), hints, opening=openings > 0)
+            openings -= sum(self.opens(proposal.candidate, parent) for proposal in children)
+            out += children
+        return out + self.drawn(immigrants, OPENINGS)
 
     def _directed(self, elite: Sequence[Candidate], hints: Hints) -> list[Proposal]:
         """What is new and goes into the pool without a draw: nothing here."""
@@ -111,12 +115,12 @@ class GeneticStrategy(Strategy):
         manual = self.space.start
         words: list[Proposal] = []
         if self._uses("label_words"):
-            ranked = self.evaluator.rank_words([manual], 2)[0]
+            ranked = self.evaluator.rank_words([manual], 1)[0]
             words = [Proposal(replace(manual, label_words=w), "label_words", (manual.id,)) for w in ranked]
-        most = self.space.config.search.pool + len(self.space.seeds)
-        out = self.fresh(words) + self.fresh(self._with_settings(self.start()), most)
+        pool = self.space.config.search.pool
+        out = self.fresh(words) + self.fresh(self._with_settings(self.start()), pool + len(self.space.seeds))
         if not self.space.free("template"):  # there is no library to begin with
-            self.fill(out)
+            out += self.drawn(pool - len(out))
         return out
 
     def _with_settings(self, proposals: Sequence[Proposal]) -> list[Proposal]:
@@ -145,11 +149,6 @@ class GeneticStrategy(Strategy):
             hints.words = _once(self._ranked, elite, lambda new: self.evaluator.rank_words(new, 4))
         return hints
 
-    def _opens(self, child: Candidate, parent: Candidate) -> bool:
-        """Whether a pass over all rows comes before its frozen score, but for other solved examples: these are only
-        tried where they were asked for."""
-        return child.demos == parent.demos and not self.evaluator.has_prefix(child)
-
     def _breed(self, parent: Candidate, mate: Candidate, hints: Hints, *, opening: bool) -> list[Proposal]:
         """``opening``: whether the child may have a new one."""
         if not self.operators:
@@ -158,7 +157,7 @@ class GeneticStrategy(Strategy):
         for _ in range(ATTEMPTS):
             (operator,) = self.rng.choices(self.operators, weights)
             child = operator(Mating(parent, mate, self.space, hints, self.rng))
-            if child is not None and (opening or not self._opens(child, parent)):
+            if child is not None and (opening or not self.opens(child, parent)):
                 fresh = self.fresh([Proposal(child, operator.name, (parent.id,))])
                 if fresh:
                     return fresh

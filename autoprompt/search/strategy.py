@@ -100,14 +100,27 @@ class Strategy(ABC):
         library = [template for turn in zip_longest(*turns) for template in turn if template is not None]
         return given + [Proposal(replace(manual, template=template), "library") for template in library]
 
-    def fill(self, proposals: list[Proposal]) -> None:
-        """Random draws until the pool is full, or none is found that is new."""
-        pool = self.space.config.search.pool
-        for _ in range(pool * ATTEMPTS):
-            if len(proposals) >= pool:
+    def drawn(self, count: int, openings: int | None = None) -> list[Proposal]:
+        """New random draws, so many unless they are not found; ``openings``: how many of them may open (None: all)."""
+        out: list[Proposal] = []
+        words = self._drawable_words() if count > 0 else []
+        for _ in range(count * ATTEMPTS):
+            if len(out) == count:
                 break
-            drawn = random_candidate(self.space, self.rng, self._drawable_words())
-            proposals += self.fresh([Proposal(drawn, "random")])
+            candidate = random_candidate(self.space, self.rng, words)
+            opens = openings is not None and self.opens(candidate, self.space.start)
+            if opens and not openings:
+                continue
+            fresh = self.fresh([Proposal(candidate, "random")])
+            if fresh and opens and openings:
+                openings -= 1
+            out += fresh
+        return out
+
+    def opens(self, candidate: Candidate, parent: Candidate) -> bool:
+        """Whether a pass over all rows comes before its frozen score, but for other solved examples: these are only
+        tried where they were asked for."""
+        return candidate.demos == parent.demos and not self.evaluator.has_prefix(candidate)
 
     def _drawable_words(self) -> list[LabelWords]:
         """Label words for random draws: those that the first prompt's cached logits favour."""
@@ -133,9 +146,7 @@ class RandomStrategy(Strategy):
     learns = False
 
     def ask(self) -> list[Proposal]:
-        out: list[Proposal] = []
-        self.fill(out)
-        return out
+        return self.drawn(self.space.config.search.pool)
 
     def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
         """Random search learns nothing."""
