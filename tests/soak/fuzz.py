@@ -17,19 +17,31 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from autoprompt.corpus import load
-from autoprompt.corpus.cards import parse_card
-from autoprompt.errors import AutopromptError
-from autoprompt.export import load as load_prompt
-from autoprompt.leaderboard import Leaderboard, RunRecord, Step
-from autoprompt.search.config import SearchConfig
-from autoprompt.template import LabelWords, Template
+
+def _watching() -> AbstractContextManager[Any]:
+    """With --atheris it is seen which lines of the package an input reaches, if the package is imported in here."""
+    if "--atheris" not in sys.argv:
+        return nullcontext()
+    import atheris
+
+    return atheris.instrument_imports(include=["autoprompt"])  # type: ignore[no-any-return]
+
+
+with _watching():
+    from autoprompt.corpus import load
+    from autoprompt.corpus.cards import parse_card
+    from autoprompt.errors import AutopromptError
+    from autoprompt.export import load as load_prompt
+    from autoprompt.leaderboard import Leaderboard, RunRecord, Step
+    from autoprompt.search.config import SearchConfig
+    from autoprompt.template import LabelWords, Template
 
 MOST_CHANGES = 4
 SHOWN = 200
@@ -245,7 +257,6 @@ def guided(name: str, target: Target, inputs: int, keep: Path) -> None:
         except AutopromptError:
             return
 
-    atheris.instrument_all()
     atheris.Setup([sys.argv[0], f"-runs={inputs}", f"-artifact_prefix={keep}/", str(corpus)], one)
     atheris.Fuzz()
 
