@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,40 +15,60 @@ from filelock import FileLock, Timeout
 from autoprompt.errors import StorageError
 
 _PREFIX = "autoprompt-"
-_LOCK = "lock"
+
+
+def sweep() -> None:
+    """Remove what killed drivers left behind, as far as it is this user's."""
+    with contextlib.suppress(OSError):
+        for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*.lock"):
+            folder = path.with_suffix("")
+            lock = _lock(folder)
+            with contextlib.suppress(Timeout, OSError):  # its driver lives, or it is somebody else's
+                lock.acquire()
+                _remove(folder, lock)
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A new folder, removed at the end; those that killed drivers left behind are removed first.
 
-    Kept prefixes take gigabytes. A driver holds its folder's lock as long as it lives. Raises StorageError where
-    there is no place for temporary files.
+    Kept prefixes take gigabytes. A driver holds the lock beside its folder as long as it lives. Raises StorageError
+    where there is no place for temporary files.
     """
-    with contextlib.suppress(OSError):
-        _sweep(Path(tempfile.gettempdir()))
+    sweep()
+    parent = Path(tempfile.gettempdir())
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        new = folder / f"{_LOCK}.new"
-        lock = FileLock(new, timeout=0)
-        lock.acquire()
-        new.rename(folder / _LOCK)  # whoever sees it under this name finds it held
+        folder, lock = _new(parent)
     except OSError as error:
         raise StorageError(
-            f"The folder {tempfile.gettempdir()} for temporary files cannot be written ({error.strerror}); make room, "
-            "or name another in TMPDIR."
+            f"The folder {parent} for temporary files cannot be written ({error.strerror}); make room, or name another "
+            "in TMPDIR."
         ) from error
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        _remove(folder, lock)
 
 
-def _sweep(parent: Path) -> None:
-    for path in parent.glob(f"{_PREFIX}*/{_LOCK}"):
-        lock = FileLock(path, timeout=0)
-        with contextlib.suppress(Timeout, OSError):  # its driver lives, or it is somebody else's
+def _new(parent: Path) -> tuple[Path, FileLock]:
+    """The lock comes first: however early its driver is killed, no folder is without."""
+    while True:
+        folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
+        lock = _lock(folder)
+        with contextlib.suppress(Timeout):  # another driver sweeps, and took the new file for one that was left behind
             lock.acquire()
-            shutil.rmtree(path.parent, ignore_errors=True)
+            if Path(lock.lock_file).exists():
+                folder.mkdir(mode=0o700)
+                return folder, lock
             lock.release()
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
+
+
+def _remove(folder: Path, lock: FileLock) -> None:
+    """The folder of a lock that is held, then the lock."""
+    shutil.rmtree(folder, ignore_errors=True)
+    Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()

@@ -17,6 +17,7 @@ from autoprompt.run.options import Progress, SearchOptions, budget_of, workers_o
 from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
+from autoprompt.run.scratch import sweep
 from autoprompt.run.workplace import check_model, prepared, warnings_of, workplace
 from autoprompt.search import Budget, Outcome, Search
 
@@ -46,6 +47,7 @@ def resume(
     were, and for a run without steps to go on from.
     """
     run = _stored(leaderboard, reference)
+    sweep()  # a driver that was killed after its run had finished leaves no other trace
     if run.status != "finished":
         with holding(leaderboard, run.id):
             run = _stored(leaderboard, run.id)

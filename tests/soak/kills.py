@@ -84,7 +84,8 @@ class Soak:
         assert self._ended(board, process) == self.whole, "the run did not end as an undisturbed one does"
         final = _rows(board)
         assert all(final.get(key) == row for key, row in seen.items()), "a row was lost or changed"
-        assert not list(self.temporary.iterdir()), "temporary files are left"
+        left = [str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*")]
+        assert not left, f"temporary files are left: {left}"
 
     def _start(self, board: Path) -> subprocess.Popen[str]:
         """Search, or go on where a run of this name has been begun."""

@@ -1,0 +1,102 @@
+"""The folder that a run's workers share: gone with its driver, however that ends."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import commands
+import pytest
+import runs
+
+from autoprompt import run
+from autoprompt.api import Silent
+from autoprompt.errors import StorageError
+from autoprompt.run import scratch
+
+_DRIVER = """
+import os, signal, sys
+from autoprompt.run import scratch
+where = sys.argv[1]
+if where == "before":  # the lock is there, and nothing else yet
+    scratch.Path.exists = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+with scratch.scratch_folder() as folder:
+    (folder / "prefixes").mkdir()
+    (folder / "prefixes" / "big").write_bytes(b"0" * 1000)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def leave(parent: Path, where: str) -> None:
+    """A driver is killed; what it had stays."""
+    killed = subprocess.run(
+        [sys.executable, "-c", _DRIVER, where], check=False, env=os.environ | {"TMPDIR": str(parent)}
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(parent.iterdir())) == (1 if where == "before" else 2)
+
+
+@pytest.mark.parametrize("where", ["before", "within"])
+def test_what_a_killed_driver_left_goes_with_the_next_one(parent: Path, where: str) -> None:
+    leave(parent, where)
+    with scratch.scratch_folder() as folder:
+        assert sorted(path.name for path in parent.iterdir()) == [folder.name, f"{folder.name}.lock"]
+    assert not list(parent.iterdir())
+
+
+def test_resuming_a_finished_run_sweeps_as_well(
+    parent: Path, model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("run"))
+    with commands.inline():
+        result = run.search(options, Silent())
+    assert not list(parent.iterdir())
+    leave(parent, "within")
+    assert run.resume(result["run"], options.leaderboard, Silent()) == result
+    assert not list(parent.iterdir())
+
+
+def test_the_folder_of_a_living_driver_and_what_is_not_ours_stay(parent: Path) -> None:
+    (parent / "autoprompt-notes").mkdir()
+    (parent / "autoprompt-notes" / "lock").touch()
+    with scratch.scratch_folder() as one:
+        (one / "prefixes").mkdir()
+        with scratch.scratch_folder() as other:
+            assert one != other
+        assert (one / "prefixes").is_dir()
+    assert [path.name for path in parent.iterdir()] == ["autoprompt-notes"]
+
+
+def _come_and_go(parent: str, times: int) -> None:
+    tempfile.tempdir = parent
+    for _ in range(times):
+        with scratch.scratch_folder() as folder:
+            (folder / "file").touch()
+            assert (folder / "file").exists()
+
+
+def test_drivers_that_sweep_at_once_disturb_nobody(parent: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    drivers = [context.Process(target=_come_and_go, args=(str(parent), 200)) for _ in range(3)]
+    for driver in drivers:
+        driver.start()
+    for driver in drivers:
+        driver.join()
+    assert [driver.exitcode for driver in drivers] == [0, 0, 0]
+    assert not list(parent.iterdir())
+
+
+def test_no_place_for_temporary_files(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (parent / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(parent / "file"))
+    with pytest.raises(StorageError, match="TMPDIR"), scratch.scratch_folder():
+        pass
