@@ -8,7 +8,9 @@ from typing import Any
 
 import commands
 import hub
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from autoprompt.corpus import load, of
 from autoprompt.errors import InputError, NotFoundError
@@ -101,6 +103,21 @@ def test_fault_02_bad_bytes_and_characters(tmp_path: Path) -> None:
 def test_fault_03_malformed_row(tmp_path: Path, name: str, content: str, place: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
     _refused(str(tmp_path / name), place)
+
+
+def test_fault_02_and_03_parquet_files_that_say_what_python_cannot(tmp_path: Path) -> None:
+    columns = {"text": ["one", "two"], "label": ["a", "b"]}
+    parquet.write_table(pyarrow.table(columns | {"xxxx": ["c", "d"]}), tmp_path / "name.parquet")
+    content = (tmp_path / "name.parquet").read_bytes()
+    (tmp_path / "name.parquet").write_bytes(content.replace(b"xxxx", b"\x94xxx"))
+    _refused(str(tmp_path / "name.parquet"), "name.parquet", "column whose name is not UTF-8")
+    late = pyarrow.array([0, 2**60], pyarrow.timestamp("us"))
+    parquet.write_table(pyarrow.table(columns | {"when": late}), tmp_path / "late.parquet")
+    _refused(str(tmp_path / "late.parquet"), "late.parquet: row 2", "'when'", "out of range")
+    columns = {"text": ["one", "two", "three", "four"], "label": ["a", "b"] * 2}
+    deep = pyarrow.table(columns).replace_schema_metadata({b"huggingface": b"[" * 100_000})
+    parquet.write_table(deep, tmp_path / "deep.parquet")
+    assert load(str(tmp_path / "deep.parquet"), shots=1).labels == ("a", "b")
 
 
 def test_fault_04_missing_field_or_blank_text(tmp_path: Path) -> None:

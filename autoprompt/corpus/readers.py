@@ -175,19 +175,22 @@ def _read_parquet(path: Path) -> Table:
     pq: Any = importlib.import_module("pyarrow.parquet")
     try:
         data = pq.read_table(path)
+        columns = tuple(data.column_names)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} has a column whose name is not UTF-8; write the file as UTF-8.") from error
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.strerror:  # the disk's word, not arrow's
             raise
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a readable parquet file ({reason}); write it again.") from error
-    columns = [_values(path, name, data.column(name)) for name in data.column_names]
-    rows = tuple(dict(zip(data.column_names, values, strict=True)) for values in zip(*columns, strict=True))
+    cells = [_values(path, name, data.column(name)) for name in columns]
+    rows = tuple(dict(zip(columns, values, strict=True)) for values in zip(*cells, strict=True))
     places = tuple(f"row {number}" for number in range(1, len(rows) + 1))
     for row, place in zip(rows, places, strict=True):
         check_characters(row, f"{path}: {place}")
     metadata = data.schema.metadata or {}
     names = _class_names(metadata.get(b"huggingface", b"{}"))
-    return Table(str(path), tuple(data.column_names), rows, places, names)
+    return Table(str(path), columns, rows, places, names)
 
 
 def _values(path: Path, name: str, column: Any) -> list[Any]:
@@ -200,6 +203,11 @@ def _values(path: Path, name: str, column: Any) -> list[Any]:
             raise InputError(
                 f"{path}: row {number} has a {name!r} that is not UTF-8; write the file as UTF-8."
             ) from error
+        except (ValueError, OverflowError) as error:  # Python has no year 12000
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{path}: row {number} has a {name!r} that cannot be read ({reason}); write it as text."
+            ) from error
     return values
 
 
@@ -210,7 +218,7 @@ def _class_names(metadata: bytes) -> dict[str, tuple[str, ...]]:
         return {
             name: tuple(feature["names"]) for name, feature in features.items() if feature.get("_type") == "ClassLabel"
         }
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # written by another program
 
 
