@@ -12,11 +12,19 @@
 A message is one sentence: what was wrong, where, and what to do.
 """
 
+_MOST_SAID = 300
+
 
 class AutopromptError(Exception):
-    """Base class; ``exit_code`` is what the command line exits with."""
+    """Base class; ``exit_code`` is what the command line exits with.
+
+    A message may quote a stranger's file: it becomes one line that a terminal shows and does not obey.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__("".join(map(_shown, message)))
 
 
 class UsageError(AutopromptError):
@@ -55,3 +63,15 @@ class VerificationError(AutopromptError):
 
 class WorkerLostError(AutopromptError):
     """A worker process ended while it had work, or can do no more work."""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says first, to be quoted within a sentence; its type's name if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".")[:_MOST_SAID] if lines else type(error).__name__
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character.isspace() else ascii(character)[1:-1]

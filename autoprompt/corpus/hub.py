@@ -16,7 +16,7 @@ from typing import Any
 
 from autoprompt.corpus.memory import table_of
 from autoprompt.corpus.readers import Table
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, first_line
 
 _REACH_SECONDS = 5
 _NAME = re.compile(r"(?P<path>[\w.-]+(?:/[\w.-]+){0,2})(?::(?P<configuration>[^@\s]+))?(?:@(?P<revision>[\w./-]+))?")
@@ -93,7 +93,7 @@ def _load(wanted: _Wanted) -> tuple[Any, Any]:
                 return _build(wanted, _cached_name(path), configuration, wanted.revision)
             except _CannotLoadError as error:
                 if isinstance(error.__cause__, ValueError):  # a copy, but not of this one configuration
-                    reason = f"the cached copy does not serve ({_first_line(error.__cause__)})"
+                    reason = f"the cached copy does not serve ({first_line(error.__cause__)})"
     raise InputError(
         f"hub:{wanted.name} cannot be loaded: the Hugging Face Hub is not reachable and {reason}; "
         "go online, or use a file or an embedded corpus."
@@ -192,16 +192,11 @@ def _refusal(wanted: _Wanted, error: Exception) -> str:
             f"hub:{wanted.name} has a loading script, and code of a dataset is never run; use one of plain data files, "
             "or the Hub's own conversion of it, @refs/convert/parquet."
         )
-    return f"hub:{wanted.name} cannot be loaded: {_first_line(error)}; check its name and access."
+    return f"hub:{wanted.name} cannot be loaded: {first_line(error)}; check its name and access."
 
 
 def _gated(wanted: _Wanted) -> str:
     return f"hub:{wanted.name} is gated; ask for access on its page of the Hub, and log in with hf auth login."
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")[:300]
 
 
 @contextlib.contextmanager

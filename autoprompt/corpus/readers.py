@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, first_line
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _read_parquet(path: Path) -> Table:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.strerror:  # the disk's word, not arrow's
             raise
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise InputError(f"{path} is not a readable parquet file ({reason}); write it again.") from error
     cells = [_values(path, name, data.column(name)) for name in columns]
     rows = tuple(dict(zip(columns, values, strict=True)) for values in zip(*cells, strict=True))
@@ -204,7 +204,7 @@ def _values(path: Path, name: str, column: Any) -> list[Any]:
                 f"{path}: row {number} has a {name!r} that is not UTF-8; write the file as UTF-8."
             ) from error
         except (ValueError, OverflowError) as error:  # Python has no year 12000
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise InputError(
                 f"{path}: row {number} has a {name!r} that cannot be read ({reason}); write it as text."
             ) from error

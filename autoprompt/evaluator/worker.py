@@ -14,7 +14,7 @@ import torch
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
-from autoprompt.errors import WorkerLostError
+from autoprompt.errors import WorkerLostError, first_line
 from autoprompt.evaluator.proxy import Proxy, cross_fit, deal
 from autoprompt.models import Features, LanguageModel, load_model
 
@@ -145,5 +145,5 @@ def perform(task: Callable[[Worker], Any]) -> Work:
     try:
         value = task(_WORKER)
     except torch.AcceleratorError as error:  # after one every further call in this process fails as well
-        raise WorkerLostError(f"the device failed: {str(error).splitlines()[0]}") from error
+        raise WorkerLostError(f"the device failed: {first_line(error)}") from error
     return Work(value, time.monotonic() - started, _WORKER.model.tokens_processed - before)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from autoprompt import artifacts
-from autoprompt.errors import InputError, NotFoundError, UsageError
+from autoprompt.errors import InputError, NotFoundError, UsageError, first_line
 from autoprompt.models.base import ModelSource, pick_device
 from autoprompt.models.families import family_of
 
@@ -99,7 +99,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
     except HfHubHTTPError as error:
         raise NotFoundError(
-            f"The Hub refused the model {name!r} ({str(error).splitlines()[0]}); check the name and your access."
+            f"The Hub refused the model {name!r} ({first_line(error)}); check the name and your access."
         ) from error
     except (OSError, OfflineModeIsEnabled, _transport_error()) as error:
         here = f"only partly on this machine ({lacking} missing)" if lacking else "not on this machine"
@@ -157,7 +157,7 @@ def loaded(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
     try:
         return load(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise InputError(f"The model in {folder} cannot be loaded ({str(error).splitlines()[0]}).") from error
+        raise InputError(f"The model in {folder} cannot be loaded ({first_line(error)}).") from error
     finally:
         logging.set_verbosity(level)
         if bars:

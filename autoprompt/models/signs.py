@@ -11,7 +11,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, pre_tokenizers
 
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, first_line
 from autoprompt.models.rendered import MARKER
 from autoprompt.template import LABEL, Piece
 
@@ -101,9 +101,7 @@ def chat_format(tokenizer: Any) -> Chat:
             [{"role": "user", "content": mark}], tokenize=False, add_generation_prompt=True
         )
     except (TemplateError, TypeError, ValueError) as error:
-        raise InputError(
-            f"The model's chat template fails ({str(error).splitlines()[0]}); leave --chat out."
-        ) from error
+        raise InputError(f"The model's chat template fails ({first_line(error)}); leave --chat out.") from error
     before, found, after = text.partition(mark)
     if not found:
         raise InputError("The model's chat template does not repeat the user's message; leave --chat out.")
