@@ -8,13 +8,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoprompt.api import resume, search
+    from autoprompt.api import resume, search, verify
     from autoprompt.errors import AutopromptError
     from autoprompt.export import Prompt, load
     from autoprompt.prompt_model import PromptModel
     from autoprompt.template import LabelWords, Template
 
-__all__ = ["AutopromptError", "LabelWords", "Prompt", "PromptModel", "Template", "load", "resume", "search"]
+__all__ = ["AutopromptError", "LabelWords", "Prompt", "PromptModel", "Template", "load", "resume", "search", "verify"]
 
 _HOME = {
     "AutopromptError": "autoprompt.errors",
@@ -24,6 +24,7 @@ _HOME = {
     "Template": "autoprompt.template",
     "load": "autoprompt.export",
     "resume": "autoprompt.api",
+    "verify": "autoprompt.api",
 }
 
 

@@ -13,6 +13,7 @@ from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, SearchOptions
 from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
+from autoprompt.run import verify as run_verify
 
 ROWS = "rows"
 """What rows in memory are called."""
@@ -91,8 +92,21 @@ def resume(run: str, *, corpus: Any = None, leaderboard: str | Path = DEFAULT_LE
     ``corpus``: the rows again, where they were in memory. Returns what ``search`` does. Raises AutopromptError:
     StorageError while the run's driver lives, and where data, model or scoring are not what they were.
     """
-    rows = None if corpus is None else _source(corpus, DataOptions())[1].rows
-    return run_resume(run, Path(leaderboard), Silent(), rows=rows)
+    return run_resume(run, Path(leaderboard), Silent(), rows=_rows(corpus))
+
+
+def verify(entry: str, *, corpus: Any = None, leaderboard: str | Path = DEFAULT_LEADERBOARD) -> dict[str, Any]:
+    """Do all evaluations of an entry (its id, or how that begins) again, and compare them with what is stored.
+
+    ``corpus``: the rows again, where they were in memory. Returns the dict that ``autoprompt verify --json`` prints:
+    ``verdict`` is exact, within or different. Raises AutopromptError: NotFoundError for an unknown entry,
+    VerificationError where data or model are not what they were.
+    """
+    return run_verify(entry, Path(leaderboard), Silent(), rows=_rows(corpus))
+
+
+def _rows(corpus: Any) -> Mapping[str, Any] | None:
+    return None if corpus is None else _source(corpus, DataOptions())[1].rows
 
 
 def _source(corpus: Any, data: DataOptions) -> tuple[str, DataOptions]:

@@ -12,6 +12,7 @@ import commands
 import pytest
 import runs
 
+import autoprompt
 from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError, UsageError
@@ -210,7 +211,13 @@ def test_rows_in_memory_are_given_again(options):
     reference = started(mine, 20)
     with pytest.raises(UsageError, match="in memory"):
         resumed(mine, reference)
-    assert resumed(mine, reference, rows=rows)["evaluations"] == 7
+    result = resumed(mine, reference, rows=rows)
+    assert result["evaluations"] == 7
+    entry = result["best"]["entry"]
+    with pytest.raises(UsageError, match=r"autoprompt\.verify"):
+        autoprompt.verify(entry, leaderboard=mine.leaderboard)
+    with commands.inline():
+        assert autoprompt.verify(entry, corpus=rows, leaderboard=mine.leaderboard)["verdict"] == "exact"
     other = started(replace(mine, seed=1), 20)
     rows["train"][0]["text"] = "another text"
     with pytest.raises(StorageError, match=r"data\.fingerprint"):

@@ -96,7 +96,8 @@ def requested(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None,
         raise StorageError(f"The run {run.id} was begun by a version that kept no steps; start a new search.")
     if asked["in_memory"] and rows is None:
         raise UsageError(
-            f"The rows of run {run.id} were in memory; resume it in Python: autoprompt.resume({run.id!r}, corpus=rows)."
+            f"The rows of run {run.id} were in memory; give them again in Python, as corpus=rows to "
+            "autoprompt.resume or autoprompt.verify."
         )
     model = asked["model"]["model"]
     named = {name: value for name, value in asked.items() if name not in (*_UNASKED, "in_memory")}

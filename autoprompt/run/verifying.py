@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,12 @@ def verify(
     leaderboard: Path,
     progress: Progress,
     *,
-    rows: dict[str, Any] | None = None,
+    rows: Mapping[str, Any] | None = None,
     started: float | None = None,
 ) -> dict[str, Any]:
     """Do all evaluations of an entry again, in the newest run that has it. Returns the JSON of ``verify --json``.
 
+    ``rows``: splits in memory, for a run whose data lay there. ``started``: when the command began (monotonic seconds).
     ``exact``: every prediction and every loss is the same to the last bit. Where program versions or machine are not
     what they were, ``within`` says that it came near. Raises NotFoundError, InputError for an entry that only failed,
     StorageError for a run without a manifest, VerificationError where data or model are not what they were.
