@@ -176,7 +176,12 @@ class Candidate:
 
     def entry(self, corpus_fingerprint: str, model: str, seed: int) -> str:
         """The leaderboard's name for this candidate on this data, model and seed."""
-        return digest(canonical_json([self.id, corpus_fingerprint, model, seed]))
+        return entry_of(self.id, corpus_fingerprint, model, seed)
+
+
+def entry_of(candidate: str, corpus_fingerprint: str, model: str, seed: int) -> str:
+    """The leaderboard's name for the candidate of this id on this data, model and seed."""
+    return digest(canonical_json([candidate, corpus_fingerprint, model, seed]))
 
 
 def canonical_json(value: Any) -> str:

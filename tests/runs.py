@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard import Leaderboard, Step
 from autoprompt.run import ModelOptions, SearchOptions
 
 SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
@@ -27,7 +27,7 @@ def facts(leaderboard: Path, result: dict[str, Any]) -> tuple[str, list[Any], di
     with Leaderboard.open(leaderboard, read_only=True) as board:
         run = board.run(result["run"])
         assert run.status == "finished"
-        assert board.steps(run.id) == []
+        assert board.attached(Step, run.id) == []
         rows = board.evaluations(run.id)
         assert len({row.key for row in rows}) == len(rows)
         shown = [(e.key, e.entry, e.role, e.status, e.reason, e.losses, e.log_probs, e.predictions) for e in rows]

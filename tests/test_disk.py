@@ -10,7 +10,7 @@ import commands
 import pytest
 import runs
 
-from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard import Leaderboard, Step
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,7 +57,7 @@ def test_fault_32_a_full_disk_stops_a_search_and_what_is_there_is_read_and_gone_
     with Leaderboard.open(board, read_only=True) as opened:
         (run,) = opened.runs()
         rows = opened.evaluations()
-        assert opened.steps(run.id)
+        assert opened.attached(Step, run.id)
     remount(disk, "size=20m")
     ended = commands.spawn("resume", "full", "--leaderboard", board, "--json")
     assert ended.code == 0, ended.err

@@ -30,7 +30,7 @@ def merged(path, other):
 
 def content(path):
     with Leaderboard.open(path, read_only=True) as board:
-        return board.runs(), board.evaluations(), {run.id: board.steps(run.id) for run in board.runs()}
+        return board.runs(), board.evaluations(), {run.id: board.attached(Step, run.id) for run in board.runs()}
 
 
 def test_runs_of_another_machine_come_whole_and_entries_unite(tmp_path):
@@ -92,7 +92,7 @@ def test_steps_of_a_run_come_with_it_and_it_counts_as_stopped(tmp_path):
     there = filled(tmp_path / "there.sqlite", a_run())
     step = Step(a_run().id, "task", "FitTask 1", {"value": [1.5, None]}, 2.5)
     with Leaderboard.open(there) as board:
-        board.add_step(step)
+        board.attach([step])
     merged(tmp_path / "new.sqlite", there)
     runs, _, steps = content(tmp_path / "new.sqlite")
     assert [run.status for run in runs] == ["stopped"]

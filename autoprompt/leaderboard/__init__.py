@@ -1,17 +1,21 @@
 """The persistent leaderboard: runs and evaluations in one SQLite file that nothing else writes."""
 
+from autoprompt.leaderboard.attached import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.comparing import EntryComparison, compare_entries
 from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import Merged, merge
-from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Step
+from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
 
 __all__ = [
+    "Attached",
+    "DataRow",
     "EntryComparison",
     "EntryRow",
     "EvaluationRecord",
     "Leaderboard",
     "Merged",
+    "Origin",
     "RunRecord",
     "Step",
     "compare_entries",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from autoprompt.leaderboard.attached import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.locks import is_held
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
@@ -52,7 +53,7 @@ def merge(board: Leaderboard, other: Leaderboard) -> Merged:
                 run = replace(run, name=None)
             merged.added.append(run.id)
             merged.evaluations += len(theirs)
-            board.take_in(_stopped(run), theirs, other.steps(run.id))
+            board.take_in(_stopped(run), theirs, _beside(other, run.id))
         else:
             _unite(merged, board, other, known, run, theirs)
     return merged
@@ -82,7 +83,11 @@ def _unite(
         missing = [record for record in theirs if record.key not in ours]
         merged.extended.append(run.id)
         merged.evaluations += len(missing)
-        board.take_in(_stopped(replace(run, name=known.name)), missing, other.steps(run.id))
+        board.take_in(_stopped(replace(run, name=known.name)), missing, _beside(other, run.id))
+
+
+def _beside(board: Leaderboard, run: str) -> list[Attached]:
+    return [*board.attached(DataRow, run), *board.attached(Origin, run), *board.attached(Step, run)]
 
 
 def _stopped(run: RunRecord) -> RunRecord:

@@ -40,16 +40,28 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "0003_steps",
         (
-            # What a run that is not finished has done: see ``records.Step``.
+            # What a run that is not finished has done: see ``attached.Step``.
             """CREATE TABLE steps (
                 number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL,
                 key TEXT NOT NULL, value TEXT NOT NULL, spent REAL NOT NULL, checksum TEXT NOT NULL)""",
             "CREATE INDEX steps_run ON steps (run)",
         ),
     ),
+    (
+        "0004_origins_data_rows",
+        (
+            """CREATE TABLE origins (
+                number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), entry TEXT NOT NULL,
+                operator TEXT NOT NULL, parents TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE (run, entry))""",
+            """CREATE TABLE data_rows (
+                number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), split TEXT NOT NULL,
+                row_id TEXT NOT NULL, fields TEXT NOT NULL, label TEXT NOT NULL, checksum TEXT NOT NULL,
+                UNIQUE (run, split, row_id))""",
+        ),
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 OLDEST_READABLE = 1
-LOSSES_SINCE, STEPS_SINCE = 2, 3
+LOSSES_SINCE = 2
 ABSENT = "absent"
 """Stands for the checksum of losses that were never kept."""

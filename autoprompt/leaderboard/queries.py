@@ -16,9 +16,6 @@ ADD_RUN = _insert("runs", records.RUN_COLUMNS)
 ADD_EVALUATION = _insert("evaluations", records.EVALUATION_COLUMNS)
 ADD_EXAMPLES = _insert("examples", ["evaluation", *records.EXAMPLE_COLUMNS])
 ADD_LOSSES = _insert("losses", ["evaluation", "losses"])
-ADD_STEP = _insert("steps", records.STEP_COLUMNS)
-STEPS = f"SELECT number, checksum, {', '.join(records.STEP_COLUMNS)} FROM steps WHERE run = ? ORDER BY number"  # noqa: S608
-FORGET_STEPS = "DELETE FROM steps WHERE run = ?"
 CHANGE_RUN = "UPDATE runs SET status = ?, finished = ?, result = ?, evaluations = ?, checksum = ? WHERE id = ?"
 RUNS = f"SELECT {', '.join(records.RUN_COLUMNS)}, checksum FROM runs ORDER BY number"  # noqa: S608
 _EVALUATION_NAMES = ", ".join(f"e.{name}" for name in records.EVALUATION_COLUMNS)

@@ -102,19 +102,6 @@ class EntryRow:
         return asdict(self)
 
 
-class Step(NamedTuple):
-    """One thing that a run has done, from which it can go on: the result of a task, or a decision of the clock's.
-
-    ``value``: plain JSON. ``spent``: seconds of the run until then. The fields are the columns.
-    """
-
-    run: str
-    kind: str
-    key: str
-    value: Any
-    spent: float
-
-
 class Summary(NamedTuple):
     """An evaluation's row without what belongs to single examples; the fields are the columns.
 
@@ -153,7 +140,6 @@ class Summary(NamedTuple):
 # Column order of the rows' payloads, which the checksums cover.
 RUN_COLUMNS = [*(column.name for column in fields(RunRecord)), "evaluations"]
 EVALUATION_COLUMNS = list(Summary._fields)
-STEP_COLUMNS = list(Step._fields)
 EXAMPLE_COLUMNS = ["log_probs", "predictions", "row_ids"]
 
 # Canonical JSON with the encoder made once: a listing checks tens of thousands of rows.
@@ -242,17 +228,6 @@ def evaluation_record(summary: Summary, examples: Sequence[str], losses: str | N
         tokens=summary.tokens,
         losses=[] if losses is None else json.loads(losses),
     )
-
-
-def step_values(step: Step) -> tuple[Any, ...]:
-    """The payload of a step's row. Raises InputError for a value that JSON cannot hold."""
-    return step.run, step.kind, step.key, ordered_json(step.value), _real(step.spent)
-
-
-def step_record(values: Sequence[Any]) -> Step:
-    """The inverse of ``step_values``."""
-    run, kind, key, value, spent = values
-    return Step(run, kind, key, json.loads(value), spent)
 
 
 def candidate_dict(canonical: str) -> dict[str, Any]:

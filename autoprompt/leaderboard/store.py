@@ -15,9 +15,10 @@ from typing import Any
 
 from autoprompt.candidate import canonical_json, digest
 from autoprompt.errors import InputError, StorageError, UsageError
-from autoprompt.leaderboard import checking, migrations, queries, records, schema
+from autoprompt.leaderboard import attached, checking, migrations, queries, records, schema
+from autoprompt.leaderboard.attached import A, Attached
 from autoprompt.leaderboard.ranking import rank
-from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Step, Summary
+from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
 
 
 class Leaderboard:
@@ -57,8 +58,11 @@ class Leaderboard:
 
     # Writing
 
-    def start_run(self, record: RunRecord) -> None:
-        """Store a new run. Raises UsageError for a name that is used or no name, StorageError for a used id."""
+    def start_run(self, record: RunRecord, beside: Sequence[Attached] = ()) -> None:
+        """Store a new run, and what belongs to it, such as the rows of its data.
+
+        Raises UsageError for a name that is used or no name, StorageError for a used id.
+        """
         checking.check_name(record.name)
         checking.check_run_status(record.status)
         values = records.run_values(record, 0)
@@ -68,6 +72,7 @@ class Leaderboard:
                 self._connection.execute(queries.ADD_RUN, (*values, records.checksum(values)))
             except OverflowError as error:
                 raise UsageError(f"The seed {record.seed} does not fit in 64 bits; use a smaller one.") from error
+            attached.add(self._connection, beside)
 
     def check_name(self, name: str | None) -> None:
         """Whether a new run may have this name. Raises UsageError."""
@@ -86,22 +91,21 @@ class Leaderboard:
             record, count = self._run_of_id(run_id)
             self._change_run(replace(record, status=status, finished=finished, result=result), count)
             if status == "finished":
-                self._connection.execute(queries.FORGET_STEPS, (run_id,))
+                attached.forget_steps(self._connection, run_id)
 
-    def add_step(self, step: Step) -> None:
-        """Store what a run has done; on return it survives a power cut. Raises StorageError for an unknown run."""
-        values = records.step_values(step)
+    def attach(self, items: Sequence[Attached]) -> None:
+        """Store what belongs to a run; on return it survives a power cut. Raises StorageError for an unknown run."""
         with self._writing():
-            self._connection.execute(queries.ADD_STEP, (*values, records.checksum(values)))
+            attached.add(self._connection, items)
 
-    def add(self, evaluations: Sequence[EvaluationRecord]) -> None:
-        """Store evaluations, all or none; on return they survive a power cut.
+    def add(self, evaluations: Sequence[EvaluationRecord], beside: Sequence[Attached] = ()) -> None:
+        """Store evaluations, and what belongs to their runs, all or none; on return they survive a power cut.
 
         Raises StorageError for a key that the run already has, NotFoundError for an unknown run, InputError
         for a record that must not be stored (a score that is not finite, a failure without a reason).
         """
         rows = [_row(evaluation) for evaluation in evaluations]
-        if not rows:
+        if not rows and not beside:
             return
         with self._writing():
             for run_id, added in sorted(Counter(e.run for e in evaluations).items()):
@@ -109,8 +113,9 @@ class Leaderboard:
                 self._change_run(record, count + added)
             for row in rows:
                 self._add_row(*row)
+            attached.add(self._connection, beside)
 
-    def take_in(self, run: RunRecord, evaluations: Sequence[EvaluationRecord], steps: Sequence[Step]) -> None:
+    def take_in(self, run: RunRecord, evaluations: Sequence[EvaluationRecord], beside: Sequence[Attached]) -> None:
         """Store another leaderboard's run with evaluations, all or none, in place of one of its id that has fewer.
 
         Raises as ``start_run`` and ``add`` do.
@@ -120,15 +125,13 @@ class Leaderboard:
             counts = {known.id: count for known, count in self._runs()}
             if run.id in counts:
                 self._change_run(run, counts[run.id] + len(rows))
-                self._connection.execute(queries.FORGET_STEPS, (run.id,))
+                attached.forget_steps(self._connection, run.id)
             else:
                 values = records.run_values(run, len(rows))
                 self._connection.execute(queries.ADD_RUN, (*values, records.checksum(values)))
             for row in rows:
                 self._add_row(*row)
-            for step in steps:
-                values = records.step_values(step)
-                self._connection.execute(queries.ADD_STEP, (*values, records.checksum(values)))
+            attached.add(self._connection, beside)
 
     def back_up(self, to: Path) -> None:
         """Copy what is committed into a new file, whole or not at all. Raises StorageError, also where it exists."""
@@ -203,20 +206,14 @@ class Leaderboard:
             rows = self._connection.execute(queries.FULL[kept] + queries.OF_ENTRY, names).fetchall()
             return [self._full(row, kept) for row in rows]
 
-    def steps(self, run: str) -> list[Step]:
-        """What an unfinished run (its exact id) has done, in order; none where the file's version kept none.
+    def attached(self, kind: type[A], run: str) -> list[A]:
+        """What of one kind belongs to a run (its exact id), in order; nothing where the file's version kept none.
 
         Raises NotFoundError for an unknown run.
         """
         with self._reading():
             self._run_of_id(run)
-            if schema.version_of(self._connection) < migrations.STEPS_SINCE:
-                return []
-            found = []
-            for number, check, *values in self._connection.execute(queries.STEPS, (run,)).fetchall():
-                checking.check_row(self.path, "steps", number, values, check)
-                found.append(records.step_record(values))
-            return found
+            return attached.of_run(self._connection, self.path, schema.version_of(self._connection), kind, run)
 
     def digest(self, run: str) -> str:
         """What a run (its exact id) measured, as one hash: the same whatever its id, clock, speed and row order.

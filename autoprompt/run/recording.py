@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from autoprompt.candidate import Candidate, canonical_json
+from autoprompt.candidate import canonical_json, entry_of
+from autoprompt.corpus import Corpus
+from autoprompt.corpus.types import SPLITS
 from autoprompt.evaluator import Evaluation
-from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.run.options import SearchOptions
 from autoprompt.run.preparing import Task
 from autoprompt.run.resuming import diverged, request
-from autoprompt.search import Outcome
+from autoprompt.search import Outcome, Proposal
 
 
 def new_run(
@@ -58,6 +60,15 @@ def new_run(
     )
 
 
+def data_rows(run: RunRecord, corpus: Corpus) -> list[DataRow]:
+    """All rows that a run works on, in their order."""
+    return [
+        DataRow(run.id, split, row.row_id, dict(row.fields), row.label)
+        for split in SPLITS
+        for row in getattr(corpus, split)
+    ]
+
+
 @dataclass(frozen=True)
 class Recorder:
     """Turns evaluations into the leaderboard's records."""
@@ -68,12 +79,14 @@ class Recorder:
     known: Mapping[str, EvaluationRecord] = field(default_factory=dict)
     """By their keys: what a run that goes on has stored already."""
 
-    def __call__(self, evaluations: Sequence[Evaluation], role: str) -> None:
+    def __call__(self, evaluations: Sequence[Evaluation], role: str, proposals: Sequence[Proposal] = ()) -> None:
         records = [self._record(e, role) for e in evaluations]
         for record in records:
             if record.key in self.known and _outcome(record) != _outcome(self.known[record.key]):
                 raise diverged(self.run.id, f"the evaluation {record.key[:12]}")
-        self.board.add([record for record in records if record.key not in self.known])
+        self.board.add(
+            [record for record in records if record.key not in self.known], [self._origin(p) for p in proposals]
+        )
 
     def score(self, evaluation: Evaluation) -> Score:
         """The readable score; its loss is what ranks, on the frozen rung the proxy's.
@@ -87,14 +100,18 @@ class Recorder:
             return generation_score(evaluation.losses, evaluation.outputs, evaluation.references, self.task.metric)
         return Score(evaluation.loss, None, "loss", evaluation.loss, len(evaluation.losses))
 
-    def entry(self, candidate: Candidate) -> str:
-        """The leaderboard's name of a candidate in this run."""
-        return candidate.entry(self.run.fingerprint, self._reading, self.run.seed)
+    def entry(self, candidate: str) -> str:
+        """The leaderboard's name of a candidate (its id) in this run."""
+        return entry_of(candidate, self.run.fingerprint, self._reading, self.run.seed)
 
     @property
     def _reading(self) -> str:
         """The model with how it reads prompts: as what family, in its chat format or not, fields of what length."""
         return canonical_json([self.run.model, *(self.run.config[name] for name in ("family", "chat", "max_length"))])
+
+    def _origin(self, proposal: Proposal) -> Origin:
+        parents = [self.entry(parent) for parent in proposal.parents]
+        return Origin(self.run.id, self.entry(proposal.candidate.id), proposal.operator, parents)
 
     def _record(self, evaluation: Evaluation, role: str) -> EvaluationRecord:
         failed = evaluation.status == "failed"
@@ -102,7 +119,7 @@ class Recorder:
         return EvaluationRecord(
             run=run.id,
             key=evaluation.key(model=self._reading, fingerprint=run.fingerprint, seed=run.seed, device=device),
-            entry=self.entry(evaluation.candidate),
+            entry=self.entry(evaluation.candidate.id),
             candidate=evaluation.candidate,
             role=role,
             split=evaluation.split,
@@ -131,7 +148,7 @@ def described(recorder: Recorder, evaluation: Evaluation, tests: dict[str, Evalu
     candidate = evaluation.candidate
     tested = tests.get(candidate.id)
     return {
-        "entry": recorder.entry(candidate),
+        "entry": recorder.entry(candidate.id),
         **candidate.to_dict(),
         "validation": recorder.score(evaluation).to_dict(),
         "test": recorder.score(tested).to_dict() if tested else None,

@@ -30,7 +30,7 @@ class StoredJournal(Journal):
         self.board = board
         self.run = run
         self.budget = budget
-        steps = board.steps(run)
+        steps = board.attached(Step, run)
         self._results = deque(step for step in steps if step.kind == _TASK)
         self._decisions = deque(step for step in steps if step.kind == _DECISION)
         if steps:
@@ -61,7 +61,7 @@ class StoredJournal(Journal):
         return step.value
 
     def _add(self, kind: str, key: str, value: Any) -> None:
-        self.board.add_step(Step(self.run, kind, key, value, self.budget.spent))
+        self.board.attach([Step(self.run, kind, key, value, self.budget.spent)])
 
 
 def diverged(run: str, what: str) -> StorageError:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
-from autoprompt.leaderboard import Leaderboard, RunRecord, holding
+from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding
 from autoprompt.manifest import manifest
 from autoprompt.models import check_device
 from autoprompt.run.options import Progress, SearchOptions, budget_of, workers_of
 from autoprompt.run.preparing import Task, check_folds
-from autoprompt.run.recording import Recorder, described, difference, new_run, spread
+from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.scratch import sweep
 from autoprompt.run.workplace import check_model, prepared, warnings_of, workplace
@@ -87,7 +87,8 @@ class _Run:
                 ready = check_model(evaluator, task, options.model, self.progress)
                 run = self.known or new_run(options, task, self.workers, warnings_of(task, ready), facts)
                 held = holding(board.path, run.id) if self.known is None else nullcontext()
-                with held, _recorded(board, run, self.progress, new=self.known is None) as finish:
+                rows = data_rows(run, task.corpus) if self.known is None else None
+                with held, _recorded(board, run, rows, self.progress) as finish:
                     result = self._searched(board, run, task, evaluator, ready)
                     finish(result)
         return result
@@ -117,9 +118,12 @@ class _Run:
 
 @contextmanager
 def _recorded(
-    board: Leaderboard, run: RunRecord, progress: Progress, *, new: bool
+    board: Leaderboard, run: RunRecord, rows: Sequence[DataRow] | None, progress: Progress
 ) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A run in the leaderboard, from its start to its end, whatever that is. Yields what finishes it."""
+    """A run in the leaderboard, from its start to its end, whatever that is. Yields what finishes it.
+
+    ``rows``: of its data; None for a run that is there and goes on.
+    """
     finished = False
 
     def finish(result: dict[str, Any]) -> None:
@@ -127,8 +131,8 @@ def _recorded(
         board.finish_run(run.id, "finished", result)
         finished = True
 
-    if new:
-        board.start_run(run)
+    if rows is not None:
+        board.start_run(run, rows)
     else:
         board.finish_run(run.id, "running")
     status = "failed"

@@ -5,11 +5,13 @@ from autoprompt.search.config import SearchConfig, parse_fix
 from autoprompt.search.loop import Outcome, Search
 from autoprompt.search.space import Space, demos_of, draw_demos, make_space
 from autoprompt.search.strategies import STRATEGIES
+from autoprompt.search.strategy import Proposal
 
 __all__ = [
     "STRATEGIES",
     "Budget",
     "Outcome",
+    "Proposal",
     "Search",
     "SearchConfig",
     "Space",

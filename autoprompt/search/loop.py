@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import mean
-from typing import Any
+from typing import Any, Protocol
 
 from deap import tools
 
@@ -21,7 +21,7 @@ from autoprompt.search.pacing import Pace
 from autoprompt.search.racing import best, finalists, in_race, pooled, ranked
 from autoprompt.search.space import Space
 from autoprompt.search.strategies import STRATEGIES
-from autoprompt.search.strategy import Strategy, random_tail
+from autoprompt.search.strategy import Proposal, Strategy, random_tail
 from autoprompt.template import LABEL, Literal, Slot, Template
 
 IDLE_GENERATIONS = 3
@@ -33,8 +33,12 @@ STATISTICS = tools.Statistics()
 STATISTICS.register("min", min)
 STATISTICS.register("mean", mean)
 
-Record = Callable[[Sequence[Evaluation], str], None]
-"""Takes finished evaluations and their role; called at barriers, in candidate order."""
+
+class Record(Protocol):
+    """Takes what is to be stored; called at barriers, in candidate order."""
+
+    def __call__(self, evaluations: Sequence[Evaluation], role: str, proposals: Sequence[Proposal] = ()) -> None:
+        """``proposals``: those of a generation, which say where its candidates came from."""
 
 
 @dataclass
@@ -149,7 +153,9 @@ class Search:
             if number == 0:
                 chosen = _mixed(list(baselines.values()), chosen)
             promoted = {c.id for c in chosen}
-            evaluations = self._fit(chosen, roles, partial(self._record_frozen, [*refused, *scored], promoted))
+            evaluations = self._fit(
+                chosen, roles, partial(self._record_frozen, [*refused, *scored], promoted, proposals)
+            )
             strategy.tell([e for e in evaluations if roles.get(e.candidate.id) not in NO_PARENTS], proposals)
             self._log(number, evaluations)
             idle = 0 if evaluations else idle + 1
@@ -167,11 +173,12 @@ class Search:
         counts = {"tuned": len(evaluations), "evaluations": self.evaluator.fitted, "frozen": self.choice.count}
         self.logbook.record(generation=generation, **counts, **facts)
 
-    def _record_frozen(self, scored: Sequence[Evaluation], promoted: set[str]) -> None:
+    def _record_frozen(self, scored: Sequence[Evaluation], promoted: set[str], proposals: Sequence[Proposal]) -> None:
         self._count_failures(scored)
         self.record(
             [e if e.candidate.id in promoted or not e.complete else replace(e, status="pruned") for e in scored],
             "search",
+            proposals,
         )
 
     def _fit(

@@ -189,7 +189,7 @@ def _leaderboard(path: Path) -> bytes:
     with Leaderboard.open(path) as board:
         board.start_run(run)
         board.add([an_evaluation(f"k{number}") for number in range(4)])
-        board.add_step(Step(run.id, "task", "FitTask 1", {"value": [0.5]}, 1.5))
+        board.attach([Step(run.id, "task", "FitTask 1", {"value": [0.5]}, 1.5)])
     return path.read_bytes()
 
 
@@ -212,7 +212,7 @@ def _read_leaderboard(path: Path) -> None:
     for read_only in (True, False):
         with Leaderboard.open(path, read_only=read_only) as board:
             for run in board.runs():
-                board.evaluations(run.id), board.entries(run.id), board.steps(run.id), board.digest(run.id)
+                board.evaluations(run.id), board.entries(run.id), board.attached(Step, run.id), board.digest(run.id)
 
 
 def fuzz(name: str, target: Target, inputs: int, seed: int, keep: Path) -> dict[str, Any]:
