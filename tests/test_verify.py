@@ -40,18 +40,24 @@ def verified(options: run.SearchOptions, entry: str) -> dict:
         return run.verify(entry, options.leaderboard, Silent())
 
 
-def test_every_kind_of_evaluation_is_exact(searched):
-    options, _ = searched
+def test_every_evaluation_of_a_run_is_exact(searched):
+    options, found = searched
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
-        stored = board.evaluations()
+        stored = [e for e in board.evaluations() if e.status != "failed" and e.losses]
     kinds = set(map(kind_of, stored))
     assert {("frozen", "pruned", 0), ("validation", "pruned", 1), ("validation", "complete", 2),
             ("test", "complete", 1)} <= kinds  # fmt: skip
-    one_of_each = {kind_of(e): e.entry for e in stored if e.status != "failed"}
+    with commands.inline():
+        whole = run.verify_run(found["run"], options.leaderboard, Silent())
+    assert (whole["verdict"], whole["flipped"], whole["changed"]) == ("exact", 0, [])
+    assert {entry["entry"] for entry in whole["entries"]} == {e.entry for e in stored}
+    assert whole["n"] == sum(len(e.predictions) for e in stored)
+    # One entry alone comes to the same.
+    one_of_each = {kind_of(e): e.entry for e in stored}
     for entry in set(one_of_each.values()):
         result = verified(options, entry)
         assert (result["verdict"], result["flipped"], result["changed"]) == ("exact", 0, []), result
-        assert result["n"] == sum(len(e.predictions) for e in stored if e.entry == entry and e.losses)
+        assert result["n"] == sum(len(e.predictions) for e in stored if e.entry == entry)
 
 
 def edited(options: run.SearchOptions, tmp_path: Path, **changes: str) -> tuple[run.SearchOptions, str]:
@@ -104,6 +110,13 @@ def test_the_command(searched, capsys, tmp_path):
     shown = commands.call(capsys, "verify", entry, "--leaderboard", other.leaderboard, "--json")
     assert shown.code == 6
     assert json.loads(shown.out)["verdict"] == "different"
+    shown = commands.call(capsys, "verify", "--run", result["run"], "--leaderboard", other.leaderboard)
+    assert shown.code == 6
+    assert entry[:12] in shown.out
+    assert "different, 0 of 1 entries exact" in shown.out
+    for wrong in ((), (entry, "--run", result["run"])):
+        refused = commands.call(capsys, "verify", *wrong, "--leaderboard", options.leaderboard)
+        commands.refused(refused, 2, "ENTRY", "--run RUN")
 
 
 def test_what_has_nothing_to_verify(searched, tmp_path):

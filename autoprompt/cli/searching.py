@@ -127,11 +127,14 @@ def resume(reference: str, leaderboard_file: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("entry")
+@click.argument("entry", required=False)
+@click.option("--run", "run_name", metavar="RUN", help="All entries of this run (id or name) instead.")
 @leaderboard_option
 @json_option
 @click.pass_context
-def verify(context: click.Context, entry: str, leaderboard_file: Path, as_json: bool) -> None:
+def verify(
+    context: click.Context, entry: str | None, run_name: str | None, leaderboard_file: Path, as_json: bool
+) -> None:
     """Do all evaluations of ENTRY again (8 characters or more of its id) and compare every prediction and loss.
 
     Exact: the same to the last bit. Within: near, on another machine or with other versions. Different: neither; the
@@ -139,18 +142,26 @@ def verify(context: click.Context, entry: str, leaderboard_file: Path, as_json: 
 
     \b
     autoprompt verify 3f2a9c0d
+    autoprompt verify --run reviews
     """
     from autoprompt import run
-    from autoprompt.cli.tables import show_verification
+    from autoprompt.cli.tables import show_run_verification, show_verification
     from autoprompt.errors import VerificationError
     from autoprompt.progress import view
 
+    if (entry is None) == (run_name is None):
+        raise UsageError("Verify takes an ENTRY or --run RUN; give one of the two.")
     with view(STARTED, None, None) as shown:
-        result = run.verify(entry, leaderboard_file, shown, started=STARTED)
+        if entry is not None:
+            result = run.verify(entry, leaderboard_file, shown, started=STARTED)
+        else:
+            result = run.verify_run(str(run_name), leaderboard_file, shown, started=STARTED)
     if as_json:
         print_json(result)
-    else:
+    elif entry is not None:
         show_verification(result)
+    else:
+        show_run_verification(result)
     if result["verdict"] == "different":
         context.exit(VerificationError.exit_code)
 

@@ -97,12 +97,33 @@ def show_verification(result: dict[str, Any]) -> None:
         place = [str(row[name]) for name in ("split", "rung", "fold", "repeat")]
         table.add_row(*place, f"{row['loss']:.6f}", again, f"{row['flipped']} of {row['n']}")
     console.print(table)
-    for change in result["changed"]:
-        console.print(f"Since then, {escape(change)}.")
+    _print_changes(console, result)
     console.print(
         f"entry {result['entry'][:12]} of run {result['run']}: [bold]{result['verdict']}[/], {result['flipped']} of "
         f"{result['n']} predictions flipped"
     )
+
+
+def show_run_verification(result: dict[str, Any]) -> None:
+    """The entries that are not exact, and the verdict over all."""
+    console = Console()
+    entries = result["entries"]
+    others = [entry for entry in entries if entry["verdict"] != "exact"]
+    if others:
+        table = Table("entry", "verdict", "flipped", show_edge=False)
+        for entry in others:
+            table.add_row(entry["entry"][:12], entry["verdict"], f"{entry['flipped']} of {entry['n']}")
+        console.print(table)
+    _print_changes(console, result)
+    console.print(
+        f"run {result['run']}: [bold]{result['verdict']}[/], {len(entries) - len(others)} of {len(entries)} entries "
+        f"exact, {result['flipped']} of {result['n']} predictions flipped"
+    )
+
+
+def _print_changes(console: Console, result: Mapping[str, Any]) -> None:
+    for change in result["changed"]:
+        console.print(f"Since then, {escape(change)}.")
 
 
 def show_entries(entries: Sequence[dict[str, Any]], limit: int, runs: Sequence[dict[str, Any]] = ()) -> None:

@@ -13,7 +13,7 @@ from autoprompt.run.options import (
 )
 from autoprompt.run.preparing import Task, prepare
 from autoprompt.run.searching import BASELINES, resume, search
-from autoprompt.run.verifying import verify
+from autoprompt.run.verifying import verify, verify_run
 
 __all__ = [
     "BASELINES",
@@ -31,4 +31,5 @@ __all__ = [
     "resume",
     "search",
     "verify",
+    "verify_run",
 ]

@@ -7,19 +7,21 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, VerificationError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.leaderboard.records import SPLITS
 from autoprompt.manifest import INPUTS, differences, manifest
 from autoprompt.models import check_device
-from autoprompt.run.options import Progress, workers_of
+from autoprompt.run.options import Progress, SearchOptions, workers_of
 from autoprompt.run.preparing import Task
 from autoprompt.run.resuming import manifest_of, requested
 from autoprompt.run.workplace import check_model, prepared, workplace
 
+VERDICTS = ("exact", "within", "different")
 CLASS = ("code.scoring", "environment")
 """What has to be the same for the same bits."""
 NEAR_LOSS, NEAR_FLIPS = 0.05, 0.05
@@ -92,10 +94,59 @@ def verify(
         found = board.entry(entry)
         having = {record.run for record in found}
         run = next(run for run in board.runs() if run.id in having)
-    records = [record for record in found if record.run == run.id and record.status != "failed" and record.losses]
+    records = [record for record in found if record.run == run.id and _verifiable(record)]
     if not records:
         raise InputError(f"The entry {entry!r} has nothing to verify: {found[0].reason}; name one that was scored.")
     options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
+    checked, changed = _checked(run, records, options, progress)
+    return _report(checked, changed) | {
+        "run": run.id,
+        "changed": changed,
+        "evaluations": [c.to_dict() for c in checked],
+    }
+
+
+def verify_run(
+    reference: str,
+    leaderboard: Path,
+    progress: Progress,
+    *,
+    rows: Mapping[str, Any] | None = None,
+    started: float | None = None,
+) -> dict[str, Any]:
+    """The same for all entries of a run (its id or name), with what was scored. The verdict is the worst of theirs.
+
+    Raises as ``verify`` does.
+    """
+    with Leaderboard.open(leaderboard, read_only=True) as board:
+        run = board.run(reference)
+        records = [record for record in board.evaluations(run.id) if _verifiable(record)]
+    if not records:
+        raise InputError(f"The run {reference!r} has nothing to verify; name one that scored a prompt.")
+    options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
+    checked, changed = _checked(run, records, options, progress)
+    of_entry: dict[str, list[_Checked]] = {}
+    for one in checked:
+        of_entry.setdefault(one.record.entry, []).append(one)
+    entries = [_report(group, changed) for group in of_entry.values()]
+    return {
+        "run": run.id,
+        "verdict": max((entry["verdict"] for entry in entries), key=VERDICTS.index),
+        "flipped": sum(entry["flipped"] for entry in entries),
+        "n": sum(entry["n"] for entry in entries),
+        "changed": changed,
+        "entries": entries,
+    }
+
+
+def _verifiable(record: EvaluationRecord) -> bool:
+    return record.status != "failed" and bool(record.losses)
+
+
+def _checked(
+    run: RunRecord, records: Sequence[EvaluationRecord], options: SearchOptions, progress: Progress
+) -> tuple[list[_Checked], list[str]]:
+    """Each evaluation then and now, in order; and how versions and machine differ."""
     task = prepared(options, progress)
     device = check_device(options.model.device)
     now = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, device)
@@ -103,38 +154,52 @@ def verify(
     changed = differences(then, now, INPUTS)
     if changed:
         raise VerificationError(
-            f"The entry {found[0].entry[:12]} cannot be verified: {'; '.join(changed)}; bring back what run {run.id} "
-            "worked with."
+            f"The run {run.id} cannot be verified: {'; '.join(changed)}; bring back what it worked with."
         )
     with workplace(task, options, device, workers_of(options.model), progress) as evaluator:
         check_model(evaluator, task, options.model, progress)
         progress.stage("verify")
-        checked = [_Checked(record, again) for record, again in _again(evaluator, task, records)]
-    return _report(run, checked, differences(then, now, CLASS))
+        again: dict[str, Evaluation] = {}
+        for kind, group in _kinds(records).items():
+            done = _evaluated(evaluator, task, kind, [record.candidate for record in group])
+            again |= {record.key: evaluation for record, evaluation in zip(group, done, strict=True)}
+    return [_Checked(record, again[record.key]) for record in records], differences(then, now, CLASS)
 
 
-def _again(
-    evaluator: Evaluator, task: Task, records: Sequence[EvaluationRecord]
-) -> list[tuple[EvaluationRecord, Evaluation]]:
-    candidate = records[0].candidate
-    return [(record, _evaluated(evaluator, task, candidate, record)) for record in records]
+class _Kind(NamedTuple):
+    """What evaluations have in common that are done in one go."""
+
+    split: str
+    rung: int
+    fold: int
+    repeat: int
+    pruned: bool
 
 
-def _evaluated(evaluator: Evaluator, task: Task, candidate: Candidate, record: EvaluationRecord) -> Evaluation:
-    if record.split == "frozen":
-        return evaluator.frozen([candidate])[0]
-    if record.split == "test":
-        (trained,) = evaluator.fit([candidate], counted=False)
-        return evaluator.test([trained], task.corpus.test)[0] if trained.complete else trained
+def _kinds(records: Sequence[EvaluationRecord]) -> dict[_Kind, list[EvaluationRecord]]:
+    """The fine-tunes in the order of a search, so that a later rung takes over what an earlier one has done."""
+    groups: dict[_Kind, list[EvaluationRecord]] = {}
+    for record in records:
+        kind = _Kind(record.split, record.rung, record.fold, record.repeat, record.status == "pruned")
+        groups.setdefault(kind, []).append(record)
+    return dict(sorted(groups.items(), key=lambda item: (SPLITS.index(item[0].split), item[0])))
+
+
+def _evaluated(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequence[Candidate]) -> list[Evaluation]:
+    if kind.split == "frozen":
+        return evaluator.frozen(candidates)
+    if kind.split == "test":
+        trained = evaluator.fit(candidates, counted=False)
+        complete = [one for one in trained if one.complete]
+        tested = {one.candidate.id: one for one in evaluator.test(complete, task.corpus.test)}
+        return [tested.get(one.candidate.id, one) for one in trained]
     # What was stopped at its milestone is stopped there again, whatever its loss.
-    bar = -math.inf if record.status == "pruned" else None
-    (again,) = evaluator.fit(
-        [candidate], rung=Rung(record.rung), fold=record.fold, repeat=record.repeat, counted=False, bar=bar
-    )
-    return again
+    bar = -math.inf if kind.pruned else None
+    return evaluator.fit(candidates, rung=Rung(kind.rung), fold=kind.fold, repeat=kind.repeat, counted=False, bar=bar)
 
 
-def _report(run: RunRecord, checked: Sequence[_Checked], changed: Sequence[str]) -> dict[str, Any]:
+def _report(checked: Sequence[_Checked], changed: Sequence[str]) -> dict[str, Any]:
+    """An entry's verdict."""
     verdict = "different"
     if all(one.exact for one in checked):
         verdict = "exact"
@@ -145,7 +210,4 @@ def _report(run: RunRecord, checked: Sequence[_Checked], changed: Sequence[str])
         "verdict": verdict,
         "flipped": sum(one.flipped for one in checked),
         "n": sum(len(one.record.predictions) for one in checked),
-        "run": run.id,
-        "changed": list(changed),
-        "evaluations": [one.to_dict() for one in checked],
     }
