@@ -1,14 +1,16 @@
 """The leaderboard through its public surface: what goes in comes out, ordered, whatever happens to the writers."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError
-from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord, Step
 from autoprompt.metrics import Score
 from autoprompt.template import LabelWords, Template
 
@@ -391,3 +393,45 @@ def test_an_exception_inside_with_keeps_what_was_added(tmp_path):
         interrupted()
     with Leaderboard.open(path) as board:
         assert len(board.evaluations()) == 1
+
+
+ATTACHED = (
+    Step(RUN, "task", "FitTask 1", {"value": [1.5, None]}, 2.5),
+    Origin(RUN, "e1", "gradient", ["e0"]),
+    DataRow(RUN, "train", "r1", {"text": "größe\n{label}", "tags": ["a", 1]}, "pos"),
+)
+
+
+@pytest.mark.parametrize("item", ATTACHED)
+def test_what_is_attached_to_a_run_is_read_back(board, item):
+    board.attach([item])
+    assert board.attached(type(item), RUN) == [item]
+    assert all(board.attached(type(other), RUN) == [] for other in ATTACHED if other is not item)
+    with pytest.raises(StorageError):
+        board.attach([item._replace(run="another")])
+    board.finish_run(RUN, "finished", {})
+    assert board.attached(type(item), RUN) == ([] if isinstance(item, Step) else [item])
+    with pytest.raises(NotFoundError):
+        board.attached(type(item), "another")
+
+
+def test_an_origin_and_a_row_of_a_split_are_stored_once(board):
+    board.add([an_evaluation("k")], ATTACHED)
+    board.attach([ATTACHED[1]._replace(operator="words"), ATTACHED[2]._replace(label="neg")])
+    board.attach([ATTACHED[2]._replace(split="test")])
+    assert board.attached(Origin, RUN) == [ATTACHED[1]]
+    assert board.attached(DataRow, RUN) == [ATTACHED[2], ATTACHED[2]._replace(split="test")]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["UPDATE origins SET operator = 'words'", "UPDATE data_rows SET fields = '{}'", "UPDATE steps SET spent = 1"],
+)
+def test_what_is_attached_is_checked(board, damage):
+    board.attach(ATTACHED)
+    with closing(sqlite3.connect(board.path)) as connection, connection:
+        connection.execute(damage)
+    (kind,) = [type(item) for item, table in zip(ATTACHED, ("steps", "origins", "data_rows"), strict=True)
+               if table in damage]  # fmt: skip
+    with pytest.raises(StorageError, match="damaged"):
+        board.attached(kind, RUN)

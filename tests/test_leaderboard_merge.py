@@ -9,7 +9,7 @@ import pytest
 from test_leaderboard import a_run, an_evaluation
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import Leaderboard, Step, holding, merge
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, holding, merge
 
 OTHER = "fedcba9876543210"
 
@@ -92,11 +92,15 @@ def test_steps_of_a_run_come_with_it_and_it_counts_as_stopped(tmp_path):
     there = filled(tmp_path / "there.sqlite", a_run())
     step = Step(a_run().id, "task", "FitTask 1", {"value": [1.5, None]}, 2.5)
     with Leaderboard.open(there) as board:
-        board.attach([step])
+        board.attach([step, Origin(a_run().id, "e1", "gradient", ["e0"])])
+        board.attach([DataRow(a_run().id, "train", "r1", {"text": "a"}, "pos")])
     merged(tmp_path / "new.sqlite", there)
     runs, _, steps = content(tmp_path / "new.sqlite")
     assert [run.status for run in runs] == ["stopped"]
     assert steps == {a_run().id: [step]}
+    with Leaderboard.open(tmp_path / "new.sqlite") as board:
+        assert [origin.parents for origin in board.attached(Origin, a_run().id)] == [["e0"]]
+        assert [row.fields for row in board.attached(DataRow, a_run().id)] == [{"text": "a"}]
 
 
 def test_conflicts_are_told_and_ours_stays(tmp_path):

@@ -13,10 +13,13 @@ import pytest
 
 from autoprompt import run
 from autoprompt.api import Silent
+from autoprompt.corpus import load
+from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin
 from autoprompt.search import Budget
+from autoprompt.search.operators import HYBRID
 
 LIMIT = 6
 
@@ -78,6 +81,30 @@ def test_the_limit_counts_fine_tunes_and_baselines_race(options: run.SearchOptio
     assert 2 <= result["finalists"] <= 6
     assert [row["generation"] for row in result["history"]] == list(range(result["generations"]))
     assert sum(row["tuned"] for row in result["history"]) == LIMIT
+
+
+@pytest.mark.parametrize("rules", ["", "ladder = false\n"])
+def test_where_entries_came_from_and_the_rows_of_the_data_are_kept(
+    options: run.SearchOptions, rules: str, tmp_path: Path
+) -> None:
+    (tmp_path / "small.toml").write_text(f"[search]\npool = 6\nsurvivors = 3\n{rules}")
+    mine = replace(options, max_evaluations=12, fix={"epochs": 1}, config=tmp_path / "small.toml")
+    with commands.inline():
+        result = run.search(mine, Silent())
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        origins = {origin.entry: origin for origin in board.attached(Origin, result["run"])}
+        rows = board.attached(DataRow, result["run"])
+        stored = board.evaluations(result["run"])
+    searched = {e.entry for e in stored if e.role == "search" and e.rung == 1}
+    assert searched <= origins.keys()
+    assert {origins[entry].operator for entry in searched} > {"library"}
+    bred = [origin for origin in origins.values() if origin.operator in {o.name for o in HYBRID}]
+    assert bred
+    assert all(origin.parents and set(origin.parents) <= {e.entry for e in stored} for origin in bred)
+    corpus = load(options.corpus)
+    assert [(r.split, r.row_id, r.fields, r.label) for r in rows] == [
+        (split, row.row_id, row.fields, row.label) for split in SPLITS for row in getattr(corpus, split)
+    ]
 
 
 def test_a_limit_of_one_still_gives_a_result(options: run.SearchOptions) -> None:
