@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autoprompt.candidate import Candidate
-from autoprompt.errors import InputError, StorageError, UsageError
+from autoprompt.errors import InputError, UsageError
+from autoprompt.files import write_whole
 
 FORMAT = "autoprompt-prompt"
 VERSION = 2
@@ -102,27 +101,7 @@ def save(prompt: Prompt, path: Path) -> None:
         text = _module(prompt)
     else:
         raise UsageError(f"{path} ends in neither .json nor .py; name the file best.json or best.py.")
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".autoprompt-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o666 & ~_umask())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
-
-
-def _umask() -> int:
-    """What the user keeps from others in new files; there is no way to ask but to set it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    write_whole(path, text)
 
 
 def load(path: str | Path) -> Prompt:

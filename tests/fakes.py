@@ -128,6 +128,6 @@ def run_search(space: Space, strategy: str, evaluations: int = 60) -> tuple[Outc
         seed=0,
         budget=Budget(evaluations=evaluations),
         test_rows=0,
-        record=lambda evaluations, role: found.extend((role, e) for e in evaluations),
+        record=lambda evaluations, role, _proposals=(): found.extend((role, e) for e in evaluations),
     ).run()
     return outcome, found

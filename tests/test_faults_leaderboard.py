@@ -165,7 +165,7 @@ def test_fault_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
     with Leaderboard.open(path):
         pass
     connection = sqlite3.connect(path, isolation_level=None)
-    for table in ("steps", "losses", "examples", "evaluations", "runs", "migrations"):
+    for table in ("data_rows", "origins", "steps", "losses", "examples", "evaluations", "runs", "migrations"):
         connection.execute(f"DROP TABLE {table}")  # a file of version 0 has nothing yet
     connection.execute("PRAGMA user_version = 0")
     connection.close()
@@ -177,6 +177,7 @@ def test_fault_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
         (1, "0001_runs_evaluations_examples"),
         (2, "0002_losses"),
         (3, "0003_steps"),
+        (4, "0004_origins_data_rows"),
     ]
     assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     connection.close()

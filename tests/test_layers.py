@@ -15,6 +15,7 @@ ABOVE_RUN = {
 # The data flows one way: a row may import the modules named in it, and errors.
 MAY_IMPORT = {
     "errors": set(),
+    "files": set(),
     "artifacts": set(),
     "corpus": {"artifacts"},
     "template": set(),
@@ -26,8 +27,8 @@ MAY_IMPORT = {
     "execution": set(),
     "leaderboard": {"candidate", "metrics"},
     "manifest": {"corpus", "candidate"},
-    "report": {"leaderboard", "metrics", "template", "manifest"},
-    "export": {"candidate", "metrics", "manifest", "models"},
+    "report": {"leaderboard", "metrics", "template", "manifest", "files"},
+    "export": {"candidate", "metrics", "manifest", "models", "files"},
     "run": ABOVE_RUN,
     "api": ABOVE_RUN | {"run", "prompt_model"},
     "prompt_model": ABOVE_RUN | {"run"},

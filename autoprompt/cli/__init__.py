@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from autoprompt.cli import board, embedded, searching
+from autoprompt.cli import board, embedded, reporting, searching
 from autoprompt.errors import AutopromptError
 
 
@@ -26,6 +26,7 @@ for _command in (
     searching.verify,
     searching.evaluate,
     board.leaderboard,
+    reporting.report,
     board.export,
     embedded.models,
     embedded.corpora,

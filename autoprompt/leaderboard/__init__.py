@@ -4,7 +4,7 @@ from autoprompt.leaderboard.attached import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.comparing import EntryComparison, compare_entries
 from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import Merged, merge
-from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord
+from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
 from autoprompt.leaderboard.store import Leaderboard
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Origin",
     "RunRecord",
     "Step",
+    "Summary",
     "compare_entries",
     "holding",
     "is_held",

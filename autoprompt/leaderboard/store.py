@@ -188,12 +188,22 @@ class Leaderboard:
             self._count(Counter(record.run for record in found), run)
         return found
 
+    def summaries(self, run: str | None = None) -> list[Summary]:
+        """The rows of a run (its exact id) or of all without what belongs to single examples, in order.
+
+        Raises NotFoundError for an unknown run.
+        """
+        with self._reading():
+            found = [self._summary(row[0], row[1], row[2:]) for row in self._rows(queries.SUMMARIES, run)]
+            self._count(Counter(summary.run for summary in found), run)
+        return found
+
     def entries(self, run: str | None = None) -> list[EntryRow]:
         """The leaderboard: one row a run (its exact id) and candidate, best first.
 
         Raises NotFoundError for an unknown run.
         """
-        return rank(self._summaries(run))
+        return rank(self.summaries(run))
 
     def entry(self, prefix: str) -> list[EvaluationRecord]:
         """All evaluations of the entry with this unique prefix of 8 characters or more; else NotFoundError."""
@@ -232,7 +242,7 @@ class Leaderboard:
     def count_test_evaluations(self, fingerprint: str) -> int:
         """How often the test split of this data was opened, over all runs."""
         of_data = {record.id for record in self.runs() if record.fingerprint == fingerprint}
-        return sum(s.split == "test" and s.run in of_data for s in self._summaries(None))
+        return sum(s.split == "test" and s.run in of_data for s in self.summaries(None))
 
     # Rows
 
@@ -272,12 +282,6 @@ class Leaderboard:
             return self._connection.execute(query + queries.IN_ORDER).fetchall()
         self._run_of_id(run)
         return self._connection.execute(query + queries.OF_RUN, (run,)).fetchall()
-
-    def _summaries(self, run: str | None) -> list[Summary]:
-        with self._reading():
-            found = [self._summary(row[0], row[1], row[2:]) for row in self._rows(queries.SUMMARIES, run)]
-            self._count(Counter(summary.run for summary in found), run)
-        return found
 
     def _summary(self, number: int, check: str, values: Sequence[Any]) -> Summary:
         checking.check_row(self.path, "evaluations", number, values, check)

@@ -4,7 +4,14 @@ Heavy packages are imported where they are used, so that importing this package 
 """
 
 from autoprompt.metrics.classification import classification_metrics, predict, score
-from autoprompt.metrics.comparison import Comparison, Interval, compare, mean_and_deviation, paired_bootstrap
+from autoprompt.metrics.comparison import (
+    Comparison,
+    Interval,
+    compare,
+    mean_and_deviation,
+    paired_bootstrap,
+    proportion_interval,
+)
 from autoprompt.metrics.generation import example_values, generation_metrics, generation_score
 from autoprompt.metrics.types import ALL_METRICS, GENERATION_METRICS, METRICS, Score, metric_names
 
@@ -24,5 +31,6 @@ __all__ = [
     "metric_names",
     "paired_bootstrap",
     "predict",
+    "proportion_interval",
     "score",
 ]

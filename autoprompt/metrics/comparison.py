@@ -89,6 +89,19 @@ def compare(
     return Comparison(**asdict(interval), n=len(shared))
 
 
+def proportion_interval(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927), such as an accuracy over ``n`` rows.
+
+    Raises UsageError for a count outside 0 to n, or no rows.
+    """
+    from scipy.stats import binomtest
+
+    if not 0 <= successes <= n or n < 1:
+        raise UsageError(f"A share needs 0 to n of at least one row, not {successes} of {n}.")
+    found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)
+
+
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     """The mean and the standard deviation with n - 1, which is 0 for a single value.
 

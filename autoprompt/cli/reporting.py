@@ -1,0 +1,29 @@
+"""The command that writes reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autoprompt.cli.options import leaderboard_option
+
+
+@click.command()
+@click.argument("reference", metavar="RUN")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
+              help="Folder for report.html and report.md.")  # fmt: skip
+@leaderboard_option
+def report(reference: str, out: Path, leaderboard_file: Path) -> None:
+    """Write what RUN (id or name) found and how, as a page that needs nothing but itself and as Markdown.
+
+    \b
+    autoprompt report 3f2a9c0d11e2 --out report
+    """
+    from autoprompt.leaderboard import Leaderboard
+    from autoprompt.report import write
+
+    with Leaderboard.open(leaderboard_file, read_only=True) as board:
+        written = write(board, reference, out)
+    for path in written:
+        click.echo(f"Wrote {path}.", err=True)

@@ -1,0 +1,137 @@
+"""Charts as SVG elements: the same bytes for the same values, in the page's own colours and fonts."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+from markupsafe import Markup
+
+from autoprompt.report.course import Point, SettingFacts, Tried
+
+# matplotlib writes these colours, which the page's style sheet then replaces: light or dark, as the reader likes it.
+INK, MUTED, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404"
+_VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", ACCENT: "var(--accent)", SECOND: "var(--second)"}
+_STYLE: Any = {
+    "text.parse_math": False,  # a dollar sign in a name is one
+    "svg.hashsalt": "autoprompt",  # else ids are drawn at random
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+_SIZE = (4.6, 2.8)
+
+
+def progress(points: Sequence[Point]) -> list[Markup]:
+    """The lowest loss so far, against fine-tunes, seconds and tokens."""
+    axes = (
+        ("fine-tunes", [float(p.evaluations) for p in points]),
+        ("seconds of all workers", [p.seconds for p in points]),
+        ("tokens", [float(p.tokens) for p in points]),
+    )
+    losses = [p.loss for p in points]
+    described = f"It fell from {losses[0]:.3f} to {losses[-1]:.3f}." if losses else "Nothing was fine-tuned."
+
+    def draw(label: str, values: list[float]) -> Callable[[Any], None]:
+        def on(ax: Any) -> None:
+            ax.step(values, losses, where="post", color=ACCENT)
+            ax.set_xlabel(label)
+            ax.set_ylabel("lowest validation loss")
+
+        return on
+
+    return [
+        _chart(f"progress{number}", f"Lowest validation loss against {label}", described, draw(label, values))
+        for number, (label, values) in enumerate(axes)
+    ]
+
+
+def front(prompts: Sequence[Tried], best: Sequence[Tried]) -> Markup:
+    """Loss against length, the Pareto front marked."""
+    known = [p for p in prompts if p.loss is not None]
+
+    def on(ax: Any) -> None:
+        ax.scatter([p.length for p in known], [p.loss for p in known], s=14, color=MUTED, label="fine-tuned")
+        ax.scatter([p.length for p in best], [p.loss for p in best], s=30, color=ACCENT, marker="D", label="front")
+        ax.set_xlabel("characters of the template's own text")
+        ax.set_ylabel("validation loss")
+        ax.legend(frameon=False)
+
+    described = f"{len(known)} prompts, {len(best)} of them on the front of loss, length and perplexity."
+    return _chart("front", "Validation loss against length of the template", described, on)
+
+
+def setting(name: str, groups: Sequence[SettingFacts]) -> Markup:
+    """The losses of the fine-tunes by one setting's values, and their medians."""
+
+    values = [f"{group.value:g}" if isinstance(group.value, float) else str(group.value) for group in groups]
+
+    def on(ax: Any) -> None:
+        for place, group in enumerate(groups):
+            ax.scatter([place] * len(group.losses), group.losses, s=14, color=MUTED)
+            ax.hlines(group.median, place - 0.3, place + 0.3, color=ACCENT)
+        ax.set_xticks(range(len(groups)), values)
+        ax.set_xlabel(name.replace("_", " "))
+        ax.set_ylabel("validation loss")
+
+    counts = ", ".join(f"{value}: {len(group.losses)} prompts" for value, group in zip(values, groups, strict=True))
+    return _chart(f"setting-{name}", f"Validation loss by {name.replace('_', ' ')}", f"{counts}.", on)
+
+
+def intervals(title: str, label: str, rows: Sequence[tuple[str, float, float, float]]) -> Markup:
+    """A value with its interval for each of several names."""
+
+    def on(ax: Any) -> None:
+        for place, (_, value, low, high) in enumerate(reversed(rows)):
+            ax.hlines(place, low, high, color=MUTED)
+            ax.plot([value], [place], "o", color=ACCENT)
+        ax.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
+        ax.set_ylim(-0.6, len(rows) - 0.4)
+        ax.set_xlabel(label)
+
+    described = "; ".join(f"{name}: {value:.3f} ({low:.3f} to {high:.3f})" for name, value, low, high in rows)
+    return _chart("intervals", title, described, on, height=0.9 + 0.34 * len(rows))
+
+
+def _chart(name: str, title: str, described: str, draw: Callable[[Any], None], height: float = _SIZE[1]) -> Markup:
+    """An SVG element with its text alternative. ``name``: keeps its ids apart from those of the page's other charts."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever a user's matplotlibrc says
+        mpl.rcParams.update(_STYLE)
+        figure = Figure(figsize=(_SIZE[0], height), layout="constrained")
+        FigureCanvasSVG(figure)
+        ax = figure.add_subplot()
+        ax.patch.set_visible(False)
+        draw(ax)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata=_METADATA)
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    assert box is not None  # noqa: S101
+    start = (
+        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} xmlns="http://www.w3.org/2000/svg" role="img" '
+        f'aria-labelledby="{name}-title {name}-desc">\n'
+        f'<title id="{name}-title">{escape(title)}</title>\n<desc id="{name}-desc">{escape(described)}</desc>'
+    )
+    # matplotlib escapes the texts that it draws, and ``start`` is escaped above.
+    return Markup(start + svg[svg.index(">") + 1 :].rstrip())  # noqa: S704

@@ -1,0 +1,73 @@
+"""The commands that do again what a run did."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from autoprompt.leaderboard import RunRecord
+
+# Options of `autoprompt search` by the names that a run keeps them under, with the values that need not be said.
+_DATA = {"text_column": None, "label_column": None, "target_column": None, "drop_empty": False,
+         "drop_duplicates": False, "max_length": 128, "test_rows": 400, "shots": 16}  # fmt: skip
+_MODEL = {"model": "smollm2-135m", "family": None, "tuning": None, "chat": False, "device": "auto"}
+_SEARCH = {"strategy": "hybrid", "metric": None, "folds": None, "repeats": 1, "seed": 0}
+
+
+def repeat(run: RunRecord) -> str | None:
+    """The search again: one limited by time is repeated by its number of fine-tunes, where that is known.
+
+    None where no command can say it: rows that were in memory, a configuration file's ranges.
+    """
+    asked = run.config.get("request")
+    if asked is None or asked["in_memory"]:
+        return None
+    if any(name not in asked["fix"] for section in asked["config"].values() for name in section):
+        return None
+    words = ["autoprompt", "search", _pinned(asked["corpus"], run.config["corpus_revision"])]
+    words += _options(asked["data"], _DATA)
+    model = asked["model"] | {"model": _pinned(asked["model"]["model"], run.config["model_revision"])}
+    words += [*_options(model, _MODEL), *_options(asked, _SEARCH)]
+    for template in asked["templates"]:
+        words += ["--template", template.replace("\n", "\\n")]
+    if asked["label_words"]:
+        words += ["--label-words", json.dumps(asked["label_words"], ensure_ascii=False)]
+    for name, value in asked["fix"].items():
+        words += ["--fix", f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"]
+    count = (run.result or {}).get("evaluations")
+    if count is not None:
+        words += ["--max-evaluations", str(count)]
+    elif asked["max_evaluations"] is not None or asked["budget"] is not None:
+        limit = ["--max-evaluations", str(asked["max_evaluations"])]
+        words += limit if asked["max_evaluations"] is not None else ["--budget", f"{asked['budget']:g}s"]
+    return shlex.join(words)
+
+
+def verify(run: RunRecord) -> list[str]:
+    """The checks: of the winner, and of everything."""
+    commands = [f"autoprompt verify {run.winner[:12]}"] if run.winner else []
+    return [*commands, f"autoprompt verify --run {run.id}"]
+
+
+def export(run: RunRecord) -> str | None:
+    """The winner as a file for other programs."""
+    return f"autoprompt export {run.winner[:12]} --out best.json" if run.winner else None
+
+
+def _options(values: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    for name, default in known.items():
+        value = values.get(name, default)
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value != default:
+            words += [option, str(value)]
+    return words
+
+
+def _pinned(name: str, revision: str) -> str:
+    """A Hub name with the commit that the run began with; others have none."""
+    return f"{name.partition('@')[0]}@{revision}" if revision else name

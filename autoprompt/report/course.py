@@ -1,0 +1,187 @@
+"""How a search went: what it tried, what paid off, and where its winner came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from autoprompt.leaderboard import Origin, Summary
+from autoprompt.leaderboard.records import candidate_dict
+
+TUNED = 1
+"""The rung whose losses compare all fine-tunes of a run: one fold, one seed."""
+
+
+class Tried(NamedTuple):
+    """A prompt that was fine-tuned. ``loss``: on the validation rows; None where it was stopped early or failed."""
+
+    entry: str
+    role: str
+    status: str
+    template: str
+    label_words: dict[str, str]
+    settings: dict[str, Any]
+    loss: float | None
+    length: int
+    readability: float | None
+
+
+class Point(NamedTuple):
+    """The lowest loss so far, when it was reached. ``seconds``: of all workers together."""
+
+    evaluations: int
+    seconds: float
+    tokens: int
+    loss: float
+
+
+class OperatorFacts(NamedTuple):
+    """What became of an operator's prompts. ``better``: of those whose parent was fine-tuned, how many beat it."""
+
+    operator: str
+    proposed: int
+    tuned: int
+    compared: int
+    better: int
+    best: float | None
+
+
+class SettingFacts(NamedTuple):
+    """The losses, lowest first, of the fine-tunes that had one value of a setting."""
+
+    name: str
+    value: Any
+    losses: list[float]
+
+    @property
+    def median(self) -> float:
+        """The middle loss."""
+        return median(self.losses)
+
+
+class Ancestor(NamedTuple):
+    """One step on the way to a prompt. ``changed``: what differs from the one before, in words."""
+
+    tried: Tried
+    operator: str
+    changed: list[str]
+
+
+def tried(summaries: Iterable[Summary]) -> list[Tried]:
+    """The fine-tunes of the search phase and its baselines, in order."""
+    return [_tried(s) for s in summaries if _is_tuned(s)]
+
+
+def progress(summaries: Iterable[Summary]) -> list[Point]:
+    """Each time the lowest loss fell, and the end."""
+    points: list[Point] = []
+    evaluations = tokens = 0
+    seconds = 0.0
+    for summary in summaries:
+        if summary.split == "test":
+            continue
+        seconds += summary.seconds
+        tokens += summary.tokens
+        if not _is_tuned(summary):
+            continue
+        evaluations += 1
+        if summary.status == "complete" and summary.loss is not None and (not points or summary.loss < points[-1].loss):
+            points.append(Point(evaluations, seconds, tokens, summary.loss))
+    if points and points[-1].evaluations < evaluations:
+        points.append(Point(evaluations, seconds, tokens, points[-1].loss))
+    return points
+
+
+def front(prompts: Iterable[Tried]) -> list[Tried]:
+    """The Pareto front of loss, length and perplexity: for each of these no other prompt is as good in all three."""
+    known = [p for p in prompts if p.loss is not None]
+    best: list[Tried] = []
+    for prompt in sorted(known, key=lambda p: (_goals(p), p.entry)):
+        goals = _goals(prompt)
+        if not any(all(a <= b for a, b in zip(_goals(other), goals, strict=True)) for other in best):
+            best.append(prompt)
+    return best
+
+
+def operators(prompts: Sequence[Tried], origins: Sequence[Origin]) -> list[OperatorFacts]:
+    """Per operator, those that beat their parents most often first."""
+    losses = {p.entry: p.loss for p in prompts}
+    facts = []
+    for name in dict.fromkeys(origin.operator for origin in origins):
+        mine = [origin for origin in origins if origin.operator == name]
+        done = [losses[origin.entry] for origin in mine if origin.entry in losses]
+        pairs = [(losses[o.entry], losses.get(o.parents[0])) for o in mine if o.entry in losses and o.parents]
+        compared = [(own, parent) for own, parent in pairs if parent is not None]
+        better = sum(own is not None and own < parent for own, parent in compared)
+        complete = [loss for loss in done if loss is not None]
+        facts.append(
+            OperatorFacts(name, len(mine), len(done), len(compared), better, min(complete) if complete else None)
+        )
+    return sorted(facts, key=lambda f: (-(f.better + 1) / (f.compared + 2), -f.tuned, f.operator))
+
+
+def settings(prompts: Iterable[Tried]) -> list[SettingFacts]:
+    """Per value of each setting that varied."""
+    losses: dict[str, dict[Any, list[float]]] = {}
+    for prompt in prompts:
+        for name, value in prompt.settings.items():
+            if prompt.loss is not None:
+                losses.setdefault(name, {}).setdefault(value, []).append(prompt.loss)
+    return [
+        SettingFacts(name, value, sorted(found))
+        for name, values in losses.items()
+        if len(values) > 1
+        for value, found in sorted(values.items(), key=lambda item: (str(type(item[0])), item[0]))
+    ]
+
+
+def family(entry: str, prompts: Iterable[Tried], origins: Iterable[Origin]) -> list[Ancestor]:
+    """From the first ancestor that was fine-tuned to the entry itself."""
+    by_entry = {p.entry: p for p in prompts}
+    source = {origin.entry: origin for origin in origins}
+    chain: list[Ancestor] = []
+    while entry in by_entry and all(a.tried.entry != entry for a in chain):
+        prompt, origin = by_entry[entry], source.get(entry)
+        parent = origin.parents[0] if origin is not None and origin.parents else ""
+        changed = differing(by_entry[parent], prompt) if parent in by_entry else []
+        chain.append(Ancestor(prompt, origin.operator if origin else prompt.role, changed))
+        entry = parent
+    return chain[::-1]
+
+
+def differing(before: Tried, after: Tried) -> list[str]:
+    """What kinds of genes changed: the template, the label words, or the settings by their names."""
+    changed = ["template"] if before.template != after.template else []
+    changed += ["label words"] if before.label_words != after.label_words else []
+    names = dict.fromkeys((*before.settings, *after.settings))
+    return changed + [_change(name, before.settings, after.settings) for name in names
+                      if before.settings.get(name) != after.settings.get(name)]  # fmt: skip
+
+
+def _change(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    return f"{name} {before.get(name)} → {after.get(name)}"
+
+
+def _is_tuned(summary: Summary) -> bool:
+    return summary.rung == TUNED and summary.split == "validation" and summary.role not in ("finalist", "manual")
+
+
+def _tried(summary: Summary) -> Tried:
+    values = candidate_dict(summary.candidate)
+    return Tried(
+        entry=summary.entry,
+        role=summary.role,
+        status=summary.status,
+        template=values["template"],
+        label_words=values["label_words"],
+        settings=values["settings"],
+        loss=summary.loss if summary.status == "complete" else None,
+        length=summary.length,
+        readability=summary.readability,
+    )
+
+
+def _goals(prompt: Tried) -> tuple[float, float, float]:
+    readability = float("inf") if prompt.readability is None else prompt.readability
+    return float("inf") if prompt.loss is None else prompt.loss, float(prompt.length), readability

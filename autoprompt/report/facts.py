@@ -1,0 +1,98 @@
+"""All that a report says of one run, as plain values from its leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord
+from autoprompt.report import commands, course, outcome
+
+SHOWN_ENTRIES = 40
+
+
+@dataclass(frozen=True)
+class Facts:
+    """See the modules ``course`` and ``outcome`` for the parts. What a run has not come to is empty or None.
+
+    ``total``: entries, of which ``lines`` are the first. ``opened``: how often the test rows of this data were looked
+    at, over all runs of the leaderboard.
+    """
+
+    run: RunRecord
+    judged: Sequence[outcome.Judged]
+    lines: Sequence[outcome.Line]
+    total: int
+    tried: Sequence[course.Tried]
+    progress: Sequence[course.Point]
+    front: Sequence[course.Tried]
+    operators: Sequence[course.OperatorFacts]
+    settings: Sequence[course.SettingFacts]
+    family: Sequence[course.Ancestor]
+    confusion: outcome.Confusion | None
+    worst: Sequence[outcome.Mistake]
+    rows: Mapping[str, int]
+    opened: int
+    repeat: str | None
+    verify: Sequence[str]
+    export: str | None
+
+    @property
+    def title(self) -> str:
+        """What was searched, with what."""
+        return f"{self.run.corpus} with {self.run.model}"
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """The run's JSON; empty unless it has finished."""
+        return self.run.result or {}
+
+    @property
+    def verdict(self) -> str:
+        """Whether the winner is better than the tuned manual template, in a sentence."""
+        found = self.result.get("difference")
+        if not found:
+            return "There are no test rows on which the winner and the tuned manual template could be compared."
+        scale, unit = (100, "points of accuracy") if found["metric"] == "accuracy" else (1, found["metric"])
+        value, low, high = (scale * found[name] for name in ("value", "low", "high"))
+        digits = 1 if scale == 100 else 3
+        said = f"{value:+.{digits}f} {unit} (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
+        if low > 0:
+            return f"The winner is better than the tuned manual template on the test rows: {said}."
+        if high < 0:
+            return f"The winner is worse than the tuned manual template on the test rows: {said}."
+        return f"The test rows cannot tell the winner from the tuned manual template: {said} is no more than noise."
+
+
+def facts_of(board: Leaderboard, reference: str) -> Facts:
+    """Read everything. Raises NotFoundError for an unknown run, StorageError for a damaged row."""
+    run = board.run(reference)
+    summaries = board.summaries(run.id)
+    entries = board.entries(run.id)
+    origins = board.attached(Origin, run.id)
+    data = board.attached(DataRow, run.id)
+    tried = course.tried(summaries)
+    named = run.winner or (entries[0].entry if entries else "")
+    test = outcome.tested(board, run)
+    test_rows = {row.row_id: row for row in data if row.split == "test"}
+    counts = {split: sum(row.split == split for row in data) for split in ("train", "validation", "test")}
+    return Facts(
+        run=run,
+        judged=outcome.judged(run.result) if run.result else [],
+        lines=outcome.lines(board, run, entries[:SHOWN_ENTRIES]),
+        total=len(entries),
+        tried=tried,
+        progress=course.progress(summaries),
+        front=course.front(tried),
+        operators=course.operators(tried, origins),
+        settings=course.settings(tried),
+        family=course.family(named, tried, origins),
+        confusion=outcome.confusion(test, test_rows) if test else None,
+        worst=outcome.worst(test, test_rows) if test else [],
+        rows=counts,
+        opened=board.count_test_evaluations(run.fingerprint),
+        repeat=commands.repeat(run),
+        verify=commands.verify(run),
+        export=commands.export(run),
+    )

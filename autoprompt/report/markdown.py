@@ -1,0 +1,151 @@
+"""A report as Markdown, for repositories and issues: what the page says, without its charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from autoprompt.report.escaping import markdown, markdown_code, visible
+from autoprompt.report.facts import Facts
+from autoprompt.report.wording import clock, cut, depends, metric_of, number, settings_text
+
+
+def run_text(facts: Facts) -> str:
+    """The report of one run."""
+    parts = [
+        _head(facts),
+        _answer(facts),
+        _board(facts),
+        _table("Progress", ["fine-tunes", "seconds", "tokens", "lowest loss"],
+               [[p.evaluations, f"{p.seconds:.1f}", p.tokens, _real(p.loss)] for p in facts.progress]),
+        _table("Loss, length and readability", ["entry", "loss", "characters", "perplexity", "prompt"],
+               [[markdown(p.entry[:8]), _real(p.loss), p.length, _real(p.readability, 1), markdown_code(p.template)]
+                for p in facts.front]),
+        _confusion(facts),
+        _worst(facts),
+        _table("Which operators paid off",
+               ["operator", "proposed", "fine-tuned", "better than a fine-tuned parent", "lowest loss"],
+               [[markdown(o.operator), o.proposed, o.tuned, f"{o.better} of {o.compared}" if o.compared else "",
+                 _real(o.best)] for o in facts.operators]),
+        _table("Settings and loss", ["setting", "value", "fine-tunes", "median loss", "lowest loss"],
+               [[markdown(s.name.replace("_", " ")), markdown(number(s.value)), len(s.losses), _real(s.median),
+                 _real(s.losses[0])] for s in facts.settings]),
+        _family(facts),
+        _again(facts),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(facts: Facts) -> str:
+    run, result = facts.run, facts.result
+    name = f" “{markdown(run.name)}”" if run.name else ""
+    spent = (
+        f": {result['evaluations']} fine-tunes and {result['frozen']} frozen scores in {clock(result['seconds'])}"
+        if result
+        else ""
+    )
+    lines = [
+        f"# {markdown(facts.title)}",
+        f"Run {markdown(run.id)}{name}, {markdown(run.status)}{spent}; strategy {markdown(run.strategy)}, seed {run.seed}, "
+        f"started {markdown(run.started)}.",
+    ]
+    return "\n\n".join([*lines, *(f"Note: {markdown(text)}" for text in run.config.get("warnings") or [])])
+
+
+def _answer(facts: Facts) -> str:
+    if not facts.judged:
+        so_far = f" Its leading prompt so far: {markdown_code(facts.lines[0].entry.template)}" if facts.lines else ""
+        return f"## The answer\n\nThis run has not finished: no winner has been named.{so_far}"
+    best = facts.result["best"]
+    words = "; ".join(f"{markdown(label)}: {markdown_code(word)}" for label, word in best["label_words"].items())
+    lines = [f"- Template: {markdown_code(best['template'])}"]
+    lines += [f"- Label words: {words}"] if words else []
+    lines += [f"- Settings: {markdown(settings_text(best['settings']))}", f"- Entry: {markdown_code(best['entry'])}"]
+    rows = []
+    for row in facts.judged:
+        test, validation = row.test or {}, row.prompt["validation"]
+        accuracy = test.get("accuracy")
+        interval = " – ".join(f"{100 * end:.1f} %" for end in row.interval or ())
+        rows.append([markdown(row.name), f"{100 * accuracy:.1f} %" if accuracy is not None else "", interval,
+                     _real(test.get("value")), test.get("n", ""), _real(validation["loss"]), validation["n"],
+                     markdown_code(row.prompt["template"])])  # fmt: skip
+    head = ["", "test accuracy", "95 % interval", markdown(metric_of(facts)), "n", "validation loss", "n", "prompt"]
+    table = _table("", head, rows)
+    opened = (
+        f"Test rows were looked at once, at the end; {facts.opened} evaluations in this leaderboard have seen test "
+        "rows of this data."
+    )
+    return "\n\n".join(["## The answer", "\n".join(lines), f"**{markdown(facts.verdict)}**", table, opened])
+
+
+def _board(facts: Facts) -> str:
+    rows = []
+    for line in facts.lines:
+        entry, score = line.entry, line.entry.validation
+        role = "" if entry.role in ("search", "finalist") else f" ({markdown(entry.role)})"
+        words = " / ".join(markdown(word) for word in entry.label_words.values())
+        rows.append(["★" if line.winner else "≈" if line.tied else "", markdown(entry.entry[:8]), entry.rung,
+                     _real(score.loss) if score else markdown(entry.status), _real(score.accuracy) if score else "",
+                     score.n if score else "", markdown_code(entry.template) + role, words,
+                     markdown(settings_text(entry.settings))])  # fmt: skip
+    head = ["", "entry", "rung", "loss", "accuracy", "n", "prompt", "label words", "settings"]
+    note = "★ the winner; ≈ what a paired test (95 %) on their validation rows cannot tell from it."
+    if facts.total > len(facts.lines):
+        note += f" The first {len(facts.lines)} of {facts.total}."
+    return f"{_table('Leaderboard', head, rows)}\n\n{note}" if rows else ""
+
+
+def _confusion(facts: Facts) -> str:
+    found = facts.confusion
+    if found is None:
+        return ""
+    labels = [markdown(label) for label in found.labels]
+    rows = [[label, *counts] for label, counts in zip(labels, found.counts, strict=True)]
+    return _table("The winner on the test rows", ["label \\ predicted", *labels], rows)
+
+
+def _worst(facts: Facts) -> str:
+    rows = []
+    for mistake in facts.worst:
+        several = len(mistake.fields) > 1
+        text = " ".join(
+            (f"{markdown(name)}: " if several else "") + markdown(cut(value)) for name, value in mistake.fields.items()
+        )
+        rows.append([text, markdown(cut(mistake.label)), markdown(cut(mistake.predicted)), _real(mistake.probability)])
+    return _table("Its worst mistakes", ["row", "label", "predicted", "chance of the label"], rows)
+
+
+def _family(facts: Facts) -> str:
+    if not facts.family:
+        return ""
+    lines = ["## Where the winner came from", ""]
+    for number_, step in enumerate(facts.family, 1):
+        changed = f" ({markdown('; '.join(step.changed))})" if step.changed else ""
+        loss = markdown(step.tried.status) if step.tried.loss is None else f"loss {step.tried.loss:.3f}"
+        lines.append(f"{number_}. {markdown(step.operator)}{changed}: {loss}, {markdown_code(step.tried.template)}")
+    return "\n".join(lines)
+
+
+def _again(facts: Facts) -> str:
+    commands = [facts.repeat, *facts.verify, facts.export]
+    shown = "\n".join(f"    {visible(command)}" for command in commands if command)
+    counts = facts.rows
+    lines = [
+        f"- Rows: {counts['train']} training, {counts['validation']} validation, {counts['test']} test",
+        f"- Data fingerprint: {markdown_code(facts.run.fingerprint)}",
+        *(f"- {markdown(name)}: {markdown_code(value)}" for name, value in depends(facts.run).items()),
+    ]
+    return "\n\n".join(["## What it depended on, and how to do it again", shown, "\n".join(lines)])
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Cells are Markdown already. Nothing for no rows."""
+    lines = [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    if not lines:
+        return ""
+    table = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines]
+    return "\n".join([f"## {title}", "", *table] if title else table)
+
+
+def _real(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

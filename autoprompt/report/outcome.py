@@ -1,0 +1,123 @@
+"""What a run came to on the rows that it was judged by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from autoprompt.leaderboard import DataRow, EntryRow, EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.metrics import compare, proportion_interval
+
+SHOWN_WORST = 8
+TESTED_FOR_TIES = 40
+"""Leading entries that are compared with the winner: each takes a bootstrap."""
+
+
+class Judged(NamedTuple):
+    """A prompt with its score on the test rows; ``interval``: of its accuracy, at 95 %."""
+
+    name: str
+    prompt: Mapping[str, Any]
+    test: Mapping[str, Any] | None
+    interval: tuple[float, float] | None
+
+
+class Confusion(NamedTuple):
+    """``counts``: rows by label, columns by prediction, both in the order of ``labels``."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
+class Mistake(NamedTuple):
+    """A test row that the winner got wrong. ``probability``: what it gave the right label."""
+
+    fields: Mapping[str, Any]
+    label: str
+    predicted: str
+    probability: float | None
+    loss: float
+
+
+class Line(NamedTuple):
+    """A row of the leaderboard. ``tied``: no paired test tells it from the winner; None where none was made."""
+
+    entry: EntryRow
+    winner: bool
+    tied: bool | None
+
+
+def judged(result: Mapping[str, Any]) -> list[Judged]:
+    """The winner and the baselines, in the order of the result."""
+    prompts = {"winner": result["best"]} | {name: row for name, row in result["baselines"].items() if row}
+    return [_judged(name, prompt) for name, prompt in prompts.items()]
+
+
+def _judged(name: str, prompt: Mapping[str, Any]) -> Judged:
+    test = prompt["test"]
+    if not test or test.get("accuracy") is None:
+        return Judged(name, prompt, test, None)
+    return Judged(name, prompt, test, proportion_interval(round(test["accuracy"] * test["n"]), test["n"]))
+
+
+def lines(board: Leaderboard, run: RunRecord, entries: Sequence[EntryRow]) -> list[Line]:
+    """Entries of the run, best first, and which of the first ones tie with the winner on their rows and rung."""
+    winner = run.winner
+    rung = next((e.rung for e in entries if e.entry == winner), None)
+    losses = {} if winner is None or rung is None else _losses(board, run, winner, rung)
+    found = []
+    for number, entry in enumerate(entries):
+        tied = None
+        if losses and number < TESTED_FOR_TIES and entry.entry != winner and entry.rung == rung:
+            tied = _tied(losses, _losses(board, run, entry.entry, entry.rung))
+        found.append(Line(entry, entry.entry == winner, tied))
+    return found
+
+
+def _losses(board: Leaderboard, run: RunRecord, entry: str, rung: int) -> dict[str, float]:
+    """By row, fold and repeat."""
+    return {
+        f"{record.fold}.{record.repeat}.{row}": loss
+        for record in board.entry(entry)
+        if (record.run, record.split, record.rung, record.status) == (run.id, "validation", rung, "complete")
+        for row, loss in zip(record.row_ids, record.losses, strict=True)
+    }
+
+
+def _tied(ours: Mapping[str, float], theirs: Mapping[str, float]) -> bool | None:
+    if len(ours.keys() & theirs.keys()) < 2:
+        return None
+    found = compare(list(ours.values()), list(theirs.values()), list(ours), list(theirs))
+    return found.low <= 0 <= found.high
+
+
+def tested(board: Leaderboard, run: RunRecord) -> EvaluationRecord | None:
+    """The winner's evaluation on the test rows."""
+    records = board.entry(run.winner) if run.winner else []
+    return next((r for r in records if r.run == run.id and r.split == "test" and r.status == "complete"), None)
+
+
+def confusion(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> Confusion | None:
+    """None for written texts, and where the rows were not kept."""
+    gold = [rows[row].label for row in test.row_ids if row in rows]
+    if len(gold) < len(test.row_ids) or min(map(len, test.log_probs), default=0) < 2:
+        return None
+    labels = list(dict.fromkeys([*test.candidate.label_words.mapping(), *sorted({*gold, *test.predictions})]))
+    counts = [[0] * len(labels) for _ in labels]
+    for label, predicted in zip(gold, test.predictions, strict=True):
+        counts[labels.index(label)][labels.index(predicted)] += 1
+    return Confusion(labels, counts)
+
+
+def worst(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[Mistake]:
+    """The mistakes that cost most."""
+    found = []
+    for row, predicted, loss, log_probs in zip(
+        test.row_ids, test.predictions, test.losses, test.log_probs, strict=True
+    ):
+        kept = rows.get(row)
+        if kept is not None and kept.label != predicted:
+            probability = None if len(log_probs) < 2 else math.exp(-loss)
+            found.append(Mistake(kept.fields, kept.label, predicted, probability, loss))
+    return sorted(found, key=lambda m: -m.loss)[:SHOWN_WORST]

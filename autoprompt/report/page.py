@@ -1,0 +1,58 @@
+"""A report as one HTML page, which needs nothing but itself."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from autoprompt.report import charts
+from autoprompt.report.escaping import highlighted, visible
+from autoprompt.report.facts import Facts
+from autoprompt.report.wording import clock, cut, depends, metric_of, number, settings_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def run_page(facts: Facts) -> str:
+    """The report of one run."""
+    drawn = {
+        "progress": charts.progress(facts.progress),
+        "front": charts.front(facts.tried, facts.front),
+        "settings": [
+            charts.setting(name, list(group)) for name, group in groupby(facts.settings, lambda row: row.name)
+        ],
+    }
+    return rendered("run.html.j2", facts=facts, charts=drawn, metric=metric_of(facts), depends=depends(facts.run))
+
+
+def rendered(name: str, **values: Any) -> str:
+    """A template of this package with its values, all of them escaped."""
+    from importlib.metadata import version
+
+    environment = _environment()
+    style = (_folder() / "style.css").read_text(encoding="utf-8")
+    return environment.get_template(name).render(style=Markup(style), version=version("autoprompt-engine"), **values)  # noqa: S704
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_folder()), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "visible": visible, "slots": highlighted, "settings": settings_text, "number": number, "clock": clock,
+        "cut": cut,
+    }  # fmt: skip
+    return environment
+
+
+def _folder() -> Path:
+    return Path(__file__).parent

@@ -1,0 +1,251 @@
+"""Reports: what a reader is told, from a leaderboard alone, whatever its texts would like to do."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import commands
+import pytest
+import runs
+from hypothesis import given
+from hypothesis import strategies as st
+from test_leaderboard import RUN, a_run, an_evaluation
+
+from autoprompt import run
+from autoprompt.api import Silent
+from autoprompt.errors import NotFoundError, StorageError
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin
+from autoprompt.report import course, escaping, write
+from autoprompt.report.facts import facts_of
+
+
+class Page(HTMLParser):
+    """The text of a page, and its elements with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        self.text = " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def reported(board: Path, reference: str, out: Path) -> tuple[str, str]:
+    with Leaderboard.open(board, read_only=True) as opened:
+        html, text = write(opened, reference, out)
+    return html.read_text(encoding="utf-8"), text.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def searched(model_folders, corpus_folder, tmp_path_factory) -> tuple[run.SearchOptions, dict]:
+    options = replace(
+        runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("report")), max_evaluations=14,
+        name="reviews",
+    )  # fmt: skip
+    with commands.inline():
+        return options, run.search(options, Silent())
+
+
+def test_the_report_says_what_the_run_found(searched, tmp_path):
+    options, result = searched
+    html, text = reported(options.leaderboard, "reviews", tmp_path)
+    page = Page(html)
+    test = result["best"]["test"]
+    for said in (f"{100 * test['accuracy']:.1f} %", f"{result['best']['validation']['loss']:.3f}", result["run"],
+                 result["best"]["entry"], "manual_tuned", "95 % interval"):  # fmt: skip
+        assert said in page.text, said
+        assert said in text.replace("\\", ""), said
+    assert escaping.visible(result["best"]["template"]) in page.text
+    assert page.text.count("Where the winner came from") == 1
+    sections = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert sections == [element for element in re.findall(r"<h2[^>]*>(.*?)</h2>", html) if element in sections]
+    assert {"The answer", "Leaderboard", "Progress", "Which operators paid off", "Its worst mistakes"} <= set(sections)
+
+
+def test_the_same_leaderboard_gives_the_same_bytes(searched, tmp_path):
+    options, result = searched
+    first = reported(options.leaderboard, result["run"], tmp_path / "a")
+    assert first == reported(options.leaderboard, result["run"], tmp_path / "b")
+    again = commands.spawn("report", "reviews", "--leaderboard", options.leaderboard, "--out", tmp_path / "c",
+                           env={"MPLCONFIGDIR": str(tmp_path), "PYTHONHASHSEED": "7"})  # fmt: skip
+    assert again.code == 0, again.err
+    assert ((tmp_path / "c" / "report.html").read_text(), (tmp_path / "c" / "report.md").read_text()) == first
+
+
+def test_the_facts_fit_the_result(searched):
+    options, result = searched
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        facts = facts_of(board, result["run"])
+        stored = board.evaluations(result["run"])
+    assert facts.progress[-1].evaluations == result["evaluations"] == len(facts.tried)
+    losses = [prompt.loss for prompt in facts.tried if prompt.loss is not None]
+    assert facts.progress[-1].loss == min(losses)
+    assert facts.progress[-1].tokens <= sum(e.tokens for e in stored)
+    assert sum(map(sum, facts.confusion.counts)) == result["best"]["test"]["n"]
+    right = sum(facts.confusion.counts[i][i] for i in range(len(facts.confusion.labels)))
+    assert right / result["best"]["test"]["n"] == pytest.approx(result["best"]["test"]["accuracy"])
+    assert facts.worst == sorted(facts.worst, key=lambda mistake: -mistake.loss)
+    assert all(mistake.label != mistake.predicted for mistake in facts.worst)
+    assert facts.family[-1].tried.entry == result["best"]["entry"]
+    assert facts.rows["test"] == result["best"]["test"]["n"]
+    assert sum(row.tuned for row in facts.operators) + 3 == result["evaluations"], "all but the baselines"
+
+
+def test_the_command_that_a_report_names_repeats_the_run(searched, tmp_path, capsys):
+    import shlex
+
+    options, result = searched
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        assert facts_of(board, result["run"]).repeat is None, "a configuration file gave its ranges"
+    plain = replace(options, config=None, max_evaluations=2, name=None, fix={"epochs": 1, "rank": 4}, seed=3,
+                    templates=("It was\n{text}: {label}",), leaderboard=tmp_path / "one.sqlite")  # fmt: skip
+    with commands.inline():
+        first = run.search(plain, Silent())
+    with Leaderboard.open(plain.leaderboard, read_only=True) as board:
+        command, digest = facts_of(board, first["run"]).repeat, board.digest(first["run"])
+    words = shlex.split(command)
+    assert words[:2] == ["autoprompt", "search"]
+    again = commands.call(capsys, *words[1:], "--leaderboard", tmp_path / "two.sqlite", "--json")
+    assert again.code == 0, again.err
+    with Leaderboard.open(tmp_path / "two.sqlite", read_only=True) as board:
+        assert board.digest(json.loads(again.out)["run"]) == digest
+
+
+PAYLOADS = (
+    "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "\"><svg/onload=alert(1)> & &amp; '",
+    "| a | b |\n| --- | --- |\n# title `code` ``` [x](http://evil.example) ![y](http://evil.example/p.png)",
+    "\u202egnp.exe\u202c \u2066hidden\u2069 \x1b[31mred\x00",
+    "=cmd|' /C calc'!A0 https://evil.example www.evil.example a@evil.example",
+    "{{ 7 * 7 }} {% raw %} ${7*7} $\\alpha$",
+)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A finished run in which every text that a stranger may choose is a payload."""
+    board = tmp_path / "hostile.sqlite"
+    labels = [f"{PAYLOADS[0]}{n}" for n in range(2)]
+    best = an_evaluation("k0", PAYLOADS[2].replace("{", "").replace("}", "") + " {text}{label}")
+    words = best.candidate.label_words.__class__(tuple(zip(labels, PAYLOADS[4:6], strict=True)))
+    candidate = replace(best.candidate, label_words=words)
+    shown = {"entry": best.entry, **candidate.to_dict(), "validation": best.score.to_dict(),
+             "test": best.score.to_dict()}  # fmt: skip
+    record = a_run(
+        name=PAYLOADS[1], corpus=PAYLOADS[0], model=PAYLOADS[3], status="finished",
+        config={"warnings": list(PAYLOADS), "manifest": {"model": {"files": {PAYLOADS[1]: PAYLOADS[2]}}}},
+        environment={PAYLOADS[0]: PAYLOADS[3]},
+        result={"best": shown, "baselines": {"manual": shown}, "evaluations": 1, "frozen": 0, "seconds": 1.0,
+                "difference": {"metric": PAYLOADS[0], "value": 0.1, "low": 0.0, "high": 0.2}},
+    )  # fmt: skip
+    rows = [DataRow(RUN, "test", f"r{n + 1}", {PAYLOADS[n]: PAYLOADS[n + 2]}, labels[1]) for n in range(2)]
+    changes = {"candidate": candidate, "predictions": [labels[0]] * 2}
+    with Leaderboard.open(board) as opened:
+        opened.start_run(record, rows)
+        opened.add(
+            [replace(best, **changes), replace(best, key="k1", split="test", role="finalist", **changes)],
+            [Origin(RUN, best.entry, PAYLOADS[1], [])],
+        )
+    return board
+
+
+def test_fault_42_nothing_in_the_page_acts(hostile, tmp_path):
+    html, _ = reported(hostile, RUN, tmp_path)
+    page = Page(html)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "a", "iframe", "object", "embed", "link", "form", "base", "audio", "video"}
+    for tag, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
+        links = [attributes[name] or "" for name in ("src", "href", "xlink:href", "action") if name in attributes]
+        assert all(link.startswith("#") for link in links), (tag, links)
+    (policy,) = [a["content"] or "" for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "<script>alert(1)</script>" in page.text
+    assert "url(http" not in html
+    assert "@import" not in html
+
+
+def test_fault_43_markdown_is_escaped(hostile, tmp_path):
+    _, text = reported(hostile, RUN, tmp_path)
+    without_code = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
+    assert "<script" not in without_code
+    assert "](http" not in without_code
+    assert "https://evil" not in without_code
+    assert "www.evil" not in without_code
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [len(re.findall(r"(?<!\\)\|", line)) for line in tables]
+    starts = [n for n, line in enumerate(tables) if line.startswith("| ---")]
+    for start, end in zip(starts, [*(s - 1 for s in starts[1:]), len(tables)], strict=True):
+        assert len(set(cells[start - 1 : end])) == 1, "each row has as many cells as its head"
+
+
+def test_fault_44_control_and_bidi_characters_are_shown(hostile, tmp_path):
+    for text in reported(hostile, RUN, tmp_path):
+        assert all(c.isprintable() or c == "\n" for c in text), {c for c in text if not c.isprintable()}
+        assert "\\u202e" in text.replace("\\\\", "\\")
+        assert "x1b" in text
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40))
+def test_code_spans_hold_what_they_are_given(text: str) -> None:
+    span = escaping.markdown_code(text)
+    fence = re.match("`+", span)
+    assert fence is not None
+    inner = span[len(fence[0]) : -len(fence[0])]
+    assert span.endswith(fence[0])
+    assert fence[0] not in re.findall("`+", inner), "no run of ticks inside ends it early"
+    assert inner.strip(" ").replace("\\|", "|") == escaping.visible(text).strip(" ")
+    assert "\n" not in span
+
+
+def test_a_run_that_has_not_finished_has_a_report_too(tmp_path):
+    board = tmp_path / "lb.sqlite"
+    with Leaderboard.open(board) as opened:
+        opened.start_run(a_run())
+    html, text = reported(board, RUN, tmp_path / "empty")
+    assert "nothing was scored" in Page(html).text
+    with Leaderboard.open(board) as opened:
+        opened.add(
+            [an_evaluation("k"), an_evaluation("k2", "B {text}{label}", status="failed", reason="NaN", score=None)]
+        )
+        opened.finish_run(RUN, "stopped")
+    html, text = reported(board, RUN, tmp_path / "stopped")
+    assert "leading prompt so far" in Page(html).text
+    assert "has not finished" in text
+
+
+def test_what_cannot_be_reported(searched, tmp_path):
+    options, result = searched
+    with pytest.raises(NotFoundError):
+        reported(options.leaderboard, "another", tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="--out"):
+        reported(options.leaderboard, result["run"], tmp_path / "file" / "report")
+
+
+def tried(entry: str, loss: float | None, length: int, readability: float | None) -> course.Tried:
+    return course.Tried(entry, "search", "complete", "{text}{label}", {}, {}, loss, length, readability)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.3]), st.integers(0, 3), st.sampled_from([1.0, 2.0, None]))))
+def test_the_front_is_what_nothing_beats(goals: list) -> None:
+    prompts = [tried(str(n), *goal) for n, goal in enumerate(goals)]
+    found = course.front(prompts)
+
+    def beats(a: course.Tried, b: course.Tried) -> bool:
+        pairs = [(a.loss, b.loss), (a.length, b.length), (a.readability or 9e9, b.readability or 9e9)]
+        return all(x <= y for x, y in pairs)
+
+    for prompt in prompts:
+        assert any(beats(other, prompt) for other in found)
+    for one in found:
+        assert not any(beats(other, one) for other in found if other is not one)
