@@ -46,8 +46,8 @@ def _head(facts: Facts) -> str:
     )
     lines = [
         f"# {markdown(facts.title)}",
-        f"Run {markdown(run.id)}{name}, {markdown(run.status)}{spent}; strategy {markdown(run.strategy)}, seed {run.seed}, "
-        f"started {markdown(run.started)}.",
+        f"Run {markdown(run.id)}{name}, {markdown(run.status)}{spent}; strategy {markdown(run.strategy)}, "
+        f"seed {run.seed}, started {markdown(run.started)}.",
     ]
     return "\n\n".join([*lines, *(f"Note: {markdown(text)}" for text in run.config.get("warnings") or [])])
 
