@@ -38,9 +38,9 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def reported(board: Path, reference: str, out: Path) -> tuple[str, str]:
+def reported(board: Path, *references: str, out: Path) -> tuple[str, str]:
     with Leaderboard.open(board, read_only=True) as opened:
-        html, text = write(opened, reference, out)
+        html, text = write(opened, references, out)
     return html.read_text(encoding="utf-8"), text.read_text(encoding="utf-8")
 
 
@@ -56,7 +56,7 @@ def searched(model_folders, corpus_folder, tmp_path_factory) -> tuple[run.Search
 
 def test_the_report_says_what_the_run_found(searched, tmp_path):
     options, result = searched
-    html, text = reported(options.leaderboard, "reviews", tmp_path)
+    html, text = reported(options.leaderboard, "reviews", out=tmp_path)
     page = Page(html)
     test = result["best"]["test"]
     for said in (f"{100 * test['accuracy']:.1f} %", f"{result['best']['validation']['loss']:.3f}", result["run"],
@@ -72,8 +72,8 @@ def test_the_report_says_what_the_run_found(searched, tmp_path):
 
 def test_the_same_leaderboard_gives_the_same_bytes(searched, tmp_path):
     options, result = searched
-    first = reported(options.leaderboard, result["run"], tmp_path / "a")
-    assert first == reported(options.leaderboard, result["run"], tmp_path / "b")
+    first = reported(options.leaderboard, result["run"], out=tmp_path / "a")
+    assert first == reported(options.leaderboard, result["run"], out=tmp_path / "b")
     again = commands.spawn("report", "reviews", "--leaderboard", options.leaderboard, "--out", tmp_path / "c",
                            env={"MPLCONFIGDIR": str(tmp_path), "PYTHONHASHSEED": "7"})  # fmt: skip
     assert again.code == 0, again.err
@@ -158,7 +158,7 @@ def hostile(tmp_path: Path) -> Path:
 
 
 def test_fault_42_nothing_in_the_page_acts(hostile, tmp_path):
-    html, _ = reported(hostile, RUN, tmp_path)
+    html, _ = reported(hostile, RUN, out=tmp_path)
     page = Page(html)
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "img", "a", "iframe", "object", "embed", "link", "form", "base", "audio", "video"}
@@ -175,7 +175,7 @@ def test_fault_42_nothing_in_the_page_acts(hostile, tmp_path):
 
 
 def test_fault_43_markdown_is_escaped(hostile, tmp_path):
-    _, text = reported(hostile, RUN, tmp_path)
+    _, text = reported(hostile, RUN, out=tmp_path)
     without_code = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
     assert "<script" not in without_code
     assert "](http" not in without_code
@@ -189,7 +189,7 @@ def test_fault_43_markdown_is_escaped(hostile, tmp_path):
 
 
 def test_fault_44_control_and_bidi_characters_are_shown(hostile, tmp_path):
-    for text in reported(hostile, RUN, tmp_path):
+    for text in reported(hostile, RUN, out=tmp_path):
         assert all(c.isprintable() or c == "\n" for c in text), {c for c in text if not c.isprintable()}
         assert "\\u202e" in text.replace("\\\\", "\\")
         assert "x1b" in text
@@ -211,14 +211,14 @@ def test_a_run_that_has_not_finished_has_a_report_too(tmp_path):
     board = tmp_path / "lb.sqlite"
     with Leaderboard.open(board) as opened:
         opened.start_run(a_run())
-    html, text = reported(board, RUN, tmp_path / "empty")
+    html, text = reported(board, RUN, out=tmp_path / "empty")
     assert "nothing was scored" in Page(html).text
     with Leaderboard.open(board) as opened:
         opened.add(
             [an_evaluation("k"), an_evaluation("k2", "B {text}{label}", status="failed", reason="NaN", score=None)]
         )
         opened.finish_run(RUN, "stopped")
-    html, text = reported(board, RUN, tmp_path / "stopped")
+    html, text = reported(board, RUN, out=tmp_path / "stopped")
     assert "leading prompt so far" in Page(html).text
     assert "has not finished" in text
 
@@ -226,10 +226,47 @@ def test_a_run_that_has_not_finished_has_a_report_too(tmp_path):
 def test_what_cannot_be_reported(searched, tmp_path):
     options, result = searched
     with pytest.raises(NotFoundError):
-        reported(options.leaderboard, "another", tmp_path)
+        reported(options.leaderboard, "another", out=tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="--out"):
-        reported(options.leaderboard, result["run"], tmp_path / "file" / "report")
+        reported(options.leaderboard, result["run"], out=tmp_path / "file" / "report")
+
+
+def test_several_runs_are_compared(hostile, tmp_path):
+    ids = [f"{n:016x}" for n in range(3)]
+    rows = [f"r{n}" for n in range(40)]
+    with Leaderboard.open(hostile) as board:
+        for run_id, wrong, fingerprint in zip(ids, (2, 20, 2), ("f" * 64, "f" * 64, "e" * 64), strict=True):
+            one = an_evaluation(
+                "k", run=run_id, split="test", role="finalist", row_ids=rows, losses=[0.5] * 40,
+                log_probs=[[-0.5, -1.0]] * 40, predictions=["neg"] * wrong + ["pos"] * (40 - wrong),
+            )  # fmt: skip
+            shown = {"entry": one.entry, **one.candidate.to_dict(), "validation": one.score.to_dict(),
+                     "test": one.score.to_dict() | {"accuracy": 1 - wrong / 40, "n": 40}}  # fmt: skip
+            result = {"best": shown, "baselines": {"manual_tuned": shown}, "evaluations": 4, "seconds": 61.0}
+            record = a_run(run_id, name=f"run-{wrong}-{fingerprint[0]}", fingerprint=fingerprint, status="finished",
+                           result=result)  # fmt: skip
+            board.start_run(record, [DataRow(run_id, "test", row, {"text": row}, "pos") for row in rows])
+            board.add([one])
+        board.start_run(a_run("9" * 16, name="unfinished"))
+    html, text = reported(hostile, *ids, "unfinished", RUN, out=tmp_path)
+    page = Page(html)
+    for said in (
+        "run-2-f",
+        "run-20-f",
+        "run-2-e",
+        "unfinished",
+        "95.0 %",
+        "50.0 %",
+        "no winner",
+        "the first is better",
+    ):
+        assert said in page.text, said
+        assert said in text.replace("\\", ""), said
+    assert text.replace("\\", "").count("| run-2-f | run-20-f | 40 | +45.0 |") == 1
+    assert "run-2-f | run-2-e" not in text.replace("\\", ""), "other data"
+    assert all(c.isprintable() or c == "\n" for c in html + text)
+    assert not {tag for tag, _ in page.elements} & {"script", "img", "a"}
 
 
 def tried(entry: str, loss: float | None, length: int, readability: float | None) -> course.Tried:

@@ -10,20 +10,23 @@ from autoprompt.cli.options import leaderboard_option
 
 
 @click.command()
-@click.argument("reference", metavar="RUN")
+@click.argument("references", metavar="RUN...", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
               help="Folder for report.html and report.md.")  # fmt: skip
 @leaderboard_option
-def report(reference: str, out: Path, leaderboard_file: Path) -> None:
+def report(references: tuple[str, ...], out: Path, leaderboard_file: Path) -> None:
     """Write what RUN (id or name) found and how, as a page that needs nothing but itself and as Markdown.
+
+    Several runs (models, strategies, corpora) are compared.
 
     \b
     autoprompt report 3f2a9c0d11e2 --out report
+    autoprompt report hybrid-run random-run --out compared
     """
     from autoprompt.leaderboard import Leaderboard
     from autoprompt.report import write
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
-        written = write(board, reference, out)
+        written = write(board, references, out)
     for path in written:
         click.echo(f"Wrote {path}.", err=True)

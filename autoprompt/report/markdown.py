@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from autoprompt.report.comparing import Compared, Comparison
 from autoprompt.report.escaping import markdown, markdown_code, visible
 from autoprompt.report.facts import Facts
-from autoprompt.report.wording import clock, cut, depends, metric_of, number, settings_text
+from autoprompt.report.wording import accuracy, clock, cut, depends, interval, metric_of, number, settings_text
 
 
 def run_text(facts: Facts) -> str:
@@ -34,6 +35,32 @@ def run_text(facts: Facts) -> str:
         _again(facts),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """The report of several runs."""
+    rows = [[markdown(row.name), markdown(row.run.corpus), markdown(row.run.model), markdown(row.run.strategy),
+             row.run.seed, *_found(row)] for row in comparison.runs]  # fmt: skip
+    head = ["run", "corpus", "model", "strategy", "seed", "fine-tunes", "time", "test accuracy", "95 % interval",
+            "metric", "n", "manual_tuned", "winner"]  # fmt: skip
+    pairs = [[markdown(p.first), markdown(p.second), p.n, f"{100 * p.value:+.1f}",
+              f"{100 * p.low:+.1f} to {100 * p.high:+.1f}", p.verdict] for p in comparison.pairs]  # fmt: skip
+    parts = [
+        f"# {len(comparison.runs)} runs compared",
+        _table("What each found", head, rows),
+        _table("Winners on the same test rows", ["first", "second", "n", "points", "95 % interval", "verdict"], pairs),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _found(row: Compared) -> list[Any]:
+    if row.winner is None:
+        return [""] * 7 + [f"{markdown(row.run.status)}: no winner"]
+    test, result = row.winner.test or {}, row.run.result or {}
+    value = f"{test['value']:.3f} {markdown(test['metric'])}" if test else ""
+    return [result["evaluations"], clock(result["seconds"]), accuracy(row.winner), interval(row.winner.interval), value,
+            test.get("n", ""), accuracy(row.manual) if row.manual else "",
+            markdown_code(row.winner.prompt["template"])]  # fmt: skip
 
 
 def _head(facts: Facts) -> str:
@@ -64,9 +91,7 @@ def _answer(facts: Facts) -> str:
     rows = []
     for row in facts.judged:
         test, validation = row.test or {}, row.prompt["validation"]
-        accuracy = test.get("accuracy")
-        interval = " – ".join(f"{100 * end:.1f} %" for end in row.interval or ())
-        rows.append([markdown(row.name), f"{100 * accuracy:.1f} %" if accuracy is not None else "", interval,
+        rows.append([markdown(row.name), accuracy(row), interval(row.interval),
                      _real(test.get("value")), test.get("n", ""), _real(validation["loss"]), validation["n"],
                      markdown_code(row.prompt["template"])])  # fmt: skip
     head = ["", "test accuracy", "95 % interval", markdown(metric_of(facts)), "n", "validation loss", "n", "prompt"]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from autoprompt.report import charts
+from autoprompt.report.comparing import Comparison
 from autoprompt.report.escaping import highlighted, visible
 from autoprompt.report.facts import Facts
-from autoprompt.report.wording import clock, cut, depends, metric_of, number, settings_text
+from autoprompt.report.wording import accuracy, clock, cut, depends, interval, metric_of, number, settings_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,6 +29,17 @@ def run_page(facts: Facts) -> str:
         ],
     }
     return rendered("run.html.j2", facts=facts, charts=drawn, metric=metric_of(facts), depends=depends(facts.run))
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """The report of several runs."""
+    rows = [
+        (visible(row.name), row.winner.test["accuracy"], *row.winner.interval)
+        for row in comparison.runs
+        if row.winner and row.winner.test and row.winner.interval
+    ]
+    chart = charts.intervals("Test accuracy of each run's winner", "test accuracy", rows) if rows else ""
+    return rendered("comparison.html.j2", comparison=comparison, chart=chart)
 
 
 def rendered(name: str, **values: Any) -> str:
@@ -49,7 +61,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {
         "visible": visible, "slots": highlighted, "settings": settings_text, "number": number, "clock": clock,
-        "cut": cut,
+        "cut": cut, "accuracy": accuracy, "interval": interval,
     }  # fmt: skip
     return environment
 

@@ -8,6 +8,7 @@ from typing import Any
 from autoprompt.leaderboard import RunRecord
 from autoprompt.report.escaping import visible
 from autoprompt.report.facts import Facts
+from autoprompt.report.outcome import Judged
 
 LONGEST = 600
 """Characters of a field of the data that are shown."""
@@ -43,6 +44,17 @@ def settings_text(settings: Mapping[str, Any]) -> str:
 def number(value: Any) -> str:
     """A setting's value."""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def accuracy(row: Judged) -> str:
+    """``84.0 %``; nothing where there is none."""
+    value = (row.test or {}).get("accuracy")
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """``80.1 % – 87.3 %``."""
+    return " – ".join(f"{100 * end:.1f} %" for end in ends or ())
 
 
 def clock(seconds: float) -> str:

@@ -1,0 +1,88 @@
+"""Several runs beside each other: what each found, and whether winners of the same rows differ by more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.metrics import compare
+from autoprompt.report import outcome
+
+
+class Compared(NamedTuple):
+    """A run with its winner and its tuned manual template; None where it has not come to one."""
+
+    run: RunRecord
+    winner: outcome.Judged | None
+    manual: outcome.Judged | None
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.run.name or self.run.id
+
+
+class Pair(NamedTuple):
+    """Accuracy of the first winner minus that of the second on ``n`` test rows of the same data, at 95 %."""
+
+    first: str
+    second: str
+    n: int
+    value: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Which is better, if any."""
+        if self.low > 0:
+            return "the first is better"
+        return "the second is better" if self.high < 0 else "no more than noise"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``pairs``: only of runs whose test rows are the same, labelled and kept."""
+
+    runs: Sequence[Compared]
+    pairs: Sequence[Pair]
+
+
+def comparison_of(board: Leaderboard, references: Sequence[str]) -> Comparison:
+    """Read the runs (ids or names), each once, in the order given. Raises NotFoundError for an unknown one."""
+    records = {run.id: run for run in (board.run(reference) for reference in references)}
+    runs = [_compared(run) for run in records.values()]
+    right = {run.run.id: _right(board, run.run) for run in runs}
+    pairs = [
+        _pair(one, other, right[one.run.id], right[other.run.id])
+        for one, other in combinations(runs, 2)
+        if one.run.fingerprint == other.run.fingerprint
+        and len(right[one.run.id].keys() & right[other.run.id].keys()) > 1
+    ]
+    return Comparison(runs, pairs)
+
+
+def _compared(run: RunRecord) -> Compared:
+    found = {row.name: row for row in outcome.judged(run.result)} if run.result else {}
+    return Compared(run, found.get("winner"), found.get("manual_tuned"))
+
+
+def _right(board: Leaderboard, run: RunRecord) -> dict[str, float]:
+    """Whether the winner got each test row right; empty for written texts, and where rows were not kept."""
+    test = outcome.tested(board, run)
+    rows = {row.row_id: row for row in board.attached(DataRow, run.id) if row.split == "test"}
+    return _outcomes(test, rows) if test is not None and outcome.confusion(test, rows) is not None else {}
+
+
+def _outcomes(test: EvaluationRecord, rows: dict[str, DataRow]) -> dict[str, float]:
+    return {
+        row: float(rows[row].label == predicted) for row, predicted in zip(test.row_ids, test.predictions, strict=True)
+    }
+
+
+def _pair(one: Compared, other: Compared, first: dict[str, float], second: dict[str, float]) -> Pair:
+    found = compare(list(first.values()), list(second.values()), list(first), list(second))
+    return Pair(one.name, other.name, found.n, found.mean, found.low, found.high)
