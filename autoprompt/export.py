@@ -59,16 +59,29 @@ class Prompt(BaseModel):
 
         Raises InputError for a missing field and an unknown label.
         """
+        asked, answer = self._asked(label, fields)
+        if self.chat is not None:
+            asked = self.chat[0] + asked.rstrip() + self.chat[1]
+        return asked + answer
+
+    def messages(self, *, label: str | None = None, **fields: Any) -> list[dict[str, str]]:
+        """The prompt as the turns of a chat: what the user says, and with a ``label`` what the assistant answers.
+
+        In the form of ``apply_chat_template`` and of chat services; raises as ``render`` does.
+        """
+        asked, answer = self._asked(label, fields)
+        turns = [{"role": "user", "content": asked.rstrip()}]
+        return turns if label is None else [*turns, {"role": "assistant", "content": answer.lstrip()}]
+
+    def _asked(self, label: str | None, fields: Mapping[str, Any]) -> tuple[str, str]:
+        """The text up to the label, and what follows with one."""
         if label is not None and self.label_words:
             if label not in self.label_words:
                 raise InputError(f"The label {label!r} is unknown; use one of {list(self.label_words)}.")
             label = self.label_words[label]
         template = self.candidate.template
         asked = template.render(fields)
-        answer = "" if label is None else template.render(fields, label)[len(asked) :]
-        if self.chat is not None:
-            asked = self.chat[0] + asked.rstrip() + self.chat[1]
-        return asked + answer
+        return asked, "" if label is None else template.render(fields, label)[len(asked) :]
 
 
 def written_out(candidate: Candidate, demos: str | None = None) -> Candidate:

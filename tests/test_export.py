@@ -111,6 +111,19 @@ def test_a_chat_format_stands_around_what_is_asked(tmp_path_factory, template, w
         assert found.render(label="one", **fields) == asked + answer
 
 
+@pytest.mark.parametrize("chat", [None, ("<user>", "</user><bot>")])
+def test_the_turns_of_a_chat_say_what_render_says(chat):
+    given = prompt("Is it good? {text}\nAnswer: {label}", chat=chat)
+    asked = given.messages(text="a film")
+    assert asked == [{"role": "user", "content": "Is it good? a film\nAnswer:"}]
+    answered = given.messages(text="a film", label="pos")
+    assert answered == [*asked, {"role": "assistant", "content": "good"}]
+    for turn in answered:
+        assert turn["content"] in given.render(text="a film", label="pos")
+    with pytest.raises(InputError, match="unknown"):
+        given.messages(text="a film", label="none")
+
+
 def test_a_file_of_the_first_version_is_read(tmp_path):
     values = prompt().model_dump()
     for name in ("family", "max_length", "model_revision", "chat"):
