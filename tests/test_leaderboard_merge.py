@@ -9,7 +9,7 @@ import pytest
 from test_leaderboard import a_run, an_evaluation
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, holding, merge
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, holding, keep, kept, merge
 
 OTHER = "fedcba9876543210"
 
@@ -38,7 +38,7 @@ def test_runs_of_another_machine_come_whole_and_entries_unite(tmp_path):
     there = filled(tmp_path / "there.sqlite", a_run(OTHER, name="theirs", status="finished", result={"a": 1}))
     before = content(there)
     assert merged(here, there) == {
-        "added": [OTHER], "extended": [], "known": [], "evaluations": 2, "conflicts": [],
+        "added": [OTHER], "extended": [], "known": [], "evaluations": 2, "weights": 0, "conflicts": [],
     }  # fmt: skip
     assert content(there) == before
     runs, evaluations, _ = content(here)
@@ -53,7 +53,8 @@ def test_merging_twice_changes_nothing(tmp_path):
     here, there = filled(tmp_path / "here.sqlite", a_run()), filled(tmp_path / "there.sqlite", a_run(OTHER))
     merged(here, there)
     before = content(here)
-    assert merged(here, there) == {"added": [], "extended": [], "known": [OTHER], "evaluations": 0, "conflicts": []}
+    assert merged(here, there) == {"added": [], "extended": [], "known": [OTHER], "evaluations": 0, "weights": 0,
+                                   "conflicts": []}  # fmt: skip
     assert content(here) == before
     assert merged(there, here)["added"] == [a_run().id]
     assert {run.id for run in content(there)[0]} == {run.id for run in before[0]}
@@ -67,7 +68,7 @@ def test_a_run_that_went_on_elsewhere_is_brought_up_to_date(tmp_path):
         board.add([an_evaluation("k3", loss=0.25)])
         board.finish_run(a_run().id, "finished", {"best": {}})
     assert merged(here, there) == {
-        "added": [], "extended": [a_run().id], "known": [], "evaluations": 1, "conflicts": [],
+        "added": [], "extended": [a_run().id], "known": [], "evaluations": 1, "weights": 0, "conflicts": [],
     }  # fmt: skip
     assert content(here) == content(there)
     assert merged(here, there)["known"] == [a_run().id]
@@ -173,3 +174,21 @@ def test_the_commands(tmp_path, capsys):
     commands.refused(refused, 4, "none")
     assert not (tmp_path / "new").exists()
     assert {run.id: run.status for run in content(here)[0]} == {OTHER: "stopped", a_run().id: "running"}
+
+
+def test_the_winners_weights_come_along(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "weights").write_bytes(b"weights")
+    there = tmp_path / "one" / "there.sqlite"
+    name = keep(there, tmp_path / "weights")
+    assert keep(there, tmp_path / "weights") == name, "once more changes nothing"
+    filled(there, a_run(status="finished", result={"best": {"weights": name}}))
+    assert merged(tmp_path / "here.sqlite", there)["weights"] == 1
+    assert kept(tmp_path / "here.sqlite", name).read_bytes() == b"weights"
+    assert [path.name for path in (tmp_path / "here.sqlite.weights").iterdir()] == [f"{name}.safetensors"]
+    shutil.rmtree(tmp_path / "one" / "there.sqlite.weights")
+    assert merged(tmp_path / "other.sqlite", there)["weights"] == 0
+    kept(tmp_path / "here.sqlite", name).write_bytes(b"damaged")
+    for wrong in (name, "0" * 64, "../../etc/passwd", f"{name[:-1]}/"):
+        with pytest.raises(StorageError):
+            kept(tmp_path / "here.sqlite", wrong)

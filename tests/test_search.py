@@ -17,7 +17,7 @@ from autoprompt.corpus import load
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, kept
 from autoprompt.search import Budget
 from autoprompt.search.operators import HYBRID
 
@@ -84,7 +84,7 @@ def test_the_limit_counts_fine_tunes_and_baselines_race(options: run.SearchOptio
 
 
 @pytest.mark.parametrize("rules", ["", "ladder = false\n"])
-def test_where_entries_came_from_and_the_rows_of_the_data_are_kept(
+def test_where_entries_came_from_the_rows_and_the_weights_are_kept(
     options: run.SearchOptions, rules: str, tmp_path: Path
 ) -> None:
     (tmp_path / "small.toml").write_text(f"[search]\npool = 6\nsurvivors = 3\n{rules}")
@@ -95,6 +95,7 @@ def test_where_entries_came_from_and_the_rows_of_the_data_are_kept(
         origins = {origin.entry: origin for origin in board.attached(Origin, result["run"])}
         rows = board.attached(DataRow, result["run"])
         stored = board.evaluations(result["run"])
+    assert kept(options.leaderboard, result["best"]["weights"]).stat().st_size > 1000, "the winner's weights"
     searched = {e.entry for e in stored if e.role == "search" and e.rung == 1}
     assert searched <= origins.keys()
     assert {origins[entry].operator for entry in searched} > {"library"}

@@ -171,12 +171,13 @@ class Evaluator:
 
     def test(self, trained: Sequence[Evaluation], rows: Sequence[Example]) -> list[Evaluation]:
         """Score test rows with fine-tunes that are done; one whose weights are gone is done once more."""
-        tasks = [replace(self._trained(e), split="test", readability=None) for e in trained]
+        tasks = [replace(self.with_weights(e), split="test", readability=None) for e in trained]
         blocks = [tuple(rows[start : start + TEST_BLOCK]) for start in range(0, len(rows), TEST_BLOCK)]
         done = [_costed_all(work) for work in self._run([TestTask(tuple(tasks), block) for block in blocks])]
         return [_join([part[i] for part in done]) for i in range(len(tasks))]
 
-    def _trained(self, evaluation: Evaluation) -> Evaluation:
+    def with_weights(self, evaluation: Evaluation) -> Evaluation:
+        """The same fine-tune with its weights at hand, done once more where they are gone."""
         if evaluation.candidate.settings.tuning == "none" or Path(evaluation.weights or "").is_file():
             return evaluation
         # Live, since a journal keeps no weights.

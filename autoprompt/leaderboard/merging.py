@@ -10,13 +10,14 @@ from autoprompt.leaderboard.attached import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.locks import is_held
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
+from autoprompt.leaderboard.weights import bring
 
 _Outcome = tuple[Any, ...]
 
 
 @dataclass
 class Merged:
-    """What became of another leaderboard's runs.
+    """What became of another leaderboard's runs. ``weights``: files of their winners' that lay beside it.
 
     ``conflicts``: runs of one id that went different ways, or that a driver works on here (ours stays), names that are
     taken (the run comes without its own), and evaluations of one key that ended differently in two runs.
@@ -26,6 +27,7 @@ class Merged:
     extended: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     evaluations: int = 0
+    weights: int = 0
     conflicts: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,6 +58,9 @@ def merge(board: Leaderboard, other: Leaderboard) -> Merged:
             board.take_in(_stopped(run), theirs, _beside(other, run.id))
         else:
             _unite(merged, board, other, known, run, theirs)
+        weights = ((run.result or {}).get("best") or {}).get("weights")
+        if run.id in (*merged.added, *merged.extended) and weights:
+            merged.weights += bring(board.path, other.path, weights)
     return merged
 
 

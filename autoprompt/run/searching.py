@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
-from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding
+from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep
 from autoprompt.manifest import manifest
 from autoprompt.models import check_device
 from autoprompt.run.options import Progress, SearchOptions, budget_of, workers_of
@@ -112,8 +112,11 @@ class _Run:
             folds=options.folds,
             repeats=options.repeats,
         ).run()
-        tests = _open_test(task, evaluator, outcome, recorder, progress)
-        return _result(options, run, recorder, outcome, tests, self.budget)
+        winner, *others = outcome.trained
+        winner = evaluator.with_weights(winner)
+        tests = _open_test(task, evaluator, [winner, *others], recorder, progress)
+        kept = keep(board.path, Path(winner.weights)) if winner.weights else None
+        return _result(options, run, recorder, outcome, tests, self.budget, kept)
 
 
 @contextmanager
@@ -154,6 +157,7 @@ def _result(
     outcome: Outcome,
     tests: dict[str, Evaluation],
     budget: Budget,
+    weights: str | None,
 ) -> dict[str, Any]:
     return {
         "run": run.id,
@@ -164,7 +168,7 @@ def _result(
         "generations": outcome.generations,
         "finalists": outcome.finalists,
         "seconds": round(budget.spent, 3),
-        "best": described(recorder, outcome.best, tests),
+        "best": described(recorder, outcome.best, tests) | {"weights": weights},
         "spread": spread(recorder, outcome),
         "baselines": {
             name: described(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
@@ -177,12 +181,12 @@ def _result(
 
 
 def _open_test(
-    task: Task, evaluator: Evaluator, outcome: Outcome, recorder: Recorder, progress: Progress
+    task: Task, evaluator: Evaluator, trained: Sequence[Evaluation], recorder: Recorder, progress: Progress
 ) -> dict[str, Evaluation]:
     """Score the test rows once, with the winner and the manual baselines, all trained on the training rows."""
     if not task.corpus.test:
         return {}
     progress.stage("test")
-    tested = evaluator.test(outcome.trained, task.corpus.test)
+    tested = evaluator.test(trained, task.corpus.test)
     recorder(tested, "finalist")
     return {e.candidate.id: e for e in tested if e.complete}
