@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from autoprompt import corpus as corpora
-from autoprompt import metrics
 from autoprompt.candidate import Candidate, Settings
-from autoprompt.corpus import Corpus, Example
-from autoprompt.errors import InputError, NothingSucceededError, UsageError
-from autoprompt.evaluator.scoring import calibrated, content_free
-from autoprompt.models import DEFAULT_TUNING, FitFailedError, LanguageModel, check_device, load_model, locate_model
+from autoprompt.corpus import Corpus
+from autoprompt.errors import InputError, UsageError
+from autoprompt.models import DEFAULT_TUNING, LanguageModel, check_device, load_model, locate_model
+from autoprompt.predicting import Predictor, failures
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
 from autoprompt.run.preparing import check_options, shown, words_of
 from autoprompt.template import Template
 
-BLOCK = 50
-"""Rows scored at a time: their kept prefixes fit into memory whatever the number of rows."""
 KEPT_ROWS = 2000
 """Training rows whose prefixes ``tail`` may keep in memory; with more, ``lora`` is the default."""
 
@@ -36,9 +32,8 @@ class PromptModel:
         self._options = {"device": check_device(device), "max_length": max_length, "chat": chat, "family": self.family}
         self._model: LanguageModel | None = None
         self._loaded_for: tuple[str, ...] = ()
-        self._delta: Mapping[str, Any] = {}
         self._corpus: Corpus | None = None
-        self._written = 0
+        self._predictor: Predictor | None = None
 
     @classmethod
     def from_pretrained(
@@ -92,50 +87,34 @@ class PromptModel:
         model.check(candidate)
         delta = {} if tuning == "none" else _tuned(model, candidate, corpus, seed)
         written = 0 if corpus.labels else model.target_length(corpus.train)
-        self.candidate_, self.labels_ = candidate, corpus.labels
-        self._corpus, self._delta, self._written = corpus, delta, written
+        self.candidate_, self.labels_, self._corpus = candidate, corpus.labels, corpus
+        self._predictor = Predictor(model, candidate, corpus.labels, corpus.fields, delta, written)
         return self
 
     def predict(self, rows: Any) -> list[str]:
         """The label of each row, or the text written for it. ``rows``: texts, or rows as for ``fit``."""
-        found = self._unlabelled(rows)
-        if not self._fitted.labels:
-            return self._write(found)
-        return [self.labels_[place] for place in metrics.predict(self._scores(found))]
+        return self._fitted.predict(rows)
 
     def predict_proba(self, rows: Any) -> list[list[float]]:
         """The probability of each of ``labels_`` for each row [rows][labels]. Raises UsageError for target texts."""
-        import math
-
-        if not self._fitted.labels:
-            raise UsageError("Target texts have no probabilities of labels; use predict.")
-        return [[math.exp(value) for value in row] for row in self._scores(self._unlabelled(rows))]
+        return self._fitted.predict_proba(rows)
 
     def evaluate(self, test: Any) -> dict[str, float]:
         """All metrics of labelled rows and ``n``; for target texts those of generation. Raises InputError."""
-        fitted = self._fitted
+        predictor, fitted = self._fitted, self._corpus
+        assert fitted is not None  # noqa: S101
         label, target = (fitted.label_column, None) if fitted.labels else (None, fitted.label_column)
         names = ",".join(fitted.fields)
         corpus = corpora.whole(
             test, name="test", text_column=names, label_column=label, target_column=target, trains=False
         )
-        unknown = sorted({row.label for row in corpus.train} - set(fitted.labels)) if fitted.labels else []
-        if unknown:
-            raise InputError(f"The test rows have the labels {unknown}, which the training rows do not have.")
-        scores = self._scores(corpus.train)
-        if fitted.labels:
-            gold = [fitted.labels.index(row.label) for row in corpus.train]
-            values = metrics.classification_metrics(scores, gold, len(fitted.labels))
-        else:
-            values = metrics.generation_metrics(self._write(corpus.train), [row.label for row in corpus.train])
-            values["loss"] = -sum(row[0] for row in scores) / len(scores)
-        return values | {"n": len(corpus.train)}
+        return predictor.evaluate(corpus.train)
 
     @property
-    def _fitted(self) -> Corpus:
-        if self._corpus is None:
+    def _fitted(self) -> Predictor:
+        if self._predictor is None:
             raise UsageError("This model has no prompt yet; call fit first.")
-        return self._corpus
+        return self._predictor
 
     def _default_tuning(self, rows: int) -> str:
         mode = DEFAULT_TUNING[self.family]
@@ -167,44 +146,6 @@ class PromptModel:
         bound = parsed.bind(corpus.fields, corpus.label_column)
         return Candidate(bound, words, default.change(**changes))
 
-    def _unlabelled(self, rows: Any) -> list[Example]:
-        """Rows without their labels; plain texts are the only field."""
-        fields = self._fitted.fields
-        if isinstance(rows, str):
-            raise UsageError("predict takes a list of texts or rows, not one text; put it into a list.")
-        if isinstance(rows, Sequence) and rows and isinstance(rows[0], str):
-            if len(fields) > 1:
-                raise UsageError(f"The template's fields are {', '.join(fields)}; give rows with all of them.")
-            rows = [{fields[0]: text} for text in rows]
-        records = rows.to_dict("records") if hasattr(rows, "iterrows") else list(rows)
-        for number, record in enumerate(records):
-            missing = [name for name in fields if name not in record]
-            if missing:
-                raise InputError(f"Row {number} lacks the field {missing[0]!r}; give all of {', '.join(fields)}.")
-        return [Example(f"row{n}", {name: r[name] for name in fields}, "") for n, r in enumerate(records)]
-
-    def _scores(self, rows: Sequence[Example]) -> list[list[float]]:
-        out: list[list[float]] = []
-        model, candidate = self._load(self._fitted.labels), self.candidate_
-        for block in _blocks(rows):
-            with _failures("The scores cannot be computed"):
-                out += _scored(model, candidate, self._delta, block).tolist()
-        return out
-
-    def _write(self, rows: Sequence[Example]) -> list[str]:
-        out: list[str] = []
-        model, candidate = self._load(()), self.candidate_
-        for block in _blocks(rows):
-            with _failures("The texts cannot be written"), model.passing_prefixes():
-                asking = model.asking(candidate, block)
-                with model.adapted(candidate.settings, self._delta):
-                    out += model.generate(asking, self._written)
-        return out
-
-
-def _blocks(rows: Sequence[Example]) -> list[Sequence[Example]]:
-    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
-
 
 def _tuned(model: LanguageModel, candidate: Candidate, corpus: Corpus, seed: int) -> Mapping[str, Any]:
     """What a fine-tune changed; the solved examples are no training rows."""
@@ -213,28 +154,9 @@ def _tuned(model: LanguageModel, candidate: Candidate, corpus: Corpus, seed: int
     if not rows:
         raise InputError("The solved examples leave no rows to train on; ask for fewer of them.")
     gold = [corpus.labels.index(row.label) if corpus.labels else 0 for row in rows]
-    with _failures("The fine-tune failed"):
+    with failures("The fine-tune failed"):
         with model.passing_prefixes():
             delta = model.tune(model.prompt(candidate, rows), gold, candidate.settings, seed)
-        _scored(model, candidate, delta, rows[:1])  # the last step may have been the one too far
+        # The last step may have been the one too far.
+        Predictor(model, candidate, corpus.labels, corpus.fields, delta).scores(rows[:1])
     return delta
-
-
-def _scored(model: LanguageModel, candidate: Candidate, delta: Mapping[str, Any], rows: Sequence[Example]) -> Any:
-    """Log-probabilities [rows, labels] as a search computes them, of target texts mean ones [rows, 1]."""
-    with model.passing_prefixes():
-        prompted = model.prompt(candidate, rows)
-        calibration = candidate.settings.calibration and candidate.label_words.pairs
-        empty = model.prompt(candidate, content_free(rows[0])) if calibration else None
-        with model.adapted(candidate.settings, delta):
-            scores = model.score(prompted)
-            return scores if empty is None else calibrated(scores, model.score(empty))
-
-
-@contextmanager
-def _failures(what: str) -> Iterator[None]:
-    """A model's failure as an error that users know."""
-    try:
-        yield
-    except FitFailedError as error:
-        raise NothingSucceededError(f"{what} ({error}); change the settings, such as the learning rate.") from error

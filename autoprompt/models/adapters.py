@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoprompt.candidate import Settings
 from autoprompt.models.base import FitFailedError
 
 ROW_LENGTH = 1 / math.sqrt(3)
@@ -81,3 +82,8 @@ class Adapters:
                 except BaseException:  # a part of the adapters must not pass for all of them
                     self._lora.delete_adapter(name)
                     raise
+
+
+def adapter_name(settings: Settings) -> str:
+    """What a model's adapters of these settings are called."""
+    return f"{settings.tuning}{settings.rank}"

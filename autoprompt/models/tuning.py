@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
-from autoprompt.models.adapters import Adapters
+from autoprompt.models.adapters import Adapters, adapter_name
 from autoprompt.models.base import Delta, FitFailedError
 from autoprompt.models.memory import attempt
 from autoprompt.models.soft import SoftVectors
@@ -84,7 +84,7 @@ class Tuner:
         """
         with self._trainable(settings, seed, soft) as parameters:
             if settings.tuning == "tail":
-                name = _adapter(settings)
+                name = adapter_name(settings)
                 self.adapters.begin_with(name, inputs(self.adapters.layers(name)))
             rates = {name: self._rate(name, settings) for name in parameters}
             groups = [{"params": [p for n, p in parameters.items() if rates[n] == rate], "lr": rate}
@@ -212,11 +212,7 @@ class Tuner:
 
     def _drawn(self, settings: Settings, seed: int) -> AbstractContextManager[dict[str, nn.Parameter]]:
         layers = self.parts.upper if settings.tuning == "tail" else self.parts.linear
-        return self.adapters.drawn(_adapter(settings), layers, settings.rank, seed)
-
-
-def _adapter(settings: Settings) -> str:
-    return f"{settings.tuning}{settings.rank}"
+        return self.adapters.drawn(adapter_name(settings), layers, settings.rank, seed)
 
 
 def row_order(rows: int, settings: Settings, seed: int) -> Iterator[list[int]]:

@@ -1,0 +1,67 @@
+"""A fine-tune's result as files: its adapters in peft's format, whatever else it changed beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from autoprompt.candidate import Settings
+from autoprompt.errors import InputError
+from autoprompt.models.adapters import adapter_name
+from autoprompt.models.base import Delta
+from autoprompt.models.saving import save
+
+ADAPTERS, OTHERS = "adapter_model.safetensors", "other_parts.safetensors"
+_PREFIX = "base_model.model."
+"""What peft puts before the names of a model's own parts."""
+
+
+def write_delta(delta: Delta, settings: Settings, base_model: str, revision: str, folder: Path) -> list[Path]:
+    """Write what a fine-tune changed into a folder that is there; returns the files.
+
+    peft reads the adapters alone. It applies those of ``tail`` to all tokens, where a search applied them to what
+    follows the text. Raises StorageError.
+    """
+    mine = re.compile(rf"\.lora_([AB])\.{re.escape(adapter_name(settings))}\.weight$")
+    adapters = {_PREFIX + mine.sub(r".lora_\1.weight", name): values for name, values in delta.items()
+                if mine.search(name)}  # fmt: skip
+    others = {name: values for name, values in delta.items() if not mine.search(name)}
+    files = []
+    if adapters:
+        from peft import LoraConfig
+
+        layers = sorted({mine.sub("", name) for name in delta if mine.search(name)})
+        LoraConfig(
+            r=settings.rank, lora_alpha=2 * settings.rank, target_modules=layers, inference_mode=True,
+            base_model_name_or_path=base_model, revision=revision or None,
+        ).save_pretrained(str(folder))  # fmt: skip
+        files += [folder / "adapter_config.json", folder / ADAPTERS]
+        save(adapters, folder / ADAPTERS, "The adapters")
+    if others:
+        files.append(folder / OTHERS)
+        save(others, folder / OTHERS, "The fine-tuned weights")
+    return files
+
+
+def read_delta(folder: Path, settings: Settings) -> Mapping[str, Tensor]:
+    """The inverse. Raises InputError for a file that cannot be read."""
+    delta: dict[str, Tensor] = {}
+    name = adapter_name(settings)
+    for file in (folder / ADAPTERS, folder / OTHERS):
+        if not file.exists():
+            continue
+        try:
+            values = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"The weights {file} cannot be read ({error}); export them again.") from error
+        for key, tensor in values.items():
+            own = re.sub(r"\.lora_([AB])\.weight$", rf".lora_\1.{name}.weight", key.removeprefix(_PREFIX))
+            delta[own if file.name == ADAPTERS else key] = tensor
+    if not delta:
+        raise InputError(f"The folder {folder} holds no weights; export them again.")
+    return delta

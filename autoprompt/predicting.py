@@ -1,0 +1,124 @@
+"""One prompt with one model: label scores as a search computes them, and written texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from autoprompt import metrics
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Example
+from autoprompt.errors import InputError, NothingSucceededError, UsageError
+from autoprompt.evaluator.scoring import calibrated, content_free
+from autoprompt.models import FitFailedError, LanguageModel
+
+BLOCK = 50
+"""Rows scored at a time: their kept prefixes fit into memory whatever the number of rows."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model that has a prompt, and what a fine-tune changed (``delta``).
+
+    ``labels``: in the order of the scores; none where texts are written, of at most ``written`` tokens. ``fields``:
+    what a row must have.
+    """
+
+    model: LanguageModel
+    candidate: Candidate
+    labels: tuple[str, ...]
+    fields: tuple[str, ...]
+    delta: Mapping[str, Any]
+    written: int = 0
+
+    def predict(self, rows: Any) -> list[str]:
+        """The label of each row, or the text written for it. ``rows``: texts, dicts, a ``Dataset`` or a pandas frame.
+
+        Raises UsageError, InputError for a row without a field, NothingSucceededError where the model fails.
+        """
+        found = self._unlabelled(rows)
+        if not self.labels:
+            return self.texts(found)
+        return [self.labels[place] for place in metrics.predict(self.scores(found))]
+
+    def predict_proba(self, rows: Any) -> list[list[float]]:
+        """The probability of each of ``labels`` for each row [rows][labels]. Raises as ``predict``, and UsageError for
+        target texts."""
+        if not self.labels:
+            raise UsageError("Target texts have no probabilities of labels; use predict.")
+        return [[math.exp(value) for value in row] for row in self.scores(self._unlabelled(rows))]
+
+    def evaluate(self, rows: Sequence[Example]) -> dict[str, float]:
+        """All metrics of labelled rows and ``n``; for target texts those of generation.
+
+        Raises InputError for labels that the model does not know.
+        """
+        unknown = sorted({row.label for row in rows} - set(self.labels)) if self.labels else []
+        if unknown:
+            raise InputError(f"The test rows have the labels {unknown}, which the training rows do not have.")
+        scores = self.scores(rows)
+        if self.labels:
+            gold = [self.labels.index(row.label) for row in rows]
+            values = metrics.classification_metrics(scores, gold, len(self.labels))
+        else:
+            values = metrics.generation_metrics(self.texts(rows), [row.label for row in rows])
+            values["loss"] = -sum(row[0] for row in scores) / len(scores)
+        return values | {"n": len(rows)}
+
+    def scores(self, rows: Sequence[Example]) -> list[list[float]]:
+        """Log-probabilities [rows][labels]; of target texts mean ones [rows][1]."""
+        out: list[list[float]] = []
+        for block in _blocks(rows):
+            with failures("The scores cannot be computed"):
+                out += self._scored(block).tolist()
+        return out
+
+    def texts(self, rows: Sequence[Example]) -> list[str]:
+        """What greedy decoding writes."""
+        out: list[str] = []
+        for block in _blocks(rows):
+            with failures("The texts cannot be written"), self.model.passing_prefixes():
+                asking = self.model.asking(self.candidate, block)
+                with self.model.adapted(self.candidate.settings, self.delta):
+                    out += self.model.generate(asking, self.written)
+        return out
+
+    def _scored(self, rows: Sequence[Example]) -> Any:
+        with self.model.passing_prefixes():
+            prompted = self.model.prompt(self.candidate, rows)
+            calibration = self.candidate.settings.calibration and self.candidate.label_words.pairs
+            empty = self.model.prompt(self.candidate, content_free(rows[0])) if calibration else None
+            with self.model.adapted(self.candidate.settings, self.delta):
+                scores = self.model.score(prompted)
+                return scores if empty is None else calibrated(scores, self.model.score(empty))
+
+    def _unlabelled(self, rows: Any) -> list[Example]:
+        """Rows without their labels; plain texts are the only field."""
+        if isinstance(rows, str):
+            raise UsageError("predict takes a list of texts or rows, not one text; put it into a list.")
+        if isinstance(rows, Sequence) and rows and isinstance(rows[0], str):
+            if len(self.fields) > 1:
+                raise UsageError(f"The template's fields are {', '.join(self.fields)}; give rows with all of them.")
+            rows = [{self.fields[0]: text} for text in rows]
+        records = rows.to_dict("records") if hasattr(rows, "iterrows") else list(rows)
+        for number, record in enumerate(records):
+            missing = [name for name in self.fields if name not in record]
+            if missing:
+                raise InputError(f"Row {number} lacks the field {missing[0]!r}; give all of {', '.join(self.fields)}.")
+        return [Example(f"row{n}", {name: r[name] for name in self.fields}, "") for n, r in enumerate(records)]
+
+
+@contextmanager
+def failures(what: str) -> Iterator[None]:
+    """A model's failure as an error that users know."""
+    try:
+        yield
+    except FitFailedError as error:
+        raise NothingSucceededError(f"{what} ({error}); change the settings, such as the learning rate.") from error
+
+
+def _blocks(rows: Sequence[Example]) -> list[Sequence[Example]]:
+    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]

@@ -1,0 +1,84 @@
+"""Fine-tuned weights as files: what comes back is what was trained, and peft reads what is its own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import Corpus
+from autoprompt.errors import InputError
+from autoprompt.models import load_model
+from autoprompt.models.exchange import ADAPTERS, OTHERS, read_delta, write_delta
+from autoprompt.template import LabelWords, Template
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "lora": {"rank": 4}, "tail": {"rank": 4}, "bias": {}, "soft": {}, "full": {},
+}  # fmt: skip
+
+
+def tuned(folder: Path, corpus: Corpus, mode: str, template: str = "{text}\nMood: {label}") -> Any:
+    model = load_model(folder)
+    settings = Settings.default(mode, 32).change(epochs=1, **CHANGES[mode])
+    words = LabelWords(tuple((label, label) for label in corpus.labels))
+    candidate = Candidate(Template.parse(template), words, settings)
+    gold = [corpus.labels.index(row.label) for row in corpus.train]
+    with model.passing_prefixes():
+        delta = model.tune(model.prompt(candidate, corpus.train), gold, settings, 0)
+    return model, candidate, delta
+
+
+@pytest.mark.parametrize(
+    ("family", "mode"), [("llama", "lora"), ("llama", "tail"), ("gpt2", "bias"), ("llama", "full")]
+)
+def test_what_comes_back_is_what_was_trained(model_folders, corpus, tmp_path, family, mode):
+    _, candidate, delta = tuned(model_folders[family], corpus, mode)
+    files = write_delta(delta, candidate.settings, "tiny", "", tmp_path)
+    assert set(files) == set(tmp_path.iterdir()) - {tmp_path / "README.md"}
+    again = read_delta(tmp_path, candidate.settings)
+    assert again.keys() == delta.keys()
+    assert all(torch.equal(again[name], delta[name]) for name in delta)
+
+
+def test_trainable_vectors_lie_beside_the_adapters(model_folders, corpus, tmp_path):
+    _, candidate, delta = tuned(model_folders["llama"], corpus, "lora", "{text}{soft:3} it is {label}")
+    write_delta(delta, candidate.settings, "tiny", "", tmp_path)
+    assert {ADAPTERS, OTHERS} <= {path.name for path in tmp_path.iterdir()}
+    assert read_delta(tmp_path, candidate.settings).keys() == delta.keys()
+
+
+def test_peft_reads_the_adapters(model_folders, corpus, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, candidate, delta = tuned(model_folders["llama"], corpus, "lora")
+    write_delta(delta, candidate.settings, str(model_folders["llama"]), "", tmp_path)
+    base = AutoModelForCausalLM.from_pretrained(model_folders["llama"])
+    theirs = PeftModel.from_pretrained(base, tmp_path).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model_folders["llama"])
+    rows = corpus.validation[:3]
+    prompted = model.prompt(candidate, rows)
+    with model.adapted(candidate.settings, delta):
+        ours = model.score(prompted)
+    found = []
+    for row in rows:
+        sums = []
+        asked = candidate.template.render(row.fields)
+        for word in candidate.label_words.words:
+            whole = tokenizer(candidate.template.render(row.fields, word), return_tensors="pt").input_ids
+            start = len(tokenizer(asked).input_ids)
+            with torch.no_grad():
+                logits = theirs(whole).logits[0].log_softmax(-1)
+            sums.append(logits[range(start - 1, whole.shape[1] - 1), whole[0, start:]].mean())
+        found.append(torch.stack(sums).log_softmax(-1))
+    torch.testing.assert_close(torch.stack(found), ours, rtol=0, atol=1e-4)
+
+
+def test_an_empty_or_damaged_folder_is_refused(tmp_path):
+    settings = Settings.default("tail", 32)
+    with pytest.raises(InputError, match="holds no weights"):
+        read_delta(tmp_path, settings)
+    (tmp_path / ADAPTERS).write_bytes(b"damaged")
+    with pytest.raises(InputError, match="export them again"):
+        read_delta(tmp_path, settings)
