@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from autoprompt.report.comparing import Compared, Comparison
 from autoprompt.report.escaping import markdown, markdown_code, visible
 from autoprompt.report.facts import Facts
-from autoprompt.report.wording import accuracy, clock, cut, depends, interval, metric_of, number, settings_text
+from autoprompt.report.wording import (
+    accuracy,
+    clock,
+    cut,
+    depends,
+    interval,
+    metric_of,
+    number,
+    own_settings,
+    settings_text,
+    shared,
+)
 
 
 def run_text(facts: Facts) -> str:
@@ -104,20 +115,28 @@ def _answer(facts: Facts) -> str:
 
 
 def _board(facts: Facts) -> str:
+    settings, words = shared([line.entry for line in facts.lines])
     rows = []
     for line in facts.lines:
         entry, score = line.entry, line.entry.validation
         role = "" if entry.role in ("search", "finalist") else f" ({markdown(entry.role)})"
-        words = " / ".join(markdown(word) for word in entry.label_words.values())
-        rows.append(["★" if line.winner else "≈" if line.tied else "", markdown(entry.entry[:8]), entry.rung,
+        rows.append(["★" if line.winner else "≈" if line.tied else "", markdown_code(entry.template) + role,
                      _real(score.loss) if score else markdown(entry.status), _real(score.accuracy) if score else "",
-                     score.n if score else "", markdown_code(entry.template) + role, words,
-                     markdown(settings_text(entry.settings))])  # fmt: skip
-    head = ["", "entry", "rung", "loss", "accuracy", "n", "prompt", "label words", "settings"]
-    note = "★ the winner; ≈ what a paired test (95 %) on their validation rows cannot tell from it."
+                     score.n if score else "", entry.rung, *([] if words else [_words(entry.label_words)]),
+                     markdown(own_settings(entry, settings)), markdown(entry.entry[:8])])  # fmt: skip
+    head = ["", "prompt", "loss", "accuracy", "n", "rung", *([] if words else ["label words"]), "settings", "entry"]
+    notes = ["★ the winner; ≈ what a paired test (95 %) on their validation rows cannot tell from it."]
+    if settings or words:
+        said = [markdown(settings_text(settings))] if settings else []
+        said += [f"label words {_words(words)}"] if words else []
+        notes.append(f"Unless said otherwise: {'; '.join(said)}.")
     if facts.total > len(facts.lines):
-        note += f" The first {len(facts.lines)} of {facts.total}."
-    return f"{_table('Leaderboard', head, rows)}\n\n{note}" if rows else ""
+        notes.append(f"The first {len(facts.lines)} of {facts.total}.")
+    return f"{_table('Leaderboard', head, rows)}\n\n{' '.join(notes)}" if rows else ""
+
+
+def _words(words: Mapping[str, str]) -> str:
+    return " / ".join(markdown(word) for word in words.values())
 
 
 def _confusion(facts: Facts) -> str:

@@ -13,7 +13,18 @@ from autoprompt.report import charts
 from autoprompt.report.comparing import Comparison
 from autoprompt.report.escaping import highlighted, visible
 from autoprompt.report.facts import Facts
-from autoprompt.report.wording import accuracy, clock, cut, depends, interval, metric_of, number, settings_text
+from autoprompt.report.wording import (
+    accuracy,
+    clock,
+    cut,
+    depends,
+    interval,
+    metric_of,
+    number,
+    own_settings,
+    settings_text,
+    shared,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,7 +39,11 @@ def run_page(facts: Facts) -> str:
             charts.setting(name, list(group)) for name, group in groupby(facts.settings, lambda row: row.name)
         ],
     }
-    return rendered("run.html.j2", facts=facts, charts=drawn, metric=metric_of(facts), depends=depends(facts.run))
+    settings, words = shared([line.entry for line in facts.lines])
+    return rendered(
+        "run.html.j2", facts=facts, charts=drawn, metric=metric_of(facts), depends=depends(facts.run),
+        common_settings=settings, common_words=words,
+    )  # fmt: skip
 
 
 def comparison_page(comparison: Comparison) -> str:
@@ -61,7 +76,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {
         "visible": visible, "slots": highlighted, "settings": settings_text, "number": number, "clock": clock,
-        "cut": cut, "accuracy": accuracy, "interval": interval,
+        "cut": cut, "accuracy": accuracy, "interval": interval, "own": own_settings,
     }  # fmt: skip
     return environment
 

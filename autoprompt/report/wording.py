@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autoprompt.leaderboard import RunRecord
+from autoprompt.leaderboard import EntryRow, RunRecord
 from autoprompt.report.escaping import visible
 from autoprompt.report.facts import Facts
 from autoprompt.report.outcome import Judged
@@ -39,6 +39,22 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     """``tail, learning rate 0.0005, batch size 8``."""
     words = [str(settings["tuning"])] if "tuning" in settings else []
     return ", ".join([*words, *(f"{k.replace('_', ' ')} {number(v)}" for k, v in settings.items() if k != "tuning")])
+
+
+def shared(entries: Sequence[EntryRow]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings that all entries tuned as the first one have alike, and the label words if all have the same."""
+    if not entries:
+        return {}, {}
+    first, alike = entries[0], [e for e in entries if e.settings.get("tuning") == entries[0].settings.get("tuning")]
+    settings = {k: v for k, v in first.settings.items() if all(e.settings.get(k) == v for e in alike)}
+    return settings, first.label_words if all(e.label_words == first.label_words for e in entries) else {}
+
+
+def own_settings(entry: EntryRow, common: Mapping[str, Any]) -> str:
+    """What an entry sets in its own way; all of it where it is tuned otherwise."""
+    if entry.settings.get("tuning") != common.get("tuning"):
+        return settings_text(entry.settings)
+    return settings_text({name: value for name, value in entry.settings.items() if name not in common})
 
 
 def number(value: Any) -> str:
