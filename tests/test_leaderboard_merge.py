@@ -182,7 +182,7 @@ def test_the_winners_weights_come_along(tmp_path):
     there = tmp_path / "one" / "there.sqlite"
     name = keep(there, tmp_path / "weights")
     assert keep(there, tmp_path / "weights") == name, "once more changes nothing"
-    filled(there, a_run(status="finished", result={"best": {"weights": name}}))
+    filled(there, a_run(status="finished", result={"weights": name}))
     assert merged(tmp_path / "here.sqlite", there)["weights"] == 1
     assert kept(tmp_path / "here.sqlite", name).read_bytes() == b"weights"
     assert [path.name for path in (tmp_path / "here.sqlite.weights").iterdir()] == [f"{name}.safetensors"]

@@ -95,7 +95,7 @@ def test_where_entries_came_from_the_rows_and_the_weights_are_kept(
         origins = {origin.entry: origin for origin in board.attached(Origin, result["run"])}
         rows = board.attached(DataRow, result["run"])
         stored = board.evaluations(result["run"])
-    assert kept(options.leaderboard, result["best"]["weights"]).stat().st_size > 1000, "the winner's weights"
+    assert kept(options.leaderboard, result["weights"]).stat().st_size > 1000, "the winner's weights"
     searched = {e.entry for e in stored if e.role == "search" and e.rung == 1}
     assert searched <= origins.keys()
     assert {origins[entry].operator for entry in searched} > {"library"}

@@ -58,7 +58,7 @@ def merge(board: Leaderboard, other: Leaderboard) -> Merged:
             board.take_in(_stopped(run), theirs, _beside(other, run.id))
         else:
             _unite(merged, board, other, known, run, theirs)
-        weights = ((run.result or {}).get("best") or {}).get("weights")
+        weights = (run.result or {}).get("weights")
         if run.id in (*merged.added, *merged.extended) and weights:
             merged.weights += bring(board.path, other.path, weights)
     return merged

@@ -168,7 +168,8 @@ def _result(
         "generations": outcome.generations,
         "finalists": outcome.finalists,
         "seconds": round(budget.spent, 3),
-        "best": described(recorder, outcome.best, tests) | {"weights": weights},
+        "best": described(recorder, outcome.best, tests),
+        "weights": weights,
         "spread": spread(recorder, outcome),
         "baselines": {
             name: described(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
