@@ -9,7 +9,7 @@ import pytest
 from test_leaderboard import a_run, an_evaluation
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, holding, keep, kept, merge
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, holding, keep_weights, kept_weights, merge
 
 OTHER = "fedcba9876543210"
 
@@ -180,15 +180,15 @@ def test_the_winners_weights_come_along(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "weights").write_bytes(b"weights")
     there = tmp_path / "one" / "there.sqlite"
-    name = keep(there, tmp_path / "weights")
-    assert keep(there, tmp_path / "weights") == name, "once more changes nothing"
+    name = keep_weights(there, tmp_path / "weights")
+    assert keep_weights(there, tmp_path / "weights") == name, "once more changes nothing"
     filled(there, a_run(status="finished", result={"weights": name}))
     assert merged(tmp_path / "here.sqlite", there)["weights"] == 1
-    assert kept(tmp_path / "here.sqlite", name).read_bytes() == b"weights"
+    assert kept_weights(tmp_path / "here.sqlite", name).read_bytes() == b"weights"
     assert [path.name for path in (tmp_path / "here.sqlite.weights").iterdir()] == [f"{name}.safetensors"]
     shutil.rmtree(tmp_path / "one" / "there.sqlite.weights")
     assert merged(tmp_path / "other.sqlite", there)["weights"] == 0
-    kept(tmp_path / "here.sqlite", name).write_bytes(b"damaged")
+    kept_weights(tmp_path / "here.sqlite", name).write_bytes(b"damaged")
     for wrong in (name, "0" * 64, "../../etc/passwd", f"{name[:-1]}/"):
         with pytest.raises(StorageError):
-            kept(tmp_path / "here.sqlite", wrong)
+            kept_weights(tmp_path / "here.sqlite", wrong)

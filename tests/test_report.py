@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -100,8 +101,6 @@ def test_the_facts_fit_the_result(searched):
 
 
 def test_the_command_that_a_report_names_repeats_the_run(searched, tmp_path, capsys):
-    import shlex
-
     options, result = searched
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         assert facts_of(board, result["run"]).repeat is None, "a configuration file gave its ranges"

@@ -17,7 +17,7 @@ from autoprompt.corpus import load
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, kept
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, kept_weights
 from autoprompt.search import Budget
 from autoprompt.search.operators import HYBRID
 
@@ -95,7 +95,7 @@ def test_where_entries_came_from_the_rows_and_the_weights_are_kept(
         origins = {origin.entry: origin for origin in board.attached(Origin, result["run"])}
         rows = board.attached(DataRow, result["run"])
         stored = board.evaluations(result["run"])
-    assert kept(options.leaderboard, result["weights"]).stat().st_size > 1000, "the winner's weights"
+    assert kept_weights(options.leaderboard, result["weights"]).stat().st_size > 1000, "the winner's weights"
     searched = {e.entry for e in stored if e.role == "search" and e.rung == 1}
     assert searched <= origins.keys()
     assert {origins[entry].operator for entry in searched} > {"library"}

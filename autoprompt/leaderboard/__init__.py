@@ -6,7 +6,7 @@ from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import Merged, merge
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
 from autoprompt.leaderboard.store import Leaderboard
-from autoprompt.leaderboard.weights import keep, kept
+from autoprompt.leaderboard.weights import keep_weights, kept_weights
 
 __all__ = [
     "Attached",
@@ -23,7 +23,7 @@ __all__ = [
     "compare_entries",
     "holding",
     "is_held",
-    "keep",
-    "kept",
+    "keep_weights",
+    "kept_weights",
     "merge",
 ]

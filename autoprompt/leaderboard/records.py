@@ -230,6 +230,11 @@ def evaluation_record(summary: Summary, examples: Sequence[str], losses: str | N
     )
 
 
+def pinned(name: str, revision: str | None) -> str:
+    """A Hub name with the commit that a run began with; others have none."""
+    return f"{name.partition('@')[0]}@{revision}" if revision else name
+
+
 def candidate_dict(canonical: str) -> dict[str, Any]:
     """A candidate's canonical JSON as the plain dict of ``Candidate.to_dict``."""
     values: dict[str, Any] = json.loads(canonical)

@@ -15,7 +15,7 @@ def folder_of(board: Path) -> Path:
     return board.with_name(f"{board.name}.weights")
 
 
-def keep(board: Path, file: Path) -> str:
+def keep_weights(board: Path, file: Path) -> str:
     """Copy a safetensors file, whole or not at all; returns its name here, the SHA-256. Raises StorageError."""
     folder = folder_of(board)
     try:
@@ -33,7 +33,7 @@ def keep(board: Path, file: Path) -> str:
     return name
 
 
-def kept(board: Path, name: str) -> Path:
+def kept_weights(board: Path, name: str) -> Path:
     """The file of this name, its content checked. Raises StorageError where it is gone, or is another by now."""
     place = _place(folder_of(board), name)
     try:
@@ -51,7 +51,7 @@ def bring(board: Path, other: Path, name: str) -> bool:
     """Copy a file of this name from beside another leaderboard, if it lies there. Raises StorageError."""
     if not _place(folder_of(other), name).exists():
         return False
-    keep(board, kept(other, name))
+    keep_weights(board, kept_weights(other, name))
     return True
 
 

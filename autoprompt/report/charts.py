@@ -13,8 +13,8 @@ from markupsafe import Markup
 from autoprompt.report.course import Point, SettingFacts, Tried
 
 # matplotlib writes these colours, which the page's style sheet then replaces: light or dark, as the reader likes it.
-INK, MUTED, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404"
-_VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", ACCENT: "var(--accent)", SECOND: "var(--second)"}
+INK, MUTED, ACCENT = "#010101", "#020202", "#030303"
+_VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", ACCENT: "var(--accent)"}
 _STYLE: Any = {
     "text.parse_math": False,  # a dollar sign in a name is one
     "svg.hashsalt": "autoprompt",  # else ids are drawn at random

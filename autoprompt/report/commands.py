@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoprompt.leaderboard import RunRecord
+from autoprompt.leaderboard.records import pinned
 
 # Options of `autoprompt search` by the names that a run keeps them under, with the values that need not be said.
 _DATA = {"text_column": None, "label_column": None, "target_column": None, "drop_empty": False,
@@ -26,9 +27,9 @@ def repeat(run: RunRecord) -> str | None:
         return None
     if any(name not in asked["fix"] for section in asked["config"].values() for name in section):
         return None
-    words = ["autoprompt", "search", _pinned(asked["corpus"], run.config["corpus_revision"])]
+    words = ["autoprompt", "search", pinned(asked["corpus"], run.config["corpus_revision"])]
     words += _options(asked["data"], _DATA)
-    model = asked["model"] | {"model": _pinned(asked["model"]["model"], run.config["model_revision"])}
+    model = asked["model"] | {"model": pinned(asked["model"]["model"], run.config["model_revision"])}
     words += [*_options(model, _MODEL), *_options(asked, _SEARCH)]
     for template in asked["templates"]:
         words += ["--template", template.replace("\n", "\\n")]
@@ -66,8 +67,3 @@ def _options(values: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
         elif value != default:
             words += [option, str(value)]
     return words
-
-
-def _pinned(name: str, revision: str) -> str:
-    """A Hub name with the commit that the run began with; others have none."""
-    return f"{name.partition('@')[0]}@{revision}" if revision else name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
-from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord
 from autoprompt.metrics import compare
 from autoprompt.report import outcome
 
@@ -74,13 +74,11 @@ def _right(board: Leaderboard, run: RunRecord) -> dict[str, float]:
     """Whether the winner got each test row right; empty for written texts, and where rows were not kept."""
     test = outcome.tested(board, run)
     rows = {row.row_id: row for row in board.attached(DataRow, run.id) if row.split == "test"}
-    return _outcomes(test, rows) if test is not None and outcome.confusion(test, rows) is not None else {}
-
-
-def _outcomes(test: EvaluationRecord, rows: dict[str, DataRow]) -> dict[str, float]:
-    return {
-        row: float(rows[row].label == predicted) for row, predicted in zip(test.row_ids, test.predictions, strict=True)
-    }
+    gold = outcome.gold_of(test, rows) if test is not None else None
+    if test is None or gold is None:
+        return {}
+    pairs = zip(test.row_ids, test.predictions, gold, strict=True)
+    return {row: float(predicted == label) for row, predicted, label in pairs}
 
 
 def _pair(one: Compared, other: Compared, first: dict[str, float], second: dict[str, float]) -> Pair:

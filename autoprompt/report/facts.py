@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord
+from autoprompt.leaderboard.ranking import rank
 from autoprompt.report import commands, course, outcome
 
 SHOWN_ENTRIES = 40
@@ -69,7 +70,7 @@ def facts_of(board: Leaderboard, reference: str) -> Facts:
     """Read everything. Raises NotFoundError for an unknown run, StorageError for a damaged row."""
     run = board.run(reference)
     summaries = board.summaries(run.id)
-    entries = board.entries(run.id)
+    entries = rank(summaries)
     origins = board.attached(Origin, run.id)
     data = board.attached(DataRow, run.id)
     tried = course.tried(summaries)

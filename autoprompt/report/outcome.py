@@ -10,8 +10,6 @@ from autoprompt.leaderboard import DataRow, EntryRow, EvaluationRecord, Leaderbo
 from autoprompt.metrics import compare, proportion_interval
 
 SHOWN_WORST = 8
-TESTED_FOR_TIES = 40
-"""Leading entries that are compared with the winner: each takes a bootstrap."""
 
 
 class Judged(NamedTuple):
@@ -62,14 +60,14 @@ def _judged(name: str, prompt: Mapping[str, Any]) -> Judged:
 
 
 def lines(board: Leaderboard, run: RunRecord, entries: Sequence[EntryRow]) -> list[Line]:
-    """Entries of the run, best first, and which of the first ones tie with the winner on their rows and rung."""
+    """Entries of the run, best first, and which tie with the winner on their rows and rung: a bootstrap each."""
     winner = run.winner
     rung = next((e.rung for e in entries if e.entry == winner), None)
     losses = {} if winner is None or rung is None else _losses(board, run, winner, rung)
     found = []
-    for number, entry in enumerate(entries):
+    for entry in entries:
         tied = None
-        if losses and number < TESTED_FOR_TIES and entry.entry != winner and entry.rung == rung:
+        if losses and entry.entry != winner and entry.rung == rung:
             tied = _tied(losses, _losses(board, run, entry.entry, entry.rung))
         found.append(Line(entry, entry.entry == winner, tied))
     return found
@@ -98,10 +96,17 @@ def tested(board: Leaderboard, run: RunRecord) -> EvaluationRecord | None:
     return next((r for r in records if r.run == run.id and r.split == "test" and r.status == "complete"), None)
 
 
-def confusion(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> Confusion | None:
-    """None for written texts, and where the rows were not kept."""
+def gold_of(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[str] | None:
+    """The right label of each row; None for written texts, and where the rows were not kept."""
     gold = [rows[row].label for row in test.row_ids if row in rows]
-    if len(gold) < len(test.row_ids) or min(map(len, test.log_probs), default=0) < 2:
+    whole = len(gold) == len(test.row_ids) and min(map(len, test.log_probs), default=0) >= 2
+    return gold if whole else None
+
+
+def confusion(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> Confusion | None:
+    """None where ``gold_of`` is."""
+    gold = gold_of(test, rows)
+    if gold is None:
         return None
     labels = list(dict.fromkeys([*test.candidate.label_words.mapping(), *sorted({*gold, *test.predictions})]))
     counts = [[0] * len(labels) for _ in labels]

@@ -9,22 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from autoprompt.report import charts
+from autoprompt.report import charts, wording
 from autoprompt.report.comparing import Comparison
 from autoprompt.report.escaping import highlighted, visible
 from autoprompt.report.facts import Facts
-from autoprompt.report.wording import (
-    accuracy,
-    clock,
-    cut,
-    depends,
-    interval,
-    metric_of,
-    number,
-    own_settings,
-    settings_text,
-    shared,
-)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -39,9 +27,9 @@ def run_page(facts: Facts) -> str:
             charts.setting(name, list(group)) for name, group in groupby(facts.settings, lambda row: row.name)
         ],
     }
-    settings, words = shared([line.entry for line in facts.lines])
+    settings, words = wording.shared([line.entry for line in facts.lines])
     return rendered(
-        "run.html.j2", facts=facts, charts=drawn, metric=metric_of(facts), depends=depends(facts.run),
+        "run.html.j2", facts=facts, charts=drawn, metric=wording.metric_of(facts), depends=wording.depends(facts.run),
         common_settings=settings, common_words=words,
     )  # fmt: skip
 
@@ -75,9 +63,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {
-        "visible": visible, "slots": highlighted, "settings": settings_text, "number": number, "clock": clock,
-        "cut": cut, "accuracy": accuracy, "interval": interval, "own": own_settings,
-    }  # fmt: skip
+        "visible": visible,
+        "slots": highlighted,
+        "settings": wording.settings_text,
+        "own": wording.own_settings,
+        **{name: getattr(wording, name) for name in ("number", "clock", "cut", "accuracy", "interval")},
+    }
     return environment
 
 

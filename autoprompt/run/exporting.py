@@ -9,6 +9,7 @@ from typing import Any
 from autoprompt.candidate import Candidate
 from autoprompt.export import FORMAT, VERSION, Prompt, written_out
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.leaderboard.records import pinned
 from autoprompt.models import locate_model
 from autoprompt.models.encoding import Encoder
 from autoprompt.models.loading import loaded
@@ -78,6 +79,5 @@ class _Reading:
 def _tokenizer(run: RunRecord) -> Any:
     from transformers import AutoTokenizer
 
-    revision = run.config.get("model_revision")
-    name = f"{run.model.partition('@')[0]}@{revision}" if revision else run.model
+    name = pinned(run.model, run.config.get("model_revision"))
     return loaded(locate_model(name).folder, AutoTokenizer.from_pretrained)

@@ -13,6 +13,7 @@ from autoprompt.corpus.cards import has_card
 from autoprompt.errors import StorageError, UsageError
 from autoprompt.evaluator import Journal
 from autoprompt.leaderboard import Leaderboard, RunRecord, Step
+from autoprompt.leaderboard.records import pinned
 from autoprompt.manifest import INPUTS, differences
 from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
 from autoprompt.search import Budget, SearchConfig
@@ -103,9 +104,9 @@ def requested(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None,
     named = {name: value for name, value in asked.items() if name not in (*_UNASKED, "in_memory")}
     return SearchOptions(
         **named | {"templates": tuple(named["templates"])},
-        corpus=_pinned(asked["corpus"], run.config["corpus_revision"]),
+        corpus=pinned(asked["corpus"], run.config["corpus_revision"]),
         data=DataOptions(**asked["data"], rows=rows),
-        model=ModelOptions(**asked["model"] | {"model": _pinned(model, run.config["model_revision"])}),
+        model=ModelOptions(**asked["model"] | {"model": pinned(model, run.config["model_revision"])}),
         config=SearchConfig.model_validate(asked["config"]),
         leaderboard=leaderboard,
         started=started,
@@ -131,11 +132,6 @@ def check_unchanged(run: RunRecord, now: Mapping[str, Any], progress: Progress) 
         )
     for change in differences(then, now, ("code", "environment")):
         progress.note(f"Since the run began, {change}: results may differ in their last digits.")
-
-
-def _pinned(name: str, revision: str) -> str:
-    """A Hub name with the commit that the run began with; others have none."""
-    return f"{name.partition('@')[0]}@{revision}" if revision else name
 
 
 def _values(options: DataOptions | ModelOptions | SearchOptions, without: Sequence[str] = ()) -> dict[str, Any]:

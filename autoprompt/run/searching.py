@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
-from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep
+from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.manifest import manifest
 from autoprompt.models import check_device
 from autoprompt.run.options import Progress, SearchOptions, budget_of, workers_of
@@ -115,7 +115,7 @@ class _Run:
         winner, *others = outcome.trained
         winner = evaluator.with_weights(winner)
         tests = _open_test(task, evaluator, [winner, *others], recorder, progress)
-        kept = keep(board.path, Path(winner.weights)) if winner.weights else None
+        kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
         return _result(options, run, recorder, outcome, tests, self.budget, kept)
 
 
