@@ -235,7 +235,9 @@ class _Slot:
             process = _CONTEXT.Process(target=_serve, args=(theirs, *self.initializer), daemon=True)
             try:
                 process.start()
-            except RuntimeError as error:  # this is a worker itself, which is still importing the user's script
+            except RuntimeError as error:
+                if "bootstrapping" not in str(error):  # else this is a worker, still importing the user's script
+                    raise
                 raise UsageError(
                     "A worker process imports the script that it was started from, and this script starts workers when "
                     'imported; put its calls of autoprompt beneath `if __name__ == "__main__":`.'

@@ -19,8 +19,8 @@ PER_OPERATOR = 2
 """Survivors of one operator in a generation, before others have had theirs: near-copies of one edit teach little.
 What was drawn anew is copied from nothing."""
 PER_VARIANT = 1
-"""The same for operators that leave the text as it is: on few rows they lower the validation loss more than any other
-change, and the test accuracy with it (see ``results/benchmarks/defaults.md``)."""
+"""The same for operators that leave the template as it is: what they gained on few validation rows was not there on the
+test rows, or worse (``ablation.md`` and ``defaults.md`` in ``results/benchmarks``)."""
 VARIANTS = ("label_words", "settings")
 
 
@@ -61,14 +61,12 @@ class Choice:
         if exhaustive or self.space.manual.settings.tuning == "none" or not self.space.text_varies:
             return [p.candidate for p in proposals], []
         if not sizes.ladder:
-            return _few_of_each(_in_turn(proposals) if tuned else proposals, sizes.survivors, starting=not tuned), []
+            return _few_of_each(proposals, sizes.survivors, starting=not tuned), []
         self._parents |= {p.candidate.id: p.parents[0] for p in proposals if p.parents}
         self._texts |= {c.id: c.text_id for c in (*beside, *(p.candidate for p in proposals))}
         candidates = [*beside, *(p.candidate for p in proposals)]
         scored = self._scored([c for c in candidates if c.text_id not in self._frozen])
         order = self._ordered([p for p in proposals if p.candidate.text_id in self._frozen], tuned)
-        if tuned:
-            order = _in_turn(order)
         return _few_of_each(order, sizes.survivors, starting=not tuned), scored
 
     def _scored(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
@@ -123,9 +121,10 @@ def _in_turn(order: Sequence[Proposal]) -> list[Proposal]:
 
 
 def _few_of_each(order: Sequence[Proposal], most: int, *, starting: bool) -> list[Candidate]:
-    """The first of each text: few of each operator before any has more, unless the search is ``starting``."""
+    """The first of each text. Unless the search is ``starting``, what was bred and what was drawn anew take turns, and
+    few of each operator come before any has more."""
     first: dict[str, Proposal] = {}
-    for proposal in order:
+    for proposal in order if starting else _in_turn(order):
         first.setdefault(proposal.candidate.text_id, proposal)
     few: list[Candidate] = []
     more: list[Candidate] = []

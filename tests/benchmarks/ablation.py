@@ -34,7 +34,9 @@ def variants() -> dict[str, str]:
     found = {"whole": ""}
     for name in names:
         found[f"no {name}"] = f"operators = {json.dumps([n for n in names if n != name])}"
-    return found | {f"no {part}": f"{part} = false" for part in ("ladder", "halving", "racing", "surrogate")}
+    return found | {
+        f"no {part}": f"{part} = false" for part in ("immigrants", "ladder", "halving", "racing", "surrogate")
+    }
 
 
 def searched(task: Task, corpus: Corpus, rules: str, evaluations: int) -> Cell:
