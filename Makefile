@@ -8,13 +8,14 @@ NAME ?= cost
 DATA ?=
 QUICK ?=
 FRESH ?=
+AXE := 4.14.1
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench clean
+.PHONY: help setup demo test test-slow lint docs browser bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -47,6 +48,15 @@ test: $(STAMP) ## the tests, without those that take minutes
 test-slow: $(STAMP) ## the tests with real models
 	$(BIN)/python -m pytest -m slow
 
+browser: ## Chromium (by apt, where there is none) and axe-core (by npm), for the tests of the report's page
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq chromium; }
+	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq npm; }
+	npm install --silent --no-save --prefix .browser axe-core@$(AXE)
+
+docs: $(STAMP) ## write docs/commands.md from the help texts
+	$(BIN)/python tests/command_reference.py > docs/commands.md
+
 lint: $(STAMP) ## formatting, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -56,6 +66,6 @@ bench: $(STAMP) ## a benchmark: NAME=cost, or another of tests/benchmarks; QUICK
 	$(BIN)/python tests/benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick) $(if $(FRESH),--fresh)
 
 clean: ## remove .venv, caches and the demo's leaderboard
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .browser demo.sqlite.weights build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f demo.sqlite demo.sqlite-wal demo.sqlite-shm
 	find autoprompt tests -name __pycache__ -type d -prune -exec rm -rf {} +

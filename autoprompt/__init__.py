@@ -11,15 +11,28 @@ if TYPE_CHECKING:
     from autoprompt.api import resume, search, verify
     from autoprompt.errors import AutopromptError
     from autoprompt.export import Prompt, load
+    from autoprompt.prompt_classifier import PromptClassifier
     from autoprompt.prompt_model import PromptModel
     from autoprompt.template import LabelWords, Template
 
-__all__ = ["AutopromptError", "LabelWords", "Prompt", "PromptModel", "Template", "load", "resume", "search", "verify"]
+__all__ = [
+    "AutopromptError",
+    "LabelWords",
+    "Prompt",
+    "PromptClassifier",
+    "PromptModel",
+    "Template",
+    "load",
+    "resume",
+    "search",
+    "verify",
+]
 
 _HOME = {
     "AutopromptError": "autoprompt.errors",
     "LabelWords": "autoprompt.template",
     "Prompt": "autoprompt.export",
+    "PromptClassifier": "autoprompt.prompt_classifier",
     "PromptModel": "autoprompt.prompt_model",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",

@@ -14,6 +14,7 @@ from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, Mode
 from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
 from autoprompt.run import verify as run_verify
+from autoprompt.tracking import tracked
 
 ROWS = "rows"
 """What rows in memory are called."""
@@ -55,12 +56,14 @@ def search(
     data: DataOptions = DataOptions(),  # noqa: B008 - frozen
     config: str | Path | None = None,
     fix: Mapping[str, Any] | None = None,
+    track: str | Path | None = None,
 ) -> dict[str, Any]:
     """The same engine as ``autoprompt search``; ``budget`` in seconds, ``fix`` as values: ``{"epochs": 2}``.
 
     ``corpus``: a name as in the command, or rows in memory (a ``datasets.Dataset``, a list of dicts, a pandas frame),
     which are split as a file is; or a dict of such (a ``DatasetDict``) with ``train`` and ``validation``, ``test`` or
     both, which are used whole. ``data``: further data options, ``max_length`` among them. ``name``: of the run.
+    ``track``: a folder for TensorBoard's curves (extra: tracking).
     Workers are spawned processes: a script calls this under ``if __name__ == "__main__":``. Returns the JSON of
     ``autoprompt search --json``. Raises AutopromptError.
     """
@@ -83,7 +86,8 @@ def search(
         config=None if config is None else Path(config),
         fix=dict(fix or {}),
     )
-    return run_search(options, Silent())
+    with tracked(Silent(), None if track is None else str(track)) as view:
+        return run_search(options, view)
 
 
 def resume(run: str, *, corpus: Any = None, leaderboard: str | Path = DEFAULT_LEADERBOARD) -> dict[str, Any]:

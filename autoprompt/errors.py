@@ -12,6 +12,8 @@
 A message is one sentence: what was wrong, where, and what to do.
 """
 
+from collections.abc import Iterable
+
 _MOST_SAID = 300
 
 
@@ -69,6 +71,16 @@ def first_line(error: BaseException) -> str:
     """What another library's error says first, to be quoted within a sentence; its type's name if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".")[:_MOST_SAID] if lines else type(error).__name__
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'NAME'`` of what is known, to be put into a sentence; nothing where nothing is near."""
+    from difflib import get_close_matches
+
+    names = list(dict.fromkeys(known))
+    # difflib takes a mere beginning of a long name for something else.
+    near = get_close_matches(name, names, n=1, cutoff=0.5) or [other for other in names if name and name in other]
+    return f"; did you mean {near[0]!r}" if near else ""
 
 
 def _shown(character: str) -> str:

@@ -1,21 +1,35 @@
-"""Files that are there whole or not at all."""
+"""Files: there whole or not at all, and known by what they hold."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from autoprompt.errors import StorageError
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file in place of an older one, which stays as it is if that fails. Raises StorageError."""
+    with whole_file(path) as file:
+        file.write(text)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A text file to write to, which takes the place of an older one when all is written.
+
+    Raises StorageError; after any error the older one is as it was.
+    """
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".autoprompt-")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).chmod(0o666 & ~_umask())
@@ -25,6 +39,12 @@ def write_whole(path: Path, text: str) -> None:
             raise
     except OSError as error:
         raise StorageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of what a file holds, as hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

@@ -6,7 +6,6 @@ A manifest is plain JSON in four parts. Where ``data`` or ``model`` differ, two 
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 from autoprompt.candidate import SCORING_VERSION, digest
 from autoprompt.corpus import Corpus, Example
+from autoprompt.files import sha256
 
 PACKAGES = ("autoprompt-engine", "torch", "transformers", "tokenizers", "peft", "deap", "numpy", "scikit-learn")
 INPUTS = ("data", "model")
@@ -36,11 +36,16 @@ def manifest(corpus: Corpus, test: Sequence[Example], folder: Path, revision: st
         },
         "model": {
             "revision": revision,
-            "files": {p.name: _sha256(p) for p in sorted(folder.iterdir()) if p.suffix in _MODEL_FILES},
+            "files": files_of(folder),
         },
         "code": {"scoring": SCORING_VERSION, "source": _source(), "commit": _commit()},
         "environment": environment(device),
     }
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file that a model is loaded from, by name."""
+    return {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.suffix in _MODEL_FILES}
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -78,11 +83,6 @@ def _ids(rows: Iterable[Example]) -> str:
     return digest("\n".join(row.row_id for row in rows))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -105,7 +105,7 @@ def _processor() -> str:
 def _source() -> str:
     """One hash for the package's own code."""
     root = Path(__file__).parent
-    return digest("\n".join(f"{p.relative_to(root).as_posix()} {_sha256(p)}" for p in sorted(root.rglob("*.py"))))
+    return digest("\n".join(f"{p.relative_to(root).as_posix()} {sha256(p)}" for p in sorted(root.rglob("*.py"))))
 
 
 @cache

@@ -121,14 +121,44 @@ class PlainView(View):
             _say(" | ".join(f"{name}: {value}" for name, value in self.facts().items()))
 
 
+class QuietView(View):
+    """Nothing at all."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def changed(self, *, important: bool) -> None:
+        """Nothing."""
+
+
+class VerboseView(PlainView):
+    """A line for each evaluation as well."""
+
+    def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
+        super().evaluated(evaluation, evaluator)
+        if evaluation is None:
+            return
+        rung = f"rung {int(evaluation.rung)}, fold {evaluation.fold}, repeat {evaluation.repeat}"
+        outcome = f"loss {evaluation.loss:.4f}" if evaluation.complete else f"{evaluation.status} ({evaluation.reason})"
+        words = "/".join(evaluation.candidate.label_words.words)
+        _say(f"  {rung}: {outcome} | {evaluation.candidate.template.format()!r} {words} | {evaluation.seconds:.1f} s")
+
+
 @contextmanager
 def view(
-    started: float, seconds: float | None, evaluations: int | None, console: Console | None = None
+    started: float,
+    seconds: float | None,
+    evaluations: int | None,
+    console: Console | None = None,
+    *,
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> Iterator[View]:
-    """The view that fits the console, by default standard error."""
+    """The view that fits the console, by default standard error; ``quiet`` and ``verbose`` ones fit any."""
     console = console or Console(stderr=True)
-    if not console.is_terminal:
-        yield PlainView(started, seconds, evaluations)
+    if quiet or verbose or not console.is_terminal:
+        kind = QuietView if quiet else VerboseView if verbose else PlainView
+        yield kind(started, seconds, evaluations)
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         shown = LiveView(live, started, seconds, evaluations)

@@ -8,9 +8,9 @@ from typing import Any
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
-from autoprompt.errors import InputError, UsageError
+from autoprompt.errors import UsageError
 from autoprompt.models import DEFAULT_TUNING, LanguageModel, check_device, load_model, locate_model
-from autoprompt.predicting import Predictor, failures
+from autoprompt.predicting import Predictor, labelled, tuned
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
 from autoprompt.run.preparing import check_options, shown, words_of
 from autoprompt.template import Template
@@ -85,7 +85,7 @@ class PromptModel:
             modes = ", ".join(model.tuning_modes)
             raise UsageError(f"This {self.family} model cannot be tuned with {tuning!r}; use one of {modes}.")
         model.check(candidate)
-        delta = {} if tuning == "none" else _tuned(model, candidate, corpus, seed)
+        delta = tuned(model, candidate, corpus.train, corpus.labels, corpus.fields, seed)
         written = 0 if corpus.labels else model.target_length(corpus.train)
         self.candidate_, self.labels_, self._corpus = candidate, corpus.labels, corpus
         self._predictor = Predictor(model, candidate, corpus.labels, corpus.fields, delta, written)
@@ -103,11 +103,7 @@ class PromptModel:
         """All metrics of labelled rows and ``n``; for target texts those of generation. Raises InputError."""
         predictor, fitted = self._fitted, self._corpus
         assert fitted is not None  # noqa: S101
-        label, target = (fitted.label_column, None) if fitted.labels else (None, fitted.label_column)
-        names = ",".join(fitted.fields)
-        corpus = corpora.whole(
-            test, name="test", text_column=names, label_column=label, target_column=target, trains=False
-        )
+        corpus = labelled(test, fitted.fields, fitted.label_column, fitted.labels, name="test", trains=False)
         return predictor.evaluate(corpus.train)
 
     @property
@@ -145,18 +141,3 @@ class PromptModel:
             )
         bound = parsed.bind(corpus.fields, corpus.label_column)
         return Candidate(bound, words, default.change(**changes))
-
-
-def _tuned(model: LanguageModel, candidate: Candidate, corpus: Corpus, seed: int) -> Mapping[str, Any]:
-    """What a fine-tune changed; the solved examples are no training rows."""
-    solved = {demo.row_id for demo in candidate.demos}
-    rows = [row for row in corpus.train if row.row_id not in solved]
-    if not rows:
-        raise InputError("The solved examples leave no rows to train on; ask for fewer of them.")
-    gold = [corpus.labels.index(row.label) if corpus.labels else 0 for row in rows]
-    with failures("The fine-tune failed"):
-        with model.passing_prefixes():
-            delta = model.tune(model.prompt(candidate, rows), gold, candidate.settings, seed)
-        # The last step may have been the one too far.
-        Predictor(model, candidate, corpus.labels, corpus.fields, delta).scores(rows[:1])
-    return delta

@@ -7,7 +7,6 @@ nor a second process can leave half a model behind.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from autoprompt.artifacts.download import download
 from autoprompt.artifacts.registry import ARTIFACTS, Artifact, Kind, artifact
 from autoprompt.artifacts.reporting import Progress
 from autoprompt.errors import StorageError
+from autoprompt.files import sha256
 
 _MARKER = "complete.json"
 
@@ -107,7 +107,7 @@ def _make(item: Artifact, partial: Path, report: Progress) -> Path:
         (made / "LICENSE").write_bytes(archive.read(item.licence_member))
     report("checking", None)
     files = {path.relative_to(made).as_posix(): path for path in sorted(made.rglob("*")) if path.is_file()}
-    marker = _identity(item) | {"files": {name: [path.stat().st_size, _sha256(path)] for name, path in files.items()}}
+    marker = _identity(item) | {"files": {name: [path.stat().st_size, sha256(path)] for name, path in files.items()}}
     (made / _MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
     for path in (*files.values(), made / _MARKER, *(p for p in made.rglob("*") if p.is_dir()), made):
         _fsync(path)
@@ -134,17 +134,12 @@ def _is_whole(item: Artifact, *, hashes: bool) -> bool:
         if {key: marker.get(key) for key in _identity(item)} != _identity(item):
             return False
         return all(
-            (root / name).stat().st_size == size and (not hashes or _sha256(root / name) == digest)
+            (root / name).stat().st_size == size and (not hashes or sha256(root / name) == digest)
             for name, (size, digest) in marker["files"].items()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # A marker that is absent, cut off or of another shape is the answer, not an error.
         return False
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _fsync(path: Path) -> None:

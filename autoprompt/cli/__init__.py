@@ -6,18 +6,58 @@ import io
 import os
 import signal
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
 
-from autoprompt.cli import board, embedded, reporting, searching
+from autoprompt.cli import board, embedded, predicting, reporting, searching
+from autoprompt.cli.options import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Root(click.Group):
+    """Commands whose errors are one sentence; with --verbose, where they came from as well."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except AutopromptError:
+            if verbosity() == Verbosity.VERBOSE:
+                traceback.print_exc()
+            raise
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="autoprompt-engine")
 def cli() -> None:
-    """Find the prompt template, label words and training settings that make a language model do your task best."""
+    """Find the prompt template, label words and training settings that make a language model do your task best.
+
+    \b
+    autoprompt search rotten-tomatoes --budget 5m     # an embedded corpus
+    autoprompt search reviews.csv                     # your own data
+    autoprompt leaderboard                            # what was found
+    autoprompt export 3f2a9c0d --out best.json --with-weights
+    autoprompt predict best.json "A fine film."
+    """
+
+
+@click.command(short_help="Print what makes a shell complete names.")
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete commands, options, corpora, models, runs and entries.
+
+    \b
+    autoprompt completion bash >> ~/.bashrc
+    autoprompt completion zsh >> ~/.zshrc
+    autoprompt completion fish > ~/.config/fish/completions/autoprompt.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101 - these three are click's own
+    click.echo(kind(cli, {}, "autoprompt", "_AUTOPROMPT_COMPLETE").source())
 
 
 for _command in (
@@ -28,10 +68,12 @@ for _command in (
     board.leaderboard,
     reporting.report,
     board.export,
+    predicting.predict,
     embedded.models,
     embedded.corpora,
 ):
-    cli.add_command(_command)
+    cli.add_command(talkative(_command))
+cli.add_command(completion)
 
 
 def _stop(number: int, _frame: Any) -> NoReturn:

@@ -6,21 +6,30 @@ from pathlib import Path
 
 import click
 
-from autoprompt.cli.options import DefaultGroup, json_option, leaderboard_option, print_json
+from autoprompt.cli import complete
+from autoprompt.cli.options import DefaultGroup, json_option, leaderboard_option, print_json, say
+from autoprompt.errors import UsageError
 
 
-@click.group(cls=DefaultGroup)
+@click.group(cls=DefaultGroup, short_help="List, show, compare, merge and back up what was found.")
 def leaderboard() -> None:
     """What searches found: list (the default, whose options need no name), runs, show, compare, merge, backup."""
 
 
 @leaderboard.command("list")
-@click.option("--run", "run_name", metavar="RUN", help="Only this run (id or name).")
+@click.option("--run", "run_name", metavar="RUN", shell_complete=complete.runs, help="Only this run (id or name).")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Rows to show (not with --json).")
 @leaderboard_option
 @json_option
 def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, as_json: bool) -> None:
-    """The entries, best first: one row a candidate and run at its highest rung."""
+    """The entries, best first: one row a candidate and run at its highest rung.
+
+    Rung 0 is a score without training, 1 a short fine-tune, 2 a finalist's repeated ones; n counts the rows judged.
+
+    \b
+    autoprompt leaderboard
+    autoprompt leaderboard list --run reviews --limit 5
+    """
     from dataclasses import asdict
 
     from autoprompt.cli.tables import show_entries
@@ -41,7 +50,12 @@ def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, a
 @leaderboard_option
 @json_option
 def leaderboard_runs(leaderboard_file: Path, as_json: bool) -> None:
-    """The runs, newest first; an interrupted one has lost its driver, and can be resumed like a stopped one."""
+    """The runs, newest first; an interrupted one has lost its driver, and can be resumed like a stopped one.
+
+    \b
+    autoprompt leaderboard runs
+    autoprompt leaderboard runs --json
+    """
     from dataclasses import asdict
 
     from autoprompt.cli.tables import show_runs
@@ -59,11 +73,15 @@ def leaderboard_runs(leaderboard_file: Path, as_json: bool) -> None:
 
 
 @leaderboard.command("show")
-@click.argument("entry")
+@click.argument("entry", shell_complete=complete.entries)
 @leaderboard_option
 @json_option
 def leaderboard_show(entry: str, leaderboard_file: Path, as_json: bool) -> None:
-    """All evaluations of one ENTRY (8 characters or more of its id)."""
+    """All evaluations of one ENTRY (8 characters or more of its id).
+
+    \b
+    autoprompt leaderboard show 3f2a9c0d
+    """
     from autoprompt.cli.tables import show_entry
     from autoprompt.leaderboard import Leaderboard
 
@@ -81,13 +99,18 @@ def leaderboard_show(entry: str, leaderboard_file: Path, as_json: bool) -> None:
 
 
 @leaderboard.command("compare")
-@click.argument("first", metavar="ENTRY")
-@click.argument("second", metavar="ENTRY")
-@click.option("--split", type=click.Choice(("validation", "test")), default="validation", show_default=True)
+@click.argument("first", metavar="ENTRY", shell_complete=complete.entries)
+@click.argument("second", metavar="ENTRY", shell_complete=complete.entries)
+@click.option("--split", type=click.Choice(("validation", "test")), default="validation", show_default=True,
+              help="The rows to compare on.")  # fmt: skip
 @leaderboard_option
 @json_option
 def leaderboard_compare(first: str, second: str, split: str, leaderboard_file: Path, as_json: bool) -> None:
-    """Two entries over the rows that both were judged on, with a paired bootstrap (8 characters or more of each id)."""
+    """Two entries over the rows that both were judged on, with a paired bootstrap (8 characters or more of each id).
+
+    \b
+    autoprompt leaderboard compare 3f2a9c0d 5a6b7c8d --split test
+    """
     from autoprompt.cli.tables import show_comparison
     from autoprompt.leaderboard import Leaderboard, compare_entries
 
@@ -104,7 +127,11 @@ def leaderboard_compare(first: str, second: str, split: str, leaderboard_file: P
 @leaderboard_option
 @json_option
 def leaderboard_merge(other: Path, leaderboard_file: Path, as_json: bool) -> None:
-    """Take the runs of another leaderboard FILE into this one, which is made if there is none; FILE stays as it is."""
+    """Take the runs of another leaderboard FILE into this one, which is made if there is none; FILE stays as it is.
+
+    \b
+    autoprompt leaderboard merge from-the-other-machine.sqlite
+    """
     from autoprompt.leaderboard import Leaderboard, merge
 
     with Leaderboard.open(other, read_only=True) as theirs, Leaderboard.open(leaderboard_file) as board:
@@ -113,11 +140,10 @@ def leaderboard_merge(other: Path, leaderboard_file: Path, as_json: bool) -> Non
         print_json(merged.to_dict())
         return
     for conflict in merged.conflicts:
-        click.echo(f"Conflict: {conflict}.", err=True)
-    click.echo(
+        say(f"Conflict: {conflict}.")
+    say(
         f"{len(merged.added)} runs added, {len(merged.extended)} extended, {len(merged.known)} known; "
-        f"{merged.evaluations} evaluations, {len(merged.conflicts)} conflicts.",
-        err=True,
+        f"{merged.evaluations} evaluations, {len(merged.conflicts)} conflicts."
     )
 
 
@@ -125,25 +151,38 @@ def leaderboard_merge(other: Path, leaderboard_file: Path, as_json: bool) -> Non
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @leaderboard_option
 def leaderboard_backup(file: Path, leaderboard_file: Path) -> None:
-    """Copy the leaderboard into a new FILE, whole, also while a search writes to it."""
+    """Copy the leaderboard into a new FILE, whole, also while a search writes to it.
+
+    \b
+    autoprompt leaderboard backup copy.sqlite
+    """
     from autoprompt.leaderboard import Leaderboard
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         board.back_up(file)
-    click.echo(f"Wrote {file}.", err=True)
+    say(f"Wrote {file}.")
 
 
-@click.command()
-@click.argument("entry")
+@click.command(short_help="Write an entry as best.json or best.py.")
+@click.argument("entry", required=False, shell_complete=complete.entries)
+@click.option("--run", "run_name", metavar="RUN", shell_complete=complete.runs, help="The winner of this run instead.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="best.json or best.py")
+@click.option("--with-weights", is_flag=True, help="Also what its fine-tune changed, for a run's winner.")
 @leaderboard_option
-def export(entry: str, out: Path, leaderboard_file: Path) -> None:
-    """Write ENTRY as a file that other programs import: best.json, or best.py without any dependency."""
-    from autoprompt.export import save
+def export(entry: str | None, run_name: str | None, out: Path, with_weights: bool, leaderboard_file: Path) -> None:
+    """Write ENTRY as a file that other programs import: best.json, or best.py without any dependency.
+
+    \b
+    autoprompt export 3f2a9c0d --out best.py
+    autoprompt export --run reviews --out best.json --with-weights
+    """
+    if (entry is None) == (run_name is None):
+        raise UsageError("Export takes an ENTRY or --run RUN; give one of the two.")
+    from autoprompt import run
     from autoprompt.leaderboard import Leaderboard
-    from autoprompt.run import prompt_of
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
-        prompt = prompt_of(board, entry)
-    save(prompt, out)
-    click.echo(f"Wrote {out}.", err=True)
+        named = entry if entry is not None else run.winner_of(board, str(run_name))
+        written = run.export(board, named, out, with_weights=with_weights)
+    for path in written:
+        say(f"Wrote {path}.")

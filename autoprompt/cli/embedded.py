@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from autoprompt.cli.options import DefaultGroup, json_option, print_json
+from autoprompt.cli import complete
+from autoprompt.cli.options import DefaultGroup, json_option, print_json, say
 from autoprompt.errors import UsageError
 
 
@@ -18,14 +19,22 @@ def models() -> None:
 @models.command("list")
 @json_option
 def models_list(as_json: bool) -> None:
-    """Embedded models. Any other name is a folder or a model of the Hugging Face Hub."""
+    """Embedded models. Any other name is a folder or a model of the Hugging Face Hub.
+
+    \b
+    autoprompt models
+    """
     _list_artifacts("model", as_json)
 
 
 @models.command("pull")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.models)
 def models_pull(name: str) -> None:
-    """Fetch an embedded model into the cache."""
+    """Fetch an embedded model into the cache (AUTOPROMPT_CACHE, or the user's own); a search does so on first use.
+
+    \b
+    autoprompt models pull smollm2-135m
+    """
     _pull(name, "model")
 
 
@@ -37,15 +46,23 @@ def corpora() -> None:
 @corpora.command("list")
 @json_option
 def corpora_list(as_json: bool) -> None:
-    """Embedded corpora. Any other name is a file, a folder, or hub:NAME."""
+    """Embedded corpora. Any other name is a file, a folder, or hub:NAME.
+
+    \b
+    autoprompt corpora
+    """
     _list_artifacts("corpus", as_json)
 
 
 @corpora.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.corpora)
 @json_option
 def corpora_show(name: str, as_json: bool) -> None:
-    """The card of one corpus: source, licence, fields, labels, metric, manual template."""
+    """The card of one corpus: source, licence, fields, labels, metric, manual template.
+
+    \b
+    autoprompt corpora show rotten-tomatoes
+    """
     from dataclasses import asdict
 
     from autoprompt import corpus
@@ -59,13 +76,17 @@ def corpora_show(name: str, as_json: bool) -> None:
 
 
 @corpora.command("pull")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.corpora)
 def corpora_pull(name: str) -> None:
-    """Fetch an embedded corpus into the cache."""
+    """Fetch an embedded corpus into the cache; a search does so on first use.
+
+    \b
+    autoprompt corpora pull bbc-news
+    """
     from autoprompt import corpus
 
     if any(card.name == name and card.files for card in corpus.list_cards()):
-        click.echo(f"{name} travels with the package; there is nothing to pull.", err=True)
+        say(f"{name} travels with the package; there is nothing to pull.")
         return
     _pull(name, "corpus")
 
@@ -100,4 +121,4 @@ def _pull(name: str, kind: str) -> None:
         raise UsageError(f"{name!r} is no {kind}; see the list.")
     with pull_bar(name) as report:
         path = artifacts.pull(name, progress=report)
-    click.echo(f"{name} is in {path}", err=True)
+    say(f"{name} is in {path}")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from autoprompt.candidate import TUNING_MODES
+from autoprompt.cli import complete
 
 if TYPE_CHECKING:
+    from autoprompt.progress import View
     from autoprompt.run import DataOptions, ModelOptions
 
 STARTED = time.monotonic()
@@ -22,6 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random", "grid")
 FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
+_VERBOSITY = "autoprompt.verbosity"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -81,20 +86,84 @@ data_options = _options(
                  help="Rows a class for training and for validation where the data has no splits."),
 )  # fmt: skip
 model_options = _options(
-    click.option("--model", default="smollm2-135m", show_default=True, help="Embedded model, folder or Hub name."),
-    click.option("--family", type=click.Choice(FAMILY_NAMES), help="[default: as the model was saved]"),
-    click.option("--tuning", type=click.Choice(TUNING_MODES), help="[default: tail for causal models, else lora]"),
+    click.option("--model", default="smollm2-135m", show_default=True, envvar="AUTOPROMPT_MODEL", show_envvar=True,
+                 shell_complete=complete.models, help="Embedded model, folder or Hub name."),
+    click.option("--family", type=click.Choice(FAMILY_NAMES),
+                 help="What kind of model it is used as.  [default: as it was saved]"),
+    click.option("--tuning", type=click.Choice(TUNING_MODES),
+                 help="What is trained.  [default: tail for causal models, else lora]"),
     click.option("--chat", is_flag=True, help="Wrap prompts in the tokenizer's chat format."),
-    click.option("--device", default="auto", show_default=True, metavar="[auto|cpu|cuda|mps]"),
-    click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]"),
+    click.option("--device", default="auto", show_default=True, metavar="[auto|cpu|cuda|mps]",
+                 envvar="AUTOPROMPT_DEVICE", show_envvar=True,
+                 help="Where the model runs; auto takes a GPU where there is one."),
+    click.option("--workers", type=click.IntRange(1), envvar="AUTOPROMPT_WORKERS", show_envvar=True,
+                 help="Worker processes.  [default: one a core]"),
     click.option("--label-words", type=JsonObject(), metavar="JSON", help='Such as \'{"neg": "bad", "pos": "good"}\'.'),
-    click.option("--seed", type=int, default=0, show_default=True),
-)
+    click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn."),
+)  # fmt: skip
 leaderboard_option = click.option(
     "--leaderboard", "leaderboard_file", type=click.Path(path_type=Path, dir_okay=False),
-    envvar="AUTOPROMPT_LEADERBOARD", default=Path("autoprompt.sqlite"), show_default=True,
+    envvar="AUTOPROMPT_LEADERBOARD", show_envvar=True, default=Path("autoprompt.sqlite"), show_default=True,
+    help="The file that runs are kept in.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+
+
+class Verbosity(IntEnum):
+    """How much a command tells beside its result."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+def verbosity() -> Verbosity:
+    """What the running command was asked for."""
+    context = click.get_current_context(silent=True)
+    return Verbosity(context.meta.get(_VERBOSITY, Verbosity.NORMAL)) if context else Verbosity.NORMAL
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error, unless they asked for none."""
+    if verbosity() > Verbosity.QUIET:
+        click.echo(text, err=True)
+
+
+@contextmanager
+def viewed(seconds: float | None = None, evaluations: int | None = None) -> Iterator[View]:
+    """The view of work that goes on, as the command was asked for."""
+    from autoprompt.progress import view
+
+    told = verbosity()
+    quiet, verbose = told == Verbosity.QUIET, told == Verbosity.VERBOSE
+    with view(STARTED, seconds, evaluations, quiet=quiet, verbose=verbose) as shown:
+        yield shown
+
+
+def talkative(command: click.Command) -> click.Command:
+    """The command, and those of a group, with --quiet and --verbose."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            talkative(each)
+    else:
+        command.params += [
+            click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_told(Verbosity.QUIET),
+                         help="No progress and no notes, only the result and errors."),
+            click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_told(Verbosity.VERBOSE),
+                         help="A line for each evaluation, and where an error came from."),
+        ]  # fmt: skip
+    return command
+
+
+def _told(level: Verbosity) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def keep(context: click.Context, _parameter: click.Parameter, given: bool) -> None:
+        known = context.meta.get(_VERBOSITY, level)
+        if given and known != level:
+            raise click.UsageError("--quiet and --verbose exclude each other; give one of them.")
+        if given:
+            context.meta[_VERBOSITY] = level
+
+    return keep
 
 
 def unescaped(_context: click.Context, _parameter: click.Parameter, value: Any) -> Any:

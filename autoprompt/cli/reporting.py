@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from autoprompt.cli.options import leaderboard_option
+from autoprompt.cli import complete
+from autoprompt.cli.options import leaderboard_option, say
 
 
-@click.command()
-@click.argument("references", metavar="RUN...", nargs=-1, required=True)
+@click.command(short_help="Write what a run found, as HTML and Markdown.")
+@click.argument("references", metavar="RUN...", nargs=-1, required=True, shell_complete=complete.runs)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
               help="Folder for report.html and report.md.")  # fmt: skip
 @leaderboard_option
@@ -29,4 +30,4 @@ def report(references: tuple[str, ...], out: Path, leaderboard_file: Path) -> No
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         written = write(board, references, out)
     for path in written:
-        click.echo(f"Wrote {path}.", err=True)
+        say(f"Wrote {path}.")

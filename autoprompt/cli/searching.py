@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from autoprompt.cli import complete
 from autoprompt.cli.options import (
     STARTED,
     STRATEGY_NAMES,
@@ -19,15 +20,21 @@ from autoprompt.cli.options import (
     model_options,
     print_json,
     unescaped,
+    viewed,
 )
 from autoprompt.errors import UsageError
 
+track_option = click.option(
+    "--track", metavar="FOLDER", help="Write the run's curves for TensorBoard into FOLDER (extra: tracking)."
+)
 
-@click.command()
-@click.argument("corpus")
+
+@click.command(short_help="Search for the best prompt on a corpus.")
+@click.argument("corpus", shell_complete=complete.corpora)
 @click.option("--template", "templates", multiple=True, metavar="TEXT", callback=unescaped,
               help="The first replaces the manual baseline, further ones join the search.")  # fmt: skip
-@click.option("--strategy", type=click.Choice(STRATEGY_NAMES), default="hybrid", show_default=True)
+@click.option("--strategy", type=click.Choice(STRATEGY_NAMES), default="hybrid", show_default=True,
+              help="What proposes prompts: operators and gradients, either alone, draws, or all values.")  # fmt: skip
 @click.option("--budget", type=Duration(), metavar="TIME", help="Time from start to result.  [default: 5m]")
 @click.option("--max-evaluations", type=click.IntRange(1), metavar="N", help="Fine-tunes instead of a time limit.")
 @click.option("--metric", metavar="NAME", help="Metric to report beside loss and accuracy.")
@@ -39,6 +46,7 @@ from autoprompt.errors import UsageError
               help="K-fold cross-validation of finalists.  [default: swap train and validation]")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Seeds for each finalist.")
 @click.option("--name", metavar="TEXT", help="A name for the run.")
+@track_option
 @data_options
 @model_options
 @leaderboard_option
@@ -55,11 +63,14 @@ def search(
     folds: int | None,
     repeats: int,
     name: str | None,
+    track: str | None,
     leaderboard_file: Path,
     as_json: bool,
     **rest: Any,
 ) -> None:
     """Search for the best prompt on CORPUS: a name, a csv/tsv/jsonl/parquet file, a folder, or hub:NAME.
+
+    What is found is in the leaderboard at once; stopped with Ctrl-C, the run goes on with `autoprompt resume`.
 
     \b
     autoprompt search rotten-tomatoes --budget 5m
@@ -69,8 +80,8 @@ def search(
         raise UsageError("--budget and --max-evaluations exclude each other; give one of them.")
     from autoprompt import run
     from autoprompt.cli.tables import show_result
-    from autoprompt.progress import view
     from autoprompt.search import parse_fix
+    from autoprompt.tracking import tracked
 
     options = run.SearchOptions(
         corpus=corpus,
@@ -92,19 +103,20 @@ def search(
         started=STARTED,
     )
     limit = budget or (None if max_evaluations else run.DEFAULT_BUDGET)
-    with view(STARTED, limit, max_evaluations) as shown:
-        result = run.search(options, shown)
+    with viewed(limit, max_evaluations) as shown, tracked(shown, track) as watched:
+        result = run.search(options, watched)
     if as_json:
         print_json(result)
     else:
         show_result(result, leaderboard_file)
 
 
-@click.command()
-@click.argument("reference", metavar="RUN")
+@click.command(short_help="Go on with a run that was stopped or killed.")
+@click.argument("reference", metavar="RUN", shell_complete=complete.runs)
+@track_option
 @leaderboard_option
 @json_option
-def resume(reference: str, leaderboard_file: Path, as_json: bool) -> None:
+def resume(reference: str, track: str | None, leaderboard_file: Path, as_json: bool) -> None:
     """Go on with RUN (id or name), which was stopped or killed; of a finished run, print the result again.
 
     \b
@@ -114,21 +126,27 @@ def resume(reference: str, leaderboard_file: Path, as_json: bool) -> None:
     from autoprompt import run
     from autoprompt.cli.tables import show_result
     from autoprompt.leaderboard import Leaderboard
-    from autoprompt.progress import view
+    from autoprompt.tracking import tracked
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         config = board.run(reference).config
-    with view(STARTED, config.get("budget"), config.get("max_evaluations")) as shown:
-        result = run.resume(reference, leaderboard_file, shown, started=STARTED)
+    with viewed(config.get("budget"), config.get("max_evaluations")) as shown, tracked(shown, track) as watched:
+        result = run.resume(reference, leaderboard_file, watched, started=STARTED)
     if as_json:
         print_json(result)
     else:
         show_result(result, leaderboard_file)
 
 
-@click.command()
-@click.argument("entry", required=False)
-@click.option("--run", "run_name", metavar="RUN", help="All entries of this run (id or name) instead.")
+@click.command(short_help="Do an entry's or run's evaluations again and compare.")
+@click.argument("entry", required=False, shell_complete=complete.entries)
+@click.option(
+    "--run",
+    "run_name",
+    metavar="RUN",
+    shell_complete=complete.runs,
+    help="All entries of this run (id or name) instead.",
+)
 @leaderboard_option
 @json_option
 @click.pass_context
@@ -147,11 +165,10 @@ def verify(
     from autoprompt import run
     from autoprompt.cli.tables import show_run_verification, show_verification
     from autoprompt.errors import VerificationError
-    from autoprompt.progress import view
 
     if (entry is None) == (run_name is None):
         raise UsageError("Verify takes an ENTRY or --run RUN; give one of the two.")
-    with view(STARTED, None, None) as shown:
+    with viewed() as shown:
         if entry is not None:
             result = run.verify(entry, leaderboard_file, shown, started=STARTED)
         else:
@@ -166,27 +183,32 @@ def verify(
         context.exit(VerificationError.exit_code)
 
 
-@click.command()
-@click.argument("corpus")
+@click.command(short_help="Train one template and score it on another split.")
+@click.argument("corpus", shell_complete=complete.corpora)
 @click.option("--template", required=True, metavar="TEXT", callback=unescaped, help=r"\n is a line break.")
-@click.option("--learning-rate", type=float)
-@click.option("--batch-size", type=click.IntRange(1))
+@click.option("--learning-rate", type=float, help="[default: the tuning mode's]")
+@click.option("--batch-size", type=click.IntRange(1), help="Rows a step.  [default: the tuning mode's]")
 @click.option("--epochs", type=click.IntRange(1),
               help="Most passes over the training rows: a fine-tune ends when it has learnt them.")  # fmt: skip
-@click.option("--rank", type=click.IntRange(1))
-@click.option("--split", type=click.Choice(("validation", "test")), default="validation", show_default=True)
+@click.option("--rank", type=click.IntRange(1), help="Of the adapters.  [default: the tuning mode's]")
+@click.option("--split", type=click.Choice(("validation", "test")), default="validation", show_default=True,
+              help="The rows to score.")  # fmt: skip
 @data_options
 @model_options
 @json_option
 def evaluate(corpus: str, template: str, split: str, as_json: bool, **rest: Any) -> None:
-    """Train one template on CORPUS's training rows and score it on another split."""
+    """Train one template on CORPUS's training rows and score it on another split.
+
+    \b
+    autoprompt evaluate rotten-tomatoes --template "{text} It was {label}"
+    autoprompt evaluate reviews.csv --template "{text}\\nStars: {label}" --split test --epochs 4
+    """
     from autoprompt import run
     from autoprompt.cli.tables import show_evaluation
-    from autoprompt.progress import view
 
     names = ("learning_rate", "batch_size", "epochs", "rank")
     changes = {name: rest[name] for name in names if rest[name] is not None}
-    with view(STARTED, None, None) as shown:
+    with viewed() as shown:
         result = run.evaluate(
             corpus, data_of(rest), model_of(rest), template, rest["label_words"], changes, split, rest["seed"], shown
         )

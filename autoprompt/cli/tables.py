@@ -46,11 +46,22 @@ def show_result(result: dict[str, Any], leaderboard: Path) -> None:
             f"(95 % interval {100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
         )
     console.print(f"winner's settings: {cells.settings_text(best['settings'])}")
+    _print_next(console, result, leaderboard)
+
+
+def _print_next(console: Console, result: Mapping[str, Any], leaderboard: Path) -> None:
+    """What to do with a result. Never broken by us, so that it can be copied."""
     where = "" if leaderboard == DEFAULT_LEADERBOARD else f" --leaderboard {shlex.quote(str(leaderboard))}"
-    # Never broken by us, so that it can be copied.
-    console.print(
-        f"Next: autoprompt export {best['entry'][:12]} --out best.py{where}", markup=False, soft_wrap=True, emoji=False
-    )
+    weights = " --with-weights" if result.get("weights") else ""
+    best = result["best"]["entry"][:12]
+    console.print("\nNext:")
+    for line in (
+        f"autoprompt report {result['run']} --out report{where}",
+        f"autoprompt export {best} --out best.py{where}",
+        f"autoprompt export {best} --out best.json{weights}{where}",
+        'autoprompt predict best.json "a text of yours"',
+    ):
+        console.print(f"  {line}", markup=False, soft_wrap=True, emoji=False, highlight=False)
 
 
 def _print_result_table(console: Console, rows: Mapping[str, Mapping[str, Any]]) -> None:

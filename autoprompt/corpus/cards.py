@@ -1,7 +1,6 @@
 """Cards: what is known of the embedded corpora, one TOML file each."""
 
 import contextlib
-import difflib
 import importlib.resources
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.corpus.types import DEFAULT_METRICS, Task
-from autoprompt.errors import InputError, NotFoundError
+from autoprompt.errors import InputError, NotFoundError, closest
 
 _KEYS = {
     "classification": ("label_column", "labels", "label_words"),
@@ -59,11 +58,8 @@ def card(name: str) -> Card:
     texts = _card_texts()
     if name in texts:
         return parse_card(name, texts[name])
-    # difflib takes a mere beginning of a long name for something else.
-    close = difflib.get_close_matches(name, texts, n=1, cutoff=0.5) or [other for other in texts if name in other]
-    hint = f"did you mean {close[0]!r}; " if close else ""
     raise NotFoundError(
-        f"There is no corpus {name!r}: {hint}name one of {', '.join(sorted(texts))}, "
+        f"There is no corpus {name!r}{closest(name, texts)}; name one of {', '.join(sorted(texts))}, "
         "a csv, tsv, jsonl or parquet file, a folder of them, or hub:NAME."
     )
 

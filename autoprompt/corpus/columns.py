@@ -103,6 +103,20 @@ def select_rows(table: Table, columns: Columns) -> list[Row]:
     return rows
 
 
+def select_fields(table: Table, fields: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The rows' fields, where there are no labels. Raises InputError for a row without one of them, or a bad cell."""
+    for cells, place in zip(table.rows, table.places, strict=True):
+        missing = [name for name in fields if name not in cells]
+        if missing:
+            raise InputError(
+                f"{table.source}: {place} lacks the field {missing[0]!r}; give all of {', '.join(fields)}."
+            )
+    return [
+        {name: _field(cells[name], f"{table.source}: {place}") for name in fields}
+        for cells, place in zip(table.rows, table.places, strict=True)
+    ]
+
+
 def _named_texts(table: Table, text_column: str) -> tuple[str, ...]:
     if text_column in table.columns:  # a name that holds a comma itself
         return (text_column,)

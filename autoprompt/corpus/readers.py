@@ -43,6 +43,20 @@ def read_table(path: Path) -> Table:
     return table
 
 
+def read_lines(path: Path, column: str) -> Table:
+    """A text file with a text a line. Raises InputError as ``read_table`` does."""
+    try:
+        lines = _text_of(path).split("\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}; check the path.") from error
+    if not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise InputError(f"{path} is empty; give a file with a text a line.")
+    rows = tuple({column: line.removesuffix("\r")} for line in lines)
+    return Table(str(path), (column,), rows, tuple(f"line {number}" for number in range(1, len(rows) + 1)))
+
+
 def joined(tables: Sequence[Table]) -> Table:
     """The rows of all tables in their order, with the places of each."""
     if len(tables) == 1:
@@ -132,20 +146,21 @@ def _read_jsonl(path: Path) -> Table:
     lines = _text_of(path).split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
-    rows = [_json_row(path, number, line) for number, line in enumerate(lines, start=1)]
+    rows = [json_row(f"{path}:{number}", line) for number, line in enumerate(lines, start=1)]
     columns = dict.fromkeys(name for row in rows for name in row)
     places = tuple(f"line {number}" for number in range(1, len(rows) + 1))
     return Table(str(path), tuple(columns), tuple(rows), places)
 
 
-def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
+def json_row(place: str, line: str) -> dict[str, Any]:
+    """A line's JSON object. Raises InputError for anything else."""
     try:
         row = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}:{number} is not valid JSON ({error}); correct the line.") from error
+        raise InputError(f"{place} is not valid JSON ({error}); correct the line.") from error
     if not isinstance(row, dict):
-        raise InputError(f"{path}:{number} is no JSON object; write one object a line.")
-    check_characters(row, f"{path}:{number}")
+        raise InputError(f"{place} is no JSON object; write one object a line.")
+    check_characters(row, place)
     return row
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError
+from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError, closest
 from autoprompt.leaderboard import records
 from autoprompt.leaderboard.records import RunRecord
 
@@ -35,14 +35,16 @@ def check_run_status(status: str) -> None:
         raise InputError(f"The run status {status!r} is unknown; use one of {', '.join(records.RUN_STATUSES)}.")
 
 
-def not_found(what: str, reference: str, matches: int, path: Path, listing: str) -> NotFoundError:
-    """Why a reference names nothing, or more than one thing."""
+def not_found(
+    what: str, reference: str, matches: int, path: Path, listing: str, known: Iterable[str] = ()
+) -> NotFoundError:
+    """Why a reference names nothing, or more than one thing; ``known``: the names that there are."""
     if matches and len(reference) < PREFIX_LENGTH:
         why = f"a prefix needs at least {PREFIX_LENGTH} characters"
     elif matches > 1:
         why = f"{matches} begin with it, so give more characters"
     else:
-        why = "nothing has that id or name"
+        why = f"nothing has that id or name{closest(reference, known)}"
     return NotFoundError(f"The {what} {reference[:NAME_LIMIT]!r} is not in {path}: {why}; see `autoprompt {listing}`.")
 
 

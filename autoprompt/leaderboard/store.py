@@ -176,7 +176,8 @@ class Leaderboard:
         found = [record for record in known if record.id.startswith(reference)]
         if len(reference) >= checking.PREFIX_LENGTH and len(found) == 1:
             return found[0]
-        raise checking.not_found("run", reference, len(found), self.path, "leaderboard runs")
+        names = [name for record in known for name in (record.name, record.id) if name]
+        raise checking.not_found("run", reference, len(found), self.path, "leaderboard runs", names)
 
     def evaluations(self, run: str | None = None) -> list[EvaluationRecord]:
         """Everything stored for a run (its exact id) or for all, in the order of insertion.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 
 from autoprompt.errors import StorageError
+from autoprompt.files import sha256
 
 
 def folder_of(board: Path) -> Path:
@@ -19,7 +19,7 @@ def keep_weights(board: Path, file: Path) -> str:
     """Copy a safetensors file, whole or not at all; returns its name here, the SHA-256. Raises StorageError."""
     folder = folder_of(board)
     try:
-        name = _sha256(file)
+        name = sha256(file)
         place = _place(folder, name)
         if not place.exists():
             folder.mkdir(exist_ok=True)
@@ -37,7 +37,7 @@ def kept_weights(board: Path, name: str) -> Path:
     """The file of this name, its content checked. Raises StorageError where it is gone, or is another by now."""
     place = _place(folder_of(board), name)
     try:
-        found = _sha256(place)
+        found = sha256(place)
     except OSError as error:
         raise StorageError(
             f"The weights {place} cannot be read ({error.strerror}); bring the file back, or search again."
@@ -59,8 +59,3 @@ def _place(folder: Path, name: str) -> Path:
     if len(name) != 64 or not set(name) <= set("0123456789abcdef"):  # what a stranger's leaderboard says is no path
         raise StorageError(f"{name!r} names no weights; restore a backup of the leaderboard.")
     return folder / f"{name}.safetensors"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -48,20 +48,25 @@ def write_delta(delta: Delta, settings: Settings, base_model: str, revision: str
     return files
 
 
-def read_delta(folder: Path, settings: Settings) -> Mapping[str, Tensor]:
-    """The inverse. Raises InputError for a file that cannot be read."""
+def load_delta(file: Path) -> Delta:
+    """What a fine-tune changed, from one file by parameter names. Raises InputError for one that cannot be read."""
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"The weights {file} cannot be read ({error}); export them again.") from error
+
+
+def read_delta(files: Iterable[Path], settings: Settings) -> Delta:
+    """What ``write_delta`` wrote into these files. Raises InputError for one that cannot be read, and where none of
+    them holds weights."""
     delta: dict[str, Tensor] = {}
     name = adapter_name(settings)
-    for file in (folder / ADAPTERS, folder / OTHERS):
-        if not file.exists():
+    for file in files:
+        if file.name not in (ADAPTERS, OTHERS):
             continue
-        try:
-            values = load_file(file)
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"The weights {file} cannot be read ({error}); export them again.") from error
-        for key, tensor in values.items():
+        for key, tensor in load_delta(file).items():
             own = re.sub(r"\.lora_([AB])\.weight$", rf".lora_\1.{name}.weight", key.removeprefix(_PREFIX))
             delta[own if file.name == ADAPTERS else key] = tensor
     if not delta:
-        raise InputError(f"The folder {folder} holds no weights; export them again.")
+        raise InputError("The prompt's weights hold nothing; export them again.")
     return delta

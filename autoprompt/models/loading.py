@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from autoprompt import artifacts
-from autoprompt.errors import InputError, NotFoundError, UsageError, first_line
+from autoprompt.errors import InputError, NotFoundError, UsageError, closest, first_line
 from autoprompt.models.base import ModelSource, pick_device
 from autoprompt.models.families import family_of
 
@@ -90,7 +90,9 @@ def _from_hub(name: str, revision: str | None) -> Path:
         if not lacking:
             return folder
     except HFValidationError as error:
-        raise NotFoundError(f"{name!r} is neither an embedded model, a folder, nor a Hub model's name.") from error
+        raise NotFoundError(
+            f"{name!r} is neither an embedded model, a folder, nor a Hub model's name{_meant(name)}."
+        ) from error
     except LocalEntryNotFoundError:
         pass
     try:
@@ -105,8 +107,14 @@ def _from_hub(name: str, revision: str | None) -> Path:
         here = f"only partly on this machine ({lacking} missing)" if lacking else "not on this machine"
         raise InputError(
             f"The model {name!r} is {here} and the Hugging Face Hub cannot be reached "
-            f"({type(error).__name__}); connect, or use an embedded model (see `autoprompt models list`) or a folder."
+            f"({type(error).__name__}); connect, or use an embedded model (see `autoprompt models list`) or a folder"
+            f"{_meant(name)}."
         ) from error
+
+
+def _meant(name: str) -> str:
+    """An embedded model of nearly this name."""
+    return closest(name, (artifact.name for artifact, _ in artifacts.list_artifacts("model")))
 
 
 def _lacking(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """The composition root: a search, an evaluation, an export, from their options to their result."""
 
 from autoprompt.run.evaluating import evaluate
-from autoprompt.run.exporting import prompt_of
+from autoprompt.run.exporting import export, prompt_of, winner_of
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
     DEFAULT_LEADERBOARD,
@@ -26,10 +26,12 @@ __all__ = [
     "SearchOptions",
     "Task",
     "evaluate",
+    "export",
     "prepare",
     "prompt_of",
     "resume",
     "search",
     "verify",
     "verify_run",
+    "winner_of",
 ]

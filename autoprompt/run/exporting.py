@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from autoprompt.candidate import Candidate
-from autoprompt.export import FORMAT, VERSION, Prompt, written_out
-from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.errors import InputError, StorageError, UsageError
+from autoprompt.export import FORMAT, VERSION, Prompt, Weights, save, written_out
+from autoprompt.files import sha256
+from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights
 from autoprompt.leaderboard.records import pinned
 from autoprompt.models import locate_model
 from autoprompt.models.encoding import Encoder
+from autoprompt.models.exchange import load_delta, write_delta
 from autoprompt.models.loading import loaded
 from autoprompt.models.signs import chat_format
 
@@ -40,8 +45,75 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
         max_length=run.config.get("max_length"),
         model_revision=run.config.get("model_revision", ""),
         chat=reading.chat,
+        labels=run.config.get("labels", list(candidate.label_words.mapping())),
+        label_column=run.config.get("label_column", "label"),
+        target_length=run.config.get("target_length", 0),
+        model_files=run.config.get("manifest", {}).get("model", {}).get("files", {}),
         **written_out(candidate, reading.demos).to_dict(),
     )
+
+
+def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = False) -> list[Path]:
+    """Write an entry as ``best.json`` or ``best.py``; returns the files.
+
+    ``with_weights``: and what its fine-tune changed into the folder ``best.weights`` beside it, in peft's format.
+    Raises as ``prompt_of`` and ``save`` do, and InputError for an entry whose weights were not kept.
+    """
+    prompt = prompt_of(board, entry)
+    files: list[Path] = []
+    if with_weights:
+        if out.suffix != ".json":
+            raise UsageError(
+                f"--with-weights goes with a prompt file that predicts, not with {out}; name it best.json."
+            )
+        files = _write_weights(_kept(board, prompt), prompt, out.with_suffix(".weights"))
+        named = {file.name: sha256(file) for file in files}
+        prompt = prompt.model_copy(update={"weights": Weights(folder=files[0].parent.name, files=named)})
+    save(prompt, out)
+    return [out, *files]
+
+
+def winner_of(board: Leaderboard, reference: str) -> str:
+    """The entry that a run (its id or name) named best. Raises NotFoundError for an unknown run, and InputError for one
+    that has not finished."""
+    run = board.run(reference)
+    if run.winner is None:
+        raise InputError(
+            f"The run {reference!r} is {run.status} and has no winner yet; go on with `autoprompt resume`."
+        )
+    return run.winner
+
+
+def _kept(board: Leaderboard, prompt: Prompt) -> Path:
+    """The weights of the entry, in the newest run that it won."""
+    if prompt.settings["tuning"] == "none":
+        raise InputError(
+            f"The entry {prompt.entry[:12]} was not fine-tuned and has no weights; leave --with-weights out."
+        )
+    won = (run.result for run in board.runs() if run.winner == prompt.entry and run.result)
+    name = next((result["weights"] for result in won if result.get("weights")), None)
+    if name is None:
+        raise InputError(
+            f"The weights of the entry {prompt.entry[:12]} were not kept: only those of a run's winner are; export it "
+            "without --with-weights, and train it with fit."
+        )
+    return kept_weights(board.path, name)
+
+
+def _write_weights(kept: Path, prompt: Prompt, folder: Path) -> list[Path]:
+    """The weights in peft's format; the files of an older export make way."""
+    delta = load_delta(kept)
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".autoprompt-", dir=folder.parent) as own:
+            written = write_delta(
+                delta, prompt.candidate.settings, prompt.model.partition("@")[0], prompt.model_revision, Path(own)
+            )
+            return [file.replace(folder / file.name) for file in written]
+    except OSError as error:
+        raise StorageError(
+            f"The weights cannot be written to {folder} ({error.strerror}); choose another place."
+        ) from error
 
 
 def _scores(

@@ -11,18 +11,17 @@ from typing import Any
 from autoprompt.candidate import canonical_json, entry_of
 from autoprompt.corpus import Corpus
 from autoprompt.corpus.types import SPLITS
-from autoprompt.evaluator import Evaluation
+from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.run.options import SearchOptions
 from autoprompt.run.preparing import Task
 from autoprompt.run.resuming import diverged, request
+from autoprompt.run.workplace import warnings_of
 from autoprompt.search import Outcome, Proposal
 
 
-def new_run(
-    options: SearchOptions, task: Task, workers: int, warnings: Sequence[str], facts: Mapping[str, Any]
-) -> RunRecord:
+def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, facts: Mapping[str, Any]) -> RunRecord:
     """The record of a run that begins; ``facts``: its manifest."""
     return RunRecord(
         id=uuid.uuid4().hex[:12],
@@ -51,7 +50,10 @@ def new_run(
             "label_words": task.manual.label_words.mapping(),
             "search": task.space.config.model_dump(mode="json", exclude_defaults=True),
             "fix": options.fix,
-            "warnings": list(warnings),
+            "labels": list(task.corpus.labels),
+            "label_column": task.corpus.label_column,
+            "target_length": ready.target_length,
+            "warnings": warnings_of(task, ready),
             "manifest": {part: facts[part] for part in ("data", "model", "code")},
             "request": request(options, task.space.config, workers),
         },

@@ -18,7 +18,7 @@ from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.scratch import sweep
-from autoprompt.run.workplace import check_model, prepared, warnings_of, workplace
+from autoprompt.run.workplace import check_model, prepared, workplace
 from autoprompt.search import Budget, Outcome, Search
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
@@ -85,7 +85,7 @@ class _Run:
                 check_unchanged(self.known, facts, self.progress)
             with workplace(task, options, device, self.workers, self.progress) as evaluator:
                 ready = check_model(evaluator, task, options.model, self.progress)
-                run = self.known or new_run(options, task, self.workers, warnings_of(task, ready), facts)
+                run = self.known or new_run(options, task, self.workers, ready, facts)
                 held = holding(board.path, run.id) if self.known is None else nullcontext()
                 rows = data_rows(run, task.corpus) if self.known is None else None
                 with held, _recorded(board, run, rows, self.progress) as finish:

@@ -46,6 +46,11 @@ class Template:
         return tuple(s.name for s in self.segments if isinstance(s, Slot))
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """The data's fields that it shows, in order."""
+        return tuple(dict.fromkeys(name for name in self.slots if name != LABEL))
+
+    @property
     def literals(self) -> tuple[str, ...]:
         """The literal texts in order."""
         return tuple(s.text for s in self.segments if isinstance(s, Literal))

@@ -6,17 +6,25 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from autoprompt import corpus as corpora
 from autoprompt import metrics
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
-from autoprompt.errors import InputError, NothingSucceededError, UsageError
+from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator.scoring import calibrated, content_free
 from autoprompt.models import FitFailedError, LanguageModel
 
 BLOCK = 50
 """Rows scored at a time: their kept prefixes fit into memory whatever the number of rows."""
+
+
+class Answer(NamedTuple):
+    """A label or a written text; ``probabilities`` are those of all labels."""
+
+    text: str
+    probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,26 +47,27 @@ class Predictor:
 
         Raises UsageError, InputError for a row without a field, NothingSucceededError where the model fails.
         """
-        found = self._unlabelled(rows)
-        if not self.labels:
-            return self.texts(found)
-        return [self.labels[place] for place in metrics.predict(self.scores(found))]
+        return [answer.text for answer in self.answers(corpora.inputs(rows, self.fields))]
 
     def predict_proba(self, rows: Any) -> list[list[float]]:
         """The probability of each of ``labels`` for each row [rows][labels]. Raises as ``predict``, and UsageError for
         target texts."""
         if not self.labels:
             raise UsageError("Target texts have no probabilities of labels; use predict.")
-        return [[math.exp(value) for value in row] for row in self.scores(self._unlabelled(rows))]
+        return [list(answer.probabilities) for answer in self.answers(corpora.inputs(rows, self.fields))]
+
+    def answers(self, rows: Sequence[Example]) -> list[Answer]:
+        """What the model answers to each row, with the probabilities of labels."""
+        if not self.labels:
+            return [Answer(text) for text in self.texts(rows)]
+        scores = self.scores(rows)
+        return [
+            Answer(self.labels[place], tuple(map(math.exp, row)))
+            for place, row in zip(metrics.predict(scores), scores, strict=True)
+        ]
 
     def evaluate(self, rows: Sequence[Example]) -> dict[str, float]:
-        """All metrics of labelled rows and ``n``; for target texts those of generation.
-
-        Raises InputError for labels that the model does not know.
-        """
-        unknown = sorted({row.label for row in rows} - set(self.labels)) if self.labels else []
-        if unknown:
-            raise InputError(f"The test rows have the labels {unknown}, which the training rows do not have.")
+        """All metrics of labelled rows (see ``labelled``) and ``n``; for target texts those of generation."""
         scores = self.scores(rows)
         if self.labels:
             gold = [self.labels.index(row.label) for row in rows]
@@ -94,21 +103,6 @@ class Predictor:
             with self.model.adapted(self.candidate.settings, self.delta):
                 scores = self.model.score(prompted)
                 return scores if empty is None else calibrated(scores, self.model.score(empty))
-
-    def _unlabelled(self, rows: Any) -> list[Example]:
-        """Rows without their labels; plain texts are the only field."""
-        if isinstance(rows, str):
-            raise UsageError("predict takes a list of texts or rows, not one text; put it into a list.")
-        if isinstance(rows, Sequence) and rows and isinstance(rows[0], str):
-            if len(self.fields) > 1:
-                raise UsageError(f"The template's fields are {', '.join(self.fields)}; give rows with all of them.")
-            rows = [{self.fields[0]: text} for text in rows]
-        records = rows.to_dict("records") if hasattr(rows, "iterrows") else list(rows)
-        for number, record in enumerate(records):
-            missing = [name for name in self.fields if name not in record]
-            if missing:
-                raise InputError(f"Row {number} lacks the field {missing[0]!r}; give all of {', '.join(self.fields)}.")
-        return [Example(f"row{n}", {name: r[name] for name in self.fields}, "") for n, r in enumerate(records)]
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+"""What a shell offers after a tab: names of corpora, models, runs and entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+_SHOWN = 200
+
+
+def corpora(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Embedded corpora, and whatever files there are."""
+    from autoprompt import corpus
+
+    return [*_matching(begun, ((card.name, card.title) for card in corpus.list_cards())), CompletionItem(begun, "file")]
+
+
+def models(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Embedded models, and whatever folders there are."""
+    from autoprompt import artifacts
+
+    known = ((artifact.name, artifact.description) for artifact, _ in artifacts.list_artifacts("model"))
+    return [*_matching(begun, known), CompletionItem(begun, "dir")]
+
+
+def runs(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Names and ids of the leaderboard's runs."""
+    return _of_leaderboard(context, begun, lambda board: [
+        (name, f"{run.corpus}, {run.status}") for run in board.runs() for name in (run.name, run.id) if name
+    ])  # fmt: skip
+
+
+def entries(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The leaderboard's best entries."""
+    return _of_leaderboard(context, begun, lambda board: [
+        (entry.entry[:12], entry.template.replace("\n", "\\n")) for entry in board.entries()[:_SHOWN]
+    ])  # fmt: skip
+
+
+def _of_leaderboard(
+    context: click.Context, begun: str, listed: Callable[[Any], list[tuple[str, str]]]
+) -> list[CompletionItem]:
+    from autoprompt.errors import AutopromptError
+    from autoprompt.leaderboard import Leaderboard
+
+    place = context.params.get("leaderboard_file") or Path("autoprompt.sqlite")
+    try:
+        with Leaderboard.open(place, read_only=True) as board:
+            return _matching(begun, listed(board))
+    except AutopromptError:  # nothing to offer
+        return []
+
+
+def _matching(begun: str, known: Any) -> list[CompletionItem]:
+    return [CompletionItem(name, help=text) for name, text in known if name.startswith(begun)]

@@ -1,0 +1,198 @@
+"""A prompt that has been found: what is asked, what it predicts, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
+
+from autoprompt.candidate import Candidate
+from autoprompt.errors import InputError
+
+if TYPE_CHECKING:
+    from autoprompt.predicting import Session
+
+FORMAT = "autoprompt-prompt"
+VERSION = 3
+VERSIONS = (1, 2, VERSION)
+"""Version 1 says nothing of how the model was loaded, 1 and 2 nothing of labels and weights: those fields have
+defaults."""
+LABELS_SINCE = 3
+MAX_LENGTH = 128
+"""Tokens of a field where a file does not say."""
+
+
+class Weights(BaseModel):
+    """Fine-tuned weights beside a prompt file: a folder's name, and its files with their SHA-256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    files: dict[str, str]
+
+    @field_validator("folder", "files")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """What a stranger's file says is a name beside it, and no path to elsewhere."""
+        for name in [value] if isinstance(value, str) else value:
+            if name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
+                raise ValueError(f"{name!r} is no plain name")
+        return value
+
+
+class Prompt(BaseModel):
+    """A template with its label words and settings, and where they come from. Immutable.
+
+    The template holds its solved examples as literal text. ``label_words`` are empty for a classifier and for target
+    texts. ``family``, ``max_length`` (tokens that a field was cut to) and ``model_revision`` are how the model was
+    loaded; ``chat``: text of its chat format before and after what the user says, special tokens spelled out.
+    ``labels``: in the order of probabilities, none where texts of at most ``target_length`` tokens are written;
+    ``label_column`` is what the data calls them. ``model_files``: SHA-256 by name. ``weights``: what a fine-tune
+    changed, if it was exported too.
+
+    A prompt predicts with its weights, or after ``fit``, or with the pretrained model as it is (``frozen``); the model
+    is loaded when it is first needed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str
+    version: int
+    template: str
+    label_words: dict[str, str]
+    settings: dict[str, Any]
+    model: str
+    corpus: str
+    fingerprint: str
+    entry: str
+    run: str
+    scores: dict[str, dict[str, Any]]
+    family: str | None = None
+    max_length: int | None = None
+    model_revision: str = ""
+    chat: tuple[str, str] | None = None
+    labels: tuple[str, ...] = ()
+    label_column: str = "label"
+    target_length: int = 0
+    model_files: dict[str, str] = {}
+    weights: Weights | None = None
+
+    _home: Path | None = PrivateAttr(None)
+    _place: str | None = PrivateAttr(None)
+    _device: str = PrivateAttr("auto")
+    _session: Session | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both would be written alike, wherever they lie and whatever is loaded."""
+        return isinstance(other, Prompt) and self.model_dump() == other.model_dump()
+
+    @property
+    def candidate(self) -> Candidate:
+        """Template, label words and settings as objects, checked again."""
+        return Candidate.from_dict(
+            {"template": self.template, "label_words": self.label_words, "settings": self.settings}
+        )
+
+    def render(self, *, label: str | None = None, **fields: Any) -> str:
+        """The prompt up to the label, or all of it with a label's word; where there are no label words ``label`` stands
+        for itself. In a chat format the answer's turn begins before the label, and blanks before it are left out.
+
+        Raises InputError for a missing field and an unknown label.
+        """
+        asked, answer = self._asked(label, fields)
+        if self.chat is not None:
+            asked = self.chat[0] + asked.rstrip() + self.chat[1]
+        return asked + answer
+
+    def messages(self, *, label: str | None = None, **fields: Any) -> list[dict[str, str]]:
+        """The prompt as the turns of a chat: what the user says, and with a ``label`` what the assistant answers.
+
+        In the form of ``apply_chat_template`` and of chat services; raises as ``render`` does.
+        """
+        asked, answer = self._asked(label, fields)
+        turns = [{"role": "user", "content": asked.rstrip()}]
+        return turns if label is None else [*turns, {"role": "assistant", "content": answer.lstrip()}]
+
+    def _asked(self, label: str | None, fields: Mapping[str, Any]) -> tuple[str, str]:
+        """The text up to the label, and what follows with one."""
+        if label is not None and self.label_words:
+            if label not in self.label_words:
+                raise InputError(f"The label {label!r} is unknown; use one of {list(self.label_words)}.")
+            label = self.label_words[label]
+        template = self.candidate.template
+        asked = template.render(fields)
+        return asked, "" if label is None else template.render(fields, label)[len(asked) :]
+
+    def predict(self, rows: Any, *, frozen: bool = False) -> list[str]:
+        """The label of each row, or the text written for it.
+
+        ``rows``: texts (where the template has one field), dicts, a ``datasets.Dataset`` or a pandas frame. ``frozen``:
+        with the pretrained model, whatever fine-tune the prompt was found with. Raises InputError for a fine-tuned
+        prompt without weights, for weights and models that are others by now, and for a row without a field.
+        """
+        return self.session.predictor(frozen=frozen).predict(rows)
+
+    def predict_proba(self, rows: Any, *, frozen: bool = False) -> list[list[float]]:
+        """The probability of each of ``labels`` for each row [rows][labels]. Raises as ``predict``, and UsageError
+        where texts are written."""
+        return self.session.predictor(frozen=frozen).predict_proba(rows)
+
+    def evaluate(self, rows: Any, *, label_column: str | None = None, frozen: bool = False) -> dict[str, float]:
+        """All metrics of labelled rows and ``n``; for target texts those of generation.
+
+        ``label_column``: default as the data called it that the prompt was found on. Raises as ``predict``.
+        """
+        return self.session.evaluate(rows, label_column, frozen=frozen)
+
+    def fit(self, rows: Any, *, label_column: str | None = None, seed: int = 0) -> Prompt:
+        """Fine-tune the pretrained model on all of ``rows`` with the prompt's settings; returns the prompt.
+
+        Raises InputError, NothingSucceededError for a fine-tune that diverged.
+        """
+        self.session.fit(rows, label_column, seed)
+        return self
+
+    def found_at(self, folder: Path | None, model: str | None, device: str) -> Prompt:
+        """The same prompt, whose weights lie in a folder beside it; ``model``: where the model is, if elsewhere."""
+        found = self.model_copy()
+        found._home, found._place, found._device, found._session = folder, model, device, None
+        return found
+
+    def __deepcopy__(self, _memo: Any = None) -> Prompt:
+        """Without what is loaded: nothing of a prompt's own changes."""
+        return self.found_at(self._home, self._place, self._device)
+
+    @property
+    def session(self) -> Session:
+        """What it predicts with, once for all calls. Raises InputError for a file of a version without labels."""
+        if self._session is None:
+            from autoprompt.predicting import Loading, Session, StoredWeights
+
+            if not self.labels and not self.target_length:
+                raise InputError(
+                    "This prompt file says neither labels nor how long a text to write; export the prompt again."
+                )
+            loading = Loading(
+                model=self._place or self.pinned_model,
+                family=self.family,
+                max_length=self.max_length or MAX_LENGTH,
+                chat=self.chat is not None,
+                files=self.model_files,
+                device=self._device,
+            )
+            weights = (
+                StoredWeights((self._home or Path()) / self.weights.folder, self.weights.files)
+                if self.weights
+                else None
+            )
+            self._session = Session(
+                loading, self.candidate, self.labels, self.label_column, self.target_length, weights
+            )
+        return self._session
+
+    @property
+    def pinned_model(self) -> str:
+        """A Hub model's name with its commit; others have none."""
+        return f"{self.model.partition('@')[0]}@{self.model_revision}" if self.model_revision else self.model

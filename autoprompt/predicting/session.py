@@ -1,0 +1,148 @@
+"""A prompt from a file with its model, which is loaded when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.errors import InputError
+from autoprompt.files import sha256
+from autoprompt.manifest import files_of
+from autoprompt.models import LanguageModel, check_device, load_model, locate_model
+from autoprompt.models.base import Delta, ModelSource
+from autoprompt.models.exchange import read_delta
+from autoprompt.predicting.predictor import Predictor
+from autoprompt.predicting.training import labelled, tuned
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a prompt's model is loaded. ``files``: the SHA-256 of what the weights were trained on, by name; empty where
+    that is not known."""
+
+    model: str
+    family: str | None
+    max_length: int
+    chat: bool
+    files: Mapping[str, str]
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """Files of a fine-tune in a folder, with their SHA-256."""
+
+    folder: Path
+    files: Mapping[str, str]
+
+    def read(self, settings: Settings) -> Delta:
+        """Raises InputError for a file that is gone or another by now."""
+        for name, expected in self.files.items():
+            path = self.folder / name
+            try:
+                found = sha256(path)
+            except OSError as error:
+                raise InputError(
+                    f"The weights {path} cannot be read ({error.strerror}); keep the folder beside the prompt file."
+                ) from error
+            if found != expected:
+                raise InputError(f"The weights {path} are not those of the prompt file; export both again.")
+        return read_delta([self.folder / name for name in self.files], settings)
+
+
+class Session:
+    """What a prompt predicts with. Nothing is loaded, and torch takes no part, before the first call.
+
+    ``labels`` in the order of the scores; none where texts are written, of at most ``written`` tokens.
+    """
+
+    def __init__(
+        self,
+        loading: Loading,
+        candidate: Candidate,
+        labels: tuple[str, ...],
+        label_column: str,
+        written: int,
+        weights: StoredWeights | None,
+    ) -> None:
+        self.loading = loading
+        self.candidate = candidate
+        self.labels = labels
+        self.label_column = label_column
+        self.written = written
+        self._weights = weights
+        self._delta: Delta | None = {} if candidate.settings.tuning == "none" else None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What a row must have."""
+        return self.candidate.template.fields
+
+    def predictor(self, *, frozen: bool = False) -> Predictor:
+        """What scores rows; ``frozen``: with the pretrained model as it is.
+
+        Raises InputError for a fine-tuned prompt that has neither weights nor been fitted.
+        """
+        candidate, delta = self.candidate, self._delta
+        if frozen:
+            self._check_frozen()
+            candidate = replace(candidate, settings=Settings("none", calibration=candidate.settings.calibration))
+            delta = {}
+        elif delta is None:
+            delta = self._delta = self._read()
+        return Predictor(self._model, candidate, self.labels, self.fields, delta, self.written)
+
+    def fit(self, rows: Any, label_column: str | None, seed: int) -> None:
+        """Fine-tune on all rows, from the pretrained weights. Raises as ``PromptModel.fit`` does."""
+        corpus = labelled(
+            rows, self.fields, label_column or self.label_column, self.labels, name="training", trains=True
+        )
+        if not self.labels:
+            self.written = self._model.target_length(corpus.train)
+        self._delta = tuned(self._model, self.candidate, corpus.train, self.labels, self.fields, seed)
+
+    def evaluate(self, rows: Any, label_column: str | None, *, frozen: bool) -> dict[str, float]:
+        """All metrics of labelled rows and ``n``; for target texts those of generation."""
+        corpus = labelled(rows, self.fields, label_column or self.label_column, self.labels, name="test", trains=False)
+        return self.predictor(frozen=frozen).evaluate(corpus.train)
+
+    def _read(self) -> Delta:
+        if self._weights is None:
+            raise InputError(
+                "The prompt was found with a fine-tune, and its file comes without the weights; export the winner of a "
+                "run with --with-weights, call fit with labelled rows, or ask for the pretrained model as it is "
+                "(frozen=True, --frozen)."
+            )
+        now = files_of(self._source.folder)
+        changed = [name for name, expected in self.loading.files.items() if now.get(name) != expected]
+        if changed:
+            raise InputError(
+                f"The model {self.loading.model!r} is not the one that the weights were trained with ({changed[0]} is "
+                "another); use that one, or call fit."
+            )
+        return self._weights.read(self.candidate.settings)
+
+    def _check_frozen(self) -> None:
+        if self._source.family == "classifier" or self.loading.family == "classifier":
+            raise InputError("A classifier's head knows nothing before a fine-tune; call fit, or export its weights.")
+
+    @cached_property
+    def _source(self) -> ModelSource:
+        return locate_model(self.loading.model)
+
+    @cached_property
+    def _model(self) -> LanguageModel:
+        loading = self.loading
+        family = loading.family or self._source.family
+        return load_model(
+            self._source.folder,
+            device=check_device(loading.device),
+            max_length=loading.max_length,
+            labels=self.labels if family == "classifier" else (),
+            family=family,
+            chat=loading.chat,
+        )

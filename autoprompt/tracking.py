@@ -1,0 +1,90 @@
+"""A run's curves for TensorBoard, beside whatever view shows it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from autoprompt.errors import StorageError, UsageError
+from autoprompt.evaluator import Evaluation, Evaluator, Rung
+from autoprompt.run import Progress
+
+
+class Tracked:
+    """Passes on all that a run tells, and writes curves against the number of fine-tunes.
+
+    ``fine-tune/loss`` and ``fine-tune/accuracy``: each short fine-tune on the validation rows; ``best/loss``: the
+    lowest so far; ``frozen/loss``: scores without training; ``cost/seconds`` and ``cost/tokens``: so far.
+    """
+
+    def __init__(self, shown: Progress, writer: Any) -> None:
+        self.shown = shown
+        self.writer = writer
+        self.started = time.monotonic()
+        self.best = math.inf
+        self.frozen = 0
+
+    def stage(self, text: str) -> None:
+        """Passed on."""
+        self.shown.stage(text)
+
+    def note(self, text: str) -> None:
+        """Passed on, and written."""
+        self.shown.note(text)
+        self.writer.add_text("note", text)
+
+    def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
+        """Passed on, and written."""
+        self.shown.evaluated(evaluation, evaluator)
+        if evaluation is None or not evaluation.complete:
+            return
+        if evaluation.rung == Rung.FROZEN:
+            self.frozen += 1
+            self.writer.add_scalar("frozen/loss", evaluation.loss, self.frozen)
+        elif evaluation.rung == Rung.TUNED and evaluation.split == "validation":
+            self._fine_tuned(evaluation, evaluator)
+
+    def _fine_tuned(self, evaluation: Evaluation, evaluator: Evaluator) -> None:
+        step = evaluator.fitted
+        self.best = min(self.best, evaluation.loss)
+        values = {
+            "fine-tune/loss": evaluation.loss,
+            "best/loss": self.best,
+            "cost/seconds": time.monotonic() - self.started,
+            "cost/tokens": evaluator.tokens,
+        }
+        if evaluation.labels:
+            gold = [evaluation.labels[place] for place in evaluation.gold]
+            right = sum(p == g for p, g in zip(evaluation.predictions, gold, strict=True))
+            values["fine-tune/accuracy"] = right / len(gold)
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+        self.writer.add_text("template", repr(evaluation.candidate.template.format()), step)
+
+
+@contextmanager
+def tracked(shown: Progress, folder: str | None) -> Iterator[Progress]:
+    """The view, and with a ``folder`` the run's curves in it.
+
+    Raises UsageError where the extra is not installed, StorageError for a folder that cannot be written.
+    """
+    if folder is None:
+        yield shown
+        return
+    try:
+        from tensorboardX import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "--track needs tensorboardX, which is not installed; run pip install 'autoprompt-engine[tracking]'."
+        ) from error
+    try:
+        writer = SummaryWriter(folder)
+    except OSError as error:
+        raise StorageError(f"The curves cannot be written to {folder} ({error.strerror}); choose another.") from error
+    try:
+        yield Tracked(shown, writer)
+    finally:
+        writer.close()

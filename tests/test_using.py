@@ -1,0 +1,219 @@
+"""A prompt file that predicts: with its weights it says what the leaderboard has stored, without them it says so."""
+
+import json
+import shutil
+from pathlib import Path
+
+import commands
+import datasets
+import pandas
+import pytest
+import runs
+import tiny
+import tiny_families
+
+from autoprompt import load, run
+from autoprompt.api import Silent
+from autoprompt.candidate import Settings
+from autoprompt.corpus import load as load_corpus
+from autoprompt.errors import InputError, UsageError
+from autoprompt.export import FORMAT, VERSION, Prompt
+from autoprompt.leaderboard import Leaderboard
+from autoprompt.prompt_model import PromptModel
+
+TEXTS = [row["text"] for row in tiny.rows(2)]
+
+
+@pytest.fixture(scope="module")
+def won(model_folders, corpus_folder, tmp_path_factory) -> tuple[Path, dict, Path]:
+    """A finished run's leaderboard, its result, and the winner exported with its weights."""
+    folder = tmp_path_factory.mktemp("won")
+    options = runs.small(model_folders["llama"], corpus_folder, folder)
+    with commands.inline():
+        result = run.search(options, Silent())
+    out = folder / "desk" / "best.json"
+    out.parent.mkdir()
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        written = run.export(board, result["best"]["entry"], out, with_weights=True)
+    assert written[0] == out
+    assert {path.parent for path in written[1:]} == {out.parent / "best.weights"}
+    assert set((out.parent / "best.weights").iterdir()) == set(written[1:])
+    return options.leaderboard, result, out
+
+
+def test_weights_give_the_stored_predictions(won, corpus_folder):
+    board, result, out = won
+    with Leaderboard.open(board, read_only=True) as opened:
+        (stored,) = [e for e in opened.entry(result["best"]["entry"]) if e.split == "test"]
+    test = load_corpus(str(corpus_folder)).test
+    assert [row.row_id for row in test] == stored.row_ids
+    prompt = load(out)
+    rows = [dict(row.fields) for row in test]
+    assert prompt.predict(rows) == stored.predictions
+    for row, probabilities in zip(stored.log_probs, prompt.predict_proba(rows), strict=True):
+        assert probabilities == pytest.approx([2.718281828459045**value for value in row], abs=1e-5)
+    labelled = [{**row.fields, "label": row.label} for row in test]
+    found = prompt.evaluate(labelled)
+    assert (found["n"], found["accuracy"]) == (len(test), result["best"]["test"]["accuracy"])
+    assert found["loss"] == pytest.approx(result["best"]["test"]["loss"], abs=1e-5)
+    frozen = result["baselines"]["manual"]["test"]["loss"]
+    assert found["loss"] != pytest.approx(frozen, abs=1e-3), "the fine-tune changed something"
+
+
+def test_rows_of_any_kind(won):
+    prompt = load(won[2])
+    expected = prompt.predict(TEXTS)
+    rows = [{"text": text} for text in TEXTS]
+    for kind in (rows, pandas.DataFrame(rows), pandas.Series(TEXTS), datasets.Dataset.from_list(rows)):
+        assert prompt.predict(kind) == expected
+    assert prompt.predict([]) == []
+    with pytest.raises(InputError, match="lacks the field 'text'"):
+        prompt.predict([{"review": "a"}])
+    with pytest.raises(UsageError, match="list"):
+        prompt.predict("a text")
+
+
+def test_in_another_process_and_place_it_predicts_the_same(won, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(won[2].parent, moved)
+    (moved / "best.json").rename(moved / "winner.json")
+    done = commands.spawn("predict", moved / "winner.json", *TEXTS, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)["predictions"]
+    assert [one["label"] for one in found] == load(won[2]).predict(TEXTS)
+    assert all(sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5) for one in found)
+
+
+def test_a_model_that_has_moved_is_named(won, model_folders, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(model_folders["llama"], copy)
+    assert load(won[2], model=str(copy)).predict(TEXTS) == load(won[2]).predict(TEXTS)
+    with pytest.raises(InputError, match="not the one that the weights were trained with"):
+        load(won[2], model=str(model_folders["llama-closed"])).predict(TEXTS)
+
+
+def spoiled(won, to: Path, change) -> Prompt:
+    """The export with its weights' folder changed."""
+    shutil.copytree(won[2].parent, to)
+    change(to / "best.weights")
+    return load(to / "best.json")
+
+
+def test_weights_that_are_others_are_refused(won, tmp_path):
+    def damage(folder: Path) -> None:
+        file = folder / "adapter_model.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+
+    with pytest.raises(InputError, match="not those of the prompt file"):
+        spoiled(won, tmp_path / "a", damage).predict(TEXTS)
+    with pytest.raises(InputError, match="keep the folder beside"):
+        spoiled(won, tmp_path / "b", shutil.rmtree).predict(TEXTS)
+    prompt = spoiled(
+        won, tmp_path / "c", lambda folder: (folder / "other_parts.safetensors").write_bytes(b"not listed")
+    )
+    assert prompt.predict(TEXTS) == load(won[2]).predict(TEXTS), "only listed files are read"
+
+
+@pytest.mark.parametrize("change", [
+    {"folder": "../best.weights"}, {"folder": "/etc"}, {"folder": ""}, {"folder": ".."},
+    {"files": {"../../secret": "0" * 64}}, {"files": {"a\\b": "0" * 64}},
+])  # fmt: skip
+def test_a_stranger_s_file_names_no_path(won, tmp_path, change):
+    values = json.loads(won[2].read_text(encoding="utf-8"))
+    values["weights"] |= change
+    (tmp_path / "best.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(InputError, match="is damaged at 'weights"):
+        load(tmp_path / "best.json")
+
+
+def test_without_weights_a_fine_tuned_prompt_says_what_to_do(won, tmp_path):
+    board, result, _ = won
+    with Leaderboard.open(board, read_only=True) as opened:
+        assert run.export(opened, result["best"]["entry"], tmp_path / "best.json") == [tmp_path / "best.json"]
+    prompt = load(tmp_path / "best.json")
+    with pytest.raises(InputError, match="--with-weights"):
+        prompt.predict(TEXTS)
+    frozen = prompt.predict(TEXTS, frozen=True)
+    assert set(frozen) <= set(tiny.LABELS)
+    assert prompt.fit(tiny.rows(0)) is prompt
+    fitted = prompt.predict_proba(TEXTS)
+    assert fitted != prompt.predict_proba(TEXTS, frozen=True)
+    assert prompt.predict(TEXTS, frozen=True) == frozen, "a fine-tune leaves the pretrained model as it was"
+    assert fitted == load(tmp_path / "best.json").fit(tiny.rows(0)).predict_proba(TEXTS)
+    assert load(tmp_path / "best.json") == prompt, "what is loaded is no part of what a prompt is"
+    with pytest.raises(InputError, match="'neutral'"):
+        prompt.fit([*tiny.rows(0), {"text": "so so", "label": "neutral"}])
+
+
+def test_a_fit_is_that_of_a_prompt_model(won, model_folders, tmp_path):
+    board, result, _ = won
+    with Leaderboard.open(board, read_only=True) as opened:
+        run.export(opened, result["best"]["entry"], tmp_path / "best.json")
+    prompt = load(tmp_path / "best.json").fit(tiny.rows(0), seed=3)
+    model = PromptModel.from_pretrained(str(model_folders["llama"]))
+    model.fit(tiny.rows(0), prompt.template, label_words=prompt.label_words, seed=3, **prompt.settings)
+    assert prompt.labels == model.labels_
+    assert prompt.predict_proba(TEXTS) == model.predict_proba(TEXTS)
+
+
+def test_what_has_no_weights_is_not_exported_with_them(won, tmp_path):
+    board, result, _ = won
+    with Leaderboard.open(board, read_only=True) as opened:
+        with pytest.raises(InputError, match="were not kept"):
+            run.export(opened, result["baselines"]["null"]["entry"], tmp_path / "null.json", with_weights=True)
+        with pytest.raises(InputError, match="not fine-tuned"):
+            run.export(opened, result["baselines"]["manual"]["entry"], tmp_path / "manual.json", with_weights=True)
+        with pytest.raises(UsageError, match=r"best\.json"):
+            run.export(opened, result["best"]["entry"], tmp_path / "best.py", with_weights=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_export_makes_way(won, tmp_path):
+    board, result, out = won
+    with Leaderboard.open(board, read_only=True) as opened:
+        for _ in range(2):
+            run.export(opened, result["best"]["entry"], tmp_path / "best.json", with_weights=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"best.json", "best.weights"}
+    assert load(tmp_path / "best.json").predict(TEXTS) == load(out).predict(TEXTS)
+
+
+def a_prompt(model: Path, **changes) -> Prompt:
+    values = {
+        "format": FORMAT, "version": VERSION, "template": "{text}\nMood: {label}", "label_words": {},
+        "settings": Settings.default("full", 24).change(epochs=20, learning_rate=3e-3).to_dict(), "model": str(model),
+        "corpus": "rows", "fingerprint": "f" * 64, "entry": "e" * 64, "run": "r" * 12, "scores": {},
+    }  # fmt: skip
+    return Prompt.model_validate(values | changes)
+
+
+def test_a_prompt_that_writes(model_folders):
+    prompt = a_prompt(model_folders["llama"], target_length=4)
+    prompt.fit(tiny.rows(0))
+    assert prompt.evaluate(tiny.rows(0))["exact_match"] > 0.7
+    assert len(prompt.predict(TEXTS)) == len(TEXTS)
+    with pytest.raises(UsageError, match="no probabilities"):
+        prompt.predict_proba(TEXTS)
+
+
+def test_a_classifier_needs_its_head(tmp_path):
+    folder = tiny_families.save("encoder", tmp_path / "encoder")
+    prompt = a_prompt(folder, template="{text}{label}", labels=tiny.LABELS, family="classifier")
+    with pytest.raises(InputError, match="head"):
+        prompt.predict(TEXTS, frozen=True)
+    assert prompt.fit(tiny.rows(0)).evaluate(tiny.rows(0))["accuracy"] > 0.8
+
+
+def test_a_file_of_an_older_version_predicts_frozen(model_folders, tmp_path):
+    prompt = a_prompt(model_folders["llama"], label_words={"negative": "bad", "positive": "good"}, labels=tiny.LABELS)
+    values = prompt.model_dump()
+    for name in ("labels", "label_column", "target_length", "model_files", "weights"):
+        del values[name]
+    (tmp_path / "old.json").write_text(json.dumps(values | {"version": 2}), encoding="utf-8")
+    old = load(tmp_path / "old.json")
+    assert old.labels == ("negative", "positive")
+    assert set(old.predict(TEXTS, frozen=True)) <= {"negative", "positive"}
+    (tmp_path / "old.json").write_text(json.dumps(values | {"version": 2, "label_words": {}}), encoding="utf-8")
+    with pytest.raises(InputError, match="export the prompt again"):
+        load(tmp_path / "old.json").predict(TEXTS, frozen=True)
