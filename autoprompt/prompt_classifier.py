@@ -106,7 +106,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
         """The class of each row [rows]. ``X`` as for ``fit``."""
-        return np.asarray(self.classes_[np.argmax(self.predict_proba(X), axis=1)])
+        places = np.argmax(self.predict_proba(X), axis=1)
+        return np.asarray(self.classes_[places])
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
         """The probability of each of ``classes_`` for each row [rows, classes]."""

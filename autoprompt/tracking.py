@@ -14,10 +14,11 @@ from autoprompt.run import Progress
 
 
 class Tracked:
-    """Passes on all that a run tells, and writes curves against the number of fine-tunes.
+    """Passes on all that a run tells, and writes curves against the number of prompts that were validated.
 
-    ``fine-tune/loss`` and ``fine-tune/accuracy``: each short fine-tune on the validation rows; ``best/loss``: the
-    lowest so far; ``frozen/loss``: scores without training; ``cost/seconds`` and ``cost/tokens``: so far.
+    ``validation/loss`` and ``validation/accuracy``: of each short fine-tune, and of the frozen manual prompt;
+    ``best/loss``: the lowest so far; ``cost/seconds`` and ``cost/tokens``: so far. ``frozen/loss`` against the number
+    of prompts scored without training.
     """
 
     def __init__(self, shown: Progress, writer: Any) -> None:
@@ -26,6 +27,7 @@ class Tracked:
         self.started = time.monotonic()
         self.best = math.inf
         self.frozen = 0
+        self.validated = 0
 
     def stage(self, text: str) -> None:
         """Passed on."""
@@ -45,13 +47,13 @@ class Tracked:
             self.frozen += 1
             self.writer.add_scalar("frozen/loss", evaluation.loss, self.frozen)
         elif evaluation.rung == Rung.TUNED and evaluation.split == "validation":
-            self._fine_tuned(evaluation, evaluator)
+            self._validated(evaluation, evaluator)
 
-    def _fine_tuned(self, evaluation: Evaluation, evaluator: Evaluator) -> None:
-        step = evaluator.fitted
+    def _validated(self, evaluation: Evaluation, evaluator: Evaluator) -> None:
+        self.validated += 1
         self.best = min(self.best, evaluation.loss)
         values = {
-            "fine-tune/loss": evaluation.loss,
+            "validation/loss": evaluation.loss,
             "best/loss": self.best,
             "cost/seconds": time.monotonic() - self.started,
             "cost/tokens": evaluator.tokens,
@@ -59,10 +61,10 @@ class Tracked:
         if evaluation.labels:
             gold = [evaluation.labels[place] for place in evaluation.gold]
             right = sum(p == g for p, g in zip(evaluation.predictions, gold, strict=True))
-            values["fine-tune/accuracy"] = right / len(gold)
+            values["validation/accuracy"] = right / len(gold)
         for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
-        self.writer.add_text("template", repr(evaluation.candidate.template.format()), step)
+            self.writer.add_scalar(name, value, self.validated)
+        self.writer.add_text("template", repr(evaluation.candidate.template.format()), self.validated)
 
 
 @contextmanager

@@ -36,16 +36,16 @@ def test_what_comes_back_is_what_was_trained(model_folders, corpus, tmp_path, fa
     _, candidate, delta = tuned(model_folders[family], corpus, mode)
     files = write_delta(delta, candidate.settings, "tiny", "", tmp_path)
     assert set(files) == set(tmp_path.iterdir()) - {tmp_path / "README.md"}
-    again = read_delta(tmp_path, candidate.settings)
+    again = read_delta(files, candidate.settings)
     assert again.keys() == delta.keys()
     assert all(torch.equal(again[name], delta[name]) for name in delta)
 
 
 def test_trainable_vectors_lie_beside_the_adapters(model_folders, corpus, tmp_path):
     _, candidate, delta = tuned(model_folders["llama"], corpus, "lora", "{text}{soft:3} it is {label}")
-    write_delta(delta, candidate.settings, "tiny", "", tmp_path)
-    assert {ADAPTERS, OTHERS} <= {path.name for path in tmp_path.iterdir()}
-    assert read_delta(tmp_path, candidate.settings).keys() == delta.keys()
+    files = write_delta(delta, candidate.settings, "tiny", "", tmp_path)
+    assert {ADAPTERS, OTHERS} <= {path.name for path in files}
+    assert read_delta(files, candidate.settings).keys() == delta.keys()
 
 
 def test_peft_reads_the_adapters(model_folders, corpus, tmp_path):
@@ -65,10 +65,10 @@ def test_peft_reads_the_adapters(model_folders, corpus, tmp_path):
     torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-4)
 
 
-def test_an_empty_or_damaged_folder_is_refused(tmp_path):
+def test_nothing_or_a_damaged_file_is_refused(tmp_path):
     settings = Settings.default("tail", 32)
-    with pytest.raises(InputError, match="holds no weights"):
-        read_delta(tmp_path, settings)
+    with pytest.raises(InputError, match="hold nothing"):
+        read_delta([tmp_path / "adapter_config.json"], settings)
     (tmp_path / ADAPTERS).write_bytes(b"damaged")
     with pytest.raises(InputError, match="export them again"):
-        read_delta(tmp_path, settings)
+        read_delta([tmp_path / ADAPTERS], settings)

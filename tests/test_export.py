@@ -126,11 +126,12 @@ def test_the_turns_of_a_chat_say_what_render_says(chat):
 
 def test_a_file_of_the_first_version_is_read(tmp_path):
     values = prompt().model_dump()
-    for name in ("family", "max_length", "model_revision", "chat"):
+    newer = ("labels", "label_column", "target_length", "model_files", "weights")
+    for name in ("family", "max_length", "model_revision", "chat", *newer):
         del values[name]
     (tmp_path / "best.json").write_text(json.dumps(values | {"version": 1}), encoding="utf-8")
     loaded = load(tmp_path / "best.json")
-    assert loaded == prompt(family=None, max_length=None, model_revision="")
+    assert loaded == prompt(family=None, max_length=None, model_revision="", labels=("neg", "pos"))
     save(loaded, tmp_path / "again.json")
     assert load(tmp_path / "again.json") == loaded
 
@@ -277,7 +278,7 @@ def test_what_render_cannot_do(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": "something"}, {"version": 3}, {"version": "1"}, {"extra": 1}, {"scores": []},
+        {"format": "something"}, {"version": 4}, {"version": "1"}, {"extra": 1}, {"scores": []},
         {"chat": ["<s>"]}, {"max_length": "some"},
         {"template": "{text.__class__} {label}"}, {"template": "{text"}, {"template": 7},
         {"label_words": {"neg": "same", "pos": "same"}}, {"label_words": ["bad"]}, {"label_words": {"neg": ""}},

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent / "autoprompt"
 
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "search", "execution"),
-    *("leaderboard", "manifest", "report", "export"),
+    *("leaderboard", "manifest", "report", "export", "files"),
 }
 # The data flows one way: a row may import the modules named in it, and errors.
 MAY_IMPORT = {

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import commands
@@ -115,15 +116,18 @@ def test_a_pipe_is_answered_as_it_comes(best):
     assert all(line.split("\t")[0] in ("neg", "pos") for line in found)
 
 
-def piped(best: Path, content: bytes, *options: object) -> commands.Result:
-    done = subprocess.run(
-        [*commands.COMMAND, "predict", str(best), *map(str, options)], input=content, capture_output=True, timeout=200,
-        check=False,
-    )  # fmt: skip
-    return commands.Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+@pytest.fixture
+def piped(capsys, monkeypatch):
+    """The command with this standard input."""
+
+    def run(best: Path, content: bytes, *options: object) -> commands.Result:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return commands.call(capsys, "predict", best, *options)
+
+    return run
 
 
-def test_a_pipe_of_objects_for_several_fields(model_folders, tmp_path):
+def test_a_pipe_of_objects_for_several_fields(piped, model_folders, tmp_path):
     save(a_prompt(model_folders["llama"], template="{title}: {text}\nMood: {label}"), tmp_path / "two.json")
     rows = [{"title": "Soup", "text": "It was cold.", "more": [1]}, {"title": "Film", "text": "Lovely."}]
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
@@ -135,7 +139,7 @@ def test_a_pipe_of_objects_for_several_fields(model_folders, tmp_path):
     commands.refused(piped(tmp_path / "two.json", b"a text\n"), 3, "line 1", "not valid JSON")
 
 
-def test_a_pipe_that_is_no_text(best):
+def test_a_pipe_that_is_no_text(piped, best):
     commands.refused(piped(best, b"caf\xe9\n"), 3, "standard input", "not UTF-8")
     commands.refused(piped(best, b"a\0b\n"), 3, "line 1", "NUL")
 

@@ -245,13 +245,16 @@ def test_the_end_of_a_search_says_how_sure_the_winner_is(capsys, monkeypatch):
     assert "not re-scored" not in capsys.readouterr().out
 
 
-def test_the_next_command_can_be_copied(capsys, monkeypatch):
+def test_the_next_commands_can_be_copied(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    tables.show_result(RESULT, Path("my folder/:smile: [b].sqlite"))
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert shlex.split(last)[1:] == [
-        "autoprompt", "export", "e" * 12, "--out", "best.py", "--leaderboard", "my folder/:smile: [b].sqlite",
-    ]  # fmt: skip
+    tables.show_result(RESULT | {"weights": "f" * 64}, Path("my folder/:smile: [b].sqlite"))
+    said = capsys.readouterr().out.partition("Next:")[2].splitlines()
+    report, module, prompt, predict = [shlex.split(line) for line in said if line]
+    where = ["--leaderboard", "my folder/:smile: [b].sqlite"]
+    assert report == ["autoprompt", "report", RESULT["run"], "--out", "report", *where]
+    assert module == ["autoprompt", "export", "e" * 12, "--out", "best.py", *where]
+    assert prompt == ["autoprompt", "export", "e" * 12, "--out", "best.json", "--with-weights", *where]
+    assert predict[:3] == ["autoprompt", "predict", "best.json"]
 
 
 def entry(name: str, run: str, **changes: object) -> dict:

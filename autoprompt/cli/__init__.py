@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -15,9 +16,21 @@ from autoprompt.cli import board, embedded, predicting, reporting, searching
 from autoprompt.cli.options import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
 
+NARROWEST = 52
+"""Columns for which click lays out help by itself."""
+
 
 class Root(click.Group):
     """Commands whose errors are one sentence; with --verbose, where they came from as well."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Help is as narrow as the terminal, where click's own stops at 50 columns."""
+        columns = shutil.get_terminal_size().columns
+        if columns < NARROWEST:
+            extra.setdefault("terminal_width", columns)
+        return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

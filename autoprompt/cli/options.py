@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -26,6 +26,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random", "grid")
 FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
+NARROW = 60
+"""Columns below which help is laid out otherwise."""
 _VERBOSITY = "autoprompt.verbosity"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -140,8 +142,23 @@ def viewed(seconds: float | None = None, evaluations: int | None = None) -> Iter
         yield shown
 
 
+class Formatter(click.HelpFormatter):
+    """Help whose options leave room for what they mean, also in a narrow terminal."""
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Names that are too long stand on a line of their own."""
+        super().write_dl(rows, min(col_max, self.width // 4) if self.width < NARROW else col_max, col_spacing)
+
+
+class Context(click.Context):
+    """What a command runs in."""
+
+    formatter_class = Formatter
+
+
 def talkative(command: click.Command) -> click.Command:
     """The command, and those of a group, with --quiet and --verbose."""
+    command.context_class = Context
     if isinstance(command, click.Group):
         for each in command.commands.values():
             talkative(each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -125,7 +126,7 @@ def _blocks(
             f"The prompt has the fields {', '.join(fields)}; send JSON objects with them, and --lines json."
         )
     as_objects = lines == "json" or len(fields) > 1
-    stream = click.get_text_stream("stdin", encoding="utf-8", errors="strict")
+    stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
     return answers.rows_of_stream(stream, None if as_objects else fields[0], BLOCK)
 
 
@@ -143,6 +144,8 @@ def _output(out: Path | None) -> Iterator[TextIO]:
 def _writer(kind: str, stream: TextIO, labels: tuple[str, ...]) -> Write:
     from autoprompt.cli import answers
 
+    if kind == "text":
+        return answers.as_text(stream)
     if kind == "csv":
         return answers.as_csv(stream, labels)
-    return answers.as_json_lines(stream, labels) if kind == "jsonl" else answers.as_text(stream)
+    return answers.as_json_lines(stream, labels)

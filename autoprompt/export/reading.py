@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from autoprompt.errors import InputError
 from autoprompt.export.prompt import FORMAT, LABELS_SINCE, VERSION, VERSIONS, Prompt
 
 
-def load(path: str | Path, *, model: str | None = None, device: str = "auto") -> Prompt:
+def load(path: str | os.PathLike[str], *, model: str | None = None, device: str = "auto") -> Prompt:
     """Read a ``best.json``.
 
     ``model``: where the prompt's model is, if not where it was (an embedded model, a folder, a Hub name). Neither it

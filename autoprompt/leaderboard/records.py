@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from autoprompt.candidate import Candidate, digest
@@ -98,8 +98,8 @@ class EntryRow:
     tokens: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values; not deep copies, since a listing makes tens of thousands."""
+        return vars(self) | {"validation": self.validation.to_dict() if self.validation else None}
 
 
 class Summary(NamedTuple):

@@ -19,8 +19,14 @@ def labelled(
 ) -> Corpus:
     """Rows as ``PromptModel.fit`` takes them, for a prompt that is there. Without ``labels`` the column holds target
     texts. Raises UsageError, InputError for rows without a field, and for labels that are none of those."""
-    columns = {"label_column": label_column} if labels else {"target_column": label_column}
-    corpus = corpora.whole(rows, name=name, text_column=",".join(fields), trains=trains, **columns)
+    corpus = corpora.whole(
+        rows,
+        name=name,
+        text_column=",".join(fields),
+        label_column=label_column if labels else None,
+        target_column=None if labels else label_column,
+        trains=trains,
+    )
     unknown = sorted({row.label for row in corpus.train} - set(labels)) if labels else []
     if unknown:
         raise InputError(f"The {name} rows have the labels {unknown}, which the training rows do not have.")

@@ -6,11 +6,13 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
 from autoprompt.report.course import Point, SettingFacts, Tried
+
+T = TypeVar("T")
 
 # matplotlib writes these colours, which the page's style sheet then replaces: light or dark, as the reader likes it.
 INK, MUTED, ACCENT = "#010101", "#020202", "#030303"
@@ -31,6 +33,8 @@ _STYLE: Any = {
 }
 _METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _SIZE = (4.6, 2.8)
+MOST_POINTS = 400
+"""Points of one kind that a chart draws: more hide each other, and each takes 130 bytes of the page."""
 
 
 def progress(points: Sequence[Point]) -> list[Markup]:
@@ -59,16 +63,18 @@ def progress(points: Sequence[Point]) -> list[Markup]:
 
 def front(prompts: Sequence[Tried], best: Sequence[Tried]) -> Markup:
     """Loss against length, the Pareto front marked."""
-    known = [p for p in prompts if p.loss is not None]
+    known = sorted((p.loss, p.length) for p in prompts if p.loss is not None)
+    drawn = thinned(known, MOST_POINTS)
 
     def on(ax: Any) -> None:
-        ax.scatter([p.length for p in known], [p.loss for p in known], s=14, color=MUTED, label="fine-tuned")
+        ax.scatter([length for _, length in drawn], [loss for loss, _ in drawn], s=14, color=MUTED, label="fine-tuned")
         ax.scatter([p.length for p in best], [p.loss for p in best], s=30, color=ACCENT, marker="D", label="front")
         ax.set_xlabel("characters of the template's own text")
         ax.set_ylabel("validation loss")
         ax.legend(frameon=False)
 
     described = f"{len(known)} prompts, {len(best)} of them on the front of loss, length and perplexity."
+    described += f" {len(drawn)} are drawn." if len(drawn) < len(known) else ""
     return _chart("front", "Validation loss against length of the template", described, on)
 
 
@@ -79,7 +85,8 @@ def setting(name: str, groups: Sequence[SettingFacts]) -> Markup:
 
     def on(ax: Any) -> None:
         for place, group in enumerate(groups):
-            ax.scatter([place] * len(group.losses), group.losses, s=14, color=MUTED)
+            losses = thinned(group.losses, max(2, MOST_POINTS // len(groups)))
+            ax.scatter([place] * len(losses), losses, s=14, color=MUTED)
             ax.hlines(group.median, place - 0.3, place + 0.3, color=ACCENT)
         ax.set_xticks(range(len(groups)), values)
         ax.set_xlabel(name.replace("_", " "))
@@ -87,6 +94,13 @@ def setting(name: str, groups: Sequence[SettingFacts]) -> Markup:
 
     counts = ", ".join(f"{value}: {len(group.losses)} prompts" for value, group in zip(values, groups, strict=True))
     return _chart(f"setting-{name}", f"Validation loss by {name.replace('_', ' ')}", f"{counts}.", on)
+
+
+def thinned(values: Sequence[T], most: int) -> list[T]:
+    """At most so many of sorted values, at even distances, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(place * (len(values) - 1) / (most - 1))] for place in range(most)]
 
 
 def intervals(title: str, label: str, rows: Sequence[tuple[str, float, float, float]]) -> Markup:
