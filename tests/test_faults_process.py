@@ -125,7 +125,7 @@ def test_fault_26_a_fine_tune_that_hangs_fails_and_the_search_goes_on(options, m
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_fault_31_a_second_signal_stops_at_once_and_the_run_goes_on_later(options, number):
     process = searching(options, "--max-evaluations", 12, "--name", "twice")
     wait_for(process, "generation 0")

@@ -3,8 +3,10 @@
 import json
 
 import commands
+import pytest
 
 
+@pytest.mark.slow
 def test_a_short_search_on_film_reviews(tmp_path):
     board = tmp_path / "lb.sqlite"
     result = commands.spawn(

@@ -235,6 +235,7 @@ def test_the_command(options, capsys):
     commands.refused(commands.call(capsys, "resume", "nobody", "--leaderboard", options.leaderboard), 3, "nobody")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_fault_29_a_killed_command_is_resumed_at_once(options, tmp_path, monkeypatch):
     arguments = ("--leaderboard", options.leaderboard, "--json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import signal
 import sys
 import traceback
@@ -12,12 +11,9 @@ from typing import Any, NoReturn
 
 import click
 
-from autoprompt.cli import board, embedded, predicting, reporting, searching
-from autoprompt.cli.options import Verbosity, talkative, verbosity
+from autoprompt.cli import board, embedded, layout, predicting, reporting, searching
+from autoprompt.cli.telling import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
-
-NARROWEST = 52
-"""Columns for which click lays out help by itself."""
 
 
 class Root(click.Group):
@@ -27,9 +23,7 @@ class Root(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Help is as narrow as the terminal, where click's own stops at 50 columns."""
-        columns = shutil.get_terminal_size().columns
-        if columns < NARROWEST:
-            extra.setdefault("terminal_width", columns)
+        extra.setdefault("terminal_width", layout.terminal_width())
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:

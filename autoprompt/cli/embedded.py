@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from autoprompt.cli import complete
-from autoprompt.cli.options import DefaultGroup, json_option, print_json, say
+from autoprompt.cli.options import DefaultGroup, json_option, print_json
+from autoprompt.cli.telling import say
 from autoprompt.errors import UsageError
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from enum import IntEnum
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +15,6 @@ from autoprompt.candidate import TUNING_MODES
 from autoprompt.cli import complete
 
 if TYPE_CHECKING:
-    from autoprompt.progress import View
     from autoprompt.run import DataOptions, ModelOptions
 
 STARTED = time.monotonic()
@@ -26,9 +23,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random", "grid")
 FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
-NARROW = 60
-"""Columns below which help is laid out otherwise."""
-_VERBOSITY = "autoprompt.verbosity"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -109,78 +103,6 @@ leaderboard_option = click.option(
     help="The file that runs are kept in.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-
-
-class Verbosity(IntEnum):
-    """How much a command tells beside its result."""
-
-    QUIET = 0
-    NORMAL = 1
-    VERBOSE = 2
-
-
-def verbosity() -> Verbosity:
-    """What the running command was asked for."""
-    context = click.get_current_context(silent=True)
-    return Verbosity(context.meta.get(_VERBOSITY, Verbosity.NORMAL)) if context else Verbosity.NORMAL
-
-
-def say(text: str) -> None:
-    """A line for people, on standard error, unless they asked for none."""
-    if verbosity() > Verbosity.QUIET:
-        click.echo(text, err=True)
-
-
-@contextmanager
-def viewed(seconds: float | None = None, evaluations: int | None = None) -> Iterator[View]:
-    """The view of work that goes on, as the command was asked for."""
-    from autoprompt.progress import view
-
-    told = verbosity()
-    quiet, verbose = told == Verbosity.QUIET, told == Verbosity.VERBOSE
-    with view(STARTED, seconds, evaluations, quiet=quiet, verbose=verbose) as shown:
-        yield shown
-
-
-class Formatter(click.HelpFormatter):
-    """Help whose options leave room for what they mean, also in a narrow terminal."""
-
-    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Names that are too long stand on a line of their own."""
-        super().write_dl(rows, min(col_max, self.width // 4) if self.width < NARROW else col_max, col_spacing)
-
-
-class Context(click.Context):
-    """What a command runs in."""
-
-    formatter_class = Formatter
-
-
-def talkative(command: click.Command) -> click.Command:
-    """The command, and those of a group, with --quiet and --verbose."""
-    command.context_class = Context
-    if isinstance(command, click.Group):
-        for each in command.commands.values():
-            talkative(each)
-    else:
-        command.params += [
-            click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_told(Verbosity.QUIET),
-                         help="No progress and no notes, only the result and errors."),
-            click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_told(Verbosity.VERBOSE),
-                         help="A line for each evaluation, and where an error came from."),
-        ]  # fmt: skip
-    return command
-
-
-def _told(level: Verbosity) -> Callable[[click.Context, click.Parameter, bool], None]:
-    def keep(context: click.Context, _parameter: click.Parameter, given: bool) -> None:
-        known = context.meta.get(_VERBOSITY, level)
-        if given and known != level:
-            raise click.UsageError("--quiet and --verbose exclude each other; give one of them.")
-        if given:
-            context.meta[_VERBOSITY] = level
-
-    return keep
 
 
 def unescaped(_context: click.Context, _parameter: click.Parameter, value: Any) -> Any:

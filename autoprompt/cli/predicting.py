@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from autoprompt.cli import complete
-from autoprompt.cli.options import STARTED, json_option, print_json, say
+from autoprompt.cli.options import STARTED, json_option, print_json
+from autoprompt.cli.telling import say
 from autoprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,17 +109,17 @@ def _blocks(
     texts: tuple[str, ...], input_file: Path | None, lines: str | None, fields: tuple[str, ...]
 ) -> Iterable[Table]:
     """What is to be answered. Raises UsageError, InputError."""
-    from autoprompt.cli import answers
+    from autoprompt.cli import rows
     from autoprompt.predicting import BLOCK
 
     if texts or (input_file is not None and str(input_file) != "-"):
         if lines is not None:
             raise UsageError("--lines is about standard input; leave it out.")
         if input_file is not None:
-            return answers.rows_of(input_file, fields, BLOCK)
+            return rows.of_file(input_file, fields, BLOCK)
         if len(fields) > 1:
             raise UsageError(f"The prompt has the fields {', '.join(fields)}; give rows with them by --input FILE.")
-        return answers.rows_of_texts(texts, fields[0])
+        return rows.of_texts(texts, fields[0])
     if input_file is None and sys.stdin.isatty():
         raise UsageError("There is nothing to predict; give TEXTs, --input FILE, or lines by a pipe.")
     if lines == "text" and len(fields) > 1:
@@ -127,7 +128,7 @@ def _blocks(
         )
     as_objects = lines == "json" or len(fields) > 1
     stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
-    return answers.rows_of_stream(stream, None if as_objects else fields[0], BLOCK)
+    return rows.of_stream(stream, None if as_objects else fields[0], BLOCK)
 
 
 @contextmanager

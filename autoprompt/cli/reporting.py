@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from autoprompt.cli import complete
-from autoprompt.cli.options import leaderboard_option, say
+from autoprompt.cli.options import leaderboard_option
+from autoprompt.cli.telling import say
 
 
 @click.command(short_help="Write what a run found, as HTML and Markdown.")

@@ -20,8 +20,8 @@ from autoprompt.cli.options import (
     model_options,
     print_json,
     unescaped,
-    viewed,
 )
+from autoprompt.cli.telling import viewed
 from autoprompt.errors import UsageError
 
 track_option = click.option(

@@ -54,7 +54,8 @@ def verify(run: RunRecord) -> list[str]:
 
 def export(run: RunRecord) -> str | None:
     """The winner as a file for other programs."""
-    return f"autoprompt export {run.winner[:12]} --out best.json" if run.winner else None
+    weights = " --with-weights" if (run.result or {}).get("weights") else ""
+    return f"autoprompt export {run.winner[:12]} --out best.json{weights}" if run.winner else None
 
 
 def _options(values: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,76 @@
+"""How much a command tells beside its result: --quiet, --verbose, and what they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import click
+
+from autoprompt.cli import layout
+from autoprompt.cli.options import STARTED
+
+if TYPE_CHECKING:
+    from autoprompt.progress import View
+
+_VERBOSITY = "autoprompt.verbosity"
+
+
+class Verbosity(IntEnum):
+    """How much a command tells beside its result."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+def verbosity() -> Verbosity:
+    """What the running command was asked for."""
+    context = click.get_current_context(silent=True)
+    return Verbosity(context.meta.get(_VERBOSITY, Verbosity.NORMAL)) if context else Verbosity.NORMAL
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error, unless they asked for none."""
+    if verbosity() > Verbosity.QUIET:
+        click.echo(text, err=True)
+
+
+@contextmanager
+def viewed(seconds: float | None = None, evaluations: int | None = None) -> Iterator[View]:
+    """The view of work that goes on, as the command was asked for."""
+    from autoprompt.progress import view
+
+    told = verbosity()
+    quiet, verbose = told == Verbosity.QUIET, told == Verbosity.VERBOSE
+    with view(STARTED, seconds, evaluations, quiet=quiet, verbose=verbose) as shown:
+        yield shown
+
+
+def talkative(command: click.Command) -> click.Command:
+    """The command, and those of a group, with --quiet and --verbose."""
+    command.context_class = layout.Context
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            talkative(each)
+    else:
+        command.params += [
+            click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_told(Verbosity.QUIET),
+                         help="No progress and no notes, only the result and errors."),
+            click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_told(Verbosity.VERBOSE),
+                         help="A line for each evaluation, and where an error came from."),
+        ]  # fmt: skip
+    return command
+
+
+def _told(level: Verbosity) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def keep(context: click.Context, _parameter: click.Parameter, given: bool) -> None:
+        known = context.meta.get(_VERBOSITY, level)
+        if given and known != level:
+            raise click.UsageError("--quiet and --verbose exclude each other; give one of them.")
+        if given:
+            context.meta[_VERBOSITY] = level
+
+    return keep
