@@ -79,8 +79,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels = np.asarray(y)
         if labels.ndim != 1 or len(labels) != len(rows):
             raise InputError(f"X has {len(rows)} rows and y the shape {labels.shape}; give one label a row.")
-        self.classes_, places = np.unique(labels, return_inverse=True)
-        names = self._names()
+        classes, places = np.unique(labels, return_inverse=True)
+        names = _names(classes)
         column = _unused(rows)
         train = [{**row, column: names[place]} for row, place in zip(rows, places, strict=True)]
         found = self.prompt if self.prompt is None or isinstance(self.prompt, Prompt) else load(self.prompt)
@@ -101,6 +101,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seed=self.random_state,
             **self._settings(found),
         )
+        self.classes_ = classes
         self.n_features_in_ = 1
         return self
 
@@ -112,9 +113,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
         """The probability of each of ``classes_`` for each row [rows, classes]."""
         check_is_fitted(self)
-        names = self._names()
-        order = [self.model_.labels_.index(name) for name in names]
-        return np.asarray(self.model_.predict_proba(_rows(X)), dtype=np.float64).reshape(-1, len(names))[:, order]
+        order = [self.model_.labels_.index(name) for name in _names(self.classes_)]
+        return np.asarray(self.model_.predict_proba(_rows(X)), dtype=np.float64).reshape(-1, len(order))[:, order]
 
     def __sklearn_tags__(self) -> Any:
         """Texts, not numbers."""
@@ -129,13 +129,6 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         given = getattr(self, name)
         return getattr(found, name) if given is None and found is not None else given
 
-    def _names(self) -> list[str]:
-        """The classes as the model's labels, which are texts."""
-        names = [str(value).strip() for value in self.classes_.tolist()]
-        if len(set(names)) < len(names):
-            raise InputError(f"The labels {names} are not told apart as texts; rename some.")
-        return names
-
     def _settings(self, found: Prompt | None) -> dict[str, Any]:
         """Those that are given, over the prompt's as far as its tuning mode is kept."""
         given = {
@@ -145,6 +138,14 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         }
         same = found is not None and self.tuning in (None, found.settings["tuning"])
         return {**(found.settings if found is not None and same else {}), **given}
+
+
+def _names(classes: NDArray[Any]) -> list[str]:
+    """The classes as the model's labels, which are texts. Raises InputError for those that are the same text."""
+    names = [str(value).strip() for value in classes.tolist()]
+    if len(set(names)) < len(names):
+        raise InputError(f"The labels {names} are not told apart as texts; rename some.")
+    return names
 
 
 def _rows(data: Any) -> list[dict[str, Any]]:
