@@ -32,13 +32,18 @@ def whole_file(path: Path) -> Iterator[TextIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o666 & ~_umask())
+            share(Path(temporary))
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise StorageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+
+
+def share(path: Path) -> None:
+    """Give a file that was made for its writer alone the rights of any new file."""
+    path.chmod(0o666 & ~_umask())
 
 
 def sha256(path: Path) -> str:

@@ -81,6 +81,17 @@ def test_the_same_leaderboard_gives_the_same_bytes(searched, tmp_path):
     assert ((tmp_path / "c" / "report.html").read_text(), (tmp_path / "c" / "report.md").read_text()) == first
 
 
+def test_the_rows_of_the_data_can_be_left_out(searched, corpus, tmp_path):
+    options, _ = searched
+    texts = [str(row.fields["text"]) for row in corpus.test]
+    whole = "".join(reported(options.leaderboard, "reviews", out=tmp_path / "a"))
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        paths = write(board, ["reviews"], tmp_path / "b", rows=False)
+    without = "".join(path.read_text(encoding="utf-8") for path in paths)
+    assert any(text in whole for text in texts)
+    assert not any(text in without for text in texts)
+
+
 def test_the_facts_fit_the_result(searched):
     options, result = searched
     with Leaderboard.open(options.leaderboard, read_only=True) as board:

@@ -38,6 +38,7 @@ def won(model_folders, corpus_folder, tmp_path_factory) -> tuple[Path, dict, Pat
     assert written[0] == out
     assert {path.parent for path in written[1:]} == {out.parent / "best.weights"}
     assert set((out.parent / "best.weights").iterdir()) == set(written[1:])
+    assert {path.stat().st_mode for path in written} == {out.stat().st_mode}, "others may read them, too"
     return options.leaderboard, result, out
 
 

@@ -15,8 +15,9 @@ from autoprompt.cli.telling import say
 @click.argument("references", metavar="RUN...", nargs=-1, required=True, shell_complete=complete.runs)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
               help="Folder for report.html and report.md.")  # fmt: skip
+@click.option("--no-rows", is_flag=True, help="Leave out the data's rows that the winner got wrong, to hand it on.")
 @leaderboard_option
-def report(references: tuple[str, ...], out: Path, leaderboard_file: Path) -> None:
+def report(references: tuple[str, ...], out: Path, no_rows: bool, leaderboard_file: Path) -> None:
     """Write what RUN (id or name) found and how, as a page that needs nothing but itself and as Markdown.
 
     Several runs (models, strategies, corpora) are compared.
@@ -29,6 +30,6 @@ def report(references: tuple[str, ...], out: Path, leaderboard_file: Path) -> No
     from autoprompt.report import write
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
-        written = write(board, references, out)
+        written = write(board, references, out, rows=not no_rows)
     for path in written:
         say(f"Wrote {path}.")

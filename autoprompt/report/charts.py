@@ -44,12 +44,16 @@ def progress(points: Sequence[Point]) -> list[Markup]:
         ("seconds of all workers", [p.seconds for p in points]),
         ("tokens", [float(p.tokens) for p in points]),
     )
+    from matplotlib.ticker import EngFormatter
+
     losses = [p.loss for p in points]
     described = f"It fell from {losses[0]:.3f} to {losses[-1]:.3f}." if losses else "Nothing was fine-tuned."
 
     def draw(label: str, values: list[float]) -> Callable[[Any], None]:
         def on(ax: Any) -> None:
             ax.step(values, losses, where="post", color=ACCENT)
+            ax.locator_params(axis="x", nbins=5)
+            ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 350k
             ax.set_xlabel(label)
             ax.set_ylabel("lowest validation loss")
 

@@ -15,6 +15,7 @@ from autoprompt.report.wording import (
     depends,
     interval,
     metric_of,
+    moment,
     number,
     own_settings,
     settings_text,
@@ -85,7 +86,7 @@ def _head(facts: Facts) -> str:
     lines = [
         f"# {markdown(facts.title)}",
         f"Run {markdown(run.id)}{name}, {markdown(run.status)}{spent}; strategy {markdown(run.strategy)}, "
-        f"seed {run.seed}, started {markdown(run.started)}.",
+        f"seed {run.seed}, started {markdown(moment(run.started))}.",
     ]
     return "\n\n".join([*lines, *(f"Note: {markdown(text)}" for text in run.config.get("warnings") or [])])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,6 +72,12 @@ def accuracy(row: Judged) -> str:
 def interval(ends: tuple[float, float] | None) -> str:
     """``80.1 % – 87.3 %``."""
     return " – ".join(f"{100 * end:.1f} %" for end in ends or ())
+
+
+def moment(iso: str) -> str:
+    """``2026-11-26 16:29``, and UTC where it says so; other texts as they are."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(\+00:00)?", iso)
+    return f"{found[1]} {found[2]}{' UTC' if found[3] else ''}" if found else iso
 
 
 def clock(seconds: float) -> str:

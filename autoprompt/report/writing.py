@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from autoprompt.errors import StorageError
@@ -14,14 +15,16 @@ from autoprompt.report.markdown import comparison_text, run_text
 from autoprompt.report.page import comparison_page, run_page
 
 
-def write(board: Leaderboard, references: Sequence[str], out: Path) -> list[Path]:
+def write(board: Leaderboard, references: Sequence[str], out: Path, *, rows: bool = True) -> list[Path]:
     """Write ``report.html`` and ``report.md`` into a folder, each file whole or not at all: of one run (id or name) all
     there is to say, of several how they compare.
 
-    Raises NotFoundError for an unknown run, StorageError where the folder cannot be written.
+    ``rows``: with the rows of the data that the winner got wrong. Raises NotFoundError for an unknown run, StorageError
+    where the folder cannot be written.
     """
     if len(references) == 1:
         facts = facts_of(board, references[0])
+        facts = facts if rows else replace(facts, worst=[])
         files = {"report.html": run_page(facts), "report.md": run_text(facts)}
     else:
         comparison = comparison_of(board, references)

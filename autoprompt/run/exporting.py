@@ -11,7 +11,7 @@ from typing import Any
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError, UsageError
 from autoprompt.export import FORMAT, VERSION, Prompt, Weights, save, written_out
-from autoprompt.files import sha256
+from autoprompt.files import sha256, share
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights
 from autoprompt.leaderboard.records import pinned
 from autoprompt.models import locate_model
@@ -109,6 +109,8 @@ def _write_weights(kept: Path, prompt: Prompt, folder: Path) -> list[Path]:
             written = write_delta(
                 delta, prompt.candidate.settings, prompt.model.partition("@")[0], prompt.model_revision, Path(own)
             )
+            for file in written:
+                share(file)  # safetensors makes files for their writer alone
             return [file.replace(folder / file.name) for file in written]
     except OSError as error:
         raise StorageError(
