@@ -1,24 +1,11 @@
 """A prompt found by autoprompt; standard library only. render(text=...) gives the text up to the label."""
 
 TEMPLATE = "Document: {text}\nI'm would call that {label}"
-LABEL_WORDS = {"rotten": "negative", "fresh": "positive"}
-SETTINGS = {"tuning": "tail", "learning_rate": 0.0005, "batch_size": 4, "epochs": 20, "rank": 16}
-PROVENANCE = {
-    "entry": "2d3898328467c34df15304ef06fa4f5dd8bdceafce22c3340b2f8572e58edb7b",
-    "run": "c04a633828fb",
-    "model": "smollm2-135m",
-    "model_revision": "",
-    "family": "causal",
-    "max_length": 128,
-    "corpus": "rotten-tomatoes",
-    "fingerprint": "a81d30ad92114ab841110ded2a5b684b27a61e1342becae475954e5e689e3d70",
-    "scores": {
-        "validation": {"loss": 0.13466804916572528, "accuracy": 0.9375, "metric": "accuracy", "value": 0.9375, "n": 64},
-        "test": {"loss": 0.7733997761600893, "accuracy": 0.8225, "metric": "accuracy", "value": 0.8225, "n": 400},
-    },
-}
+LABEL_WORDS = {'rotten': 'negative', 'fresh': 'positive'}
+SETTINGS = {'tuning': 'tail', 'learning_rate': 0.0005, 'batch_size': 4, 'epochs': 20, 'rank': 16}
+PROVENANCE = {'entry': '2d3898328467c34df15304ef06fa4f5dd8bdceafce22c3340b2f8572e58edb7b', 'run': 'c04a633828fb', 'model': 'smollm2-135m', 'model_revision': '', 'family': 'causal', 'max_length': 128, 'corpus': 'rotten-tomatoes', 'fingerprint': 'a81d30ad92114ab841110ded2a5b684b27a61e1342becae475954e5e689e3d70', 'scores': {'validation': {'loss': 0.13466804916572528, 'accuracy': 0.9375, 'metric': 'accuracy', 'value': 0.9375, 'n': 64}, 'test': {'loss': 0.7733997761600893, 'accuracy': 0.8225, 'metric': 'accuracy', 'value': 0.8225, 'n': 400}}}
 
-_SEGMENTS = [(None, "Document: "), ("text", None), (None, "\nI'm would call that "), ("label", None)]
+_SEGMENTS = [(None, 'Document: '), ('text', None), (None, "\nI'm would call that "), ('label', None)]
 _CHAT = None
 
 
