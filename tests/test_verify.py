@@ -26,6 +26,7 @@ def searched(model_folders, corpus_folder, tmp_path_factory) -> tuple[run.Search
         max_evaluations=24,
         leaderboard=folder / "lb.sqlite",
         config=folder / "small.toml",
+        fix={"epochs": 4},
     )
     with commands.inline():
         return options, run.search(options, Silent())
