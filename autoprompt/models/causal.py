@@ -20,7 +20,7 @@ from autoprompt.models.base import FitFailedError, LoadOptions, Prompted
 from autoprompt.models.batching import Batch, EncodedPrompt, padded
 from autoprompt.models.layers import LayerStack
 from autoprompt.models.memory import attempt
-from autoprompt.models.network import linear_names
+from autoprompt.models.network import cache_name, cache_of, linear_names
 from autoprompt.models.output import Asked
 from autoprompt.models.prefix import PrefixStore, blocks
 from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, Target, encoded_row
@@ -67,11 +67,16 @@ class CausalModel(TextModel):
         return (("tail",) if self._keeps_states else ()) + super()._tuning_modes()
 
     @cached_property
+    def cache_name(self) -> str:
+        """What the network calls the keys and values that it is given."""
+        return cache_name(self.model)
+
+    @cached_property
     @torch.no_grad()
     def _keeps_states(self) -> bool:
         """Whether every layer's cache is one pair of [rows, heads, length, width] of the same shape."""
         output = self.model(input_ids=torch.tensor([[0, 0]], device=self.device), use_cache=True)
-        layers = getattr(getattr(output, "past_key_values", None), "layers", [])
+        layers = getattr(cache_of(output), "layers", [])
         shapes = {tuple(t.shape) for layer in layers for t in (getattr(layer, "keys", None),
                   getattr(layer, "values", None)) if t is not None}  # fmt: skip
         return len(shapes) == 1 and len(next(iter(shapes))) == 4 and self._minds_no_gap()
@@ -201,9 +206,11 @@ class CausalModel(TextModel):
 
     def _run_heads(self, ids: Tensor, mask: Tensor) -> Tensor:
         with self.on_device():
-            cache = self.model(
-                input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=True, logits_to_keep=1
-            ).past_key_values
+            cache = cache_of(
+                self.model(
+                    input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=True, logits_to_keep=1
+                )
+            )
         return torch.stack([part for layer in cache.layers for part in (layer.keys, layer.values)])
 
     # Passes
@@ -232,8 +239,8 @@ class CausalModel(TextModel):
                 input_ids=ids,
                 attention_mask=batch.mask,
                 position_ids=batch.positions,
-                past_key_values=past,
                 use_cache=past is not None,
+                **{self.cache_name: past},
             ).logits
         return logits
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autoprompt.models.batching import EncodedPrompt
+from autoprompt.models.network import cache_of
 
 if TYPE_CHECKING:
     from autoprompt.models.causal import CausalModel
@@ -51,13 +52,13 @@ def _block(model: CausalModel, prompted: EncodedPrompt, rows: Sequence[int], len
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions.clamp(max=last),
-                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{model.cache_name: cache},
             )
         written.append(output.logits[:, -1].argmax(-1))
         ended |= torch.isin(written[-1], stop) | (positions[:, -1] >= last)
-        cache = getattr(output, "past_key_values", None)
+        cache = cache_of(output)
         # Without a cache of keys and values everything is read again.
         given = written[-1][:, None] if cache is not None else torch.cat([given, written[-1][:, None]], 1)
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 _STATE_SPACES = ("mamba", "mamba2", "falcon_mamba", "falcon_h1")
@@ -20,6 +21,18 @@ def linear_names(model: Any) -> list[str]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not output and name.rpartition(".")[2] != left_out
     ]
+
+
+def cache_name(model: Any) -> str:
+    """What a network's ``forward`` calls the keys and values that it is given; transformers 5.24 renamed them."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
+def cache_of(output: Any) -> Any:
+    """The keys and values that a pass came to; None where there are none, as in a state space's cache."""
+    cache = output.cache if hasattr(output, "cache") else getattr(output, "past_key_values", None)
+    layers = getattr(cache, "layers", None)
+    return cache if layers is None or any(hasattr(layer, "keys") for layer in layers) else None
 
 
 def embedding(model: Any) -> Any:
