@@ -9,6 +9,7 @@ input; a finding is saved and printed with its seed. The last line is one JSON o
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 import sys
@@ -21,6 +22,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
+from safetensors.torch import save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -35,11 +39,14 @@ def _watching() -> AbstractContextManager[Any]:
 
 
 with _watching():
-    from autoprompt.corpus import load
+    from autoprompt.candidate import Settings
+    from autoprompt.cli import rows
+    from autoprompt.corpus import inputs, load
     from autoprompt.corpus.cards import parse_card
     from autoprompt.errors import AutopromptError
     from autoprompt.export import load as load_prompt
     from autoprompt.leaderboard import Leaderboard, RunRecord, Step
+    from autoprompt.models.exchange import ADAPTERS, read_delta
     from autoprompt.search.config import SearchConfig
     from autoprompt.template import LabelWords, Template
 
@@ -86,7 +93,10 @@ def targets(folder: Path) -> dict[str, Target]:
         "template": Target(_TEMPLATES, _BRACES, _read_template),
         "card": Target([_CARD.encode()], _TOML, lambda data: parse_card("reviews", data.decode("utf-8", "replace"))),
         "config": Target([_CONFIG.encode()], _TOML, lambda data: SearchConfig.load(_written(folder / "c.toml", data))),
-        "prompt": Target([_PROMPT.encode()], _JSON, lambda data: _read_prompt(_written(folder / "best.json", data))),
+        "prompt": Target([json.dumps(values).encode() for values in (_OLD_PROMPT, _PROMPT)], [*_JSON, *_PATHS],
+                         lambda data: _read_prompt(_written(folder / "best.json", data))),
+        "weights": Target([_weights()], _JSON, lambda data: read_delta([_written(folder / ADAPTERS, data)], _TAIL)),
+        "lines": Target([_JSONL.encode()], _JSON, _read_lines),
         "csv": Target([_CSV.encode()], _CELLS, lambda data: load(str(_written(folder / "rows.csv", data)))),
         "tsv": Target([_CSV.replace(",", "\t").encode()], _CELLS,
                       lambda data: load(str(_written(folder / "rows.tsv", data)))),
@@ -107,6 +117,8 @@ _TEMPLATES = [
         "größe {text}🙂{label}",
     )
 ]
+_TAIL = Settings("tail", 1e-3, 8, 8, 8)
+_PATHS = [b"..", b"/", b"../x", b"\\", b"C:", b"\0"]
 _BRACES = [b"{", b"}", b"{{", b"}}", b"{label}", b"{demos:99}", b"{soft:-1}", b"{text.__class__}", b"{0}", b"{text!r}",
            b"{text:>50000000}", b"\xed\xa0\x80", b"\0", b"\xe2\x80\xae"]  # fmt: skip
 _TOML = [b"=", b"[", b"]", b'"', b"'''", b"\n", b"true", b"1e999", b"nan", b"-1", b"[[", b"{", b"fields", b"\\u0000"]
@@ -156,14 +168,17 @@ pool = 8
 operators = ["phrase", "words"]
 time_limit = 60.5
 """
-_PROMPT = json.dumps(
-    {
-        "format": "autoprompt-prompt", "version": 1, "template": "{text}\nMood: {label}",
-        "label_words": {"neg": "bad", "pos": "good"}, "settings": {"tuning": "none"}, "model": "tiny",
-        "corpus": "rows.csv", "fingerprint": "f" * 64, "entry": "e" * 64, "run": "r" * 12,
-        "scores": {"validation": {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n": 32}},
-    }
-)  # fmt: skip
+_OLD_PROMPT = {
+    "format": "autoprompt-prompt", "version": 1, "template": "{text}\nMood: {label}",
+    "label_words": {"neg": "bad", "pos": "good"}, "settings": {"tuning": "none"}, "model": "tiny",
+    "corpus": "rows.csv", "fingerprint": "f" * 64, "entry": "e" * 64, "run": "r" * 12,
+    "scores": {"validation": {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n": 32}},
+}  # fmt: skip
+_PROMPT = {
+    **_OLD_PROMPT, "version": 3, "family": "causal", "max_length": 128, "chat": ["<s>", "</s>"],
+    "labels": ["neg", "pos"], "label_column": "label", "model_files": {"model.safetensors": "a" * 64},
+    "weights": {"folder": "best.weights", "files": {"adapter_model.safetensors": "b" * 64}},
+}  # fmt: skip
 _ROWS = [(f"text {n} is {word}", label) for n in range(20) for word, label in (("good", "pos"), ("bad", "neg"))]
 _CSV = "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in _ROWS)
 _JSONL = "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in _ROWS)
@@ -200,8 +215,24 @@ def _read_template(data: bytes) -> None:
     LabelWords.of({"a": text, "b": "other"}, ["a", "b"])
 
 
+def _weights() -> bytes:
+    name = "base_model.model.model.layers.0.self_attn.q_proj"
+    return save({f"{name}.lora_A.weight": torch.ones(2, 4), f"{name}.lora_B.weight": torch.zeros(4, 2)})
+
+
+def _read_lines(data: bytes) -> None:
+    """Standard input, as text and as JSON objects."""
+    for field in ("text", None):
+        for table in rows.of_stream(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"), field, 50):
+            inputs(table, ["text"])
+
+
 def _read_prompt(path: Path) -> None:
     prompt = load_prompt(path)
+    prompt.messages(text="some text")
+    assert prompt.session.fields is not None
+    if prompt.weights is not None:
+        assert (path.parent / prompt.weights.folder).parent == path.parent
     prompt.render(text="some text")
     prompt.render(text="{label} {text}", label=next(iter(prompt.label_words), "x"))
 
