@@ -83,7 +83,7 @@ def test_the_page_needs_nothing_and_reads_well(browser: Any, page: tuple[Path, s
     context.close()
 
 
-def test_without_a_browser_s_leave_no_script_runs(browser: Any, page: tuple[Path, str]) -> None:
+def test_the_page_s_own_policy_refuses_a_script(browser: Any, page: tuple[Path, str]) -> None:
     """The policy itself, not bypassed: a script put into the page is refused."""
     context = browser.new_context()
     opened = context.new_page()
