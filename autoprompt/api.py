@@ -51,6 +51,9 @@ def search(
     seed: int = 0,
     name: str | None = None,
     workers: int | None = None,
+    workers_per_gpu: int | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
     device: str = "auto",
     leaderboard: str | Path = DEFAULT_LEADERBOARD,
     data: DataOptions = DataOptions(),  # noqa: B008 - frozen
@@ -64,14 +67,15 @@ def search(
     which are split as a file is; or a dict of such (a ``DatasetDict``) with ``train`` and ``validation``, ``test`` or
     both, which are used whole. ``data``: further data options, ``max_length`` among them. ``name``: of the run.
     ``track``: a folder for TensorBoard's curves (extra: tracking).
-    Workers are spawned processes: a script calls this under ``if __name__ == "__main__":``. Returns the JSON of
-    ``autoprompt search --json``. Raises AutopromptError.
+    ``executor``: "local", or "ray" (extra: ray) for the workers of a cluster, at ``ray_address`` or as ``ray.init`` was
+    called before. Local workers are spawned processes: a script calls this under ``if __name__ == "__main__":``.
+    Returns the JSON of ``autoprompt search --json``. Raises AutopromptError.
     """
     source, data = _source(corpus, data)
     options = SearchOptions(
         corpus=source,
         data=data,
-        model=ModelOptions(model, device, workers, tuning, family, chat),
+        model=ModelOptions(model, device, workers, tuning, family, chat, executor, ray_address, workers_per_gpu),
         templates=tuple(templates),
         label_words=label_words,
         strategy=strategy,

@@ -38,7 +38,7 @@ def manifest(corpus: Corpus, test: Sequence[Example], folder: Path, revision: st
             "revision": revision,
             "files": files_of(folder),
         },
-        "code": {"scoring": SCORING_VERSION, "source": _source(), "commit": _commit()},
+        "code": {"scoring": SCORING_VERSION, "source": source(), "commit": _commit()},
         "environment": environment(device),
     }
 
@@ -102,7 +102,7 @@ def _processor() -> str:
 
 
 @cache
-def _source() -> str:
+def source() -> str:
     """One hash for the package's own code."""
     root = Path(__file__).parent
     return digest("\n".join(f"{p.relative_to(root).as_posix()} {sha256(p)}" for p in sorted(root.rglob("*.py"))))

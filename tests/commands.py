@@ -32,7 +32,7 @@ class Inline:
 
     workers = 1
 
-    def __init__(self, _workers: int, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, _workers: int, initializer: Callable[..., None], arguments: tuple[Any, ...], **_: Any) -> None:
         initializer(*arguments)
 
     def map(
@@ -48,6 +48,10 @@ class Inline:
                 return
             yield function(item)
 
+    def carry(self, path: Path) -> Path:
+        """It is here."""
+        return path
+
     def close(self) -> None:
         """Nothing to end."""
 
@@ -56,7 +60,7 @@ class Inline:
 def inline() -> Iterator[None]:
     """Inside the context searches work in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autoprompt.run.workplace.LocalExecutor", Inline)
+        patch.setattr("autoprompt.run.place.LocalExecutor", Inline)
         yield
 
 

@@ -1,6 +1,8 @@
 """Tiny models and a tiny corpus, built once; ``--device`` runs the model contracts elsewhere than on the CPU."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,17 @@ def model(family: str, shared_models: dict[str, LanguageModel]) -> LanguageModel
 def fresh_model(family: str, model_folders: dict[str, Path], device: str) -> LanguageModel:
     """A model that nothing has touched."""
     return load_model(model_folders[family], device=device)
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[Any]:
+    """A Ray cluster of this process alone, with three cores; its workers find the tests' modules."""
+    from autoprompt.execution.cluster import joined
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        with joined("local", 3, print) as cluster:
+            yield cluster
 
 
 # Every family

@@ -53,6 +53,10 @@ class InProcess:
             self.tasks.append(item)
             yield function(item)
 
+    def carry(self, path: Path) -> Path:
+        """It is here."""
+        return path
+
     def close(self) -> None:
         """Nothing runs beside."""
 
@@ -64,10 +68,11 @@ class InProcess:
 class Bench:
     """An evaluator with its executor and what it reported."""
 
-    def __init__(self, corpus: Corpus, folder: Path, scratch: Path, seed: int = 0) -> None:
-        self.executor = InProcess(WorkerSpec(folder, corpus.without_test(), seed, "cpu", 128, scratch))
+    def __init__(self, corpus: Corpus, folder: Path, scratch: Path, seed: int = 0, weights: Path | None = None) -> None:
+        rows = corpus.without_test()
+        self.executor = InProcess(WorkerSpec(folder, rows, seed, "cpu", 128, scratch, weights or scratch))
         self.seen: list[Evaluation | None] = []
-        self.evaluator = Evaluator(self.executor, corpus, self.seen.append)
+        self.evaluator = Evaluator(self.executor, corpus, self.seen.append, weights=scratch)
         self.corpus = corpus
 
 
@@ -254,8 +259,28 @@ def test_weights_that_were_let_go_are_trained_again_for_the_test(bench: Bench) -
     bench.evaluator.keep_weights([kept.candidate])
     assert [Path(str(e.weights)).exists() for e in (kept, dropped)] == [True, False]
     found = bench.evaluator.test([kept, dropped], rows)
-    assert bench.executor.count("FitTask") == 3
+    assert (bench.executor.count("FitTask"), bench.executor.count("WeightsTask")) == (2, 1)
     assert [e.log_probs for e in found] == [e.log_probs for e in expected]
+
+
+def test_a_worker_on_another_machine_keeps_no_weights_and_sends_those_that_are_asked_for(
+    corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """The driver's folder is not there: what is tested, and the winner, is trained once more."""
+    (tmp_path / "driver").mkdir()
+    away = Bench(corpus, model_folders["llama"], tmp_path / "node", weights=tmp_path / "elsewhere")
+    near = Bench(corpus, model_folders["llama"], tmp_path / "driver")
+    away.evaluator.weights = near.evaluator.weights
+    rows = list(corpus.test)
+    there = away.evaluator.fit([_candidate(), _candidate(settings=FULL)])
+    assert [e.weights for e in there] == [None, None]
+    brought = away.evaluator.with_weights(there)
+    assert [e.weights and Path(e.weights).parent for e in brought] == [tmp_path / "driver"] * 2
+    assert [_values(e) for e in brought] == [_values(e) for e in there]
+    tested = away.evaluator.test(there, rows)
+    here = near.evaluator.fit([e.candidate for e in there])
+    assert [_values(e) for e in tested] == [_values(e) for e in near.evaluator.test(here, rows)]
+    assert near.executor.count("WeightsTask") == 0
 
 
 def test_fault_32_weights_that_find_no_room_end_the_run_with_the_free_bytes(

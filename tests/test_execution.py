@@ -1,4 +1,4 @@
-"""An ordered map over spawned processes."""
+"""An ordered map over workers: processes of this machine, or actors of a Ray cluster."""
 
 import os
 import signal
@@ -6,15 +6,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autoprompt.errors import InputError, WorkerLostError
-from autoprompt.execution import LocalExecutor, default_workers
+from autoprompt.errors import InputError, UsageError, WorkerLostError
+from autoprompt.execution import Executor, LocalExecutor, default_workers, environments, worker_count
 
 _STARTED: list[str] = []
 
@@ -98,6 +98,11 @@ def _sleep(number: int) -> int:
     return number
 
 
+def _visible(number: int) -> str:
+    time.sleep(0.2 if number < 2 else 0)
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
 def _facts(_: int) -> dict[str, Any]:
     import torch
     from threadpoolctl import threadpool_info
@@ -112,13 +117,34 @@ def _facts(_: int) -> dict[str, Any]:
     }
 
 
+Started = Callable[..., Any]
+"""A context with an executor, of so many workers, an initializer and its arguments."""
+
+
 @contextmanager
-def _executor(workers: int, initializer: Any = _start, arguments: tuple[Any, ...] = ()) -> Iterator[LocalExecutor]:
-    executor = LocalExecutor(workers, initializer, arguments)
+def _closing(executor: Executor[Any]) -> Iterator[Executor[Any]]:
     try:
         yield executor
     finally:
         executor.close()
+
+
+def _local(workers: int, initializer: Any = _start, arguments: tuple[Any, ...] = ()) -> Any:
+    return _closing(LocalExecutor(workers, initializer, arguments))
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
+def started(request: pytest.FixtureRequest) -> Started:
+    """Of both kinds: their users see no difference."""
+    if request.param == "local":
+        return _local
+    cluster = request.getfixturevalue("own_cluster")
+    from autoprompt.execution.cluster import RayExecutor
+
+    def ray(workers: int, initializer: Any = _start, arguments: tuple[Any, ...] = ()) -> Any:
+        return _closing(RayExecutor(cluster, workers, initializer, arguments))
+
+    return ray
 
 
 def _alive(pid: int) -> bool:
@@ -129,8 +155,17 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def test_results_come_in_the_order_of_the_items_and_an_initializer_runs_once_a_worker(tmp_path: Path) -> None:
-    with _executor(2, _start, (str(tmp_path),)) as executor:
+def _wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "it has not come true within 20 seconds"
+        time.sleep(0.05)
+
+
+def test_results_come_in_the_order_of_the_items_and_an_initializer_runs_once_a_worker(
+    started: Started, tmp_path: Path
+) -> None:
+    with started(2, _start, (str(tmp_path),)) as executor:
         items = list(range(9))
         assert list(executor.map(_slow_square, items)) == [n * n for n in items]
         assert list(executor.map(_slow_square, [])) == []
@@ -141,7 +176,7 @@ def test_results_come_in_the_order_of_the_items_and_an_initializer_runs_once_a_w
 
 
 def test_workers_have_one_thread_and_leave_interrupts_to_the_driver() -> None:
-    with _executor(1) as executor:
+    with _local(1) as executor:
         (facts,) = executor.map(_facts, [0])
     assert facts["pid"] != os.getpid()
     assert facts["torch"] == 1
@@ -153,22 +188,22 @@ def test_workers_have_one_thread_and_leave_interrupts_to_the_driver() -> None:
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 3])
-def test_a_gate_lets_a_beginning_through(tmp_path: Path, allowed: int) -> None:
+def test_a_gate_lets_a_beginning_through(started: Started, tmp_path: Path, allowed: int) -> None:
     asked = []
 
     def gate() -> bool:
         asked.append(None)
         return len(asked) <= allowed
 
-    with _executor(2) as executor:
+    with started(2) as executor:
         items = [(str(tmp_path), n) for n in range(6)]
         assert list(executor.map(_mark, items, gate)) == list(range(allowed))
         assert len(asked) == allowed + 1  # never asked again after its first False
         assert {path.name for path in tmp_path.iterdir()} == {f"item{n}" for n in range(allowed)}
 
 
-def test_a_failing_task_reaches_the_caller_and_the_workers_live_on() -> None:
-    with _executor(2) as executor:
+def test_a_failing_task_reaches_the_caller_and_the_workers_live_on(started: Started) -> None:
+    with started(2) as executor:
         results = executor.map(_fail_at_two, range(5))
         assert [next(results), next(results)] == [0, 1]
         with pytest.raises(InputError, match="two is wrong"):
@@ -176,26 +211,27 @@ def test_a_failing_task_reaches_the_caller_and_the_workers_live_on() -> None:
         assert list(executor.map(_slow_square, [4])) == [16]
 
 
-def test_what_an_initializer_says_reaches_the_caller() -> None:
-    with _executor(1, _refuse) as executor, pytest.raises(InputError, match="The model in x cannot be loaded"):
+def test_what_an_initializer_says_reaches_the_caller(started: Started) -> None:
+    with started(1, _refuse) as executor, pytest.raises(InputError, match="The model in x cannot be loaded"):
         list(executor.map(_slow_square, [1]))
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("times", [1, 2])
-def test_fault_30_what_a_killed_worker_had_is_done_by_another(tmp_path: Path, times: int) -> None:
-    with _executor(2) as executor:
+def test_fault_30_what_a_killed_worker_had_is_done_by_another(started: Started, tmp_path: Path, times: int) -> None:
+    with started(2) as executor:
         items = [(str(tmp_path), times), *[(str(tmp_path), 0)] * 3]
         assert next(executor.map(_die, items)) == times
         assert list(executor.map(_slow_square, range(4))) == [0, 1, 4, 9]
 
 
 @pytest.mark.timeout(120)
-def test_fault_30_after_two_retries_a_task_is_lost_and_the_others_are_not(tmp_path: Path) -> None:
-    with _executor(2) as executor:
+def test_fault_30_after_two_retries_a_task_is_lost_and_the_others_are_not(started: Started, tmp_path: Path) -> None:
+    with started(2) as executor:
         items = [(str(tmp_path), 0), (str(tmp_path), 3), (str(tmp_path), 0)]
         found = list(executor.map(_die, items, lost=lambda item, why: f"{item[1]}: {why}"))
-        assert found[1] == "3: its process ended unexpectedly 3 times, at last by signal 9: killed, or no memory left"
+        assert found[1].startswith("3: its process ended unexpectedly 3 times, at last ")
+        assert "signal 9: killed, or no memory left" in found[1] or "Ray says: The actor " in found[1]
         assert [type(value) for value in (found[0], found[2])] == [int, int]
         for path in tmp_path.iterdir():
             path.unlink()
@@ -205,14 +241,14 @@ def test_fault_30_after_two_retries_a_task_is_lost_and_the_others_are_not(tmp_pa
 
 
 @pytest.mark.timeout(60)
-def test_fault_26_a_task_that_hangs_is_ended_and_not_repeated() -> None:
-    with _executor(2) as executor:
+def test_fault_26_a_task_that_hangs_is_ended_and_not_repeated(started: Started) -> None:
+    with started(2) as executor:
         pids = {facts["pid"] for facts in executor.map(_facts, range(4))}
         started = time.monotonic()
         (found,) = executor.map(_sleep, [5], limit=0.5, lost=_said)
         assert found == "5: it took longer than 0.5 seconds"
         assert time.monotonic() - started < 30
-        assert sum(_alive(pid) for pid in pids) == len(pids) - 1
+        _wait_until(lambda: sum(_alive(pid) for pid in pids) == len(pids) - 1)
         assert list(executor.map(_slow_square, range(4), limit=60)) == [0, 1, 4, 9]
 
 
@@ -232,8 +268,8 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
     assert "AttributeError" not in ran.stderr
 
 
-def test_what_cannot_be_sent_is_an_error_and_no_hang() -> None:
-    with _executor(1) as executor:
+def test_what_cannot_be_sent_is_an_error_and_no_hang(started: Started) -> None:
+    with started(1) as executor:
         with pytest.raises(TypeError, match="this stays here"):
             list(executor.map(_stubborn, [1]))
         with pytest.raises(TypeError, match="this stays here"):
@@ -243,8 +279,8 @@ def test_what_cannot_be_sent_is_an_error_and_no_hang() -> None:
         assert list(executor.map(_slow_square, [4])) == [16]
 
 
-def test_what_nobody_waits_for_any_more_disturbs_no_later_task() -> None:
-    with _executor(2) as executor:
+def test_what_nobody_waits_for_any_more_disturbs_no_later_task(started: Started) -> None:
+    with started(2) as executor:
         results = executor.map(_slow_square, [3, 2, 1, 5])
         assert next(results) == 9
         results.close()
@@ -264,14 +300,11 @@ def test_fault_29_no_worker_outlives_a_killed_driver(tasks: int) -> None:
     assert all(_alive(pid) for pid in pids)
     driver.kill()
     driver.wait()
-    deadline = time.monotonic() + 20
-    while any(_alive(pid) for pid in pids):
-        assert time.monotonic() < deadline, "workers go on without their driver"
-        time.sleep(0.05)
+    _wait_until(lambda: not any(_alive(pid) for pid in pids))
 
 
 @pytest.mark.timeout(60)
-def test_no_process_is_left_after_close_even_in_the_middle_of_work() -> None:
+def test_no_process_is_left_after_close_even_in_the_middle_of_work(started: Started) -> None:
     lost = []
 
     def wait_for_ever() -> None:
@@ -280,16 +313,46 @@ def test_no_process_is_left_after_close_even_in_the_middle_of_work() -> None:
         except WorkerLostError as error:
             lost.append(error)
 
-    with _executor(2) as executor:
+    with started(2) as executor:
         pids = {facts["pid"] for facts in executor.map(_facts, range(6))}
         assert all(_alive(pid) for pid in pids)
         waiting = threading.Thread(target=wait_for_ever, daemon=True)
         waiting.start()
         time.sleep(0.5)
-    assert not any(_alive(pid) for pid in pids)
+    _wait_until(lambda: not any(_alive(pid) for pid in pids))
     waiting.join(20)
     assert len(lost) == 1
 
 
 def test_default_workers_are_the_cores_this_process_may_use() -> None:
     assert default_workers() == len(os.sched_getaffinity(0))
+
+
+def test_one_worker_a_gpu_and_as_many_as_are_asked_for() -> None:
+    assert worker_count("cpu", None, None, 0) == default_workers()
+    assert worker_count("cuda", None, None, 4) == 4
+    assert worker_count("cuda", None, 3, 4) == 12
+    assert worker_count("cuda:1", None, 2, 4) == 2
+    assert worker_count("mps", None, None, 0) == 1
+    assert worker_count("cuda", 5, None, 4) == worker_count("cpu", 5, None, 0) == 5
+    for wrong in (("cpu", 0, None), ("cuda", None, 0), ("cpu", None, 2)):
+        with pytest.raises(UsageError, match="--workers"):
+            worker_count(*wrong, 1)
+
+
+def test_each_worker_has_one_gpu_and_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("autoprompt.execution.placement.default_workers", lambda: 8)
+    found = environments("cuda", 4, 2)
+    assert [own["CUDA_VISIBLE_DEVICES"] for own in found] == ["0", "1", "0", "1"]
+    assert {own["RAYON_NUM_THREADS"] for own in found} == {"2"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-8a")
+    assert [own["CUDA_VISIBLE_DEVICES"] for own in environments("cuda", 3, 2)] == ["5", "GPU-8a", "5"]
+    for device, gpus in (("cpu", 2), ("cuda:1", 2), ("cuda", 1)):
+        assert environments(device, 16, gpus) == [{"RAYON_NUM_THREADS": "1"}] * 16
+
+
+def test_a_worker_has_variables_of_its_own() -> None:
+    executor = LocalExecutor(2, _start, (), environments=[{"CUDA_VISIBLE_DEVICES": str(n)} for n in range(2)])
+    with _closing(executor):
+        assert set(executor.map(_visible, range(6))) == {"0", "1"}

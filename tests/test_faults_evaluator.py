@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,7 +51,7 @@ def _candidate(source: str = "{text}\nSentiment: {label}", rank: int = 4) -> Can
 def test_fault_14_a_duplicate_reuses_the_stored_score(status: str) -> None:
     """A candidate that was bred again is another object; it is the same if its canonical form is."""
     executor, watched = Counting(status), []
-    evaluator = Evaluator(executor, CORPUS, watched.append)
+    evaluator = Evaluator(executor, CORPUS, watched.append, weights=Path())
     first, other = _candidate(), _candidate("It was {text}: {label}")
     again = Candidate.from_dict(first.to_dict())
     assert again is not first
@@ -67,7 +68,7 @@ def test_fault_14_a_duplicate_reuses_the_stored_score(status: str) -> None:
 
 def test_fault_14_of_duplicates_that_differ_in_settings_the_frozen_score_is_reused() -> None:
     executor = Counting("complete")
-    evaluator = Evaluator(executor, CORPUS, lambda _: None)
+    evaluator = Evaluator(executor, CORPUS, lambda _: None, weights=Path())
     one, two = evaluator.frozen([_candidate(), _candidate(rank=2)])
     (three,) = evaluator.frozen([_candidate(rank=8)])
     assert len(executor.scored) == 1

@@ -107,7 +107,7 @@ class Hanging(commands.Inline):
 def test_fault_26_a_fine_tune_that_hangs_fails_and_the_search_goes_on(options, monkeypatch, limit):
     if limit:
         options.config.write_text(f"{runs.SMALL}time_limit = {limit}\n")
-    monkeypatch.setattr("autoprompt.run.workplace.LocalExecutor", Hanging)
+    monkeypatch.setattr("autoprompt.run.place.LocalExecutor", Hanging)
     monkeypatch.setattr(Hanging, "limits", [])
     result = run.search(options, Silent())
     with Leaderboard.open(options.leaderboard, read_only=True) as board:

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "models": {"corpus", "template", "candidate", "artifacts"},
     "evaluator": {"corpus", "template", "candidate", "metrics", "models"},
     "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models"},
-    "execution": set(),
+    "execution": {"files"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "files"},
     "leaderboard": {"candidate", "metrics", "files"},
     "manifest": {"corpus", "candidate", "files"},

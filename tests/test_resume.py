@@ -47,7 +47,7 @@ def killing(patch: pytest.MonkeyPatch, after: int) -> list[int]:
                 done[0] += 1
                 yield result
 
-    patch.setattr("autoprompt.run.workplace.LocalExecutor", Killing)
+    patch.setattr("autoprompt.run.place.LocalExecutor", Killing)
     return done
 
 

@@ -15,11 +15,11 @@ import runs
 from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import StorageError
-from autoprompt.run import scratch
+from autoprompt.execution import scratch
 
 _DRIVER = """
 import os, signal, sys
-from autoprompt.run import scratch
+from autoprompt.execution import scratch
 where = sys.argv[1]
 if where == "before":  # the lock is there, and nothing else yet
     scratch.Path.exists = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)

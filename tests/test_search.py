@@ -134,7 +134,7 @@ def test_fault_08_test_rows_are_out_of_reach_until_the_end(options: run.SearchOp
     specs = []
 
     class Spying(commands.Inline):
-        def __init__(self, workers, initializer, arguments) -> None:
+        def __init__(self, workers, initializer, arguments, **_) -> None:
             specs.extend(arguments)
             super().__init__(workers, initializer, arguments)
 
@@ -143,7 +143,7 @@ def test_fault_08_test_rows_are_out_of_reach_until_the_end(options: run.SearchOp
             return super().map(function, items, gate, **rest)
 
     tests: list[bool] = []
-    monkeypatch.setattr("autoprompt.run.workplace.LocalExecutor", Spying)
+    monkeypatch.setattr("autoprompt.run.place.LocalExecutor", Spying)
     watcher = Watcher()
     result = run.search(options, watcher)
     assert [spec.corpus.test for spec in specs] == [()]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import planted
 import pytest
@@ -22,10 +23,11 @@ class Setting:
 
     corpus: Corpus
     manual: Candidate
+    folder: Path
 
     def evaluator(self) -> Evaluator:
         """A fresh one: it remembers no score."""
-        return Evaluator(planted.InProcess(), self.corpus, lambda _: None)
+        return Evaluator(planted.InProcess(), self.corpus, lambda _: None, weights=self.folder)
 
     def candidate(self, tail: str) -> Candidate:
         """The manual candidate with another tail."""
@@ -52,10 +54,10 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     corpus = load(str(planted.write_corpus(folder / "rows"))).without_test()
     model = planted.train_model(folder / "model")
     before = worker._WORKER
-    start_worker(WorkerSpec(model, corpus, 0, "cpu", 128, folder))
+    start_worker(WorkerSpec(model, corpus, 0, "cpu", 128, folder, folder))
     words = LabelWords.of(planted.LABEL_WORDS, corpus.labels)
     settings = Settings.default("tail", len(corpus.train)).change(epochs=EPOCHS)
-    yield Setting(corpus, Candidate(Template.parse("{text}\nLabel: {label}"), words, settings))
+    yield Setting(corpus, Candidate(Template.parse("{text}\nLabel: {label}"), words, settings), folder)
     worker._WORKER = before
 
 

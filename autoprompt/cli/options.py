@@ -22,6 +22,7 @@ STARTED = time.monotonic()
 F = TypeVar("F", bound=Callable[..., Any])
 
 STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random", "grid")
+EXECUTOR_NAMES = ("local", "ray")
 FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -81,6 +82,13 @@ data_options = _options(
     click.option("--shots", type=click.IntRange(1), default=16, show_default=True,
                  help="Rows a class for training and for validation where the data has no splits."),
 )  # fmt: skip
+place_options = (
+    click.option("--executor", type=click.Choice(EXECUTOR_NAMES), default="local", show_default=True,
+                 envvar="AUTOPROMPT_EXECUTOR", show_envvar=True,
+                 help="Where workers run: processes here, or a Ray cluster (extra: ray)."),
+    click.option("--ray-address", metavar="HOST:PORT",
+                 help="Of the cluster.  [default: RAY_ADDRESS, the one running here, or a new one here]"),
+)  # fmt: skip
 model_options = _options(
     click.option("--model", default="smollm2-135m", show_default=True, envvar="AUTOPROMPT_MODEL", show_envvar=True,
                  shell_complete=complete.models, help="Embedded model, folder or Hub name."),
@@ -93,7 +101,10 @@ model_options = _options(
                  envvar="AUTOPROMPT_DEVICE", show_envvar=True,
                  help="Where the model runs; auto takes a GPU where there is one."),
     click.option("--workers", type=click.IntRange(1), envvar="AUTOPROMPT_WORKERS", show_envvar=True,
-                 help="Worker processes.  [default: one a core]"),
+                 help="Worker processes.  [default: one a core, or one a GPU]"),
+    click.option("--workers-per-gpu", type=click.IntRange(1), metavar="N",
+                 help="Of which each has a part.  [default: 1]"),
+    *place_options,
     click.option("--label-words", type=JsonObject(), metavar="JSON", help='Such as \'{"neg": "bad", "pos": "good"}\'.'),
     click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn."),
 )  # fmt: skip
@@ -101,6 +112,12 @@ leaderboard_option = click.option(
     "--leaderboard", "leaderboard_file", type=click.Path(path_type=Path, dir_okay=False),
     envvar="AUTOPROMPT_LEADERBOARD", show_envvar=True, default=Path("autoprompt.sqlite"), show_default=True,
     help="The file that runs are kept in.",
+)  # fmt: skip
+verify_place_options = _options(*place_options)
+resume_place_options = _options(
+    click.option("--executor", type=click.Choice(EXECUTOR_NAMES),
+                 help="Where workers run from now on.  [default: where they did]"),
+    click.option("--ray-address", metavar="HOST:PORT", help="Of the cluster, where it is another now."),
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
@@ -135,7 +152,8 @@ def model_of(values: dict[str, Any]) -> ModelOptions:
     """The model options of a command."""
     from autoprompt.run import ModelOptions
 
-    return ModelOptions(**{name: values[name] for name in ("model", "device", "workers", "tuning", "family", "chat")})
+    names = ("model", "device", "workers", "tuning", "family", "chat", "executor", "ray_address", "workers_per_gpu")
+    return ModelOptions(**{name: values[name] for name in names})
 
 
 def print_json(value: Any) -> None:

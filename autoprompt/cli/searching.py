@@ -19,7 +19,9 @@ from autoprompt.cli.options import (
     model_of,
     model_options,
     print_json,
+    resume_place_options,
     unescaped,
+    verify_place_options,
 )
 from autoprompt.cli.telling import viewed
 from autoprompt.errors import UsageError
@@ -114,9 +116,17 @@ def search(
 @click.command(short_help="Go on with a run that was stopped or killed.")
 @click.argument("reference", metavar="RUN", shell_complete=complete.runs)
 @track_option
+@resume_place_options
 @leaderboard_option
 @json_option
-def resume(reference: str, track: str | None, leaderboard_file: Path, as_json: bool) -> None:
+def resume(
+    reference: str,
+    track: str | None,
+    executor: str | None,
+    ray_address: str | None,
+    leaderboard_file: Path,
+    as_json: bool,
+) -> None:
     """Go on with RUN (id or name), which was stopped or killed; of a finished run, print the result again.
 
     \b
@@ -131,7 +141,9 @@ def resume(reference: str, track: str | None, leaderboard_file: Path, as_json: b
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         config = board.run(reference).config
     with viewed(config.get("budget"), config.get("max_evaluations")) as shown, tracked(shown, track) as watched:
-        result = run.resume(reference, leaderboard_file, watched, started=STARTED)
+        result = run.resume(
+            reference, leaderboard_file, watched, started=STARTED, executor=executor, ray_address=ray_address
+        )
     if as_json:
         print_json(result)
     else:
@@ -147,11 +159,18 @@ def resume(reference: str, track: str | None, leaderboard_file: Path, as_json: b
     shell_complete=complete.runs,
     help="All entries of this run (id or name) instead.",
 )
+@verify_place_options
 @leaderboard_option
 @json_option
 @click.pass_context
 def verify(
-    context: click.Context, entry: str | None, run_name: str | None, leaderboard_file: Path, as_json: bool
+    context: click.Context,
+    entry: str | None,
+    run_name: str | None,
+    executor: str,
+    ray_address: str | None,
+    leaderboard_file: Path,
+    as_json: bool,
 ) -> None:
     """Do all evaluations of ENTRY again (8 characters or more of its id) and compare every prediction and loss.
 
@@ -168,11 +187,11 @@ def verify(
 
     if (entry is None) == (run_name is None):
         raise UsageError("Verify takes an ENTRY or --run RUN; give one of the two.")
+    check = run.verify if entry is not None else run.verify_run
     with viewed() as shown:
-        if entry is not None:
-            result = run.verify(entry, leaderboard_file, shown, started=STARTED)
-        else:
-            result = run.verify_run(str(run_name), leaderboard_file, shown, started=STARTED)
+        result = check(
+            str(entry or run_name), leaderboard_file, shown, started=STARTED, executor=executor, ray_address=ray_address
+        )
     if as_json:
         print_json(result)
     elif entry is not None:

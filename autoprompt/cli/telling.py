@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,16 @@ def say(text: str) -> None:
 
 @contextmanager
 def viewed(seconds: float | None = None, evaluations: int | None = None) -> Iterator[View]:
-    """The view of work that goes on, as the command was asked for."""
+    """The view of work that goes on, as the command was asked for. What libraries print meanwhile is no result: it
+    goes where the view is."""
     from autoprompt.progress import view
 
     told = verbosity()
     quiet, verbose = told == Verbosity.QUIET, told == Verbosity.VERBOSE
-    with view(STARTED, seconds, evaluations, quiet=quiet, verbose=verbose) as shown:
+    with (
+        view(STARTED, seconds, evaluations, quiet=quiet, verbose=verbose) as shown,
+        redirect_stdout(sys.stderr),
+    ):
         yield shown
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from os import PathLike
 
 from autoprompt.candidate import SCORING_VERSION, Candidate, canonical_json, digest
 
@@ -45,7 +46,7 @@ class Evaluation:
     tokens: int = 0
     milestone: float | None = None
     """Validation loss early in the fine-tune, where that was looked at (see ``halving``)."""
-    weights: str | None = None
+    weights: str | PathLike[str] | None = None
     """Where the fine-tune's result lies (safetensors), when it was kept."""
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
@@ -23,9 +24,12 @@ from autoprompt.evaluator.tasks import (
     Readiness,
     TestTask,
     TimeWriting,
+    WeightsTask,
+    weights_name,
 )
 from autoprompt.evaluator.worker import FROZEN, Work, perform
 from autoprompt.models import TokenProposals
+from autoprompt.models.saving import writing
 from autoprompt.models.support import KEEPS_PREFIX
 from autoprompt.template import LabelWords, Template
 
@@ -59,17 +63,23 @@ class TaskMap(Protocol):
         lost: Callable[[Any, str], Any] | None = None,
     ) -> Iterator[Any]: ...
 
+    def carry(self, path: Path) -> PathLike[str]: ...
+
 
 class Evaluator:
     """Scores candidates of one run.
 
-    ``watch`` is called with every finished evaluation, and with None when other work was done.
+    ``watch`` is called with every finished evaluation, and with None when other work was done. ``weights``: the folder
+    for fine-tuned weights, which the workers' specification names as well.
     """
 
-    def __init__(self, executor: TaskMap, corpus: Corpus, watch: Callable[[Evaluation | None], None]) -> None:
+    def __init__(
+        self, executor: TaskMap, corpus: Corpus, watch: Callable[[Evaluation | None], None], *, weights: Path
+    ) -> None:
         self.executor = executor
         self.corpus = corpus
         self.watch = watch
+        self.weights = weights
         self.fitted = 0
         """Fine-tuned evaluations so far (frozen ones where nothing is tuned)."""
         self.tokens = 0
@@ -171,19 +181,36 @@ class Evaluator:
 
     def test(self, trained: Sequence[Evaluation], rows: Sequence[Example]) -> list[Evaluation]:
         """Score test rows with fine-tunes that are done; one whose weights are gone is done once more."""
-        tasks = [replace(self.with_weights(e), split="test", readability=None) for e in trained]
+        carry = self.executor.carry
+        tasks = [
+            replace(e, split="test", readability=None, weights=carry(Path(e.weights)) if e.weights else None)
+            for e in self.with_weights(trained)
+        ]
         blocks = [tuple(rows[start : start + TEST_BLOCK]) for start in range(0, len(rows), TEST_BLOCK)]
         done = [_costed_all(work) for work in self._run([TestTask(tuple(tasks), block) for block in blocks])]
         return [_join([part[i] for part in done]) for i in range(len(tasks))]
 
-    def with_weights(self, evaluation: Evaluation) -> Evaluation:
-        """The same fine-tune with its weights at hand, done once more where they are gone."""
-        if evaluation.candidate.settings.tuning == "none" or Path(evaluation.weights or "").is_file():
-            return evaluation
+    def with_weights(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        """The same fine-tunes with their weights at hand, done once more where these are gone, or on another machine.
+
+        Raises StorageError where they cannot be written.
+        """
+        gone = [
+            e for e in evaluations
+            if e.candidate.settings.tuning != "none" and not Path(e.weights or "").is_file()
+        ]  # fmt: skip
         # Live, since a journal keeps no weights.
-        (work,) = self._live([FitTask(Evaluation(evaluation.candidate, Rung.TUNED))])
-        again: Evaluation = work.value
-        return again
+        works = self._live([WeightsTask(Evaluation(e.candidate, Rung.TUNED)) for e in gone])
+        again = {one.candidate.id: self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
+        return [again.get(e.candidate.id, e) for e in evaluations]
+
+    def _keep(self, evaluation: Evaluation, content: bytes) -> Evaluation:
+        if not content:  # trained once more, and in vain
+            return evaluation
+        path = self.weights / weights_name(evaluation.candidate)
+        with writing(path, "The fine-tuned weights"):
+            path.write_bytes(content)
+        return replace(evaluation, weights=str(path))
 
     @property
     def prefix_tokens(self) -> int:

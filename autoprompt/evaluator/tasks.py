@@ -103,16 +103,23 @@ class FitTask:
     bar: float | None = None
 
     def __call__(self, worker: Worker) -> Evaluation:
+        scored, delta = self.fitted(worker)
+        # Where the driver's folder is not, another machine needs them: they are asked for when it is known whose.
+        kept = delta and self.evaluation.fold == self.evaluation.repeat == 0 and worker.spec.weights.is_dir()
+        return replace(scored, weights=_save(worker, self.evaluation, delta)) if kept else scored
+
+    def fitted(self, worker: Worker) -> tuple[Evaluation, Mapping[str, Tensor]]:
+        """The evaluation with what the fine-tune changed: nothing where it is not complete."""
         task, model = self.evaluation, worker.model
         train, held_out = worker.fold(task.fold)
         settings = task.candidate.settings
         train, held_out = worker.unshown(task.candidate, train), worker.unshown(task.candidate, held_out)
         if settings.tuning not in model.tuning_modes:
-            return task.failed(f"this model cannot be tuned with {settings.tuning!r}, only {model.tuning_modes}")
+            return task.failed(f"this model cannot be tuned with {settings.tuning!r}, only {model.tuning_modes}"), {}
         if settings.tuning == "none" and task.candidate.template.soft:
-            return task.failed("trainable vectors need a tuning mode that trains them")
+            return task.failed("trainable vectors need a tuning mode that trains them"), {}
         if not train or not held_out:
-            return task.failed("the solved examples leave no rows to train or to judge on")
+            return task.failed("the solved examples leave no rows to train or to judge on"), {}
         try:
             model.check(task.candidate)
             prompted = model.prompt(task.candidate, held_out)
@@ -121,18 +128,17 @@ class FitTask:
             milestone = Milestone(task, worker, held_out, prompted, empty, bar) if bar is not None else None
             delta = self._trained(worker, train, milestone) if settings.tuning != "none" else {}
             if milestone is not None and milestone.behind:
-                return milestone.pruned()
+                return milestone.pruned(), {}
             write = task.rung == Rung.REPEATED and not worker.labels
             scored = scored_with(task, worker, held_out, delta, write=write, prompts=(prompted, empty))
         except (FitFailedError, InputError) as error:
-            return task.failed(str(error))
+            return task.failed(str(error)), {}
         if model.micro_batch is not None and scored.complete:
             halved = f"out of memory: worked in parts of {model.micro_batch} rows"
             scored = replace(scored, reason="; ".join(filter(None, (scored.reason, halved))))
         if milestone is not None and scored.complete:  # one that has learnt by then has reached its end
             scored = replace(scored, milestone=milestone.loss if milestone.seen else scored.loss)
-        kept = delta and task.fold == task.repeat == 0 and scored.complete
-        return replace(scored, weights=_save(worker, task, delta)) if kept else scored
+        return scored, delta if scored.complete else {}
 
     def _trained(self, worker: Worker, train: tuple[Example, ...], milestone: Milestone | None) -> Mapping[str, Tensor]:
         task = self.evaluation
@@ -144,6 +150,23 @@ class FitTask:
     def lost(self, reason: str) -> Evaluation:
         """A failure."""
         return self.evaluation.failed(reason)
+
+
+@dataclass(frozen=True)
+class WeightsTask:
+    """A short fine-tune once more, for its weights: they travel to the driver, as a safetensors file's bytes."""
+
+    evaluation: Evaluation
+
+    def __call__(self, worker: Worker) -> tuple[Evaluation, bytes]:
+        from safetensors.torch import save
+
+        scored, delta = FitTask(self.evaluation).fitted(worker)
+        return scored, save(dict(delta)) if delta else b""
+
+    def lost(self, reason: str) -> tuple[Evaluation, bytes]:
+        """A failure."""
+        return self.evaluation.failed(reason), b""
 
 
 @dataclass(frozen=True)
@@ -197,6 +220,7 @@ class TestTask:
                     continue
                 delta = load_file(task.weights) if task.weights else {}
                 try:
+                    task = replace(task, weights=None)  # they stay where they are
                     done.append(scored_with(task, worker, self.rows, delta, write=not worker.labels))
                 except (FitFailedError, InputError) as error:
                     done.append(task.failed(str(error)))
@@ -246,8 +270,13 @@ class CheckTask:
         raise WorkerLostError(f"The model could not be loaded and asked ({reason}); use fewer --workers.")
 
 
+def weights_name(candidate: Candidate) -> str:
+    """Of the file that a candidate's weights lie in."""
+    return f"{candidate.id[:32]}.safetensors"
+
+
 def _save(worker: Worker, task: Evaluation, delta: Mapping[str, Tensor]) -> str:
     """Where the weights lie now. Raises StorageError when they cannot be written."""
-    path = worker.spec.scratch / f"{task.candidate.id[:32]}.safetensors"
+    path = worker.spec.weights / weights_name(task.candidate)
     save(delta, path, "The fine-tuned weights")
     return str(path)

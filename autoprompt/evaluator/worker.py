@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,19 @@ FROZEN = Settings("none")
 class WorkerSpec:
     """All that a worker needs to start.
 
-    ``corpus`` comes without its test rows. ``scratch``: a folder that all workers share, for kept prefixes and
-    fine-tuned weights. ``metric``: what target texts are judged by. ``folds``: parts of the cross-validation over
-    training and validation rows together; None swaps the two splits.
+    ``model_folder``: as this worker opens it. ``corpus`` comes without its test rows. ``scratch``: a folder that the
+    workers of one machine share, for kept prefixes. ``weights``: the driver's folder for fine-tuned weights; a worker
+    that has not this folder keeps none. ``metric``: what target texts are judged by. ``folds``: parts of the
+    cross-validation over training and validation rows together; None swaps the two splits.
     """
 
-    model_folder: Path
+    model_folder: PathLike[str]
     corpus: Corpus
     seed: int
     device: str
     max_length: int
-    scratch: Path
+    scratch: PathLike[str]
+    weights: Path
     metric: str = "accuracy"
     folds: int | None = None
     family: str | None = None
@@ -57,12 +60,12 @@ class Worker:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
-        prefixes = spec.scratch / "prefixes"
+        prefixes = Path(spec.scratch) / "prefixes"
         prefixes.mkdir(parents=True, exist_ok=True)
         # One thread whatever the number of workers: the bits must not depend on it.
         torch.set_num_threads(1)
         self.model: LanguageModel = load_model(
-            spec.model_folder,
+            Path(spec.model_folder),
             device=spec.device,
             max_length=spec.max_length,
             labels=spec.corpus.labels,

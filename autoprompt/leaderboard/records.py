@@ -45,6 +45,11 @@ class RunRecord:
         best = (self.result or {}).get("best") or {}
         return best.get("entry")
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of its results has to know: of data and model, and once it has finished of its machines."""
+        return [str(text) for text in (self.result or self.config).get("warnings") or []]
+
 
 @dataclass(frozen=True)
 class EvaluationRecord:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -15,8 +16,15 @@ from autoprompt.errors import StorageError
 
 def save(tensors: Mapping[str, Tensor], path: Path, what: str) -> None:
     """Write a safetensors file. Raises StorageError, and leaves no part of one behind, when it cannot be written."""
-    try:
+    with writing(path, what):
         save_file(dict(tensors), path)
+
+
+@contextmanager
+def writing(path: Path, what: str) -> Iterator[None]:
+    """A file is written inside. Raises StorageError, and leaves no part of it behind, when it cannot be."""
+    try:
+        yield
     except (OSError, SafetensorError) as error:
         path.unlink(missing_ok=True)
         raise StorageError(

@@ -88,7 +88,7 @@ def _head(facts: Facts) -> str:
         f"Run {markdown(run.id)}{name}, {markdown(run.status)}{spent}; strategy {markdown(run.strategy)}, "
         f"seed {run.seed}, started {markdown(moment(run.started))}.",
     ]
-    return "\n\n".join([*lines, *(f"Note: {markdown(text)}" for text in run.config.get("warnings") or [])])
+    return "\n\n".join([*lines, *(f"Note: {markdown(text)}" for text in run.warnings)])
 
 
 def _answer(facts: Facts) -> str:

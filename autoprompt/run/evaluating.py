@@ -9,8 +9,8 @@ from typing import Any
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.metrics import classification_metrics, generation_metrics
-from autoprompt.models import check_device
-from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions, workers_of
+from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
+from autoprompt.run.place import placed
 from autoprompt.run.preparing import prepare
 from autoprompt.run.workplace import check_model, pulling, workplace
 
@@ -35,9 +35,8 @@ def evaluate(
     if split == "test" and not task.corpus.test:
         raise UsageError(f"The corpus {source_name!r} has no test rows; use --split validation.")
     candidate = replace(task.space.start, settings=task.space.start.settings.change(**changes))
-    device = check_device(model.device)
     options = SearchOptions(source_name, data, model, seed=seed)
-    with workplace(task, options, device, workers_of(model), progress) as evaluator:
+    with placed(model, progress) as place, workplace(task, options, place, progress) as evaluator:
         check_model(evaluator, task, model, progress)
         progress.stage("fine-tune")
         # Target texts are written on the last rung alone.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.execution import default_workers
 from autoprompt.search import STRATEGIES, Budget, SearchConfig
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_BUDGET = 300.0
 DEFAULT_LEADERBOARD = "autoprompt.sqlite"
+EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ class ModelOptions:
     """None takes what the checkpoint was saved as."""
     chat: bool = False
     """Wrap prompts in the tokenizer's chat format."""
+    executor: str = "local"
+    """Worker processes of this machine, or "ray": of a cluster."""
+    ray_address: str | None = None
+    """None: the cluster of RAY_ADDRESS, one that runs on this machine, or a new one of this machine alone."""
+    workers_per_gpu: int | None = None
+    """None: one."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,11 @@ def budget_of(options: SearchOptions) -> Budget:
     return Budget(seconds, options.max_evaluations, started=options.started)
 
 
-def workers_of(model: ModelOptions) -> int:
-    """Worker processes. Raises UsageError."""
-    if model.workers is None:
-        return default_workers()
-    if model.workers < 1:
-        raise UsageError(f"--workers is {model.workers}; give at least 1.")
-    return model.workers
+def elsewhere(options: SearchOptions, executor: str | None, ray_address: str | None, **other: Any) -> SearchOptions:
+    """The same search with its workers at another place, where one is named. ``other``: further model options."""
+    if executor is not None or ray_address is not None:
+        other |= {"executor": executor or "ray", "ray_address": ray_address}
+    return replace(options, model=replace(options.model, **other))
 
 
 def config_of(options: SearchOptions) -> SearchConfig:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
+from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.manifest import manifest
-from autoprompt.models import check_device
-from autoprompt.run.options import Progress, SearchOptions, budget_of, workers_of
+from autoprompt.run.options import Progress, SearchOptions, budget_of, elsewhere
+from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
-from autoprompt.run.scratch import sweep
 from autoprompt.run.workplace import check_model, prepared, workplace
 from autoprompt.search import Budget, Outcome, Search
 
@@ -39,10 +39,13 @@ def resume(
     *,
     rows: Mapping[str, Any] | None = None,
     started: float | None = None,
+    executor: str | None = None,
+    ray_address: str | None = None,
 ) -> dict[str, Any]:
     """Go on with a run that was stopped or killed; of a finished one, its result again.
 
     ``rows``: splits in memory, for a run whose data lay there. ``started``: when the command began (monotonic seconds).
+    ``executor``, ``ray_address``: where its workers are now; None: where they were.
     Raises NotFoundError, and StorageError while the run's driver lives, where data, model or settings are not what they
     were, and for a run without steps to go on from.
     """
@@ -53,7 +56,7 @@ def resume(
             run = _stored(leaderboard, run.id)
             if run.status != "finished":  # nor was it by another driver meanwhile
                 options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
-                return _Run(options, progress, run).search()
+                return _Run(elsewhere(options, executor, ray_address), progress, run).search()
     return run.result or {}
 
 
@@ -70,26 +73,25 @@ class _Run:
         self.progress = progress
         self.known = known
         self.budget = budget_of(options)
-        self.workers = workers_of(options.model)
 
     def search(self) -> dict[str, Any]:
         options = self.options
         task = prepared(options, self.progress)
         check_folds(options.folds, task.corpus)
-        device = check_device(options.model.device)
-        with Leaderboard.open(options.leaderboard) as board:
+        with placed(options.model, self.progress) as place, Leaderboard.open(options.leaderboard) as board:
             if self.known is None:
                 board.check_name(options.name)
-            facts = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, device)
+            facts = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, place.device)
             if self.known is not None:
                 check_unchanged(self.known, facts, self.progress)
-            with workplace(task, options, device, self.workers, self.progress) as evaluator:
+            with workplace(task, options, place, self.progress) as evaluator:
                 ready = check_model(evaluator, task, options.model, self.progress)
-                run = self.known or new_run(options, task, self.workers, ready, facts)
+                run = self.known or new_run(options, task, place.workers, ready, facts)
                 held = holding(board.path, run.id) if self.known is None else nullcontext()
                 rows = data_rows(run, task.corpus) if self.known is None else None
                 with held, _recorded(board, run, rows, self.progress) as finish:
                     result = self._searched(board, run, task, evaluator, ready)
+                    result["warnings"] = [*result["warnings"], *place.warnings]
                     finish(result)
         return result
 
@@ -112,9 +114,9 @@ class _Run:
             folds=options.folds,
             repeats=options.repeats,
         ).run()
-        winner, *others = outcome.trained
-        winner = evaluator.with_weights(winner)
-        tests = _open_test(task, evaluator, [winner, *others], recorder, progress)
+        trained = evaluator.with_weights(outcome.trained)
+        winner = trained[0]
+        tests = _open_test(task, evaluator, trained, recorder, progress)
         kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
         return _result(options, run, recorder, outcome, tests, self.budget, kept)
 

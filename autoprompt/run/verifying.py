@@ -15,8 +15,8 @@ from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.leaderboard.records import SPLITS
 from autoprompt.manifest import INPUTS, differences, manifest
-from autoprompt.models import check_device
-from autoprompt.run.options import Progress, SearchOptions, workers_of
+from autoprompt.run.options import Progress, SearchOptions, elsewhere
+from autoprompt.run.place import Place, placed
 from autoprompt.run.preparing import Task
 from autoprompt.run.resuming import manifest_of, requested
 from autoprompt.run.workplace import check_model, prepared, workplace
@@ -82,6 +82,8 @@ def verify(
     *,
     rows: Mapping[str, Any] | None = None,
     started: float | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
 ) -> dict[str, Any]:
     """Do all evaluations of an entry again, in the newest run that has it. Returns the JSON of ``verify --json``.
 
@@ -97,7 +99,7 @@ def verify(
     records = [record for record in found if record.run == run.id and _verifiable(record)]
     if not records:
         raise InputError(f"The entry {entry!r} has nothing to verify: {found[0].reason}; name one that was scored.")
-    options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
+    options = _asked(run, leaderboard, rows, started, executor, ray_address)
     checked, changed = _checked(run, records, options, progress)
     return _report(checked, changed) | {
         "run": run.id,
@@ -113,6 +115,8 @@ def verify_run(
     *,
     rows: Mapping[str, Any] | None = None,
     started: float | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
 ) -> dict[str, Any]:
     """The same for all entries of a run (its id or name), with what was scored. The verdict is the worst of theirs.
 
@@ -123,7 +127,7 @@ def verify_run(
         records = [record for record in board.evaluations(run.id) if _verifiable(record)]
     if not records:
         raise InputError(f"The run {reference!r} has nothing to verify; name one that scored a prompt.")
-    options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
+    options = _asked(run, leaderboard, rows, started, executor, ray_address)
     checked, changed = _checked(run, records, options, progress)
     of_entry: dict[str, list[_Checked]] = {}
     for one in checked:
@@ -139,6 +143,19 @@ def verify_run(
     }
 
 
+def _asked(
+    run: RunRecord,
+    leaderboard: Path,
+    rows: Mapping[str, Any] | None,
+    started: float | None,
+    executor: str,
+    ray_address: str | None,
+) -> SearchOptions:
+    """The run's options, with workers as this machine has them."""
+    options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
+    return elsewhere(options, executor, ray_address, workers=None, workers_per_gpu=None)
+
+
 def _verifiable(record: EvaluationRecord) -> bool:
     return record.status != "failed" and bool(record.losses)
 
@@ -148,15 +165,26 @@ def _checked(
 ) -> tuple[list[_Checked], list[str]]:
     """Each evaluation then and now, in order; and how versions and machine differ."""
     task = prepared(options, progress)
-    device = check_device(options.model.device)
-    now = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, device)
+    with placed(options.model, progress) as place:
+        return _done_again(run, records, options, task, place, progress)
+
+
+def _done_again(
+    run: RunRecord,
+    records: Sequence[EvaluationRecord],
+    options: SearchOptions,
+    task: Task,
+    place: Place,
+    progress: Progress,
+) -> tuple[list[_Checked], list[str]]:
+    now = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, place.device)
     then = manifest_of(run)
     changed = differences(then, now, INPUTS)
     if changed:
         raise VerificationError(
             f"The run {run.id} cannot be verified: {'; '.join(changed)}; bring back what it worked with."
         )
-    with workplace(task, options, device, workers_of(options.model), progress) as evaluator:
+    with workplace(task, options, place, progress) as evaluator:
         check_model(evaluator, task, options.model, progress)
         progress.stage("verify")
         again: dict[str, Evaluation] = {}

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluator, Readiness, WorkerSpec, start_worker
-from autoprompt.execution import LocalExecutor
+from autoprompt.execution.scratch import scratch_folder
 from autoprompt.run.options import ModelOptions, Progress, SearchOptions, config_of
+from autoprompt.run.place import Place
 from autoprompt.run.preparing import Task, prepare
-from autoprompt.run.scratch import scratch_folder
 
 
 def prepared(options: SearchOptions, progress: Progress) -> Task:
@@ -22,25 +22,26 @@ def prepared(options: SearchOptions, progress: Progress) -> Task:
 
 
 @contextmanager
-def workplace(task: Task, options: SearchOptions, device: str, workers: int, progress: Progress) -> Iterator[Evaluator]:
+def workplace(task: Task, options: SearchOptions, place: Place, progress: Progress) -> Iterator[Evaluator]:
     """Workers with the model and the search's rows; the test rows stay here."""
     corpus = task.corpus.without_test()
     with scratch_folder() as scratch:
         spec = WorkerSpec(
-            task.source.folder,
+            place.model(task.source.folder),
             corpus,
             options.seed,
-            device,
+            place.device,
             options.data.max_length,
+            place.shared(scratch),
             scratch,
             metric=task.metric,
             folds=options.folds,
             family=task.source.family,
             chat=options.model.chat,
         )
-        executor = LocalExecutor(workers, start_worker, (spec,))
+        executor = place.executor(start_worker, (spec,))
         try:
-            evaluator = Evaluator(executor, corpus, lambda e: progress.evaluated(e, evaluator))
+            evaluator = Evaluator(executor, corpus, lambda e: progress.evaluated(e, evaluator), weights=scratch)
             evaluator.time_limit = task.space.config.search.time_limit
             yield evaluator
         finally:

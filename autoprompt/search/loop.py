@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 from statistics import mean
 from typing import Any, Protocol
 
@@ -205,8 +206,8 @@ class Search:
             )
         ]
         self._count_failures(evaluations)
-        for evaluation in evaluations:
-            self.record([evaluation], roles.get(evaluation.candidate.id, "search"))
+        for role, group in groupby(evaluations, lambda e: roles.get(e.candidate.id, "search")):
+            self.record(list(group), role)
         self.tuned += evaluations
         leaders = finalists(self.tuned, self.space.config.search.finalists, drop=self._racing)
         self.evaluator.keep_weights([self.space.manual_tuned, *(e.candidate for e in leaders)])

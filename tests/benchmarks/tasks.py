@@ -100,10 +100,10 @@ def evaluating(
     """An evaluator over the rows but those of the test split; as many workers as a search has."""
     rows = corpus.without_test()
     with tempfile.TemporaryDirectory() as scratch:
-        spec = WorkerSpec(locate_model(MODEL).folder, rows, seed, "cpu", max_length, Path(scratch))
+        spec = WorkerSpec(locate_model(MODEL).folder, rows, seed, "cpu", max_length, Path(scratch), Path(scratch))
         executor = LocalExecutor(workers or default_workers(), start_worker, (spec,))
         try:
-            yield Evaluator(executor, rows, lambda _: None)
+            yield Evaluator(executor, rows, lambda _: None, weights=Path(scratch))
         finally:
             executor.close()
 

@@ -1,8 +1,10 @@
-"""A folder for what a run's workers share, which goes with its driver, however that ends."""
+"""Folders for what a run's workers share: one goes with its driver, one on another node with its last worker, however
+these end."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import uuid
@@ -48,6 +50,47 @@ def scratch_folder() -> Iterator[Path]:
         yield folder
     finally:
         _remove(folder, lock)
+
+
+def joined(name: str) -> Path:
+    """The folder of this name on this machine, made by the first process that asks, shared by all that do, until the
+    last of them leaves or has ended. Raises StorageError where there is no place for it."""
+    if name not in _JOINED:
+        sweep()
+        folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{name}"
+        try:
+            _JOINED[name] = _shared_lock(folder)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"The folder {folder} cannot be made ({error.strerror}); make room, or name another place in TMPDIR."
+            ) from error
+    return Path(tempfile.gettempdir()) / f"{_PREFIX}{name}"
+
+
+def leave() -> None:
+    """Give up what this process has joined, and remove what nobody uses any more."""
+    while _JOINED:
+        os.close(_JOINED.popitem()[1])
+    sweep()
+
+
+_JOINED: dict[str, int] = {}
+"""Open lock files by the folders' names."""
+
+
+def _shared_lock(folder: Path) -> int:
+    """The open lock file, held together with others. One that somebody has removed meanwhile holds nothing."""
+    import fcntl
+
+    path = Path(_lock(folder).lock_file)
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_ino == os.fstat(handle).st_ino:
+                return handle
+        os.close(handle)
 
 
 def _new(parent: Path) -> tuple[Path, FileLock]:

@@ -1,0 +1,7 @@
+"""Where tasks run: an ordered map over local processes or a Ray cluster. Knows nothing about prompts."""
+
+from autoprompt.execution.local import LocalExecutor
+from autoprompt.execution.ordered import Executor
+from autoprompt.execution.placement import default_workers, environments, worker_count
+
+__all__ = ["Executor", "LocalExecutor", "default_workers", "environments", "worker_count"]

@@ -1,0 +1,282 @@
+"""Workers as actors of a Ray cluster: of this machine alone, or of many.
+
+Each worker is one actor with a core, and a part of a GPU where the work is done on one. It is started ahead of its
+first task, as soon as the cluster has room for it: at once, or when somebody gives cores back or a node joins. Tasks
+and results travel as they do to local processes; what Ray would retry by itself is left to the ordered map.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import: nothing is sent to anybody
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a worker without a GPU of Ray's keeps its variables
+
+import ray
+from ray import exceptions
+
+from autoprompt.errors import UsageError, WorkerLostError, first_line
+from autoprompt.execution import actor
+from autoprompt.execution.carrying import Carried, NodeFolder, carried, open_depot
+from autoprompt.execution.ordered import Executor, Slot
+
+STARTS = 3
+"""How often in a row a worker's start may fail."""
+PATIENCE = 5.0
+"""Seconds until somebody is told that workers wait for room."""
+_LEAVE_SECONDS = 5.0
+"""How long a worker may take to give up what it shares."""
+_GONE = (
+    exceptions.RayActorError,
+    exceptions.NodeDiedError,
+    exceptions.ObjectLostError,
+    exceptions.OutOfMemoryError,
+    exceptions.WorkerCrashedError,
+)
+"""What Ray raises in place of an answer whose worker has died."""
+
+Look = tuple[Callable[[Any], Any], Any]
+"""A function and what it is given: run on each new worker's node before any task."""
+
+
+@dataclass
+class Cluster:
+    """A cluster that this process is a driver of. ``tell`` is told what a user has to know of it."""
+
+    tell: Callable[[str], None]
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _depot: Any = None
+
+    def total(self, resource: str) -> int:
+        """Whole cores ("CPU") or devices ("GPU") of all nodes that are there now."""
+        return int(ray.cluster_resources().get(resource, 0))
+
+    def free(self, resource: str) -> float:
+        """Those that nobody has taken."""
+        return float(ray.available_resources().get(resource, 0))
+
+    @property
+    def folder(self) -> NodeFolder:
+        """A folder on each node for what its workers share."""
+        return NodeFolder(self.name)
+
+    def carry(self, path: Path, files: Mapping[str, str] | None = None) -> Carried:
+        """See ``carried``."""
+        if self._depot is None:
+            self._depot = open_depot(self.name)
+        return carried(path, files, self.name, self.folder)
+
+
+@contextmanager
+def joined(address: str | None, cores: int, tell: Callable[[str], None]) -> Iterator[Cluster]:
+    """The cluster at ``address``; without one that of RAY_ADDRESS, one that runs on this machine, or, as for "local",
+    a new one of this machine with so many ``cores``. A connection that the process has already is used, and left.
+
+    Raises UsageError for a cluster that cannot be joined, and for an address beside such a connection.
+    """
+    if address is not None and "://" in address:
+        raise UsageError(
+            f"--ray-address {address!r} is that of a client or a job server, and the program that searches has to run "
+            "on a node of the cluster; start it there (`ray job submit`, `ray exec`), with --ray-address auto."
+        )
+    if ray.is_initialized():
+        if address is not None:
+            raise UsageError(f"This process is in a Ray cluster already; leave out its address {address!r}.")
+        yield Cluster(tell)
+        return
+    quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False, "namespace": uuid.uuid4().hex}
+    try:
+        if address != "local":
+            ray.init(address=address or "auto", **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address is not None or not isinstance(error, ConnectionError):
+            raise UsageError(
+                f"The Ray cluster {address or 'of this machine'!r} cannot be joined ({first_line(error)}); start one "
+                "with `ray start --head`, or take a new one of this machine alone: --ray-address local."
+            ) from error
+    if not ray.is_initialized():
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+    try:
+        yield Cluster(tell)
+    finally:
+        ray.shutdown()
+
+
+class RayExecutor(Executor["_ActorSlot"]):
+    """Actors, one thread each; each runs the initializer once, before its first task."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        workers: int,
+        initializer: Callable[..., None],
+        arguments: tuple[Any, ...],
+        *,
+        gpus: float = 0.0,
+        look: Look | None = None,
+        judge: Callable[[str, Any], str | None] = lambda _node, _facts: None,
+    ) -> None:
+        """``gpus``: what part of one each worker has. ``look``: what each worker's node is asked. ``judge``: what is
+        said of the answer, from the node's name and it, which is a text where the node could give none; one that
+        raises UsageError keeps the worker out."""
+        self._cluster = cluster
+        self._judge = judge
+        start = ray.put(pickle.dumps((initializer, arguments)))
+        ray.cloudpickle.register_pickle_by_value(actor)
+        kind = ray.remote(actor.Actor).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
+        self._resource = "GPU" if gpus else "CPU"
+        function, item = look or (_nothing, None)
+        asked = pickle.dumps((function, item))
+        super().__init__([_ActorSlot(lambda: kind.remote(start), asked) for _ in range(workers)])
+        self._since = time.monotonic()
+        self._told: set[str] = set()
+        self._refusals: list[str] = []
+
+    def carry(self, path: Path) -> os.PathLike[str]:
+        return self._cluster.carry(path)
+
+    def close(self) -> None:
+        self._closed = True
+        for slot in self._slots:
+            slot.close()
+
+    def _wait(self, busy: Sequence[_ActorSlot], timeout: float | None) -> list[_ActorSlot]:
+        starting = [slot for slot in self._slots if slot.starting is not None]
+        waited = [slot.answering for slot in busy] + [slot.starting for slot in starting]
+        if not waited:
+            raise UsageError(f"No node of the Ray cluster can be used. {self._refusals[-1]}")
+        if starting:
+            timeout = min(PATIENCE, PATIENCE if timeout is None else timeout)
+        ray.wait(waited, num_returns=1, timeout=timeout)
+        ready = set(ray.wait(waited, num_returns=len(waited), timeout=0)[0])
+        for slot in starting:
+            if slot.starting in ready:
+                self._settle(slot)
+        self._tell_waiting()
+        return [slot for slot in busy if slot.answering in ready]
+
+    def _settle(self, slot: _ActorSlot) -> None:
+        """A worker has started, or could not."""
+        found = slot.started()
+        if found is None:
+            return
+        node, facts = found
+        try:
+            said = self._judge(node, facts)
+        except UsageError as error:
+            slot.leave_out()
+            said = str(error)
+            self._refusals.append(said)
+        if said:
+            self._tell(said)
+
+    def _tell_waiting(self) -> None:
+        """That workers wait for room, once they have for a while."""
+        starting = sum(slot.starting is not None for slot in self._slots)
+        if starting and time.monotonic() - self._since > PATIENCE:
+            self._since = time.monotonic()
+            free = self._cluster.free(self._resource)
+            if free < 1:
+                self._tell(
+                    f"Ray has no free {self._resource} for {starting} of {self.workers} workers: they start when "
+                    "others give theirs back or a node joins; `ray status` shows who has them."
+                )
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._cluster.tell(text)
+
+
+class _ActorSlot(Slot):
+    """``create`` makes an actor; ``look``: what its node is asked, pickled."""
+
+    def __init__(self, create: Callable[[], Any], look: bytes) -> None:
+        super().__init__()
+        self._create = create
+        self._look = look
+        self._failures = 0
+        self._why = ""
+        self._actor: Any = None
+        self.starting: Any = None
+        """What comes when the worker is there; None where it is, or stays out."""
+        self.answering: Any = None
+        self._begin()
+
+    @property
+    def ready(self) -> bool:
+        return self._actor is not None and self.starting is None
+
+    def started(self) -> tuple[str, Any] | None:
+        """The node's name and what it answered; None where the start is tried again. Raises WorkerLostError where that
+        was in vain too often, and UsageError for a node without this package."""
+        try:
+            node, answer = ray.get(self.starting)
+        except _GONE as error:
+            self._failures += 1
+            if self._failures >= STARTS:
+                raise WorkerLostError(
+                    f"Ray could not start a worker {STARTS} times ({_said(error)}); look into the cluster's logs."
+                ) from error
+            self._begin()
+            return None
+        self._failures, self.starting = 0, None
+        if isinstance(answer, str):
+            return node, answer
+        raised, facts = pickle.loads(answer)  # noqa: S301 - of our own worker
+        return node, facts if raised is None else f"{type(raised).__name__}: {raised}"
+
+    def leave_out(self) -> None:
+        """Its node is of no use."""
+        ray.kill(self._actor)
+        self._actor = None
+
+    def close(self) -> None:
+        if self._actor is None:
+            return
+        if self.ready and self.task is None:
+            ray.wait([self._actor.leave.remote()], timeout=_LEAVE_SECONDS)
+        ray.kill(self._actor)
+        self._actor = None
+
+    def _begin(self) -> None:
+        self._actor = self._create()
+        self.starting = self._actor.look.remote(self._look)
+
+    def _send(self, asked: bytes) -> None:
+        self.answering = self._actor.answer.remote(asked)
+
+    def _receive(self) -> bytes | None:
+        if not ray.wait([self.answering], timeout=0)[0]:
+            return None
+        try:
+            answer: bytes = ray.get(self.answering)
+        except _GONE as error:
+            self._why = _said(error)
+            return None
+        return answer
+
+    def _end(self, *, at_once: bool) -> str:  # noqa: ARG002 - Ray waits for nobody
+        ray.kill(self._actor)
+        self._begin()
+        return f"at last as Ray says: {self._why}"
+
+
+def _said(error: Exception) -> str:
+    """The line that says why, of Ray's many."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    causes = [line for line in lines if line.startswith(("The actor is dead because", "The actor died because"))]
+    return causes[0].rstrip(".") if causes else first_line(error)
+
+
+def _nothing(_: None) -> None:
+    """A node that answers at all will do."""

@@ -1,0 +1,160 @@
+"""Where a run's workers are: processes of this machine, or a Ray cluster; and on what device they work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from autoprompt.errors import UsageError
+from autoprompt.execution import Executor, LocalExecutor, default_workers, environments, worker_count
+from autoprompt.manifest import environment, files_of, source
+from autoprompt.models import check_device
+from autoprompt.run.options import EXECUTORS, ModelOptions, Progress
+
+if TYPE_CHECKING:
+    from autoprompt.execution.cluster import Cluster
+
+_SAME = ("source", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
+"""What a node has to have as the driver has it: a run's manifest holds one version of each."""
+_ALIKE = ("processor", "kernels")
+"""What the last digits of a score depend on beside them."""
+
+
+class Place(Protocol):
+    """Starts workers."""
+
+    device: str
+    workers: int
+    warnings: list[str]
+    """What a reader of the results has to know of the machines."""
+
+    def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
+        """Workers that each run the initializer first."""
+
+    def model(self, folder: Path) -> os.PathLike[str]:
+        """A model's folder as workers open it."""
+
+    def shared(self, scratch: Path) -> os.PathLike[str]:
+        """A folder that the workers of one machine share; ``scratch``: this machine's."""
+
+
+@contextmanager
+def placed(model: ModelOptions, progress: Progress) -> Iterator[Place]:
+    """The place that the options name. Raises UsageError."""
+    if model.executor not in EXECUTORS:
+        raise UsageError(f"The executor {model.executor!r} is unknown; use one of {', '.join(EXECUTORS)}.")
+    if model.executor == "local":
+        if model.ray_address is not None:
+            raise UsageError("--ray-address is for a Ray cluster; add --executor ray.")
+        yield _Here(model)
+        return
+    try:
+        from autoprompt.execution.cluster import joined
+    except ImportError as error:
+        raise UsageError(
+            f"--executor ray needs Ray, which cannot be imported ({error}); install it with `pip install "
+            "'autoprompt-engine[ray]'`."
+        ) from error
+    with joined(model.ray_address, model.workers or default_workers(), progress.note) as cluster:
+        yield _OnRay(cluster, model)
+
+
+class _Here:
+    def __init__(self, model: ModelOptions) -> None:
+        self.warnings: list[str] = []
+        self.device = check_device(model.device)
+        self._gpus = _gpus() if self.device == "cuda" else 0
+        self.workers = worker_count(self.device, model.workers, model.workers_per_gpu, self._gpus)
+
+    def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
+        own = environments(self.device, self.workers, self._gpus)
+        return LocalExecutor(self.workers, initializer, arguments, environments=own)
+
+    def model(self, folder: Path) -> os.PathLike[str]:
+        return folder
+
+    def shared(self, scratch: Path) -> os.PathLike[str]:
+        return scratch
+
+
+class _OnRay:
+    def __init__(self, cluster: Cluster, model: ModelOptions) -> None:
+        self._cluster = cluster
+        gpus = cluster.total("GPU")
+        self.device = model.device
+        if model.device == "auto":
+            self.device = "cuda" if gpus else "cpu"
+        elif model.device != "cpu" and not (model.device == "cuda" and gpus):
+            raise UsageError(
+                f"The device {model.device!r} is not to be had from the Ray cluster, which has {gpus} GPUs; use "
+                "--device auto or one that is there."
+            )
+        self.workers = worker_count(self.device, model.workers, model.workers_per_gpu, gpus)
+        if self.device == "cpu" and model.workers is None:
+            self.workers = max(1, cluster.total("CPU"))
+        self._gpus = 1 / (model.workers_per_gpu or 1) if self.device == "cuda" else 0.0
+        self._facts = facts(self.device)
+        self.warnings: list[str] = []
+
+    def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
+        from autoprompt.execution.cluster import RayExecutor
+
+        return RayExecutor(
+            self._cluster, self.workers, initializer, arguments,
+            gpus=self._gpus, look=(facts, self.device), judge=self._judged,
+        )  # fmt: skip
+
+    def model(self, folder: Path) -> os.PathLike[str]:
+        return self._cluster.carry(folder, files_of(folder))
+
+    def shared(self, scratch: Path) -> os.PathLike[str]:  # noqa: ARG002 - of this machine alone
+        return self._cluster.folder
+
+    def _judged(self, node: str, found: Mapping[str, Any] | str) -> str | None:
+        said = judged(node, found, self._facts)
+        if said and said not in self.warnings:
+            self.warnings.append(said)
+        return said
+
+
+def facts(device: str) -> dict[str, Any]:
+    """What a node's scores depend on beside candidate, data and model."""
+    return {"source": source(), **environment(device)}
+
+
+def judged(node: str, found: Mapping[str, Any] | str, own: Mapping[str, Any]) -> str | None:
+    """What is to be said of a node with other processors than this machine (``own``) has. ``found``: its facts, or why
+    it has none. Raises UsageError for a node that has not what is installed here."""
+    if isinstance(found, str):
+        raise UsageError(
+            f"The node {node} of the Ray cluster is left out: it cannot run this package ({found}); install the same "
+            "there as here."
+        )
+    names = {"source": "autoprompt"}
+    other = [f"{names.get(n, n)} {_short(found.get(n))} where this machine has {_short(own[n])}" for n in _SAME
+             if found.get(n) != own[n]]  # fmt: skip
+    if other:
+        raise UsageError(
+            f"The node {node} of the Ray cluster is left out: it has {', '.join(other)}; install the same there."
+        )
+    if any(found.get(name) != own[name] for name in _ALIKE):
+        there, here = (" ".join(str(one.get(name)) for name in _ALIKE) for one in (found, own))
+        return (
+            f"The node {node} has another processor ({there}) than this machine ({here}): the last digits of scores "
+            "may depend on which of them computed what."
+        )
+    return None
+
+
+def _short(version: Any) -> str:
+    """Sources are known by a hash."""
+    return str(version)[:12]
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,297 @@
+"""A Ray cluster of several nodes on this machine: the same results as here, whatever happens to the nodes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import commands
+import pytest
+import runs
+
+import autoprompt
+from autoprompt import run
+from autoprompt.api import Silent
+from autoprompt.errors import UsageError
+from autoprompt.execution import LocalExecutor, scratch
+from autoprompt.leaderboard import Leaderboard
+from autoprompt.manifest import files_of
+from autoprompt.run import ModelOptions
+from autoprompt.run.place import facts, judged, placed
+
+Process = subprocess.Popen[str]
+EVALUATIONS = 16
+MINUTE = 60.0
+
+
+class Nodes:
+    """A cluster whose head has no core; nodes come and go."""
+
+    def __init__(self, folder: Path) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.folder = folder
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def add(self, name: str, **variables: str) -> Any:
+        """A node with one core and a folder for temporary files of its own."""
+        (self.folder / name).mkdir()
+        return self.cluster.add_node(num_cpus=1, env_vars={"TMPDIR": str(self.folder / name), **variables})
+
+    def kill(self, node: Any) -> None:
+        self.cluster.remove_node(node, allow_graceful=False)
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    monkeypatch.setenv("PYTHONPATH", str(Path(autoprompt.__file__).parent.parent))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.chdir(tmp_path)  # which Ray's workers look into for modules
+    found = Nodes(tmp_path)
+    yield found
+    found.cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def expected(model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of the search in this process."""
+    folder = tmp_path_factory.mktemp("local")
+    options = runs.small(model_folders["llama"], corpus_folder, folder)
+    options = run.SearchOptions(**vars(options) | {"max_evaluations": EVALUATIONS})
+    with commands.inline():
+        result = run.search(options, Silent())
+    return digest(options.leaderboard, result["run"])
+
+
+def digest(leaderboard: Path, reference: str) -> str:
+    with Leaderboard.open(leaderboard, read_only=True) as board:
+        return board.digest(board.run(reference).id)
+
+
+def started(nodes: Nodes, model: Path, corpus: Path, *more: object) -> Process:
+    """The search on the cluster, as a process of its own."""
+    folder = nodes.folder
+    (folder / "small.toml").write_text(runs.SMALL)
+    return commands.start(
+        "search", corpus, "--model", model, "--max-evaluations", EVALUATIONS, "--config", folder / "small.toml",
+        "--fix", "epochs=1", "--leaderboard", folder / "lb.sqlite", "--name", "there", "--json",
+        "--executor", "ray", "--ray-address", nodes.address, *more,
+    )  # fmt: skip
+
+
+def ended(process: Process, code: int = 0) -> tuple[str, str]:
+    out, err = process.communicate(timeout=2 * MINUTE)
+    assert process.returncode == code, err
+    return out, err
+
+
+def wait_for_evaluations(leaderboard: Path, count: int, process: Process) -> None:
+    """Until so many are stored."""
+    deadline = time.monotonic() + MINUTE
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        if leaderboard.exists():
+            with Leaderboard.open(leaderboard, read_only=True) as board:
+                if board.runs() and len(board.evaluations(board.runs()[0].id)) >= count:
+                    return
+        time.sleep(0.1)
+    raise AssertionError("nothing was evaluated within a minute")
+
+
+def left_behind(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("*/autoprompt-*")]
+
+
+@pytest.mark.slow
+def test_fault_52_two_nodes_give_what_one_process_gives(
+    nodes: Nodes, model_folders: dict[str, Path], corpus_folder: Path, expected: str
+) -> None:
+    nodes.add("one")
+    nodes.add("two")
+    out, _ = ended(started(nodes, model_folders["llama"], corpus_folder))
+    assert digest(nodes.folder / "lb.sqlite", json.loads(out)["run"]) == expected
+    with Leaderboard.open(nodes.folder / "lb.sqlite", read_only=True) as board:
+        assert board.runs()[0].config["workers"] == 2
+    assert left_behind(nodes.folder) == []
+    done = commands.spawn(
+        "verify", "--run", "there", "--leaderboard", nodes.folder / "lb.sqlite", "--json",
+        "--executor", "ray", "--ray-address", nodes.address,
+    )  # fmt: skip
+    assert json.loads(done.out)["verdict"] == "exact", done.err
+
+
+@pytest.mark.slow
+def test_a_node_killed_half_way_changes_no_result(
+    nodes: Nodes, model_folders: dict[str, Path], corpus_folder: Path, expected: str
+) -> None:
+    nodes.add("one")
+    victim = nodes.add("two")
+    process = started(nodes, model_folders["llama"], corpus_folder, "--workers", 2)
+    wait_for_evaluations(nodes.folder / "lb.sqlite", 10, process)
+    nodes.kill(victim)
+    out, _ = ended(process)
+    assert digest(nodes.folder / "lb.sqlite", json.loads(out)["run"]) == expected
+
+
+@pytest.mark.slow
+def test_a_lost_driver_is_resumed_on_another_place(
+    nodes: Nodes, model_folders: dict[str, Path], corpus_folder: Path, expected: str
+) -> None:
+    nodes.add("one")
+    board = nodes.folder / "lb.sqlite"
+    process = started(nodes, model_folders["llama"], corpus_folder, "--workers", 1)
+    wait_for_evaluations(board, 10, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = commands.spawn(
+        "resume", "there", "--leaderboard", board, "--executor", "ray", "--ray-address", nodes.address
+    )
+    assert done.code == 0, done.err
+    assert digest(board, "there") == expected
+
+
+@pytest.mark.slow
+def test_unfit_nodes_are_left_out_no_free_core_is_said_and_a_node_that_joins_late_is_used(
+    nodes: Nodes, model_folders: dict[str, Path], corpus_folder: Path, expected: str
+) -> None:
+    (nodes.folder / "without").mkdir()
+    (nodes.folder / "without" / "autoprompt.py").write_text("raise ImportError('there is no autoprompt here')\n")
+    nodes.add("lacking", PYTHONPATH=str(nodes.folder / "without"))
+    process = started(nodes, model_folders["llama"], corpus_folder, "--workers", 1)
+    _, err = ended(process, UsageError.exit_code)
+    assert "there is no autoprompt here" in err.splitlines()[-1]
+    assert err.splitlines()[-1].endswith("install the same there as here.")
+    package = nodes.folder / "other" / "autoprompt"
+    shutil.copytree(Path(autoprompt.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (package / "errors.py").open("a") as file:
+        file.write("# changed\n")
+    nodes.add("older", PYTHONPATH=str(package.parent))
+    process = started(nodes, model_folders["llama"], corpus_folder, "--workers", 3, "--name", "three")
+    assert process.stderr is not None
+    said = []
+    while "Ray has no free CPU for 1 of 3 workers: they start when" not in "".join(said[-1:]):
+        said.append(process.stderr.readline())
+        assert said[-1], "".join(said)
+    nodes.add("late")
+    out, _ = ended(process)
+    other = r"is left out: it has autoprompt [0-9a-f]{12} where this machine has [0-9a-f]{12}"
+    assert re.search(other, "".join(said))
+    assert digest(nodes.folder / "lb.sqlite", json.loads(out)["run"]) == expected
+
+
+def _read(path: Any) -> tuple[str, str]:
+    """Where it lies here, and what it holds."""
+    folder = Path(path)
+    return str(folder), (folder / "config.json").read_text()
+
+
+def _nothing() -> None:
+    """No initializer."""
+
+
+@pytest.mark.slow
+def test_files_that_a_node_lacks_are_brought_there_once(own_cluster: Any, tmp_path: Path) -> None:
+    """Here the node has others at the same place."""
+    import ray
+
+    from autoprompt.execution.cluster import RayExecutor
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    carried = own_cluster.carry(folder, files_of(folder))
+    executor = RayExecutor(own_cluster, 2, _nothing, ())
+    assert set(executor.map(_read, [carried] * 4)) == {(str(folder), "{}")}
+    executor.close()
+    ray.get(ray.get_actor(own_cluster.name).parts.remote(str(folder / "config.json")))
+    (folder / "config.json").write_text("another")
+    executor = RayExecutor(own_cluster, 2, _nothing, ())
+    ((place, content),) = set(executor.map(_read, [carried] * 4))
+    assert (place != str(folder), content) == (True, "{}")
+    executor.close()
+    assert not Path(place).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("address", "said"), [("127.0.0.1:1", "cannot be joined"), ("ray://127.0.0.1:10001", "on a node of the cluster")]
+)
+def test_a_cluster_that_is_not_there(address: str, said: str, corpus_folder: Path, tmp_path: Path) -> None:
+    board = tmp_path / "lb.sqlite"
+    found = commands.spawn(
+        "search", corpus_folder, "--executor", "ray", "--ray-address", address, "--leaderboard", board
+    )
+    commands.refused(found, 2, address, said)
+    assert not board.exists()
+
+
+def test_places_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    for options, said in (
+        (ModelOptions(executor="slurm"), "unknown; use one of local, ray"),
+        (ModelOptions(ray_address="auto"), "add --executor ray"),
+        (ModelOptions(workers=0), "--workers is 0"),
+        (ModelOptions(device="cpu", workers_per_gpu=2), "use --workers"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(said)), placed(options, Silent()):
+            pass
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "autoprompt.execution.cluster", raising=False)
+    with pytest.raises(UsageError, match=r"pip install 'autoprompt-engine\[ray\]'"):
+        placed(ModelOptions(executor="ray"), Silent()).__enter__()
+
+
+def test_nodes_are_judged_by_what_scores_depend_on() -> None:
+    own = facts("cpu")
+    assert judged("here", own, own) is None
+    warned = judged("old", own | {"kernels": "DEFAULT"}, own)
+    assert warned is not None
+    assert "last digits" in warned
+    with pytest.raises(UsageError, match=r"The node old .*torch 1\.0 where this machine has 2"):
+        judged("old", own | {"torch": "1.0"}, own)
+    with pytest.raises(UsageError, match="ModuleNotFoundError: no such thing"):
+        judged("old", "ModuleNotFoundError: no such thing", own)
+
+
+def _join(name: str) -> str:
+    folder = scratch.joined(name)
+    (folder / str(os.getpid())).touch()
+    return str(folder)
+
+
+def _work_in(folder: str) -> None:
+    tempfile.tempdir = folder
+
+
+def _leave(_: object) -> None:
+    scratch.leave()
+
+
+def test_a_nodes_folder_goes_with_its_last_worker(tmp_path: Path) -> None:
+    one, two = (LocalExecutor(1, _work_in, (str(tmp_path),)) for _ in range(2))
+    (first,), (second,) = one.map(_join, ["a"]), two.map(_join, ["a"])
+    assert first == second == str(tmp_path / "autoprompt-a")
+    assert len(list(Path(first).iterdir())) == 2
+    list(one.map(_leave, [None]))
+    assert Path(first).is_dir()
+    list(two.map(_leave, [None]))
+    assert list(tmp_path.iterdir()) == []
+    list(one.map(_join, ["b"]))
+    list(two.map(_join, ["b"]))
+    one.close()  # as if killed: nothing is given up
+    assert len(list(tmp_path.iterdir())) == 2
+    list(two.map(_leave, [None]))
+    assert list(tmp_path.iterdir()) == []
+    two.close()
+    assert tempfile.gettempdir() != str(tmp_path)
