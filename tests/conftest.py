@@ -89,13 +89,17 @@ def fresh_model(family: str, model_folders: dict[str, Path], device: str) -> Lan
 
 @pytest.fixture(scope="module")
 def own_cluster() -> Iterator[Any]:
-    """A Ray cluster of this process alone, with three cores; its workers find the tests' modules."""
-    from autoprompt.execution.cluster import joined
+    """A Ray cluster of this process alone, with three cores and what it takes for a GPU; its workers find the tests'
+    modules."""
+    from autoprompt.execution.cluster import joined, ray
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        with joined("local", 3, print) as cluster:
+        ray.init(address="local", num_cpus=3, num_gpus=1, include_dashboard=False, log_to_driver=False)
+        with joined(None, 1, print) as cluster:
             yield cluster
+        assert ray.is_initialized(), "who joined leaves it as it was"
+        ray.shutdown()
 
 
 # Every family

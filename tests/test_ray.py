@@ -224,6 +224,39 @@ def test_files_that_a_node_lacks_are_brought_there_once(own_cluster: Any, tmp_pa
     assert not Path(place).exists()
 
 
+def _visible(number: int) -> tuple[int, str]:
+    time.sleep(0.3 if number < 2 else 0.0)
+    return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@pytest.mark.slow
+def test_workers_share_a_gpu_of_the_cluster(own_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU is Ray's word alone: nothing is computed on it."""
+    from autoprompt.execution.cluster import RayExecutor
+
+    with placed(ModelOptions(executor="ray"), Silent()) as place:
+        assert (place.device, place.workers) == ("cuda", 1)
+    with placed(ModelOptions(executor="ray", workers_per_gpu=2), Silent()) as place:
+        assert (place.device, place.workers) == ("cuda", 2)
+        executor = place.executor(_nothing, ())
+        found = set(executor.map(_visible, range(6)))
+        assert (len(found), {seen for _, seen in found}) == (2, {"0"})
+        executor.close()
+    with placed(ModelOptions(executor="ray", device="cpu"), Silent()) as place:
+        assert (place.device, place.workers) == ("cpu", 3)
+    for device in ("mps", "cuda:1"):
+        options = ModelOptions(executor="ray", device=device)
+        with pytest.raises(UsageError, match="not to be had from the Ray cluster"), placed(options, Silent()):
+            pass
+    said: list[str] = []
+    monkeypatch.setattr("autoprompt.execution.cluster.PATIENCE", 0.1)
+    monkeypatch.setattr(own_cluster, "tell", said.append)
+    executor = RayExecutor(own_cluster, 2, _nothing, (), gpus=1.0)
+    assert {seen for _, seen in executor.map(_visible, range(12))} == {"0"}
+    executor.close()
+    assert "Ray has no free GPU for 1 of 2 workers" in "".join(said)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "said"), [("127.0.0.1:1", "cannot be joined"), ("ray://127.0.0.1:10001", "on a node of the cluster")]
@@ -231,7 +264,7 @@ def test_files_that_a_node_lacks_are_brought_there_once(own_cluster: Any, tmp_pa
 def test_a_cluster_that_is_not_there(address: str, said: str, corpus_folder: Path, tmp_path: Path) -> None:
     board = tmp_path / "lb.sqlite"
     found = commands.spawn(
-        "search", corpus_folder, "--executor", "ray", "--ray-address", address, "--leaderboard", board
+        "search", corpus_folder, "--executor", "ray", "--ray-address", address, "--leaderboard", board, timeout=60
     )
     commands.refused(found, 2, address, said)
     assert not board.exists()

@@ -9,7 +9,7 @@ import pytest
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.evaluator import Evaluation
-from autoprompt.search import phrases
+from autoprompt.search import genetic, phrases
 from autoprompt.search.config import SearchConfig
 from autoprompt.search.genetic import Credit, HybridStrategy
 from autoprompt.search.space import Space
@@ -153,3 +153,18 @@ def test_baselines_of_no_words_are_no_parents(name: str, monkeypatch: pytest.Mon
     outcome, _ = fakes.run_search(over, "hybrid", 20)
     assert outcome.baselines["manual_tuned"].candidate.id in told
     assert outcome.baselines[name].candidate.id not in told
+
+
+def test_many_survive_as_few_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another way to sort those that nobody beats in everything: the same survivors."""
+    found = []
+    for many in (1000, 0):
+        monkeypatch.setattr(genetic, "MANY", many)
+        chosen = strategy(population=9)
+        for generation in range(2):
+            tails = [f"{'tail' * (n % 5)}{generation}{n}" for n in range(20)]
+            losses = [0.3 + fakes.share(tail) for tail in tails]
+            chosen.tell([tuned(with_tail(tail), loss) for tail, loss in zip(tails, losses, strict=True)], [])
+        found.append({individual.candidate.id for individual in chosen.population})
+    assert found[0] == found[1]
+    assert len(found[0]) == 9

@@ -253,7 +253,7 @@ class Evaluator:
     def _prepare(self, candidates: Sequence[Candidate]) -> None:
         """Kept prefixes of heads not seen before, shared out over the workers."""
         heads = {_head(c): c for c in candidates if _head(c) not in self._heads}
-        parts = self.executor.workers
+        parts = min(self.executor.workers, max(1, len(self.corpus.train) + len(self.corpus.validation)))
         tasks = [
             PreparePrefix(c, split, part, parts) for c in heads.values() for split in (0, 1) for part in range(parts)
         ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ from autoprompt.execution.ordered import Executor, Slot
 
 STARTS = 3
 """How often in a row a worker's start may fail."""
+CONNECT_SECONDS = 5.0
+"""How long a cluster may take to answer at all."""
 PATIENCE = 5.0
 """Seconds until somebody is told that workers wait for room."""
 _LEAVE_SECONDS = 5.0
@@ -83,32 +86,53 @@ def joined(address: str | None, cores: int, tell: Callable[[str], None]) -> Iter
 
     Raises UsageError for a cluster that cannot be joined, and for an address beside such a connection.
     """
-    if address is not None and "://" in address:
-        raise UsageError(
-            f"--ray-address {address!r} is that of a client or a job server, and the program that searches has to run "
-            "on a node of the cluster; start it there (`ray job submit`, `ray exec`), with --ray-address auto."
-        )
     if ray.is_initialized():
         if address is not None:
             raise UsageError(f"This process is in a Ray cluster already; leave out its address {address!r}.")
         yield Cluster(tell)
         return
-    quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False, "namespace": uuid.uuid4().hex}
+    known = address or os.environ.get("RAY_ADDRESS") or ("auto" if _answers(_recorded()) else "local")
+    if "://" in known:
+        raise UsageError(
+            f"The Ray address {known!r} is that of a client or a job server, and the program that searches has to run "
+            "on a node of the cluster; start it there (`ray job submit`, `ray exec`), with --ray-address auto."
+        )
+    if ":" in known and not _answers(known):
+        raise _unjoined(known, "nobody listens there")
+    new = {"num_cpus": cores, "include_dashboard": False} if known == "local" else {}
     try:
-        if address != "local":
-            ray.init(address=address or "auto", **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        if address is not None or not isinstance(error, ConnectionError):
-            raise UsageError(
-                f"The Ray cluster {address or 'of this machine'!r} cannot be joined ({first_line(error)}); start one "
-                "with `ray start --head`, or take a new one of this machine alone: --ray-address local."
-            ) from error
-    if not ray.is_initialized():
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+        ray.init(address=known, namespace=uuid.uuid4().hex, logging_level=logging.CRITICAL, log_to_driver=False, **new)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unjoined(known, first_line(error)) from error
     try:
         yield Cluster(tell)
     finally:
         ray.shutdown()
+
+
+def _unjoined(address: str, why: str) -> UsageError:
+    return UsageError(
+        f"The Ray cluster {address!r} cannot be joined ({why}); start one with `ray start --head`, or take a new one "
+        "of this machine alone: --ray-address local."
+    )
+
+
+def _recorded() -> str:
+    """Where the last cluster of this machine was started, which Ray keeps in a file."""
+    try:
+        return Path("/tmp/ray/ray_current_cluster").read_text(encoding="utf-8").strip()  # noqa: S108 - documented
+    except OSError:
+        return ""
+
+
+def _answers(address: str) -> bool:
+    """Whether somebody listens at a HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 class RayExecutor(Executor["_ActorSlot"]):
@@ -206,7 +230,7 @@ class _ActorSlot(Slot):
         self._look = look
         self._failures = 0
         self._why = ""
-        self._actor: Any = None
+        self._left_out = False
         self.starting: Any = None
         """What comes when the worker is there; None where it is, or stays out."""
         self.answering: Any = None
@@ -214,7 +238,7 @@ class _ActorSlot(Slot):
 
     @property
     def ready(self) -> bool:
-        return self._actor is not None and self.starting is None
+        return self.starting is None and not self._left_out
 
     def started(self) -> tuple[str, Any] | None:
         """The node's name and what it answered; None where the start is tried again. Raises WorkerLostError where that
@@ -236,17 +260,13 @@ class _ActorSlot(Slot):
         return node, facts if raised is None else f"{type(raised).__name__}: {raised}"
 
     def leave_out(self) -> None:
-        """Its node is of no use."""
-        ray.kill(self._actor)
-        self._actor = None
+        """Its node is of no use. The worker stays and keeps its place: else the next one would come to that node."""
+        self._left_out = True
 
     def close(self) -> None:
-        if self._actor is None:
-            return
         if self.ready and self.task is None:
             ray.wait([self._actor.leave.remote()], timeout=_LEAVE_SECONDS)
         ray.kill(self._actor)
-        self._actor = None
 
     def _begin(self) -> None:
         self._actor = self._create()

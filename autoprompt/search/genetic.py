@@ -30,6 +30,11 @@ OPENINGS = 1
 takes a pass over all rows, which costs as much as a fine-tune (on 64 film reviews; twice that on news)."""
 
 
+MANY = 500
+"""Individuals from which on survival is sorted by divide and conquer (Fortin et al. 2013), not pair by pair: pairs of
+thousands take seconds, in which all workers wait."""
+
+
 class Fitness(base.Fitness):  # type: ignore[misc]
     """Validation loss, template length in characters, perplexity of the literal text: all to be small."""
 
@@ -177,7 +182,9 @@ class GeneticStrategy(Strategy):
         self.best = self._elite([*self.best, *children])
         everyone = list(dict.fromkeys([*self.population, *children]))
         with _seeded_globals(self.rng):
-            self.population = tools.selNSGA2(everyone, min(self.space.config.search.population, len(everyone)))
+            sort = "log" if len(everyone) > MANY else "standard"
+            most = min(self.space.config.search.population, len(everyone))
+            self.population = tools.selNSGA2(everyone, most, nd=sort)
 
     def _outcome(self, evaluation: Evaluation, proposal: Proposal) -> float:
         """What a fine-tuned child counts for its operator."""

@@ -5,10 +5,13 @@
 
 *Simulated* workers take as long as real ones did, drawn task by task; search, driver and leaderboard are real. Three
 generations of eight fine-tunes and sixteen frozen scores a worker, which is how the guide scales a population. Busy:
-what share of all workers' time, from the first task to the finalists, was spent on tasks. *Driver*: the same search
-with workers that take no time. *Dispatch*: trivial tasks a second through two workers. *Real*: one search with one and
-two Ray workers, and two local ones, whole commands from start to result, medians of three. The last line:
-``{"busy": {workers: share}, "two_against_one", "driver_ms", "tasks_per_second": {executor: tasks}}``.
+what share of all workers' time, from the first task to the finalists, was spent on tasks; barrier: on waiting for
+others of the same round of tasks; driver: on waiting for proposals and records between rounds.
+
+*Driver*: the same search with workers that take no time. *Dispatch*: trivial tasks a second through two workers.
+*Real*: one search with one and two Ray workers, and two local ones, whole commands from start to result, medians of
+three. The last line: ``{"busy": {workers: share}, "two_against_one", "driver_ms", "tasks_per_second": {executor:
+tasks}}``.
 """
 
 from __future__ import annotations
@@ -51,11 +54,12 @@ class Phases(Silent):
 
     place: Simulated
     busy: float = 0.0
+    mapped: float = 0.0
     ended: float = 0.0
 
     def stage(self, text: str) -> None:
         if text == "finalists":
-            self.busy, self.ended = self.place.busy, time.monotonic()
+            self.busy, self.mapped, self.ended = self.place.busy, self.place.mapped, time.monotonic()
 
 
 def measured() -> Cell:
@@ -116,6 +120,8 @@ def simulated(workers: int, seconds: Seconds) -> Cell:
     phase = view.ended - place.begun
     return {
         "busy": view.busy / workers / phase,
+        "barrier": (view.mapped - view.busy / workers) / phase,
+        "driver": 1 - view.mapped / phase,
         "phase": phase,
         "whole": whole,
         "evaluations": result["evaluations"],
@@ -176,8 +182,20 @@ def main() -> None:
     kinds = [[k, len(v), statistics.median(v), min(v), max(v)] for k, v in sorted(seconds.items())]
     table(["task", "n", "median seconds", "least", "most"], kinds)
     table(
-        ["simulated workers", "fine-tunes", "seconds of the search", "whole command", "busy", "fine-tunes an hour"],
-        [[n, c["evaluations"], c["phase"], c["whole"], c["busy"], round(c["an_hour"])] for n, c in busy.items()],
+        [
+            "simulated workers",
+            "fine-tunes",
+            "seconds of the search",
+            "whole command",
+            "busy",
+            "barrier",
+            "driver",
+            "fine-tunes an hour",
+        ],
+        [
+            [n, c["evaluations"], c["phase"], c["whole"], c["busy"], c["barrier"], c["driver"], round(c["an_hour"])]
+            for n, c in busy.items()
+        ],
     )
     table(
         ["workers that take no time", "fine-tunes", "seconds", "ms a fine-tune", "tasks"],

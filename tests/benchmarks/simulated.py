@@ -39,7 +39,7 @@ Seconds = Mapping[str, Sequence[float]]
 
 @dataclass
 class Simulated:
-    """A place with so many workers; ``busy``: seconds that they worked."""
+    """A place with so many workers; ``busy``: seconds that they worked, ``mapped``: of the maps in which they did."""
 
     workers: int
     seconds: Seconds
@@ -47,10 +47,9 @@ class Simulated:
     device: str = "cpu"
     warnings: list[str] = field(default_factory=list)
     busy: float = 0.0
-    ended: float = 0.0
-    """When the last fine-tune ended, in monotonic seconds."""
+    mapped: float = 0.0
     begun: float = 0.0
-    """The same of the first task's begin."""
+    """When the first task began, in monotonic seconds."""
     tasks: int = 0
 
     def executor(self, *_: Any) -> Executor[Any]:
@@ -146,6 +145,12 @@ def _given(place: Any) -> Iterator[Any]:
 class _Sleeping(Executor["_SleepingSlot"]):
     def __init__(self, place: Simulated) -> None:
         super().__init__([_SleepingSlot(place) for _ in range(place.workers)])
+        self._place = place
+
+    def map(self, *given: Any, **more: Any) -> Iterator[Any]:
+        started = time.monotonic()
+        yield from super().map(*given, **more)
+        self._place.mapped += time.monotonic() - started
 
     def close(self) -> None:
         self._closed = True
@@ -173,8 +178,6 @@ class _SleepingSlot(Slot):
         place.begun = place.begun or time.monotonic()
         place.busy += self._work.seconds
         place.tasks += 1
-        if type(task).__name__ == "FitTask":
-            place.ended = max(place.ended, self.end)
 
     def _receive(self) -> bytes | None:
         return pickle.dumps((None, self._work))
