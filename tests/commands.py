@@ -40,12 +40,14 @@ class Inline:
         function: Callable[[Any], Any],
         items: Sequence[Any],
         gate: Callable[[], bool] | None = None,
+        idle: Callable[[], None] = lambda: None,
         **_: Any,
     ) -> Iterator[Any]:
         """One item after the other."""
         for item in items:
             if gate is not None and not gate():
                 return
+            idle()
             yield function(item)
 
     def carry(self, path: Path) -> Path:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,16 @@ def test_a_gate_lets_a_beginning_through(started: Started, tmp_path: Path, allow
         assert {path.name for path in tmp_path.iterdir()} == {f"item{n}" for n in range(allowed)}
 
 
+def test_what_is_there_is_given_out_before_anything_is_waited_for(started: Started) -> None:
+    given: list[int] = []
+    idle: list[int] = []
+    with started(2) as executor:
+        given.extend(executor.map(_slow_square, range(6), idle=lambda: idle.append(len(given))))
+    assert given == [n * n for n in range(6)]
+    assert idle[0] == 0
+    assert idle == sorted(idle)
+
+
 def test_a_failing_task_reaches_the_caller_and_the_workers_live_on(started: Started) -> None:
     with started(2) as executor:
         results = executor.map(_fail_at_two, range(5))
@@ -329,15 +340,16 @@ def test_default_workers_are_the_cores_this_process_may_use() -> None:
 
 
 def test_one_worker_a_gpu_and_as_many_as_are_asked_for() -> None:
-    assert worker_count("cpu", None, None, 0) == default_workers()
-    assert worker_count("cuda", None, None, 4) == 4
-    assert worker_count("cuda", None, 3, 4) == 12
-    assert worker_count("cuda:1", None, 2, 4) == 2
-    assert worker_count("mps", None, None, 0) == 1
-    assert worker_count("cuda", 5, None, 4) == worker_count("cpu", 5, None, 0) == 5
+    count = partial(worker_count, cores=8, gpus=4)
+    assert count("cpu", None, None) == 8
+    assert count("cuda", None, None) == 4
+    assert count("cuda", None, 3) == 12
+    assert count("cuda:1", None, 2) == 2
+    assert count("mps", None, None) == 1
+    assert count("cuda", 5, None) == count("cpu", 5, None) == 5
     for wrong in (("cpu", 0, None), ("cuda", None, 0), ("cpu", None, 2)):
         with pytest.raises(UsageError, match="--workers"):
-            worker_count(*wrong, 1)
+            count(*wrong)
 
 
 def test_each_worker_has_one_gpu_and_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ class Hanging(commands.Inline):
 
     limits: list[float] = []  # noqa: RUF012
 
-    def map(self, function, items, gate=None, *, limit=None, lost=None):
+    def map(self, function, items, gate=None, *, limit=None, lost=None, **_):
         for number, item in enumerate(items):
             if gate is not None and not gate():
                 return

@@ -16,8 +16,9 @@ import autoprompt
 from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError, UsageError
-from autoprompt.leaderboard import Leaderboard, holding
-from autoprompt.search import phrases
+from autoprompt.leaderboard import Leaderboard, Step, holding
+from autoprompt.run.resuming import StoredJournal
+from autoprompt.search import Budget, phrases
 
 
 class Killed(BaseException):
@@ -40,8 +41,8 @@ def killing(patch: pytest.MonkeyPatch, after: int) -> list[int]:
     done = [0]
 
     class Killing(commands.Inline):
-        def map(self, function, items, gate=None, **_):
-            for result in super().map(function, items, gate):
+        def map(self, function, items, gate=None, **more):
+            for result in super().map(function, items, gate, **more):
                 if done[0] == after:
                     raise Killed
                 done[0] += 1
@@ -117,6 +118,19 @@ def test_a_row_that_was_stored_before_the_kill_is_stored_once(options):
     assert result["run"] == reference
     assert after[: len(before)] == before
     assert len({e.key for e in after}) == len(after)
+
+
+def test_results_that_come_at_once_are_stored_at_once_before_any_is_waited_for(options):
+    reference = started(options, 5)
+    with Leaderboard.open(options.leaderboard) as board:
+        kept = len(board.attached(Step, reference))
+        journal = StoredJournal(board, reference, Budget(evaluations=1))
+        for number in range(3):
+            journal.note(f"task {number}", {"value": number})
+        assert len(board.attached(Step, reference)) == kept
+        journal.flush()
+        journal.flush()
+        assert [step.key for step in board.attached(Step, reference)[kept:]] == ["task 0", "task 1", "task 2"]
 
 
 def test_time_spent_counts_when_a_run_goes_on(options):

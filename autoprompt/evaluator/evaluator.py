@@ -61,6 +61,7 @@ class TaskMap(Protocol):
         *,
         limit: float | None = None,
         lost: Callable[[Any, str], Any] | None = None,
+        idle: Callable[[], None] = lambda: None,
     ) -> Iterator[Any]: ...
 
     def carry(self, path: Path) -> PathLike[str]: ...
@@ -275,10 +276,12 @@ class Evaluator:
         for task, work in zip(rest, self._live(rest, gate), strict=False):
             self.journal.note(key_of(task), encoded(work))
             yield self._counted(work)
+        self.journal.flush()
 
     def _live(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
         guess = max(LEAST_LIMIT, SLOWER * self._slowest) if self._slowest else FIRST_LIMIT
-        return self.executor.map(perform, tasks, gate, limit=self.time_limit or guess, lost=_lost)
+        limit = self.time_limit or guess
+        return self.executor.map(perform, tasks, gate, limit=limit, lost=_lost, idle=self.journal.flush)
 
     def _counted(self, work: Work) -> Work:
         self.tokens += work.tokens

@@ -36,10 +36,13 @@ class Journal:
         raise LookupError(key)
 
     def note(self, key: str, value: Mapping[str, Any]) -> None:
-        """Keep a result."""
+        """Keep a result, at the latest from the next ``flush`` on."""
+
+    def flush(self) -> None:
+        """Keep all that was noted and decided: there is nothing else to do now, or what follows from it is stored."""
 
     def decided(self, _name: str, decide: Callable[[], Any]) -> Any:
-        """A decision that the clock has a part in: as it fell then, or as it falls now, and kept."""
+        """A decision that the clock has a part in: as it fell then, or as it falls now, and kept as ``note`` does."""
         return decide()
 
 

@@ -14,7 +14,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,11 @@ class Cluster:
             self._depot = open_depot(self.name)
         return carried(path, files, self.name, self.folder)
 
+    def close(self) -> None:
+        """Workers fetch nothing any more."""
+        if self._depot is not None:
+            ray.kill(self._depot)
+
 
 @contextmanager
 def joined(address: str | None, cores: int, tell: Callable[[str], None]) -> Iterator[Cluster]:
@@ -89,7 +94,8 @@ def joined(address: str | None, cores: int, tell: Callable[[str], None]) -> Iter
     if ray.is_initialized():
         if address is not None:
             raise UsageError(f"This process is in a Ray cluster already; leave out its address {address!r}.")
-        yield Cluster(tell)
+        with closing(Cluster(tell)) as cluster:
+            yield cluster
         return
     known = address or os.environ.get("RAY_ADDRESS") or ("auto" if _answers(_recorded()) else "local")
     if "://" in known:
@@ -105,7 +111,8 @@ def joined(address: str | None, cores: int, tell: Callable[[str], None]) -> Iter
     except (OSError, ValueError, RuntimeError) as error:
         raise _unjoined(known, first_line(error)) from error
     try:
-        yield Cluster(tell)
+        with closing(Cluster(tell)) as cluster:
+            yield cluster
     finally:
         ray.shutdown()
 
@@ -157,7 +164,7 @@ class RayExecutor(Executor["_ActorSlot"]):
         start = ray.put(pickle.dumps((initializer, arguments)))
         ray.cloudpickle.register_pickle_by_value(actor)
         kind = ray.remote(actor.Actor).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
-        self._resource = "GPU" if gpus else "CPU"
+        self._needs = {"CPU": 1.0, "GPU": gpus}
         function, item = look or (_nothing, None)
         asked = pickle.dumps((function, item))
         super().__init__([_ActorSlot(lambda: kind.remote(start), asked) for _ in range(workers)])
@@ -208,11 +215,11 @@ class RayExecutor(Executor["_ActorSlot"]):
         starting = sum(slot.starting is not None for slot in self._slots)
         if starting and time.monotonic() - self._since > PATIENCE:
             self._since = time.monotonic()
-            free = self._cluster.free(self._resource)
-            if free < 1:
+            lacking = [name for name, need in self._needs.items() if self._cluster.free(name) < need]
+            if lacking:
                 self._tell(
-                    f"Ray has no free {self._resource} for {starting} of {self.workers} workers: they start when "
-                    "others give theirs back or a node joins; `ray status` shows who has them."
+                    f"Ray has no free {lacking[-1]} for {starting} of {self.workers} workers: they start when others "
+                    "give theirs back or a node joins; `ray status` shows who has them."
                 )
 
     def _tell(self, text: str) -> None:
@@ -241,8 +248,8 @@ class _ActorSlot(Slot):
         return self.starting is None and not self._left_out
 
     def started(self) -> tuple[str, Any] | None:
-        """The node's name and what it answered; None where the start is tried again. Raises WorkerLostError where that
-        was in vain too often, and UsageError for a node without this package."""
+        """The node's name and what it answered, a text where it could not; None where the start is tried again. Raises
+        WorkerLostError where that was in vain too often."""
         try:
             node, answer = ray.get(self.starting)
         except _GONE as error:

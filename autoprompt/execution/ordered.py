@@ -145,6 +145,7 @@ class Executor(ABC, Generic[S]):
         *,
         limit: float | None = None,
         lost: Callable[[T, str], R] | None = None,
+        idle: Callable[[], None] = lambda: None,
     ) -> Iterator[R]:
         """Results in the order of the items.
 
@@ -152,7 +153,8 @@ class Executor(ABC, Generic[S]):
         a beginning of ``items``. An item whose worker dies is given to another one, at most ``RETRIES`` times, and one
         that raises WorkerLostError ``UNUSABLE_RETRIES`` times; one that takes longer than ``limit`` seconds is ended,
         and not repeated. ``lost`` makes the result of an item that has none, from the item and why; without it that
-        raises WorkerLostError. Raises what the initializer or a task raised, in the item's turn.
+        raises WorkerLostError. ``idle`` is called whenever all results that are there were given out, before the next
+        is waited for. Raises what the initializer or a task raised, in the item's turn.
         """
         waiting = deque(Task(number, function, item) for number, item in enumerate(items))
         again: deque[Task] = deque()
@@ -167,6 +169,7 @@ class Executor(ABC, Generic[S]):
                     yield done.pop(turn).outcome(lost)
                     turn += 1
                 elif own or waiting:
+                    idle()
                     for task in self._finished(limit):
                         if task.again:
                             again.append(task)

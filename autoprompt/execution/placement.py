@@ -13,9 +13,9 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def worker_count(device: str, workers: int | None, per_gpu: int | None, gpus: int) -> int:
-    """Workers of a machine or cluster with so many ``gpus``: as asked for, else one a core where the work is done on
-    the CPU, and one (or ``per_gpu``) for each device where it is done there.
+def worker_count(device: str, workers: int | None, per_gpu: int | None, *, cores: int, gpus: int) -> int:
+    """Workers of a machine or cluster with so many ``cores`` and ``gpus``: as asked for, else one a core where the work
+    is done on the CPU, and one (or ``per_gpu``) for each device where it is done there.
 
     ``device``: cpu, mps, cuda, or one of several by its number. Raises UsageError.
     """
@@ -29,7 +29,7 @@ def worker_count(device: str, workers: int | None, per_gpu: int | None, gpus: in
         )
     if workers is not None:
         return workers
-    return default_workers() if device == "cpu" else (per_gpu or 1) * (gpus if device == "cuda" else 1)
+    return cores if device == "cpu" else (per_gpu or 1) * (gpus if device == "cuda" else 1)
 
 
 def environments(device: str, workers: int, gpus: int) -> list[dict[str, str]]:

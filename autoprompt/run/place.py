@@ -67,7 +67,9 @@ class _Here:
         self.warnings: list[str] = []
         self.device = check_device(model.device)
         self._gpus = _gpus() if self.device == "cuda" else 0
-        self.workers = worker_count(self.device, model.workers, model.workers_per_gpu, self._gpus)
+        self.workers = worker_count(
+            self.device, model.workers, model.workers_per_gpu, cores=default_workers(), gpus=self._gpus
+        )
 
     def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
         own = environments(self.device, self.workers, self._gpus)
@@ -92,9 +94,8 @@ class _OnRay:
                 f"The device {model.device!r} is not to be had from the Ray cluster, which has {gpus} GPUs; use "
                 "--device auto or one that is there."
             )
-        self.workers = worker_count(self.device, model.workers, model.workers_per_gpu, gpus)
-        if self.device == "cpu" and model.workers is None:
-            self.workers = max(1, cluster.total("CPU"))
+        cores = max(1, cluster.total("CPU"))
+        self.workers = worker_count(self.device, model.workers, model.workers_per_gpu, cores=cores, gpus=gpus)
         self._gpus = 1 / (model.workers_per_gpu or 1) if self.device == "cuda" else 0.0
         self._facts = facts(self.device)
         self.warnings: list[str] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -80,8 +80,11 @@ class Recorder:
     task: Task
     known: Mapping[str, EvaluationRecord] = field(default_factory=dict)
     """By their keys: what a run that goes on has stored already."""
+    before: Callable[[], None] = lambda: None
+    """Stores what the records follow from."""
 
     def __call__(self, evaluations: Sequence[Evaluation], role: str, proposals: Sequence[Proposal] = ()) -> None:
+        self.before()
         records = [self._record(e, role) for e in evaluations]
         for record in records:
             if record.key in self.known and _outcome(record) != _outcome(self.known[record.key]):

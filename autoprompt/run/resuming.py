@@ -24,7 +24,11 @@ _UNASKED = ("corpus", "data", "model", "leaderboard", "config", "started")
 
 
 class StoredJournal(Journal):
-    """A run's steps in the leaderboard: those of an earlier driver are read first, in order; new ones are added."""
+    """A run's steps in the leaderboard: those of an earlier driver are read first, in order; new ones are added.
+
+    Results that come at once are stored at once: to be written safely takes each time what a worker of many may need
+    for a task.
+    """
 
     def __init__(self, board: Leaderboard, run: str, budget: Budget) -> None:
         """``budget``: goes on from what the steps have spent."""
@@ -34,6 +38,7 @@ class StoredJournal(Journal):
         steps = board.attached(Step, run)
         self._results = deque(step for step in steps if step.kind == _TASK)
         self._decisions = deque(step for step in steps if step.kind == _DECISION)
+        self._noted: list[Step] = []
         if steps:
             budget.started -= max(step.spent for step in steps)
 
@@ -45,13 +50,18 @@ class StoredJournal(Journal):
         return dict(self._next(self._results, key))
 
     def note(self, key: str, value: Mapping[str, Any]) -> None:
-        self._add(_TASK, key, value)
+        self._noted.append(Step(self.run, _TASK, key, value, self.budget.spent))
+
+    def flush(self) -> None:
+        if self._noted:
+            self.board.attach(self._noted)
+            self._noted = []
 
     def decided(self, name: str, decide: Callable[[], Any]) -> Any:
         if self._decisions:
             return self._next(self._decisions, name)
         decision = decide()
-        self._add(_DECISION, name, decision)
+        self._noted.append(Step(self.run, _DECISION, name, decision, self.budget.spent))
         return decision
 
     def _next(self, steps: deque[Step], key: str) -> Any:
@@ -60,9 +70,6 @@ class StoredJournal(Journal):
         if step.key != key:
             raise diverged(self.run, f"{key} where it was {step.key}")
         return step.value
-
-    def _add(self, kind: str, key: str, value: Any) -> None:
-        self.board.attach([Step(self.run, kind, key, value, self.budget.spent)])
 
 
 def diverged(run: str, what: str) -> StorageError:

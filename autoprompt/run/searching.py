@@ -101,7 +101,7 @@ class _Run:
         options, progress = self.options, self.progress
         journal = StoredJournal(board, run.id, self.budget)
         evaluator.journal = journal
-        recorder = Recorder(board, run, task, {e.key: e for e in board.evaluations(run.id)})
+        recorder = Recorder(board, run, task, {e.key: e for e in board.evaluations(run.id)}, journal.flush)
         outcome = Search(
             evaluator=evaluator,
             space=replace(task.space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere),
