@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from autoprompt.errors import InputError, UsageError
@@ -163,12 +164,12 @@ class Candidate:
         values = self.to_dict() | {"label_words": [list(pair) for pair in self.label_words.pairs]}
         return canonical_json(values)
 
-    @property
+    @cached_property  # asked for dozens of times by a search
     def id(self) -> str:
         """Hash of the canonical JSON (64 hexadecimal digits)."""
         return digest(self.canonical())
 
-    @property
+    @cached_property
     def text_id(self) -> str:
         """Hash of template and label words alone: the key of a frozen score."""
         frozen = replace(self, settings=Settings("none"))

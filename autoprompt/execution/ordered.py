@@ -21,6 +21,8 @@ RETRIES = 2
 """How often a task is given to another worker after the one that had it died."""
 UNUSABLE_RETRIES = 1
 """The same, where a task said (with WorkerLostError) that its worker can do no more work."""
+LOOK_SECONDS = 0.02
+"""How long results are given out until somebody looks who has become free."""
 
 
 @dataclass
@@ -161,23 +163,28 @@ class Executor(ABC, Generic[S]):
         done: dict[int, Task] = {}
         own: set[int] = set()
         turn = 0
+        look = 0.0
         try:
             while True:
                 for task in self._dispatch(waiting, again, gate, limit):
                     own.add(task.number)
-                if turn in done:
-                    yield done.pop(turn).outcome(lost)
-                    turn += 1
-                elif own or waiting:
+                given_out = turn not in done
+                if given_out and not own and not waiting:
+                    return
+                if given_out:
                     idle()
-                    for task in self._finished(limit):
+                # Who has ended while results were given out gets more to do.
+                if given_out or (own and time.monotonic() > look):
+                    for task in self._finished(limit, wait=given_out):
                         if task.again:
                             again.append(task)
                         else:
                             own.discard(task.number)
                             done[task.number] = task
+                    look = time.monotonic() + LOOK_SECONDS
                 else:
-                    return
+                    yield done.pop(turn).outcome(lost)
+                    turn += 1
         finally:
             for slot in self._slots:
                 slot.disown()
@@ -211,11 +218,12 @@ class Executor(ABC, Generic[S]):
     def _free(self) -> S | None:
         return next((slot for slot in self._slots if slot.task is None and slot.ready), None)
 
-    def _finished(self, limit: float | None) -> list[Task]:
-        """Wait until something ends; the tasks that are done with then, whatever their end."""
+    def _finished(self, limit: float | None, *, wait: bool) -> list[Task]:
+        """The tasks that are done with, whatever their end; ``wait`` until there is one."""
         busy = [slot for slot in self._slots if slot.task is not None]
         ends = [slot.deadline for slot in busy if slot.deadline is not None]
-        ended = self._wait(busy, max(0.0, min(ends) - time.monotonic()) if ends else None)
+        timeout = max(0.0, min(ends) - time.monotonic()) if ends else None
+        ended = self._wait(busy, timeout if wait else 0.0)
         self._check_open()
         done = [slot for slot in busy if slot.late or slot in ended]
         return [task for slot in done if (task := slot.take(limit)) is not None]

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from autoprompt.errors import InputError, UsageError
 from autoprompt.template import MAX_PARTS
 
-MAX_SIZE = 10_000
+MAX_SIZE = 100_000
 """The most that any size may be: a search of more would never get anywhere."""
 OperatorName = Literal[
     "gradient", "phrase", "words", "infill", "slots", "crossover", "label_words", "settings", "demos", "soft", "label"

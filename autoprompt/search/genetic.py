@@ -124,8 +124,8 @@ class GeneticStrategy(Strategy):
             words = [Proposal(replace(manual, label_words=w), "label_words", (manual.id,)) for w in ranked]
         pool = self.space.config.search.pool
         out = self.fresh(words) + self.fresh(self._with_settings(self.start()), pool + len(self.space.seeds))
-        if not self.space.free("template"):  # there is no library to begin with
-            out += self.drawn(pool - len(out))
+        if self.space.config.search.immigrants or not self.space.free("template"):
+            out += self.drawn(pool - len(out))  # where the library is too small, or there is none
         return out
 
     def _with_settings(self, proposals: Sequence[Proposal]) -> list[Proposal]:

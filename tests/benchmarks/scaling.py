@@ -39,7 +39,7 @@ from autoprompt.run.place import placed
 
 CORPUS = "rotten-tomatoes"
 COMMAND = (sys.executable, "-c", "from autoprompt.cli import main; main()")
-POOL, SURVIVORS, GENERATIONS = 16, 8, 3
+POOL, SURVIVORS, GENERATIONS = 40, 32, 2
 """A worker, and of the whole run."""
 MEASURED = 24
 """Fine-tunes whose tasks' seconds are kept."""

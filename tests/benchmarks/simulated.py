@@ -28,8 +28,6 @@ from autoprompt.models import TokenProposals
 from autoprompt.template import LabelWords, Template
 
 WORDS = tuple(a + b for a in ("ba", "ko", "li", "mu", "ra", "se", "ti") for b in ("do", "fe", "ga", "ni", "po", "zu"))
-EARLY = 0.4
-"""What share of a fine-tune's time one takes that is stopped at its milestone."""
 SPREAD = 0.15
 """Nats by which candidates differ."""
 
@@ -65,10 +63,7 @@ class Simulated:
         """A task's outcome with what it takes."""
         name, rng = type(task).__name__, random.Random(digest(key_of(task)))  # noqa: S311
         seconds = rng.choice(self.seconds.get(name) or [0.0])
-        value = getattr(self, f"_{name}")(task, rng)
-        if isinstance(value, Evaluation) and value.status == "pruned":
-            seconds *= EARLY
-        return Work(value, seconds, 1)
+        return Work(getattr(self, f"_{name}")(task, rng), seconds, 1)
 
     def _CheckTask(self, *_: Any) -> Readiness:  # noqa: N802 - named like what it answers
         return Readiness(0, ("none", "tail", "lora"), WORDS, "causal", True, 0)
@@ -149,14 +144,17 @@ class _Sleeping(Executor["_SleepingSlot"]):
 
     def map(self, *given: Any, **more: Any) -> Iterator[Any]:
         started = time.monotonic()
-        yield from super().map(*given, **more)
-        self._place.mapped += time.monotonic() - started
+        try:
+            yield from super().map(*given, **more)
+        finally:
+            self._place.mapped += time.monotonic() - started
 
     def close(self) -> None:
         self._closed = True
 
-    def _wait(self, busy: Sequence[_SleepingSlot], timeout: float | None) -> list[_SleepingSlot]:  # noqa: ARG002
-        time.sleep(max(0.0, min(slot.end for slot in busy) - time.monotonic()))
+    def _wait(self, busy: Sequence[_SleepingSlot], timeout: float | None) -> list[_SleepingSlot]:
+        first = min(slot.end for slot in busy) - time.monotonic()
+        time.sleep(max(0.0, first if timeout is None else min(first, timeout)))
         now = time.monotonic()
         return [slot for slot in busy if slot.end <= now]
 
