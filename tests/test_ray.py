@@ -125,11 +125,6 @@ def test_fault_52_two_nodes_give_what_one_process_gives(
     with Leaderboard.open(nodes.folder / "lb.sqlite", read_only=True) as board:
         assert board.runs()[0].config["workers"] == 2
     assert left_behind(nodes.folder) == []
-    done = commands.spawn(
-        "verify", "--run", "there", "--leaderboard", nodes.folder / "lb.sqlite", "--json",
-        "--executor", "ray", "--ray-address", nodes.address,
-    )  # fmt: skip
-    assert json.loads(done.out)["verdict"] == "exact", done.err
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def test_a_gradient_points_to_it(setting: Setting) -> None:
     assert any(planted.PLANTED in template.format() for template, _ in proposals.replacements)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("strategy", ["gradient", "hybrid"])
 def test_gradients_find_the_planted_word(setting: Setting, strategy: str, seed: int) -> None:
     outcome = setting.search(strategy, seed)

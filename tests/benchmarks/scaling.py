@@ -1,12 +1,12 @@
 """Many workers: how busy they are, what the driver costs, and what a second real one brings.
 
-    make bench NAME=scaling            27 minutes on two idle cores (not timed whole)
+    make bench NAME=scaling            over half an hour on two idle cores (not timed whole)
     make bench NAME=scaling QUICK=1    fewer workers, one repetition
 
-*Simulated* workers take as long as real ones did, drawn task by task; search, driver and leaderboard are real. Three
-generations of eight fine-tunes and sixteen frozen scores a worker, which is how the guide scales a population. Busy:
-what share of all workers' time, from the first task to the finalists, was spent on tasks; barrier: on waiting for
-others of the same round of tasks; driver: on waiting for proposals and records between rounds.
+*Simulated* workers take as long as real ones did, drawn task by task; search, driver and leaderboard are real. Two
+generations of 32 fine-tunes and 40 frozen scores a worker, which is how the guide scales a population. Busy: what share
+of all workers' time, from the first task to the finalists, was spent on tasks; barrier: on waiting for others of the
+same round of tasks; driver: on waiting for proposals and records between rounds.
 
 *Driver*: the same search with workers that take no time. *Dispatch*: trivial tasks a second through two workers.
 *Real*: one search with one and two Ray workers, and two local ones, whole commands from start to result, medians of
