@@ -6,6 +6,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import commands
@@ -13,6 +14,7 @@ import pytest
 import tiny
 
 from autoprompt.models import support
+from autoprompt.search import SearchConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,7 +80,8 @@ def desk(tmp_path, monkeypatch, model_folders):
         [{"premise": row["text"], "hypothesis": row["text"][4:], "label": row["stars"]} for row in reviews],
     )
     write("talks.jsonl", [{"talk": row["text"], "gist": row["text"][4:14]} for row in reviews])
-    (toml,) = blocks(GUIDE, "toml")
+    toml, wide = blocks(GUIDE, "toml")
+    SearchConfig.model_validate(tomllib.loads(wide))
     (tmp_path / "search.toml").write_text(toml, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOPROMPT_MODEL", str(model_folders["llama"]))
