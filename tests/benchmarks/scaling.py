@@ -3,8 +3,8 @@
     make bench NAME=scaling            over half an hour on two idle cores (not timed whole)
     make bench NAME=scaling QUICK=1    fewer workers, one repetition
 
-*Simulated* workers take as long as real ones did, drawn task by task; search, driver and leaderboard are real. Two
-generations of 32 fine-tunes and 40 frozen scores a worker, which is how the guide scales a population. Busy: what share
+*Simulated* workers take as long as real ones did, drawn task by task; search, driver and leaderboard are real. 64
+fine-tunes a worker, in generations of 32 with 40 frozen scores, which is how the guide scales a population. Busy: what share
 of all workers' time, from the first task to the finalists, was spent on tasks; barrier: on waiting for others of the
 same round of tasks; driver: on waiting for proposals and records between rounds.
 
