@@ -4,9 +4,9 @@
     make bench NAME=scaling QUICK=1    fewer workers, one repetition
 
 *Simulated* workers take as long as real ones did, drawn task by task; search, driver and leaderboard are real. 64
-fine-tunes a worker, in generations of 32 with 40 frozen scores, which is how the guide scales a population. Busy: what share
-of all workers' time, from the first task to the finalists, was spent on tasks; barrier: on waiting for others of the
-same round of tasks; driver: on waiting for proposals and records between rounds.
+fine-tunes a worker, in generations of 32 with 40 frozen scores, which is how the guide scales a population. Busy: what
+share of all workers' time, from the first task to the finalists, was spent on tasks; barrier: on waiting for others of
+the same round of tasks; driver: on waiting for proposals and records between rounds.
 
 *Driver*: the same search with workers that take no time. *Dispatch*: trivial tasks a second through two workers.
 *Real*: one search with one and two Ray workers, and two local ones, whole commands from start to result, medians of
