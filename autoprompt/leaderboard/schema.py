@@ -125,8 +125,8 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         # An unwritable file shows here, before anything is trained.
-        connection.execute("BEGIN IMMEDIATE")
         with connection:
+            connection.execute("BEGIN IMMEDIATE")
             _upgrade(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
     except (sqlite3.Error, StorageError):
@@ -179,8 +179,8 @@ def _create(path: Path) -> None:
         new = Path(folder, "new.sqlite")
         new.touch()
         with closing(_raw(new, "mode=rw")) as connection:
-            connection.execute("BEGIN IMMEDIATE")
             with connection:
+                connection.execute("BEGIN IMMEDIATE")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 _migrate(connection)
             connection.execute("PRAGMA journal_mode = WAL")

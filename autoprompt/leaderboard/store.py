@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +66,8 @@ class Leaderboard:
         checking.check_name(record.name)
         checking.check_run_status(record.status)
         values = records.run_values(record, 0)
-        with self._writing():
+        with self._guard("written"), self._connection:
+            self._begin_writing()
             checking.check_unused(self.path, record.id, record.name, [run for run, _ in self._runs()])
             try:
                 self._connection.execute(queries.ADD_RUN, (*values, records.checksum(values)))
@@ -87,7 +88,8 @@ class Leaderboard:
         """
         checking.check_run_status(status)
         finished = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
-        with self._writing():
+        with self._guard("written"), self._connection:
+            self._begin_writing()
             record, count = self._run_of_id(run_id)
             self._change_run(replace(record, status=status, finished=finished, result=result), count)
             if status == "finished":
@@ -95,7 +97,8 @@ class Leaderboard:
 
     def attach(self, items: Sequence[Attached]) -> None:
         """Store what belongs to a run; on return it survives a power cut. Raises StorageError for an unknown run."""
-        with self._writing():
+        with self._guard("written"), self._connection:
+            self._begin_writing()
             attached.add(self._connection, items)
 
     def add(self, evaluations: Sequence[EvaluationRecord], beside: Sequence[Attached] = ()) -> None:
@@ -107,7 +110,8 @@ class Leaderboard:
         rows = [_row(evaluation) for evaluation in evaluations]
         if not rows and not beside:
             return
-        with self._writing():
+        with self._guard("written"), self._connection:
+            self._begin_writing()
             for run_id, added in sorted(Counter(e.run for e in evaluations).items()):
                 record, count = self._run_of_id(run_id)
                 self._change_run(record, count + added)
@@ -121,7 +125,8 @@ class Leaderboard:
         Raises as ``start_run`` and ``add`` do.
         """
         rows = [_row(evaluation) for evaluation in evaluations]
-        with self._writing():
+        with self._guard("written"), self._connection:
+            self._begin_writing()
             counts = {known.id: count for known, count in self._runs()}
             if run.id in counts:
                 self._change_run(run, counts[run.id] + len(rows))
@@ -161,7 +166,8 @@ class Leaderboard:
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first (in the order of their start, whatever the clock said)."""
-        with self._reading():
+        with self._guard("read"), self._connection:
+            self._begin_reading()
             return [record for record, _ in reversed(self._runs())]
 
     def run(self, reference: str) -> RunRecord:
@@ -184,7 +190,8 @@ class Leaderboard:
 
         Raises NotFoundError for an unknown run.
         """
-        with self._reading() as kept:
+        with self._guard("read"), self._connection:
+            kept = self._begin_reading()
             found = [self._full(row, kept) for row in self._rows(queries.FULL[kept], run)]
             self._count(Counter(record.run for record in found), run)
         return found
@@ -194,7 +201,8 @@ class Leaderboard:
 
         Raises NotFoundError for an unknown run.
         """
-        with self._reading():
+        with self._guard("read"), self._connection:
+            self._begin_reading()
             found = [self._summary(row[0], row[1], row[2:]) for row in self._rows(queries.SUMMARIES, run)]
             self._count(Counter(summary.run for summary in found), run)
         return found
@@ -208,7 +216,8 @@ class Leaderboard:
 
     def entry(self, prefix: str) -> list[EvaluationRecord]:
         """All evaluations of the entry with this unique prefix of 8 characters or more; else NotFoundError."""
-        with self._reading() as kept:
+        with self._guard("read"), self._connection:
+            kept = self._begin_reading()
             bounds = (prefix, prefix + "\U0010ffff")
             names = [name for (name,) in self._connection.execute(queries.ENTRIES, bounds)] if prefix.isascii() else []
             names = [prefix] if prefix in names else names
@@ -222,7 +231,8 @@ class Leaderboard:
 
         Raises NotFoundError for an unknown run.
         """
-        with self._reading():
+        with self._guard("read"), self._connection:
+            self._begin_reading()
             self._run_of_id(run)
             return attached.of_run(self._connection, self.path, schema.version_of(self._connection), kind, run)
 
@@ -231,7 +241,8 @@ class Leaderboard:
 
         Raises NotFoundError for an unknown run.
         """
-        with self._reading() as kept:
+        with self._guard("read"), self._connection:
+            kept = self._begin_reading()
             found = [self._checked(row, kept) for row in self._rows(queries.FULL[kept], run)]
             self._count(Counter(summary.run for summary, *_ in found), run)
         lines = [
@@ -245,24 +256,23 @@ class Leaderboard:
         of_data = {record.id for record in self.runs() if record.fingerprint == fingerprint}
         return sum(s.split == "test" and s.run in of_data for s in self.summaries(None))
 
+    # Transactions. Each is one block of the connection itself, which commits at its end and rolls back on any exception:
+    # a signal may interrupt a context manager written in Python between its own steps, and leave a transaction open.
+
+    def _guard(self, doing: str) -> AbstractContextManager[None]:
+        return schema.guard(self.path, doing)
+
+    def _begin_writing(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        # Another program may have migrated the file since it was opened.
+        schema.refuse_newer(self.path, schema.version_of(self._connection))
+
+    def _begin_reading(self) -> bool:
+        """One snapshot: what another process adds meanwhile is not half seen. Whether losses are kept."""
+        self._connection.execute("BEGIN")
+        return schema.version_of(self._connection) >= migrations.LOSSES_SINCE
+
     # Rows
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with schema.guard(self.path, "written"):
-            self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:  # commits, or rolls back on any exception
-                # Another program may have migrated the file since it was opened.
-                schema.refuse_newer(self.path, schema.version_of(self._connection))
-                yield
-
-    @contextmanager
-    def _reading(self) -> Iterator[bool]:
-        """One snapshot: what another process adds meanwhile is not half seen. Yields whether losses are kept."""
-        with schema.guard(self.path, "read"):
-            self._connection.execute("BEGIN")
-            with self._connection:
-                yield schema.version_of(self._connection) >= migrations.LOSSES_SINCE
 
     def _runs(self) -> list[tuple[RunRecord, int]]:
         found = []
