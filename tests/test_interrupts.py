@@ -53,7 +53,7 @@ def test_a_run_interrupted_anywhere_is_marked_as_stopped_with_all_or_nothing(tmp
         path.unlink(missing_ok=True)
         with Leaderboard.open(path) as board:
             board.start_run(a_run())
-            interrupted = _interrupted(lambda: act(board), at)  # noqa: B023 - called at once
+            interrupted = _interrupted(lambda: act(board), at)
             board.finish_run(RUN, "stopped")
         with Leaderboard.open(path, read_only=True) as board:
             assert board.run(RUN).status == "stopped"

@@ -256,8 +256,9 @@ class Leaderboard:
         of_data = {record.id for record in self.runs() if record.fingerprint == fingerprint}
         return sum(s.split == "test" and s.run in of_data for s in self.summaries(None))
 
-    # Transactions. Each is one block of the connection itself, which commits at its end and rolls back on any exception:
-    # a signal may interrupt a context manager written in Python between its own steps, and leave a transaction open.
+    # Transactions. Each is one block of the connection itself, which commits at its end and rolls back on any
+    # exception: a signal may interrupt a context manager written in Python between its own steps, and leave a
+    # transaction open.
 
     def _guard(self, doing: str) -> AbstractContextManager[None]:
         return schema.guard(self.path, doing)
