@@ -72,12 +72,12 @@ class FakeEvaluator:
         return out
 
     def propose(self, candidates: Sequence[Candidate], *, replacements: int, infills: int) -> list[TokenProposals]:
-        self.asked["propose"] += 1
+        self.asked["propose"] += bool(candidates)
         edits = [near(c.template, max(replacements, infills)) for c in candidates]
         return [TokenProposals(edit[:replacements], edit[::-1][:infills]) for edit in edits]
 
     def rank_words(self, candidates: Sequence[Candidate], count: int) -> list[list[LabelWords]]:
-        self.asked["rank_words"] += 1
+        self.asked["rank_words"] += bool(candidates)
         return [
             [
                 c.label_words.replace(c.label_words.labels[0], f"word{int(99 * share(c.template.format(), n))}")
@@ -85,6 +85,18 @@ class FakeEvaluator:
             ]
             for c in candidates
         ]
+
+    def propose_and_rank(
+        self,
+        edited: Sequence[Candidate],
+        worded: Sequence[Candidate],
+        *,
+        replacements: int,
+        infills: int,
+        words: int,
+    ) -> tuple[list[TokenProposals], list[list[LabelWords]]]:
+        edits = self.propose(edited, replacements=replacements, infills=infills)
+        return edits, self.rank_words(worded, words)
 
     def has_prefix(self, candidate: Candidate) -> bool:
         return (candidate.template.head(), candidate.demos) in self.heads

@@ -36,7 +36,7 @@ def _in_this_process():
         yield
 
 
-def killing(patch: pytest.MonkeyPatch, after: int) -> list[int]:
+def killing(patch: pytest.MonkeyPatch, after: int, how: type[BaseException] = Killed) -> list[int]:
     """Kill the driver before its task of this number; returns the count of tasks."""
     done = [0]
 
@@ -44,7 +44,7 @@ def killing(patch: pytest.MonkeyPatch, after: int) -> list[int]:
         def map(self, function, items, gate=None, **more):
             for result in super().map(function, items, gate, **more):
                 if done[0] == after:
-                    raise Killed
+                    raise how
                 done[0] += 1
                 yield result
 
@@ -52,11 +52,11 @@ def killing(patch: pytest.MonkeyPatch, after: int) -> list[int]:
     return done
 
 
-def started(options: run.SearchOptions, after: int) -> str:
+def started(options: run.SearchOptions, after: int, how: type[BaseException] = Killed) -> str:
     """A run that was killed so far; returns its id."""
     with pytest.MonkeyPatch.context() as patch:
-        killing(patch, after)
-        with pytest.raises(Killed):
+        killing(patch, after, how)
+        with pytest.raises(how):
             run.search(options, Silent())
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         return board.runs()[0].id
@@ -75,7 +75,9 @@ def changed(folder: Path, to: Path) -> Path:
 
 
 @pytest.mark.parametrize(("strategy", "kills"), [("hybrid", 3), pytest.param("gradient", 2, marks=pytest.mark.slow)])
-def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(options, strategy, kills, tmp_path):
+def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(
+    options, strategy, kills, tmp_path, monkeypatch
+):
     options = replace(options, strategy=strategy)
     with pytest.MonkeyPatch.context() as patch:
         count = killing(patch, -1)
@@ -83,6 +85,7 @@ def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(options,
     step = count[0] / kills
     for number in range(kills):
         other = replace(options, leaderboard=tmp_path / f"{number}.sqlite")
+        monkeypatch.setattr("autoprompt.run.recording.PIECE", (100, 3, 1)[number % 3])
         reference = started(other, round((number + 0.6) * step))
         assert runs.facts(other.leaderboard, resumed(other, reference)) == whole, f"killed at {number + 0.6} of {kills}"
         assert not list(tmp_path.glob("*.lock"))
@@ -118,6 +121,29 @@ def test_a_row_that_was_stored_before_the_kill_is_stored_once(options):
     assert result["run"] == reference
     assert after[: len(before)] == before
     assert len({e.key for e in after}) == len(after)
+
+
+def test_fault_31_what_waits_to_be_stored_is_stored_when_a_run_is_stopped(options, tmp_path, monkeypatch):
+    def stored(place: Path) -> list[Any]:
+        reference = started(replace(options, leaderboard=place), 22, KeyboardInterrupt)
+        with Leaderboard.open(place, read_only=True) as board:
+            assert board.run(reference).status == "stopped"
+            return [(e.key, e.role, e.losses) for e in board.evaluations(reference)]
+
+    at_once = stored(tmp_path / "at once.sqlite")
+    monkeypatch.setattr("autoprompt.run.recording.PIECE", 1)
+    assert stored(tmp_path / "in pieces.sqlite") == at_once
+    add = Leaderboard.add
+
+    def interrupted(board: Leaderboard, *given: Any) -> None:
+        add(board, *given)
+        if waiting:
+            waiting.pop()
+            raise KeyboardInterrupt
+
+    waiting = [True]
+    monkeypatch.setattr(Leaderboard, "add", interrupted)
+    assert len(stored(tmp_path / "twice.sqlite")) == 1, "what was stored just before the signal is not stored again"
 
 
 def test_results_that_come_at_once_are_stored_at_once_before_any_is_waited_for(options):

@@ -95,6 +95,8 @@ class Evaluator:
         """Seconds a row of the frozen model's scores."""
         self.journal = Journal()
         """What is done already, where a run goes on, and what becomes of the results."""
+        self.meanwhile: Callable[[], None] = lambda: None
+        """A piece of the driver's own work, done whenever all results that are there were taken."""
         self.time_limit: float | None = None
         """Seconds that one task may take; None: a multiple of what others took."""
         self._slowest = 0.0
@@ -164,13 +166,26 @@ class Evaluator:
 
     def propose(self, candidates: Sequence[Candidate], *, replacements: int, infills: int) -> list[TokenProposals]:
         """Token edits for each candidate, by gradient and by the model's own guess."""
-        self._prepare([_frozen(c) for c in candidates])
-        return [work.value for work in self._run([ProposeTask(c, replacements, infills) for c in candidates])]
+        return self.propose_and_rank(candidates, [], replacements=replacements, infills=infills, words=0)[0]
 
     def rank_words(self, candidates: Sequence[Candidate], count: int) -> list[list[LabelWords]]:
         """The best label words for each candidate's template."""
-        self._prepare([_frozen(c) for c in candidates])
-        return [work.value for work in self._run([WordsTask(_frozen(c), count) for c in candidates])]
+        return self.propose_and_rank([], candidates, replacements=0, infills=0, words=count)[1]
+
+    def propose_and_rank(
+        self,
+        edited: Sequence[Candidate],
+        worded: Sequence[Candidate],
+        *,
+        replacements: int,
+        infills: int,
+        words: int,
+    ) -> tuple[list[TokenProposals], list[list[LabelWords]]]:
+        """``propose`` for the one and ``rank_words`` for the other candidates, in one round of tasks."""
+        self._prepare([_frozen(c) for c in (*edited, *worded)])
+        edits = [ProposeTask(c, replacements, infills) for c in edited]
+        done = [work.value for work in self._run([*edits, *(WordsTask(_frozen(c), words) for c in worded)])]
+        return done[: len(edits)], done[len(edits) :]
 
     def keep_weights(self, candidates: Sequence[Candidate]) -> None:
         """Delete the fine-tuned weights of all others: with ``full`` each is as large as the model."""
@@ -281,7 +296,11 @@ class Evaluator:
     def _live(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
         guess = max(LEAST_LIMIT, SLOWER * self._slowest) if self._slowest else FIRST_LIMIT
         limit = self.time_limit or guess
-        return self.executor.map(perform, tasks, gate, limit=limit, lost=_lost, idle=self.journal.flush)
+        return self.executor.map(perform, tasks, gate, limit=limit, lost=_lost, idle=self._idle)
+
+    def _idle(self) -> None:
+        self.journal.flush()
+        self.meanwhile()
 
     def _counted(self, work: Work) -> Work:
         self.tokens += work.tokens

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from autoprompt.candidate import canonical_json, entry_of
@@ -19,6 +21,9 @@ from autoprompt.run.preparing import Task
 from autoprompt.run.resuming import diverged, request
 from autoprompt.run.workplace import warnings_of
 from autoprompt.search import Outcome, Proposal
+
+PIECE = 100
+"""Records that are stored in one go: some fifty milliseconds."""
 
 
 def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, facts: Mapping[str, Any]) -> RunRecord:
@@ -71,27 +76,48 @@ def data_rows(run: RunRecord, corpus: Corpus) -> list[DataRow]:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recorder:
-    """Turns evaluations into the leaderboard's records."""
+    """Turns evaluations into the leaderboard's records, and stores them piece by piece: of thousands the first at once,
+    the others while workers are busy, which would else wait for them."""
 
     board: Leaderboard
     run: RunRecord
     task: Task
-    known: Mapping[str, EvaluationRecord] = field(default_factory=dict)
-    """By their keys: what a run that goes on has stored already."""
+    known: dict[str, EvaluationRecord] = field(default_factory=dict)
+    """By their keys: what of this run is stored already."""
     before: Callable[[], None] = lambda: None
     """Stores what the records follow from."""
+    _waiting: deque[tuple[Evaluation, str] | Proposal] = field(default_factory=deque, init=False)
 
     def __call__(self, evaluations: Sequence[Evaluation], role: str, proposals: Sequence[Proposal] = ()) -> None:
-        self.before()
-        records = [self._record(e, role) for e in evaluations]
-        for record in records:
-            if record.key in self.known and _outcome(record) != _outcome(self.known[record.key]):
-                raise diverged(self.run.id, f"the evaluation {record.key[:12]}")
-        self.board.add(
-            [record for record in records if record.key not in self.known], [self._origin(p) for p in proposals]
-        )
+        self._waiting += [*((evaluation, role) for evaluation in evaluations), *proposals]
+        self.store_some()
+
+    def store_some(self) -> None:
+        """Store a piece of what waits. Raises StorageError, also where it is not what was stored before."""
+        if self._waiting:
+            self.before()
+            piece = list(islice(self._waiting, PIECE))
+            records = [self._record(*item) for item in piece if not isinstance(item, Proposal)]
+            for record in records:
+                if record.key in self.known and _outcome(record) != _outcome(self.known[record.key]):
+                    raise diverged(self.run.id, f"the evaluation {record.key[:12]}")
+            origins = [self._origin(item) for item in piece if isinstance(item, Proposal)]
+            self.board.add([record for record in records if record.key not in self.known], origins)
+            for _ in piece:
+                self._waiting.popleft()
+
+    def store_all(self) -> None:
+        """Store all that waits. Raises as ``store_some`` does."""
+        while self._waiting:
+            self.store_some()
+
+    def store_after_interruption(self) -> None:
+        """The same, where a signal may have come between storing a piece and forgetting it."""
+        if self._waiting:
+            self.known |= {record.key: record for record in self.board.evaluations(self.run.id)}
+            self.store_all()
 
     def score(self, evaluation: Evaluation) -> Score:
         """The readable score; its loss is what ranks, on the frozen rung the proxy's.

@@ -98,10 +98,21 @@ class _Run:
     def _searched(
         self, board: Leaderboard, run: RunRecord, task: Task, evaluator: Evaluator, ready: Readiness
     ) -> dict[str, Any]:
-        options, progress = self.options, self.progress
         journal = StoredJournal(board, run.id, self.budget)
         evaluator.journal = journal
         recorder = Recorder(board, run, task, {e.key: e for e in board.evaluations(run.id)}, journal.flush)
+        evaluator.meanwhile = recorder.store_some
+        try:
+            result = self._found(task, evaluator, ready, recorder)
+        except (KeyboardInterrupt, SystemExit):
+            recorder.store_after_interruption()
+            raise
+        recorder.store_all()
+        return result
+
+    def _found(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> dict[str, Any]:
+        """The result of search and test."""
+        options, progress, board = self.options, self.progress, recorder.board
         outcome = Search(
             evaluator=evaluator,
             space=replace(task.space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere),
@@ -118,7 +129,7 @@ class _Run:
         winner = trained[0]
         tests = _open_test(task, evaluator, trained, recorder, progress)
         kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
-        return _result(options, run, recorder, outcome, tests, self.budget, kept)
+        return _result(options, recorder, outcome, tests, self.budget, kept)
 
 
 @contextmanager
@@ -154,13 +165,13 @@ def _recorded(
 
 def _result(
     options: SearchOptions,
-    run: RunRecord,
     recorder: Recorder,
     outcome: Outcome,
     tests: dict[str, Evaluation],
     budget: Budget,
     weights: str | None,
 ) -> dict[str, Any]:
+    run = recorder.run
     return {
         "run": run.id,
         "corpus": options.corpus,

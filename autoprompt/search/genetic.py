@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -25,6 +25,8 @@ ELITE = 2
 """The best fine-tuned candidates, for which the model is asked what to change."""
 IMMIGRANTS = 0.5
 """Share of a generation's pool that is drawn anew, not bred (random immigrants, Grefenstette 1992)."""
+HINTED_WORDS = 4
+"""Label words that the model ranks for one of them."""
 OPENINGS = 1
 """Children of a generation that may say something new before the text, and as many immigrants: the frozen score of each
 takes a pass over all rows, which costs as much as a fine-tune (on 64 film reviews; twice that on news)."""
@@ -141,18 +143,18 @@ class GeneticStrategy(Strategy):
         return any(operator.name in names for operator in self.operators)
 
     def _hints(self, elite: Sequence[Candidate]) -> Hints:
-        """What the model proposes for the genes that are free."""
-        hints = Hints(heads=self.heads)
-        if self._uses("gradient", "infill"):
-            replacements, infills = (PROPOSALS * self._uses(name) for name in ("gradient", "infill"))
-            hints.tokens = _once(
-                self._tokens,
-                elite,
-                lambda new: self.evaluator.propose(new, replacements=replacements, infills=infills),
+        """What the model proposes for the genes that are free: of each text it is asked but once, and for both kinds
+        together, since few workers have anything to do meanwhile."""
+        replacements, infills = (PROPOSALS * self._uses(name) for name in ("gradient", "infill"))
+        edited = _new(elite, self._tokens) if replacements or infills else []
+        worded = _new(elite, self._ranked) if self._uses("label_words") else []
+        if edited or worded:
+            tokens, words = self.evaluator.propose_and_rank(
+                edited, worded, replacements=replacements, infills=infills, words=HINTED_WORDS
             )
-        if self._uses("label_words"):
-            hints.words = _once(self._ranked, elite, lambda new: self.evaluator.rank_words(new, 4))
-        return hints
+            self._tokens |= {c.text_id: found for c, found in zip(edited, tokens, strict=True)}
+            self._ranked |= {c.text_id: found for c, found in zip(worded, words, strict=True)}
+        return Hints(_known(self._tokens, elite), _known(self._ranked, elite), self.heads)
 
     def _breed(self, parent: Candidate, mate: Candidate, hints: Hints, *, opening: bool) -> list[Proposal]:
         """``opening``: whether the child may have a new one."""
@@ -219,14 +221,14 @@ class HybridStrategy(GeneticStrategy):
         return out
 
 
-def _once(
-    known: dict[str, T], elite: Sequence[Candidate], ask: Callable[[Sequence[Candidate]], Sequence[T]]
-) -> dict[str, T]:
-    """What the frozen model says of each candidate, by its id; of each text it is asked but once."""
-    new = {c.text_id: c for c in elite if c.text_id not in known}
-    if new:
-        known.update(zip(new, ask(list(new.values())), strict=True))
-    return {c.id: known[c.text_id] for c in elite}
+def _new(elite: Sequence[Candidate], known: Mapping[str, object]) -> list[Candidate]:
+    """One candidate of each text that is not known yet."""
+    return list({c.text_id: c for c in elite if c.text_id not in known}.values())
+
+
+def _known(found: Mapping[str, T], elite: Sequence[Candidate]) -> dict[str, T]:
+    """By candidate id what is known by text id."""
+    return {c.id: found[c.text_id] for c in elite if c.text_id in found}
 
 
 @contextmanager

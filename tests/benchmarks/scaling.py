@@ -86,7 +86,9 @@ class _Watched:
 
         def noting(function: Any, items: Sequence[Any], *rest: Any, **more: Any) -> Iterator[Any]:
             for item, work in zip(items, plain(function, items, *rest, **more), strict=False):
-                self._found.setdefault(type(item).__name__, []).append(work.seconds)
+                # A share of a split's prefixes counts as the whole.
+                whole = work.seconds * getattr(item, "parts", 1)
+                self._found.setdefault(type(item).__name__, []).append(whole)
                 yield work
 
         executor.map = noting

@@ -62,7 +62,7 @@ class Simulated:
     def work(self, task: Any) -> Work:
         """A task's outcome with what it takes."""
         name, rng = type(task).__name__, random.Random(digest(key_of(task)))  # noqa: S311
-        seconds = rng.choice(self.seconds.get(name) or [0.0])
+        seconds = rng.choice(self.seconds.get(name) or [0.0]) / getattr(task, "parts", 1)
         return Work(getattr(self, f"_{name}")(task, rng), seconds, 1)
 
     def _CheckTask(self, *_: Any) -> Readiness:  # noqa: N802 - named like what it answers
