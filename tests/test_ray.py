@@ -141,18 +141,26 @@ def test_a_node_killed_half_way_changes_no_result(
 
 
 @pytest.mark.slow
-def test_a_lost_driver_is_resumed_on_another_place(
+def test_a_driver_that_is_stopped_and_one_that_is_lost_are_resumed(
     nodes: Nodes, model_folders: dict[str, Path], corpus_folder: Path, expected: str
 ) -> None:
     nodes.add("one")
     board = nodes.folder / "lb.sqlite"
     process = started(nodes, model_folders["llama"], corpus_folder, "--workers", 1)
-    wait_for_evaluations(board, 10, process)
+    wait_for_evaluations(board, 6, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = ended(process, 130)
+    assert "Stopped; go on with: autoprompt resume" in err
+    assert left_behind(nodes.folder) == []
+    with Leaderboard.open(board, read_only=True) as stopped:
+        assert stopped.run("there").status == "stopped"
+        count = len(stopped.evaluations())
+    again = ("resume", "there", "--leaderboard", board, "--executor", "ray", "--ray-address", nodes.address)
+    process = commands.start(*again)
+    wait_for_evaluations(board, count + 4, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    done = commands.spawn(
-        "resume", "there", "--leaderboard", board, "--executor", "ray", "--ray-address", nodes.address
-    )
+    done = commands.spawn(*again)
     assert done.code == 0, done.err
     assert digest(board, "there") == expected
 
@@ -217,6 +225,32 @@ def test_files_that_a_node_lacks_are_brought_there_once(own_cluster: Any, tmp_pa
     assert (place != str(folder), content) == (True, "{}")
     executor.close()
     assert not Path(place).exists()
+
+
+@pytest.fixture
+def bare_node(nodes: Nodes, model_folders: dict[str, Path]) -> Iterator[None]:
+    """A node with one core where the model's folder is empty."""
+    hide = 'mount -t tmpfs none "$0" && exec "$@"'
+    ray = Path(sys.executable).parent / "ray"
+    command = [ray, "start", "--address", nodes.address, "--num-cpus", "1", "--block"]
+    with (nodes.folder / "bare.log").open("w") as log:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", hide, model_folders["llama"], *command],
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    yield
+    process.terminate()
+    process.wait(MINUTE)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("bare_node")
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="to hide a folder from a node takes root")
+def test_a_node_without_the_models_files_is_sent_them(
+    nodes: Nodes, model_folders: dict[str, Path], corpus_folder: Path, expected: str
+) -> None:
+    out, _ = ended(started(nodes, model_folders["llama"], corpus_folder, "--workers", 1))
+    assert digest(nodes.folder / "lb.sqlite", json.loads(out)["run"]) == expected
 
 
 def _visible(number: int) -> tuple[int, str]:

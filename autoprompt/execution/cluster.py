@@ -36,8 +36,8 @@ CONNECT_SECONDS = 5.0
 """How long a cluster may take to answer at all."""
 PATIENCE = 5.0
 """Seconds until somebody is told that workers wait for room."""
-_LEAVE_SECONDS = 5.0
-"""How long a worker may take to give up what it shares."""
+_LEAVE_SECONDS = 10.0
+"""How long workers may take to end their tasks and give up what they share."""
 _GONE = (
     exceptions.RayActorError,
     exceptions.NodeDiedError,
@@ -176,13 +176,20 @@ class RayExecutor(Executor["_ActorSlot"]):
         return self._cluster.carry(path)
 
     def close(self) -> None:
+        """Workers give up what they share on their nodes, for which a task that goes on is waited for a while; what is
+        left behind all the same, the next worker on that node removes."""
         self._closed = True
+        leaving = [slot.leave() for slot in self._slots if slot.ready]
+        if leaving:
+            ray.wait(leaving, num_returns=len(leaving), timeout=_LEAVE_SECONDS)
         for slot in self._slots:
-            slot.close()
+            slot.kill()
 
     def _wait(self, busy: Sequence[_ActorSlot], timeout: float | None) -> list[_ActorSlot]:
         starting = [slot for slot in self._slots if slot.starting is not None]
         waited = [slot.answering for slot in busy] + [slot.starting for slot in starting]
+        if not waited and timeout == 0.0:
+            return []  # what is there is given out first
         if not waited:
             raise UsageError(f"No node of the Ray cluster can be used. {self._refusals[-1]}")
         if starting:
@@ -270,9 +277,11 @@ class _ActorSlot(Slot):
         """Its node is of no use. The worker stays and keeps its place: else the next one would come to that node."""
         self._left_out = True
 
-    def close(self) -> None:
-        if self.ready and self.task is None:
-            ray.wait([self._actor.leave.remote()], timeout=_LEAVE_SECONDS)
+    def leave(self) -> Any:
+        """What comes when the worker has done its task and given up what it shares."""
+        return self._actor.leave.remote()
+
+    def kill(self) -> None:
         ray.kill(self._actor)
 
     def _begin(self) -> None:
