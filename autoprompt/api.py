@@ -59,6 +59,7 @@ def search(
     data: DataOptions = DataOptions(),  # noqa: B008 - frozen
     config: str | Path | None = None,
     fix: Mapping[str, Any] | None = None,
+    warm_start: str | Path | Sequence[str | Path] = (),
     track: str | Path | None = None,
 ) -> dict[str, Any]:
     """The same engine as ``autoprompt search``; ``budget`` in seconds, ``fix`` as values: ``{"epochs": 2}``.
@@ -66,6 +67,7 @@ def search(
     ``corpus``: a name as in the command, or rows in memory (a ``datasets.Dataset``, a list of dicts, a pandas frame),
     which are split as a file is; or a dict of such (a ``DatasetDict``) with ``train`` and ``validation``, ``test`` or
     both, which are used whole. ``data``: further data options, ``max_length`` among them. ``name``: of the run.
+    ``warm_start``: leaderboards or bundles of runs on other data, whose prompts the search begins with.
     ``track``: a folder for TensorBoard's curves (extra: tracking).
     ``executor``: "local", or "ray" (extra: ray) for the workers of a cluster, at ``ray_address`` or as ``ray.init`` was
     called before. Local workers are spawned processes: a script calls this under ``if __name__ == "__main__":``.
@@ -89,9 +91,14 @@ def search(
         leaderboard=Path(leaderboard),
         config=None if config is None else Path(config),
         fix=dict(fix or {}),
+        warm_start=_paths(warm_start),
     )
     with tracked(Silent(), None if track is None else str(track)) as view:
         return run_search(options, view)
+
+
+def _paths(given: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    return tuple(map(Path, [given] if isinstance(given, str | Path) else given))
 
 
 def resume(run: str, *, corpus: Any = None, leaderboard: str | Path = DEFAULT_LEADERBOARD) -> dict[str, Any]:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent / "autoprompt"
 
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "search", "execution"),
-    *("leaderboard", "manifest", "report", "export", "files"),
+    *("leaderboard", "transfer", "manifest", "report", "export", "files"),
 }
 # The data flows one way: a row may import the modules named in it, and errors.
 MAY_IMPORT = {
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "execution": {"files"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "files"},
     "leaderboard": {"candidate", "metrics", "files"},
+    "transfer": {"corpus", "template", "candidate", "metrics", "leaderboard", "files"},
     "manifest": {"corpus", "candidate", "files"},
     "report": {"leaderboard", "metrics", "template", "manifest", "files"},
     "export": {"candidate", "files", "predicting"},

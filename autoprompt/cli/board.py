@@ -169,21 +169,31 @@ def leaderboard_backup(file: Path, leaderboard_file: Path) -> None:
 @click.option("--run", "run_name", metavar="RUN", shell_complete=complete.runs, help="The winner of this run instead.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="best.json or best.py")
 @click.option("--with-weights", is_flag=True, help="Also what its fine-tune changed, for a run's winner.")
+@click.option("--bundle", is_flag=True,
+              help="All that runs found, for search --warm-start: prompts and scores, no rows.")  # fmt: skip
 @leaderboard_option
-def export(entry: str | None, run_name: str | None, out: Path, with_weights: bool, leaderboard_file: Path) -> None:
+def export(
+    entry: str | None, run_name: str | None, out: Path, with_weights: bool, bundle: bool, leaderboard_file: Path
+) -> None:
     """Write ENTRY as a file that other programs import: best.json, or best.py without any dependency.
 
     \b
     autoprompt export 3f2a9c0d --out best.py
     autoprompt export --run reviews --out best.json --with-weights
+    autoprompt export --bundle --out bundle.json
     """
-    if (entry is None) == (run_name is None):
+    if bundle and (entry is not None or with_weights):
+        raise UsageError("--bundle takes whole runs, without weights; leave ENTRY and --with-weights out.")
+    if not bundle and (entry is None) == (run_name is None):
         raise UsageError("Export takes an ENTRY or --run RUN; give one of the two.")
     from autoprompt import run
     from autoprompt.leaderboard import Leaderboard
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
-        named = entry if entry is not None else run.winner_of(board, str(run_name))
-        written = run.export(board, named, out, with_weights=with_weights)
+        if bundle:
+            written = run.export_bundle(board, run_name, out)
+        else:
+            named = entry if entry is not None else run.winner_of(board, str(run_name))
+            written = run.export(board, named, out, with_weights=with_weights)
     for path in written:
         say(f"Wrote {path}.")

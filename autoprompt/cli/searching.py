@@ -47,6 +47,8 @@ track_option = click.option(
 @click.option("--folds", type=click.IntRange(2), metavar="K",
               help="K-fold cross-validation of finalists.  [default: swap train and validation]")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Seeds for each finalist.")
+@click.option("--warm-start", multiple=True, metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+              help="A leaderboard or bundle of other data, whose prompts the search begins with.")  # fmt: skip
 @click.option("--name", metavar="TEXT", help="A name for the run.")
 @track_option
 @data_options
@@ -64,6 +66,7 @@ def search(
     fixes: tuple[str, ...],
     folds: int | None,
     repeats: int,
+    warm_start: tuple[Path, ...],
     name: str | None,
     track: str | None,
     leaderboard_file: Path,
@@ -102,6 +105,7 @@ def search(
         fix=parse_fix(fixes),
         folds=folds,
         repeats=repeats,
+        warm_start=warm_start,
         started=STARTED,
     )
     limit = budget or (None if max_evaluations else run.DEFAULT_BUDGET)

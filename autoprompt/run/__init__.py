@@ -1,7 +1,7 @@
 """The composition root: a search, an evaluation, an export, from their options to their result."""
 
 from autoprompt.run.evaluating import evaluate
-from autoprompt.run.exporting import export, prompt_of, winner_of
+from autoprompt.run.exporting import export, export_bundle, prompt_of, winner_of
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
     DEFAULT_LEADERBOARD,
@@ -27,6 +27,7 @@ __all__ = [
     "Task",
     "evaluate",
     "export",
+    "export_bundle",
     "prepare",
     "prompt_of",
     "resume",

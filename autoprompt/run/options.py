@@ -16,6 +16,8 @@ DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_BUDGET = 300.0
 DEFAULT_LEADERBOARD = "autoprompt.sqlite"
 EXECUTORS = ("local", "ray")
+WARM_STRATEGIES = ("hybrid", "genetic")
+"""Those that breed from what they are given."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class SearchOptions:
     """Ranges and sizes, or a TOML file of them."""
     fix: dict[str, Any] = field(default_factory=dict)
     """The value of each gene that is not searched."""
+    warm_start: tuple[Path, ...] = ()
+    """Leaderboards and bundles of other data, whose prompts the search begins with."""
+    warmth: Mapping[str, Any] | None = None
+    """What these gave, where it is known already: see ``run.warming``."""
     started: float = field(default_factory=time.monotonic, compare=False)
 
 
@@ -118,6 +124,10 @@ def config_of(options: SearchOptions) -> SearchConfig:
     given = options.config
     config = SearchConfig.load(given) if isinstance(given, Path) else given or SearchConfig()
     config.fixed(options.fix)
+    if options.warm_start and options.strategy not in WARM_STRATEGIES:
+        raise UsageError(
+            f"--warm-start serves --strategy {' and '.join(WARM_STRATEGIES)}, not {options.strategy}: leave it out."
+        )
     if options.strategy == "gradient" and "template" in options.fix:
         raise UsageError("--strategy gradient varies nothing but the template; leave out --fix template.")
     return config

@@ -19,7 +19,7 @@ from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOp
 from autoprompt.search import Budget, SearchConfig
 
 _TASK, _DECISION = "task", "decision"
-_UNASKED = ("corpus", "data", "model", "leaderboard", "config", "started")
+_UNASKED = ("corpus", "data", "model", "leaderboard", "config", "started", "warm_start", "warmth")
 """Options that a request holds in a form of their own, or not at all."""
 
 
@@ -116,6 +116,7 @@ def requested(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None,
         model=ModelOptions(**asked["model"] | {"model": pinned(model, run.config["model_revision"])}),
         config=SearchConfig.model_validate(asked["config"]),
         leaderboard=leaderboard,
+        warmth=run.config.get("warm_start"),
         started=started,
     )
 

@@ -18,6 +18,7 @@ from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
+from autoprompt.run.warming import warmed, warmth_of
 from autoprompt.run.workplace import check_model, prepared, workplace
 from autoprompt.search import Budget, Outcome, Search
 
@@ -75,8 +76,8 @@ class _Run:
         self.budget = budget_of(options)
 
     def search(self) -> dict[str, Any]:
+        task = self._warmed(prepared(self.options, self.progress))
         options = self.options
-        task = prepared(options, self.progress)
         check_folds(options.folds, task.corpus)
         with placed(options.model, self.progress) as place, Leaderboard.open(options.leaderboard) as board:
             if self.known is None:
@@ -94,6 +95,14 @@ class _Run:
                     result["warnings"] = [*result["warnings"], *place.warnings]
                     finish(result)
         return result
+
+    def _warmed(self, task: Task) -> Task:
+        """The task with what earlier runs taught; what that is, the options hold from now on."""
+        if self.options.warm_start and self.options.warmth is None:
+            found = warmth_of(self.options.warm_start, task, self.progress)
+            self.options = replace(self.options, warmth=found)
+        warmth = self.options.warmth
+        return task if warmth is None else replace(task, space=warmed(task.space, warmth))
 
     def _searched(
         self, board: Leaderboard, run: RunRecord, task: Task, evaluator: Evaluator, ready: Readiness
@@ -189,6 +198,7 @@ def _result(
             for name in BASELINES
         },
         "difference": difference(recorder, outcome, tests),
+        "warm_start": (options.warmth or {}).get("sources", []),
         "warnings": run.config["warnings"],
         "history": outcome.history,
     }

@@ -3,7 +3,7 @@
 from autoprompt.search.budget import Budget
 from autoprompt.search.config import SearchConfig, parse_fix
 from autoprompt.search.loop import Outcome, Search
-from autoprompt.search.space import Space, demos_of, draw_demos, make_space
+from autoprompt.search.space import Space, demos_of, draw_demos, flaw, make_space
 from autoprompt.search.strategies import STRATEGIES
 from autoprompt.search.strategy import Proposal
 
@@ -17,6 +17,7 @@ __all__ = [
     "Space",
     "demos_of",
     "draw_demos",
+    "flaw",
     "make_space",
     "parse_fix",
 ]

@@ -12,7 +12,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.search.racing import ranked
 from autoprompt.search.space import Space
-from autoprompt.search.strategy import Proposal
+from autoprompt.search.strategy import TAUGHT, Proposal
 from autoprompt.search.surrogate import Known, foretold
 
 PER_OPERATOR = 2
@@ -22,6 +22,9 @@ PER_VARIANT = 1
 """The same for operators that leave the template as it is: what they gained on few validation rows was not there on the
 test rows, or worse (``ablation.md`` and ``defaults.md`` in ``results/benchmarks``)."""
 VARIANTS = ("label_words", "settings")
+TAUGHT_PLACES = 0.34
+"""Share of the first generation's fine-tunes that is for what earlier runs found best: their frozen scores say less of
+them than fine-tunes on other data do, if the data are alike."""
 
 
 @dataclass
@@ -66,7 +69,8 @@ class Choice:
         self._texts |= {c.id: c.text_id for c in (*beside, *(p.candidate for p in proposals))}
         candidates = [*beside, *(p.candidate for p in proposals)]
         scored = self._scored([c for c in candidates if c.text_id not in self._frozen])
-        order = self._ordered([p for p in proposals if p.candidate.text_id in self._frozen], tuned)
+        known = [p for p in proposals if p.candidate.text_id in self._frozen]
+        order = _taught_first(self._ordered(known, tuned), known, int(sizes.survivors * TAUGHT_PLACES))
         return _few_of_each(order, sizes.survivors, starting=not tuned), scored
 
     def _scored(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
@@ -112,6 +116,12 @@ def _ends(tuned: Sequence[Evaluation]) -> list[tuple[Candidate, float]]:
     factor = median(watched) if watched else 1.0
     stopped = [(e, e.milestone * factor) for e in tuned if e.status == "pruned" and e.milestone is not None]
     return [(e.candidate, loss) for e, loss in sorted([*complete, *stopped], key=lambda end: end[1])]
+
+
+def _taught_first(order: Sequence[Proposal], proposals: Sequence[Proposal], most: int) -> list[Proposal]:
+    """The first few that earlier runs found, as those have them, and then the order."""
+    first = [p for p in proposals if p.operator == TAUGHT][:most]
+    return [*first, *(p for p in order if p not in first)]
 
 
 def _in_turn(order: Sequence[Proposal]) -> list[Proposal]:

@@ -16,7 +16,7 @@ from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.models import TokenProposals
 from autoprompt.search.operators import GENETIC, HYBRID, Hints, Mating, Operator, usable
 from autoprompt.search.space import Space
-from autoprompt.search.strategy import ATTEMPTS, PROPOSALS, Proposal, Strategy
+from autoprompt.search.strategy import ATTEMPTS, PROPOSALS, TAUGHT, Proposal, Strategy
 from autoprompt.template import LabelWords
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ IMMIGRANTS = 0.5
 """Share of a generation's pool that is drawn anew, not bred (random immigrants, Grefenstette 1992)."""
 HINTED_WORDS = 4
 """Label words that the model ranks for one of them."""
+TAUGHT_SHARE = 0.5
+"""Of the first pool, the most that earlier runs on other data may fill: what they found may be of no use here."""
 OPENINGS = 1
 """Children of a generation that may say something new before the text, and as many immigrants: the frozen score of each
 takes a pass over all rows, which costs as much as a fine-tune (on 64 film reviews; twice that on news)."""
@@ -88,7 +90,10 @@ class GeneticStrategy(Strategy):
         self.operators = usable(self.operators, space)
         self.population: list[Individual] = []
         self.best: list[Individual] = []
-        self.credit = Credit()
+        self.credit = Credit(
+            {name: tries for name, (tries, _) in space.credit.items()},
+            {name: wins for name, (_, wins) in space.credit.items()},
+        )
         self.losses: dict[str, float] = {}
         self._tokens: dict[str, TokenProposals] = {}
         self._ranked: dict[str, Sequence[LabelWords]] = {}
@@ -125,9 +130,23 @@ class GeneticStrategy(Strategy):
             ranked = self.evaluator.rank_words([manual], 1)[0]
             words = [Proposal(replace(manual, label_words=w), "label_words", (manual.id,)) for w in ranked]
         pool = self.space.config.search.pool
-        out = self.fresh(words) + self.fresh(self._with_settings(self.start()), pool + len(self.space.seeds))
+        taught = self._taught(int(pool * TAUGHT_SHARE))
+        most = pool + len(self.space.seeds) - len(taught)
+        out = taught + self.fresh(words) + self.fresh(self._with_settings(self.start()), most)
         if self.space.config.search.immigrants or not self.space.free("template"):
             out += self.drawn(pool - len(out))  # where the library is too small, or there is none
+        return out
+
+    def _taught(self, most: int) -> list[Proposal]:
+        """What earlier runs on other data found, with no more openings than a search begins with: each costs a pass
+        over all rows."""
+        openings = self._head_count()
+        out: list[Proposal] = []
+        for candidate in map(self.space.bounded, self.space.taught):
+            opens = self.opens(candidate, self.space.start)
+            if len(out) < most and (openings or not opens):
+                out += self.fresh([Proposal(candidate, TAUGHT)])
+                openings -= opens
         return out
 
     def _with_settings(self, proposals: Sequence[Proposal]) -> list[Proposal]:

@@ -57,6 +57,10 @@ class Space:
     label_words: LabelWords | None = None
     """The fixed label words, where there are any."""
     seed: int = 0
+    taught: Sequence[Candidate] = ()
+    """Prompts that earlier runs on other data found, the most promising first."""
+    credit: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Tries and wins that operators begin with, by name."""
 
     @cached_property
     def ranges(self) -> dict[str, tuple[Any, ...]]:

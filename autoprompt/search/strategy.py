@@ -18,6 +18,8 @@ PROPOSALS = 12
 """Token edits of each kind asked of the model for one parent."""
 HEAD_COUNTS = ((3000, 4), (6000, 2), (20000, 1))
 """Openings in the first pool, by the tokens of all rows."""
+TAUGHT = "taught"
+"""Where a candidate came from that earlier runs on other data found."""
 ATTEMPTS = 20
 """Draws for one place in the pool before it stays empty."""
 RANKED_WORDS = 4

@@ -1,0 +1,69 @@
+"""A warm start: what a search takes over from runs on other data, as plain JSON that a run keeps and goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autoprompt.candidate import Candidate
+from autoprompt.errors import InputError
+from autoprompt.run.options import Progress
+from autoprompt.run.preparing import Task
+from autoprompt.search import Space, flaw
+from autoprompt.transfer import Taught, operators, prompts, read_sources, taught
+
+
+def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str, Any]:
+    """What the files have for a task: ``prompts``, the most promising first, ``operators`` with tries and wins, and the
+    ``sources`` with their similarity, of which the user is told.
+
+    Raises InputError, StorageError, and InputError where no run in them can teach anything.
+    """
+    sources = {source.run: source for file in files for source in read_sources(file)}
+    if not sources:
+        names = ", ".join(map(str, files))
+        raise InputError(f"No run in {names} has fine-tuned prompts to begin with; leave --warm-start out.")
+    found = taught(list(sources.values()), task.corpus, task.space.start)
+    candidates = [candidate for candidate in prompts(found) if _fits(candidate, task.space)]
+    for one in found:
+        progress.note(_told(one))
+    return {
+        "prompts": [candidate.to_dict() for candidate in candidates],
+        "operators": operators(found),
+        "sources": [_facts(one) for one in found],
+    }
+
+
+def warmed(space: Space, warmth: Mapping[str, Any]) -> Space:
+    """The space of a search that begins with this."""
+    candidates = [Candidate.from_dict(values) for values in warmth["prompts"]]
+    credit = {name: (tries, wins) for name, (tries, wins) in warmth["operators"].items()}
+    return replace(space, taught=candidates, credit=credit)
+
+
+def _fits(candidate: Candidate, space: Space) -> bool:
+    """Whether it may be scored, but for what the loaded model has to say: beside a fixed template nothing else may."""
+    return flaw(space.bounded(candidate), replace(space, label_anywhere=True)) is None
+
+
+def _facts(one: Taught) -> dict[str, Any]:
+    source = one.source
+    return {
+        "run": source.run,
+        "corpus": source.corpus,
+        "model": source.model,
+        "similarity": one.similarity.value,
+        "parts": dict(one.similarity.parts),
+        "prompts": len(one.candidates),
+    }
+
+
+def _told(one: Taught) -> str:
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in one.similarity.parts.items())
+    used = f"{len(one.candidates)} prompts" if one.candidates else "nothing is taken over"
+    return (
+        f"Warm start: {used} of run {one.source.run} on {one.source.corpus!r}, similarity {one.similarity.value:.2f} "
+        f"({parts})."
+    )

@@ -1,0 +1,24 @@
+"""What earlier runs teach a new one on other data."""
+
+from autoprompt.transfer.adapting import Taught, adapt, operators, prompts, taught
+from autoprompt.transfer.bundle import read_bundle, read_sources, write_bundle
+from autoprompt.transfer.lessons import Lesson, Source, sources_of
+from autoprompt.transfer.profile import Profile, Similarity, profile_of, similarity
+
+__all__ = [
+    "Lesson",
+    "Profile",
+    "Similarity",
+    "Source",
+    "Taught",
+    "adapt",
+    "operators",
+    "profile_of",
+    "prompts",
+    "read_bundle",
+    "read_sources",
+    "similarity",
+    "sources_of",
+    "taught",
+    "write_bundle",
+]

@@ -1,0 +1,119 @@
+"""From what other runs found to candidates for another corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Corpus
+from autoprompt.errors import InputError
+from autoprompt.template import LABEL, LabelWords, Slot, Template
+from autoprompt.transfer.lessons import Lesson, Source
+from autoprompt.transfer.profile import Profile, Similarity, matched_labels, profile_of, similarity
+
+LEAST_SIMILARITY = 0.25
+"""Of a corpus whose prompts are tried at all: any two of one task and as many labels and fields have more."""
+OPERATOR_TRIES = 4.0
+"""What all earlier runs together count for an operator, in generations of this one."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """One source, and what of it can be used: ``candidates`` in the order of their evidence."""
+
+    source: Source
+    similarity: Similarity
+    candidates: tuple[tuple[Candidate, Lesson], ...]
+
+
+def taught(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list[Taught]:
+    """What each source has for a corpus, the most alike first; ``manual``: its label words and settings are kept where
+    the source's do not fit."""
+    own = profile_of(corpus)
+    found = []
+    for source in sources:
+        alike = similarity(own, source.profile)
+        candidates = _adapted(source, own, manual) if alike.value >= LEAST_SIMILARITY else ()
+        found.append(Taught(source, alike, candidates))
+    return sorted(found, key=lambda one: (-one.similarity.value, one.source.run))
+
+
+def _adapted(source: Source, own: Profile, manual: Candidate) -> tuple[tuple[Candidate, Lesson], ...]:
+    out: dict[str, tuple[Candidate, Lesson]] = {}
+    for lesson in source.lessons:
+        candidate = adapt(lesson, source.profile, own, manual)
+        if candidate is not None:
+            out.setdefault(candidate.id, (candidate, lesson))
+    return tuple(out.values())
+
+
+def adapt(lesson: Lesson, theirs: Profile, own: Profile, manual: Candidate) -> Candidate | None:
+    """The lesson's prompt with this corpus's fields and labels; None where it has no place for them.
+
+    Fields of the same name take each other's place, then the others in their order. Label words are taken where every
+    label has one of the same meaning, and settings where the tuning mode is the same.
+    """
+    try:
+        found = lesson.candidate
+    except InputError:
+        return None
+    template = _with_fields(found.template, theirs.fields, own.fields)
+    if template is None:
+        return None
+    words = _words(found.label_words, own, manual.label_words)
+    same = found.settings.tuning == manual.settings.tuning
+    return replace(manual, template=template, label_words=words, settings=found.settings if same else manual.settings)
+
+
+def _with_fields(template: Template, theirs: Sequence[str], own: Sequence[str]) -> Template | None:
+    shown = template.fields
+    if len(shown) > len(own):
+        return None
+    names = {name: name for name in shown if name in own}
+    others = [name for name in theirs if name in shown and name not in names]
+    free = [name for name in own if name not in names]
+    names |= dict(zip(others, free, strict=False))
+    if set(names) != set(shown):
+        return None
+    return Template(
+        tuple(Slot(names[s.name]) if isinstance(s, Slot) and s.name != LABEL else s for s in template.segments)
+    )
+
+
+def _words(words: LabelWords, own: Profile, manual: LabelWords) -> LabelWords:
+    """Only what stands for all labels: some words of the one and some of the other corpus may stand for the same."""
+    matched = matched_labels(own.labels, words.labels)
+    if not manual.pairs or len(matched) < len(own.labels):
+        return manual
+    mapping = words.mapping()
+    return LabelWords(tuple((label, mapping[matched[label]]) for label in own.labels))
+
+
+def prompts(found: Sequence[Taught]) -> list[Candidate]:
+    """All candidates, each once: those with the best evidence first, which counts the more the more alike the corpora
+    are, and adds up where several runs speak for the same prompt."""
+    merits: dict[str, float] = {}
+    first: dict[str, Candidate] = {}
+    for one in found:
+        for candidate, lesson in one.candidates:
+            first.setdefault(candidate.id, candidate)
+            merits[candidate.id] = merits.get(candidate.id, 0.0) + one.similarity.value * (lesson.better - 0.5)
+    order = sorted(first, key=lambda id_: (-merits[id_], id_))
+    return [first[id_] for id_ in order]
+
+
+def operators(found: Sequence[Taught]) -> dict[str, tuple[float, float]]:
+    """Tries and wins of each operator over all sources, at most ``OPERATOR_TRIES`` of them."""
+    sums: dict[str, list[float]] = {}
+    for one in found:
+        for name, counts in one.source.operators.items():
+            if one.candidates:
+                both = sums.setdefault(name, [0.0, 0.0])
+                for place in (0, 1):
+                    both[place] += one.similarity.value * counts[place]
+    return {
+        name: (min(tries, OPERATOR_TRIES), wins * min(tries, OPERATOR_TRIES) / tries)
+        for name, (tries, wins) in sorted(sums.items())
+        if tries
+    }

@@ -1,0 +1,113 @@
+"""What can be told of a corpus without showing its text, and how alike two corpora are by it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from autoprompt.corpus import Corpus
+
+SAME_BEGINNING = 3
+"""Letters that one label's name and another's begin with for both to mean the same: neg and negative."""
+_WEIGHTS = {"labels": 0.4, "fields": 0.2, "texts": 0.4}
+_ENOUGH = 1e-3
+"""Shares of letters are taken as no smaller: below, their ratio says nothing."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Task, names, and numbers of the texts: words a row, letters a word, and the shares of capitals, digits and
+    punctuation among the letters."""
+
+    task: str
+    label_column: str
+    labels: tuple[str, ...]
+    fields: tuple[str, ...]
+    texts: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """From 0 to 1, and the parts that it is the weighted mean of; 0 for another kind of task."""
+
+    value: float
+    parts: Mapping[str, float]
+
+
+def profile_of(corpus: Corpus) -> Profile:
+    """Of the training and validation rows."""
+    rows = [row.fields for row in (*corpus.train, *corpus.validation)]
+    return Profile(corpus.task, corpus.label_column, corpus.labels, corpus.fields, texts_of(rows))
+
+
+def texts_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Numbers of the texts of rows; none for no rows."""
+    found = [_numbers(" ".join(map(str, fields.values()))) for fields in rows]
+    return {name: fmean(numbers[name] for numbers in found) for name in found[0]} if found else {}
+
+
+def _numbers(text: str) -> dict[str, float]:
+    words = text.split()
+    letters = max(1, len(text))
+    return {
+        "words": float(len(words)),
+        "letters": sum(map(len, words)) / max(1, len(words)),
+        "capitals": sum(map(str.isupper, text)) / letters,
+        "digits": sum(map(str.isdigit, text)) / letters,
+        "punctuation": sum(not (c.isalnum() or c.isspace()) for c in text) / letters,
+    }
+
+
+def similarity(one: Profile, other: Profile) -> Similarity:
+    """How alike two corpora are."""
+    if one.task != other.task:
+        return Similarity(0.0, dict.fromkeys(_WEIGHTS, 0.0))
+    parts = {
+        "labels": _alike_labels(one.labels, other.labels) if one.labels or other.labels else 1.0,
+        "fields": _alike_fields(one.fields, other.fields),
+        "texts": _alike_texts(one.texts, other.texts),
+    }
+    return Similarity(sum(_WEIGHTS[name] * value for name, value in parts.items()), parts)
+
+
+def matched_labels(one: Sequence[str], other: Sequence[str]) -> dict[str, str]:
+    """Which of the other labels mean the same, each once: by equal names, then by names that begin alike."""
+    found: dict[str, str] = {}
+    for alike in (lambda a, b: a == b, _begin_alike):
+        for label in one:
+            free = [o for o in other if o not in found.values() and alike(_plain(label), _plain(o))]
+            if label not in found and free:
+                found[label] = free[0]
+    return found
+
+
+def _plain(label: str) -> str:
+    return "".join(c for c in label.casefold() if c.isalnum())
+
+
+def _begin_alike(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return len(short) >= SAME_BEGINNING and long.startswith(short)
+
+
+def _alike_labels(one: Sequence[str], other: Sequence[str]) -> float:
+    """Half for the same number of them, half for the same names."""
+    count = min(len(one), len(other)) / max(len(one), len(other), 1)
+    same = len(matched_labels(one, other))
+    return (count + same / (len(one) + len(other) - same)) / 2
+
+
+def _alike_fields(one: Sequence[str], other: Sequence[str]) -> float:
+    count = min(len(one), len(other)) / max(len(one), len(other), 1)
+    same = len(set(one) & set(other))
+    return (count + same / max(1, len(set(one) | set(other)))) / 2
+
+
+def _alike_texts(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """The mean of the smaller number's share of the larger."""
+    shared = sorted(one.keys() & other.keys())
+    ratios = [math.log(max(one[name], _ENOUGH) / max(other[name], _ENOUGH)) for name in shared]
+    return fmean(math.exp(-abs(ratio)) for ratio in ratios) if ratios else 0.0

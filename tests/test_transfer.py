@@ -1,0 +1,319 @@
+"""What one search learns serves the next: profiles, lessons, bundles, warm starts."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import commands
+import pytest
+import runs
+
+import autoprompt
+from autoprompt import run
+from autoprompt.api import Silent
+from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus import load
+from autoprompt.errors import InputError
+from autoprompt.leaderboard import Leaderboard
+from autoprompt.template import LabelWords, Template
+from autoprompt.transfer import (
+    Lesson,
+    Profile,
+    adapt,
+    operators,
+    prompts,
+    read_bundle,
+    read_sources,
+    similarity,
+    sources_of,
+    taught,
+    write_bundle,
+)
+from autoprompt.transfer.profile import matched_labels, texts_of
+
+FILMS = Profile(
+    "classification", "sentiment", ("neg", "pos"), ("text",), texts_of([{"text": "A fine film, all in all."}])
+)
+TAIL = Settings("tail", 5e-4, 8, 4, 8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_this_process():
+    with commands.inline():
+        yield
+
+
+@pytest.fixture(scope="module")
+def searched(
+    model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> run.SearchOptions:
+    """A finished search."""
+    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("source"))
+    run.search(options, Silent())
+    return options
+
+
+@pytest.fixture
+def elsewhere(model_folders: dict[str, Path], tmp_path: Path) -> run.SearchOptions:
+    """A search of the same kind on other data, not begun."""
+    rows = [
+        ("a dull story", "negative"),
+        ("one warm film", "positive"),
+        ("bad and long", "negative"),
+        ("so good", "positive"),
+    ]
+    path = tmp_path / "reviews.csv"
+    lines = [f"{text} {n},{label}" for n in range(20) for text, label in rows]
+    path.write_text("\n".join(["review,label", *lines]) + "\n")
+    return runs.small(model_folders["llama"], path, tmp_path)
+
+
+# Profiles
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        (("neg", "pos"), ("negative", "positive"), {"neg": "negative", "pos": "positive"}),
+        (("pos", "neg"), ("Neg", "POS"), {"pos": "POS", "neg": "Neg"}),
+        (("a", "b"), ("ab", "b"), {"b": "b"}),
+        (("sport", "sports"), ("sports",), {"sports": "sports"}),
+        ((), ("x",), {}),
+    ],
+)
+def test_labels_of_the_same_meaning_are_matched_once(one, other, found):
+    assert matched_labels(one, other) == found
+
+
+def test_a_corpus_is_most_like_itself_and_unlike_another_task():
+    assert similarity(FILMS, FILMS).value == pytest.approx(1)
+    news = Profile("classification", "topic", ("world", "sport", "money", "science"), ("title", "text"),
+                   texts_of([{"title": "DOW UP 3.5%", "text": "Stocks rose on Monday. " * 40}]))  # fmt: skip
+    reviews = replace(FILMS, label_column="stars", labels=("negative", "positive"), fields=("review",),
+                      texts=texts_of([{"text": "Not worth the price; it broke in 2 days."}]))  # fmt: skip
+    far, near = similarity(FILMS, news), similarity(FILMS, reviews)
+    assert 0 < far.value < near.value < 1
+    assert near.parts["labels"] == 1
+    assert similarity(FILMS, replace(FILMS, task="generation")).value == 0
+    assert similarity(near_empty := replace(FILMS, texts={}), near_empty).parts["texts"] == 0
+
+
+# Lessons to candidates
+
+
+def a_lesson(template: str = "{text} It was {label}", tuning: Settings = TAIL, **words: str) -> Lesson:
+    return Lesson(template, words or {"neg": "bad", "pos": "good"}, tuning.to_dict(), 0.9, 32)
+
+
+def manual(template: str = "{review}\nOpinion: {label}", **words: str) -> Candidate:
+    pairs = words or {"negative": "negative", "positive": "positive"}
+    return Candidate(Template.parse(template), LabelWords(tuple(pairs.items())), replace(TAIL, epochs=9))
+
+
+REVIEWS = replace(FILMS, labels=("negative", "positive"), fields=("review",))
+
+
+def test_a_prompt_takes_on_the_other_corpus_fields_labels_and_keeps_its_settings():
+    found = adapt(a_lesson(), FILMS, REVIEWS, manual())
+    assert found is not None
+    assert found.template.format() == "{review} It was {label}"
+    assert found.label_words.mapping() == {"negative": "bad", "positive": "good"}
+    assert found.settings == TAIL
+
+
+def test_what_does_not_fit_stays_as_it_is_here():
+    stars = manual(**{"1": "one", "2": "two"})
+    other = adapt(a_lesson(), FILMS, replace(REVIEWS, labels=("1", "2")), stars)
+    assert other is not None
+    assert other.label_words == stars.label_words
+    lora = adapt(a_lesson(tuning=Settings("lora", 1e-3, 8, 4, 8)), FILMS, REVIEWS, manual())
+    assert lora is not None
+    assert lora.settings == manual().settings
+
+
+def test_fields_find_their_place_by_name_then_in_order():
+    pair = replace(FILMS, fields=("premise", "hypothesis"))
+    lesson = a_lesson("{premise} ? {label}, {hypothesis}")
+    for own, expected in (
+        (("hypothesis", "premise"), "{premise} ? {label}, {hypothesis}"),
+        (("first", "second"), "{first} ? {label}, {second}"),
+        (("other", "premise"), "{premise} ? {label}, {other}"),
+    ):
+        found = adapt(lesson, pair, replace(pair, fields=own), manual("{premise}{label}"))
+        assert found is not None
+        assert found.template.format() == expected
+    assert adapt(lesson, pair, REVIEWS, manual()) is None
+    assert adapt(a_lesson("{text} {label"), FILMS, REVIEWS, manual()) is None
+
+
+# A run's lessons
+
+
+def prompt(of: Any) -> tuple[Any, ...]:
+    return of.template, of.label_words, of.settings
+
+
+def test_a_run_teaches_how_its_prompts_fared_against_its_own_manual_one(searched):
+    (source,) = read_sources(searched.leaderboard)
+    assert source.profile.labels == ("negative", "positive")
+    assert source.profile.fields == ("text",)
+    assert source.profile.texts["words"] > 1
+    with Leaderboard.open(searched.leaderboard, read_only=True) as board:
+        entries = board.entries(source.run)
+    tuned = next(e for e in entries if e.role == "manual_tuned")
+    assert 0 < len(source.lessons) <= 8
+    assert prompt(tuned) not in map(prompt, source.lessons)
+    assert [lesson.better for lesson in source.lessons] == sorted((o.better for o in source.lessons), reverse=True)
+    for lesson in source.lessons:
+        of_it = next(e for e in entries if prompt(e) == prompt(lesson))
+        assert of_it.validation is not None
+        assert lesson.score == of_it.validation.to_dict()
+        if of_it.rung == tuned.rung and tuned.validation is not None:
+            assert (lesson.better > 0.5) == (of_it.validation.loss < tuned.validation.loss)
+
+
+def test_several_runs_that_speak_for_one_prompt_count_together(searched, corpus_folder):
+    (source,) = read_sources(searched.leaderboard)
+    lessons = (a_lesson("{text} Well: {label}", negative="bad", positive="good"),
+               replace(a_lesson("{text} So: {label}", negative="bad", positive="good"), better=0.95))  # fmt: skip
+    twice = [replace(source, run=name, lessons=lessons[:1]) for name in "ab"]
+    corpus = load(str(corpus_folder))
+    found = taught([*twice, replace(source, run="c", lessons=lessons[1:])], corpus, manual("{text}{label}"))
+    assert [c.template.format() for c in prompts(found)] == ["{text} Well: {label}", "{text} So: {label}"]
+    counted = [replace(one, source=replace(one.source, operators={"words": (6, 3)})) for one in found]
+    assert operators(counted) == {"words": (4.0, 2.0)}
+    assert operators([replace(one, candidates=()) for one in counted]) == {}
+
+
+# Bundles
+
+
+def shingles(text: str, size: int = 3) -> set[tuple[str, ...]]:
+    words = text.split()
+    return {tuple(words[n : n + size]) for n in range(len(words) - size + 1)}
+
+
+def test_a_bundle_is_read_as_it_was_written_and_holds_no_row(searched, tmp_path, capsys):
+    out = tmp_path / "bundle.json"
+    commands.call(capsys, "export", "--bundle", "--out", out, "--leaderboard", searched.leaderboard)
+    assert read_bundle(out) == read_sources(out)
+    with Leaderboard.open(searched.leaderboard, read_only=True) as board:
+        (source,) = sources_of(board)
+    assert read_bundle(out)[0].lessons == source.lessons
+    text = json.dumps(json.loads(out.read_text()), ensure_ascii=False)
+    corpus = load(searched.corpus)
+    rows = [str(row.fields["text"]) for split in (corpus.train, corpus.validation, corpus.test) for row in split]
+    assert not [row for row in rows if row in text or shingles(row) & shingles(text)]
+    assert str(searched.leaderboard.parent) not in text
+    assert str(Path(searched.model.model).parent) not in text
+
+
+def test_solved_examples_are_rows_and_stay_at_home(model_folders, corpus_folder, tmp_path):
+    options = runs.small(model_folders["llama"], corpus_folder, tmp_path)
+    run.search(replace(options, templates=("{demos:2}{text} It was {label}",), max_evaluations=4), Silent())
+    assert all("demos" not in lesson.template for s in read_sources(options.leaderboard) for lesson in s.lessons)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "neither a leaderboard nor a bundle"),
+        ("[]", "is no bundle"),
+        ('{"format": "autoprompt-bundle", "version": 99}', "version 99"),
+        ('{"format": "autoprompt-bundle", "version": 1, "sources": [{"run": 1}]}', "damaged at '0."),
+    ],
+)
+def test_a_strangers_file_is_refused_in_one_sentence(tmp_path, text, said):
+    path = tmp_path / "bundle.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_sources(path)
+
+
+def test_what_cannot_be_exported_or_begun_with(tmp_path, capsys, corpus_folder):
+    board = tmp_path / "lb.sqlite"
+    Leaderboard.open(board).close()
+    for arguments, code, said in (
+        (("export", "--bundle", "--out", "b.json", "--leaderboard", board), 3, "No run has fine-tuned prompts"),
+        (("export", "--bundle", "--out", "b.py", "--leaderboard", board), 2, "name it bundle.json"),
+        (("export", "12345678", "--bundle", "--out", "b.json", "--leaderboard", board), 2, "leave ENTRY"),
+        (("export", "--bundle", "--run", "none", "--out", "b.json", "--leaderboard", board), 3, "is not in"),
+        (("search", corpus_folder, "--warm-start", tmp_path / "none", "--leaderboard", board), 3, "cannot be read"),
+        (("search", corpus_folder, "--warm-start", board, "--leaderboard", board), 3, "leave --warm-start out"),
+        (("search", corpus_folder, "--warm-start", board, "--strategy", "random"), 2, "hybrid and genetic"),
+    ):
+        commands.refused(commands.call(capsys, *arguments), code, said)
+
+
+# Warm starts
+
+
+def told(options: run.SearchOptions) -> tuple[dict[str, Any], list[str]]:
+    said: list[str] = []
+
+    class Noting(Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    return run.search(options, Noting()), said
+
+
+def test_a_warm_search_says_what_it_takes_over_and_tunes_the_best_of_it(searched, elsewhere):
+    warm = replace(elsewhere, warm_start=(searched.leaderboard,))
+    result, said = told(warm)
+    (source,) = read_sources(searched.leaderboard)
+    (used,) = result["warm_start"]
+    assert (used["run"], used["prompts"]) == (source.run, len(source.lessons))
+    assert f"of run {source.run}" in said[0]
+    assert f"similarity {used['similarity']:.2f} (labels 1.00" in said[0]
+    best = source.lessons[0]
+    with Leaderboard.open(warm.leaderboard, read_only=True) as board:
+        known = board.run(result["run"])
+        tuned = [e for e in board.evaluations(known.id) if e.rung == 1 and e.role == "search"]
+        origins = {o.entry: o.operator for o in board.attached(autoprompt.leaderboard.Origin, known.id)}
+    taken = [e for e in tuned if origins[e.entry] == "taught"]
+    assert best.template.replace("{text}", "{review}") in [e.candidate.template.format() for e in taken]
+    pool = [entry for entry, operator in origins.items() if operator == "taught"]
+    assert 0 < len(pool) <= 3, "half of the pool stays fresh"
+
+
+@pytest.mark.slow
+def test_a_warm_search_that_was_killed_goes_on_without_the_other_leaderboard(searched, elsewhere, tmp_path):
+    bundle = tmp_path / "bundle.json"
+    with Leaderboard.open(searched.leaderboard, read_only=True) as board:
+        write_bundle(sources_of(board), bundle)
+    whole = runs.facts(elsewhere.leaderboard, told(replace(elsewhere, warm_start=(bundle,)))[0])
+    other = replace(elsewhere, warm_start=(bundle,), leaderboard=tmp_path / "other.sqlite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autoprompt.evaluator.Evaluator.fit", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.search(other, Silent())
+    bundle.unlink()
+    with Leaderboard.open(other.leaderboard, read_only=True) as board:
+        (begun,) = board.runs()
+    assert runs.facts(other.leaderboard, run.resume(begun.id, other.leaderboard, Silent())) == whole
+
+
+def _interrupted(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_fixed_template_leaves_other_prompts_out(searched, elsewhere):
+    fixed = replace(
+        elsewhere, warm_start=(searched.leaderboard,), fix={**elsewhere.fix, "template": "{review}? {label}"}
+    )
+    result, _ = told(fixed)
+    with Leaderboard.open(fixed.leaderboard, read_only=True) as board:
+        entries = board.entries(result["run"])
+    assert {e.template for e in entries if e.role == "search"} == {"{review}? {label}"}
+    assert not [e for e in entries if e.status == "failed"]
+
+
+@pytest.mark.slow
+def test_from_python(searched, elsewhere, tmp_path):
+    result = autoprompt.search(
+        elsewhere.corpus, model=elsewhere.model.model, max_evaluations=3, workers=1, config=elsewhere.config,
+        fix={"epochs": 1}, leaderboard=tmp_path / "python.sqlite", warm_start=searched.leaderboard,
+    )  # fmt: skip
+    assert result["warm_start"][0]["prompts"] > 0
