@@ -259,7 +259,7 @@ def told(options: run.SearchOptions) -> tuple[dict[str, Any], list[str]]:
     return run.search(options, Noting()), said
 
 
-def test_a_warm_search_says_what_it_takes_over_and_tunes_the_best_of_it(searched, elsewhere):
+def test_a_warm_search_says_what_it_takes_over_and_tunes_the_best_of_it(searched, elsewhere, tmp_path, capsys):
     warm = replace(elsewhere, warm_start=(searched.leaderboard,))
     result, said = told(warm)
     (source,) = read_sources(searched.leaderboard)
@@ -276,6 +276,12 @@ def test_a_warm_search_says_what_it_takes_over_and_tunes_the_best_of_it(searched
     assert best.template.replace("{text}", "{review}") in [e.candidate.template.format() for e in taken]
     pool = [entry for entry, operator in origins.items() if operator == "taught"]
     assert 0 < len(pool) <= 3, "half of the pool stays fresh"
+    shown = commands.call(capsys, "report", result["run"], "--out", tmp_path, "--leaderboard", warm.leaderboard)
+    assert shown.code == 0
+    for page in ("report.md", "report.html"):
+        text = (tmp_path / page).read_text()
+        assert f"Warm start: {used['prompts']} prompts of run {source.run}" in text
+        assert "autoprompt search" not in text, "no command says where these prompts came from"
 
 
 @pytest.mark.slow

@@ -20,10 +20,10 @@ _SEARCH = {"strategy": "hybrid", "metric": None, "folds": None, "repeats": 1, "s
 def repeat(run: RunRecord) -> str | None:
     """The search again: one limited by time is repeated by its number of fine-tunes, where that is known.
 
-    None where no command can say it: rows that were in memory, a configuration file's ranges.
+    None where no command can say it: rows that were in memory, a configuration file's ranges, prompts of other runs.
     """
     asked = run.config.get("request")
-    if asked is None or asked["in_memory"]:
+    if asked is None or asked["in_memory"] or run.config.get("warm_start"):
         return None
     if any(name not in asked["fix"] for section in asked["config"].values() for name in section):
         return None

@@ -50,6 +50,16 @@ class Facts:
         return self.run.result or {}
 
     @property
+    def warm_start(self) -> list[str]:
+        """What it began with of runs on other data, a sentence each."""
+        sources = (self.run.config.get("warm_start") or {}).get("sources", [])
+        return [
+            f"Warm start: {source['prompts']} prompts of run {source['run']} on {source['corpus']}, whose data are "
+            f"{source['similarity']:.0%} alike."
+            for source in sources
+        ]
+
+    @property
     def verdict(self) -> str:
         """Whether the winner is better than the tuned manual template, in a sentence."""
         found = self.result.get("difference")
