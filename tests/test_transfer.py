@@ -1,6 +1,7 @@
 """What one search learns serves the next: profiles, lessons, bundles, warm starts."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ REVIEWS = replace(FILMS, labels=("negative", "positive"), fields=("review",))
 
 
 def test_a_prompt_takes_on_the_other_corpus_fields_labels_and_keeps_its_settings():
-    found = adapt(a_lesson(), FILMS, REVIEWS, manual())
+    found = adapt(a_lesson().candidate, FILMS, REVIEWS, manual())
     assert found is not None
     assert found.template.format() == "{review} It was {label}"
     assert found.label_words.mapping() == {"negative": "bad", "positive": "good"}
@@ -124,10 +125,10 @@ def test_a_prompt_takes_on_the_other_corpus_fields_labels_and_keeps_its_settings
 
 def test_what_does_not_fit_stays_as_it_is_here():
     stars = manual(**{"1": "one", "2": "two"})
-    other = adapt(a_lesson(), FILMS, replace(REVIEWS, labels=("1", "2")), stars)
+    other = adapt(a_lesson().candidate, FILMS, replace(REVIEWS, labels=("1", "2")), stars)
     assert other is not None
     assert other.label_words == stars.label_words
-    lora = adapt(a_lesson(tuning=Settings("lora", 1e-3, 8, 4, 8)), FILMS, REVIEWS, manual())
+    lora = adapt(a_lesson(tuning=Settings("lora", 1e-3, 8, 4, 8)).candidate, FILMS, REVIEWS, manual())
     assert lora is not None
     assert lora.settings == manual().settings
 
@@ -140,11 +141,10 @@ def test_fields_find_their_place_by_name_then_in_order():
         (("first", "second"), "{first} ? {label}, {second}"),
         (("other", "premise"), "{premise} ? {label}, {other}"),
     ):
-        found = adapt(lesson, pair, replace(pair, fields=own), manual("{premise}{label}"))
+        found = adapt(lesson.candidate, pair, replace(pair, fields=own), manual("{premise}{label}"))
         assert found is not None
         assert found.template.format() == expected
-    assert adapt(lesson, pair, REVIEWS, manual()) is None
-    assert adapt(a_lesson("{text} {label"), FILMS, REVIEWS, manual()) is None
+    assert adapt(lesson.candidate, pair, REVIEWS, manual()) is None
 
 
 # A run's lessons
@@ -177,7 +177,8 @@ def test_several_runs_that_speak_for_one_prompt_count_together(searched, corpus_
     (source,) = read_sources(searched.leaderboard)
     lessons = (a_lesson("{text} Well: {label}", negative="bad", positive="good"),
                replace(a_lesson("{text} So: {label}", negative="bad", positive="good"), better=0.95))  # fmt: skip
-    twice = [replace(source, run=name, lessons=lessons[:1]) for name in "ab"]
+    broken = a_lesson("{text} {label")
+    twice = [replace(source, run=name, lessons=(broken, *lessons[:1])) for name in "ab"]
     corpus = load(str(corpus_folder))
     found = taught([*twice, replace(source, run="c", lessons=lessons[1:])], corpus, manual("{text}{label}"))
     assert [c.template.format() for c in prompts(found)] == ["{text} Well: {label}", "{text} So: {label}"]
@@ -323,3 +324,56 @@ def test_from_python(searched, elsewhere, tmp_path):
         fix={"epochs": 1}, leaderboard=tmp_path / "python.sqlite", warm_start=searched.leaderboard,
     )  # fmt: skip
     assert result["warm_start"][0]["prompts"] > 0
+
+
+# Another run's prompt elsewhere
+
+
+def best_of(options: run.SearchOptions) -> str:
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        return board.entries(board.runs()[-1].id)[0].entry
+
+
+def test_an_entry_is_scored_on_other_data_beside_the_manual_prompt(searched, elsewhere, tmp_path, capsys):
+    board = Path(shutil.copy(searched.leaderboard, tmp_path / "own.sqlite"))
+    entry = best_of(searched)
+    found = commands.call(
+        capsys, "evaluate", elsewhere.corpus, "--entry", entry[:10], "--leaderboard", board, "--split", "test",
+        "--workers", 1, "--json",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    result = json.loads(found.out)
+    assert result["transfer"]["entry"] == entry
+    assert result["model"] == searched.model.model, "the entry's own where none is named"
+    assert "{review}" in result["best"]["template"]
+    assert result["best"]["settings"]["epochs"] == 1
+    assert result["evaluations"] == 2
+    tuned = result["baselines"]["manual_tuned"]
+    assert result["difference"]["value"] == pytest.approx(
+        result["best"]["test"]["accuracy"] - tuned["test"]["accuracy"], abs=1e-9
+    )
+    with Leaderboard.open(board, read_only=True) as opened:
+        kept = opened.run(result["run"])
+        assert (kept.strategy, kept.status) == ("transfer", "finished")
+        assert {e.role for e in opened.evaluations(kept.id)} == {"manual_tuned", "search", "finalist"}
+    assert run.verify_run(result["run"], board, Silent())["verdict"] == "exact"
+    assert run.resume(result["run"], board, Silent()) == result
+    shown = commands.call(
+        capsys, "report", result["run"], result["transfer"]["run"], "--out", tmp_path, "--leaderboard", board
+    )
+    assert shown.code == 0, shown.err
+
+
+def test_what_cannot_be_scored_elsewhere(searched, tmp_path, capsys):
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [{"number": n, "label": "ab"[n % 2]} for n in range(20)]
+    pairs.write_text("\n".join(map(json.dumps, rows)))
+    entry = best_of(searched)
+    known = ("--leaderboard", searched.leaderboard)
+    for arguments, code, said in (
+        (("evaluate", pairs), 2, "--template TEXT or --entry ENTRY"),
+        (("evaluate", pairs, "--entry", entry, "--template", "{number}{label}", *known), 2, "give one of the two"),
+        (("evaluate", pairs, "--entry", entry, "--epochs", 2, *known), 2, "brings its own settings"),
+        (("evaluate", pairs, "--entry", "0123456789", *known), 3, "is not in"),
+    ):
+        commands.refused(commands.call(capsys, *arguments), code, said)

@@ -124,6 +124,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def unescaped(_context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
     """``\\n`` typed in a shell is a line break, as the leaderboard prints it."""
+    if value is None:
+        return None
     if isinstance(value, str):
         return value.replace("\\n", "\n")
     return tuple(text.replace("\\n", "\n") for text in value)

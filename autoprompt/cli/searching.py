@@ -208,7 +208,9 @@ def verify(
 
 @click.command(short_help="Train one template and score it on another split.")
 @click.argument("corpus", shell_complete=complete.corpora)
-@click.option("--template", required=True, metavar="TEXT", callback=unescaped, help=r"\n is a line break.")
+@click.option("--template", metavar="TEXT", callback=unescaped, help=r"\n is a line break.")
+@click.option("--entry", metavar="ENTRY", shell_complete=complete.entries,
+              help="Another run's prompt instead, beside the manual one; kept in the leaderboard.")  # fmt: skip
 @click.option("--learning-rate", type=float, help="[default: the tuning mode's]")
 @click.option("--batch-size", type=click.IntRange(1), help="Rows a step.  [default: the tuning mode's]")
 @click.option("--epochs", type=click.IntRange(1),
@@ -218,19 +220,50 @@ def verify(
               help="The rows to score.")  # fmt: skip
 @data_options
 @model_options
+@leaderboard_option
 @json_option
-def evaluate(corpus: str, template: str, split: str, as_json: bool, **rest: Any) -> None:
+def evaluate(
+    corpus: str,
+    template: str | None,
+    entry: str | None,
+    split: str,
+    leaderboard_file: Path,
+    as_json: bool,
+    **rest: Any,
+) -> None:
     """Train one template on CORPUS's training rows and score it on another split.
+
+    With --entry, that of another run, found on other data or with another model: with this data's fields and label
+    words, beside the tuned manual template. It is stored as a run, and `autoprompt report` of several shows which
+    prompts travel.
 
     \b
     autoprompt evaluate rotten-tomatoes --template "{text} It was {label}"
     autoprompt evaluate reviews.csv --template "{text}\\nStars: {label}" --split test --epochs 4
+    autoprompt evaluate reviews.csv --entry 3f2a9c0d
     """
     from autoprompt import run
-    from autoprompt.cli.tables import show_evaluation
+    from autoprompt.cli.tables import show_evaluation, show_transfer
 
     names = ("learning_rate", "batch_size", "epochs", "rank")
     changes = {name: rest[name] for name in names if rest[name] is not None}
+    if (template is None) == (entry is None):
+        raise UsageError("Evaluate takes --template TEXT or --entry ENTRY; give one of the two.")
+    if entry is not None:
+        if changes or rest["label_words"]:
+            raise UsageError("--entry brings its own settings and label words; leave the options for them out.")
+        own = click.get_current_context().get_parameter_source("model") == click.core.ParameterSource.DEFAULT
+        with viewed() as shown:
+            result = run.transfer(
+                entry, corpus, data_of(rest), model_of(rest), leaderboard_file, shown,
+                split=split, seed=rest["seed"], own_model=own,
+            )  # fmt: skip
+        if as_json:
+            print_json(result)
+        else:
+            show_transfer(result)
+        return
+    assert template is not None  # noqa: S101
     with viewed() as shown:
         result = run.evaluate(
             corpus, data_of(rest), model_of(rest), template, rest["label_words"], changes, split, rest["seed"], shown

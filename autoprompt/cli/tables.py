@@ -99,6 +99,22 @@ def show_evaluation(result: dict[str, Any]) -> None:
     console.print(table)
 
 
+def show_transfer(result: dict[str, Any]) -> None:
+    """Another run's prompt beside the tuned manual one."""
+    console = Console()
+    source, found = result["transfer"], result["difference"]
+    console.print(
+        f"\nentry {source['entry'][:12]} of [bold]{escape(source['corpus'])}[/] with {escape(source['model'])}, here "
+        f"on {escape(result['corpus'])} with {escape(result['model'])}, run {result['run']}"
+    )
+    _print_result_table(console, {"entry": result["best"], "manual_tuned": result["baselines"]["manual_tuned"]})
+    if found:
+        console.print(
+            f"entry - manual_tuned on the {source['split']} rows: {100 * found['value']:+.1f} points of "
+            f"{found['metric']} (95 % interval {100 * found['low']:+.1f} to {100 * found['high']:+.1f})"
+        )
+
+
 def show_verification(result: dict[str, Any]) -> None:
     """Each evaluation, then and now, and the verdict."""
     console = Console()

@@ -1,6 +1,6 @@
 """The composition root: a search, an evaluation, an export, from their options to their result."""
 
-from autoprompt.run.evaluating import evaluate
+from autoprompt.run.evaluating import evaluate, transfer
 from autoprompt.run.exporting import export, export_bundle, prompt_of, winner_of
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
@@ -32,6 +32,7 @@ __all__ = [
     "prompt_of",
     "resume",
     "search",
+    "transfer",
     "verify",
     "verify_run",
     "winner_of",

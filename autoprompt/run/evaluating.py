@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Rung
+from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard.records import pinned
 from autoprompt.metrics import classification_metrics, generation_metrics
+from autoprompt.models import TUNING, locate_model
 from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
 from autoprompt.run.place import placed
 from autoprompt.run.preparing import prepare
+from autoprompt.run.searching import search
+from autoprompt.run.transferring import transfer_of
 from autoprompt.run.workplace import check_model, pulling, workplace
 
 
@@ -57,6 +63,38 @@ def evaluate(
         "n": len(evaluation.gold),
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def transfer(
+    entry: str,
+    corpus: str,
+    data: DataOptions,
+    model: ModelOptions,
+    leaderboard: Path,
+    progress: Progress,
+    *,
+    split: str = "validation",
+    seed: int = 0,
+    own_model: bool = True,
+) -> dict[str, Any]:
+    """Fine-tune an entry's prompt and the manual one on a corpus, score both on a split, and store that as a run.
+    Returns the JSON of ``search --json``; its ``transfer`` says where the prompt came from.
+
+    ``own_model``: the entry's own, in place of the one named. The tuning mode is the entry's, where none is named and
+    the model has it. Raises NotFoundError for an unknown entry, InputError for a corpus that the prompt cannot be put
+    to, NothingSucceededError, and as ``search`` does.
+    """
+    with Leaderboard.open(leaderboard, read_only=True) as board:
+        found = transfer_of(board, entry, split)
+        run = board.run(found["run"])
+    if own_model:
+        model = replace(model, model=pinned(run.model, run.config.get("model_revision")), chat=run.config["chat"])
+    family = model.family or locate_model(model.model, pulling(progress)).family
+    tuning = found["candidate"]["settings"]["tuning"]
+    if model.tuning is None and tuning in TUNING[family]:
+        model = replace(model, tuning=tuning)
+    options = SearchOptions(corpus, data, model, max_evaluations=2, seed=seed, leaderboard=leaderboard, transfer=found)
+    return search(options, progress)
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:

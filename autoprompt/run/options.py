@@ -16,6 +16,8 @@ DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_BUDGET = 300.0
 DEFAULT_LEADERBOARD = "autoprompt.sqlite"
 EXECUTORS = ("local", "ray")
+TRANSFER = "transfer"
+"""What stands for a strategy in a run that scores another run's prompt."""
 WARM_STRATEGIES = ("hybrid", "genetic")
 """Those that breed from what they are given."""
 
@@ -85,6 +87,8 @@ class SearchOptions:
     """Leaderboards and bundles of other data, whose prompts the search begins with."""
     warmth: Mapping[str, Any] | None = None
     """What these gave, where it is known already: see ``run.warming``."""
+    transfer: Mapping[str, Any] | None = None
+    """Another run's prompt, which is scored in place of a search: see ``run.transferring``."""
     started: float = field(default_factory=time.monotonic, compare=False)
 
 

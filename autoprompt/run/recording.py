@@ -16,7 +16,7 @@ from autoprompt.corpus.types import SPLITS
 from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
-from autoprompt.run.options import SearchOptions
+from autoprompt.run.options import TRANSFER, SearchOptions
 from autoprompt.run.preparing import Task
 from autoprompt.run.resuming import diverged, request
 from autoprompt.run.workplace import warnings_of
@@ -35,7 +35,7 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
         fingerprint=task.corpus.fingerprint,
         model=task.source.name,
         seed=options.seed,
-        strategy=options.strategy,
+        strategy=options.strategy if options.transfer is None else TRANSFER,
         config={
             "budget": options.budget,
             "max_evaluations": options.max_evaluations,
@@ -56,6 +56,7 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
             "search": task.space.config.model_dump(mode="json", exclude_defaults=True),
             "fix": options.fix,
             "warm_start": options.warmth,
+            "transfer": options.transfer,
             "labels": list(task.corpus.labels),
             "label_column": task.corpus.label_column,
             "target_length": ready.target_length,
@@ -196,9 +197,9 @@ def spread(recorder: Recorder, outcome: Outcome) -> dict[str, Any] | None:
     return {"metric": recorder.task.metric, "values": values, "mean": mean, "deviation": deviation}
 
 
-def difference(recorder: Recorder, outcome: Outcome, tests: dict[str, Evaluation]) -> dict[str, Any] | None:
-    """The winner minus ``manual_tuned`` on the test rows, with a paired bootstrap interval: of the accuracy, or of the
-    metric of written texts."""
+def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluation]) -> dict[str, Any] | None:
+    """The winner minus ``manual_tuned`` on the rows that both were scored on, with a paired bootstrap interval: of the
+    accuracy, or of the metric of written texts."""
     tuned = outcome.baselines.get("manual_tuned")
     ours = tests.get(outcome.best.candidate.id)
     theirs = tests.get(tuned.candidate.id) if tuned else None

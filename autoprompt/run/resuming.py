@@ -19,7 +19,7 @@ from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOp
 from autoprompt.search import Budget, SearchConfig
 
 _TASK, _DECISION = "task", "decision"
-_UNASKED = ("corpus", "data", "model", "leaderboard", "config", "started", "warm_start", "warmth")
+_UNASKED = ("corpus", "data", "model", "leaderboard", "config", "started", "warm_start", "warmth", "transfer")
 """Options that a request holds in a form of their own, or not at all."""
 
 
@@ -117,6 +117,7 @@ def requested(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None,
         config=SearchConfig.model_validate(asked["config"]),
         leaderboard=leaderboard,
         warmth=run.config.get("warm_start"),
+        transfer=run.config.get("transfer"),
         started=started,
     )
 

@@ -18,6 +18,7 @@ from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
+from autoprompt.run.transferring import scored, transferred
 from autoprompt.run.warming import warmed, warmth_of
 from autoprompt.run.workplace import check_model, prepared, workplace
 from autoprompt.search import Budget, Outcome, Search
@@ -79,6 +80,8 @@ class _Run:
         task = self._warmed(prepared(self.options, self.progress))
         options = self.options
         check_folds(options.folds, task.corpus)
+        if options.transfer is not None:  # which may not fit, as is to be known before a model is loaded
+            transferred(options.transfer, task, options.seed)
         with placed(options.model, self.progress) as place, Leaderboard.open(options.leaderboard) as board:
             if self.known is None:
                 board.check_name(options.name)
@@ -122,7 +125,23 @@ class _Run:
     def _found(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> dict[str, Any]:
         """The result of search and test."""
         options, progress, board = self.options, self.progress, recorder.board
-        outcome = Search(
+        if options.transfer is None:
+            outcome = self._outcome(task, evaluator, ready, recorder)
+        else:
+            progress.stage("fine-tune")
+            outcome = scored(evaluator, task, options.transfer, options.seed, recorder)
+        trained = evaluator.with_weights(outcome.trained)
+        winner = trained[0]
+        tests: dict[str, Evaluation] = {}
+        if options.transfer is None or options.transfer["split"] == "test":
+            tests = _open_test(task, evaluator, trained, recorder, progress)
+        kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
+        return _result(options, recorder, outcome, tests, self.budget, kept)
+
+    def _outcome(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> Outcome:
+        """Of a search."""
+        options = self.options
+        return Search(
             evaluator=evaluator,
             space=replace(task.space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere),
             strategy_name=options.strategy,
@@ -130,15 +149,10 @@ class _Run:
             budget=self.budget,
             test_rows=len(task.corpus.test),
             record=recorder,
-            describe=progress.stage,
+            describe=self.progress.stage,
             folds=options.folds,
             repeats=options.repeats,
         ).run()
-        trained = evaluator.with_weights(outcome.trained)
-        winner = trained[0]
-        tests = _open_test(task, evaluator, trained, recorder, progress)
-        kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
-        return _result(options, recorder, outcome, tests, self.budget, kept)
 
 
 @contextmanager
@@ -181,6 +195,7 @@ def _result(
     weights: str | None,
 ) -> dict[str, Any]:
     run = recorder.run
+    judged = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
     return {
         "run": run.id,
         "corpus": options.corpus,
@@ -197,11 +212,18 @@ def _result(
             name: described(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
             for name in BASELINES
         },
-        "difference": difference(recorder, outcome, tests),
+        "difference": difference(recorder, outcome, judged),
+        "transfer": _origin(options.transfer),
         "warm_start": (options.warmth or {}).get("sources", []),
         "warnings": run.config["warnings"],
         "history": outcome.history,
     }
+
+
+def _origin(transfer: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Where a prompt came from that was scored in place of a search, and the split that it was judged on."""
+    names = ("entry", "run", "corpus", "model", "split")
+    return None if transfer is None else {name: transfer[name] for name in names}
 
 
 def _open_test(

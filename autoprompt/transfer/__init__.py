@@ -2,7 +2,7 @@
 
 from autoprompt.transfer.adapting import Taught, adapt, operators, prompts, taught
 from autoprompt.transfer.bundle import read_bundle, read_sources, write_bundle
-from autoprompt.transfer.lessons import Lesson, Source, sources_of
+from autoprompt.transfer.lessons import Lesson, Source, profile_in, sources_of
 from autoprompt.transfer.profile import Profile, Similarity, profile_of, similarity
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Taught",
     "adapt",
     "operators",
+    "profile_in",
     "profile_of",
     "prompts",
     "read_bundle",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from autoprompt.candidate import Candidate
@@ -42,22 +43,21 @@ def taught(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list
 def _adapted(source: Source, own: Profile, manual: Candidate) -> tuple[tuple[Candidate, Lesson], ...]:
     out: dict[str, tuple[Candidate, Lesson]] = {}
     for lesson in source.lessons:
-        candidate = adapt(lesson, source.profile, own, manual)
-        if candidate is not None:
-            out.setdefault(candidate.id, (candidate, lesson))
+        with suppress(InputError):  # what a stranger's bundle holds may be no candidate
+            candidate = adapt(lesson.candidate, source.profile, own, manual)
+            if candidate is not None:
+                out.setdefault(candidate.id, (candidate, lesson))
     return tuple(out.values())
 
 
-def adapt(lesson: Lesson, theirs: Profile, own: Profile, manual: Candidate) -> Candidate | None:
-    """The lesson's prompt with this corpus's fields and labels; None where it has no place for them.
+def adapt(found: Candidate, theirs: Profile, own: Profile, manual: Candidate) -> Candidate | None:
+    """Another corpus's prompt with this one's fields and labels; None where it has no place for them.
+
+    ``theirs``, ``own``: of the two corpora. ``manual``: this one's, whose solved examples stay.
 
     Fields of the same name take each other's place, then the others in their order. Label words are taken where every
     label has one of the same meaning, and settings where the tuning mode is the same.
     """
-    try:
-        found = lesson.candidate
-    except InputError:
-        return None
     template = _with_fields(found.template, theirs.fields, own.fields)
     if template is None:
         return None

@@ -62,16 +62,21 @@ def sources_of(board: Leaderboard) -> list[Source]:
     return [source for source in found if source.lessons]
 
 
-def _source(board: Leaderboard, run: RunRecord) -> Source:
-    evaluations = [e for e in board.evaluations(run.id) if e.rung >= FIRST_TUNED and e.split == "validation"]
+def profile_in(board: Leaderboard, run: RunRecord) -> Profile:
+    """Of a run's data, as far as its rows were kept. Raises StorageError."""
     rows = [row.fields for row in board.attached(DataRow, run.id) if row.split != "test"]
     fields = tuple(dict.fromkeys(name for row in rows for name in row))
     labels = tuple(run.config.get("labels", ()))
     task = "classification" if labels else "generation"
+    return Profile(task, run.config.get("label_column", "label"), labels, fields, texts_of(rows))
+
+
+def _source(board: Leaderboard, run: RunRecord) -> Source:
+    evaluations = [e for e in board.evaluations(run.id) if e.rung >= FIRST_TUNED and e.split == "validation"]
     scores = {row.entry: row.validation.to_dict() for row in board.entries(run.id) if row.validation}
-    profile = Profile(task, run.config.get("label_column", "label"), labels, fields, texts_of(rows))
     operators = _operators(evaluations, board.attached(Origin, run.id))
-    return Source(run.id, run.corpus, run.model, profile, _lessons(evaluations, scores), operators)
+    lessons = _lessons(evaluations, scores)
+    return Source(run.id, run.corpus, run.model, profile_in(board, run), lessons, operators)
 
 
 def _lessons(evaluations: Sequence[EvaluationRecord], scores: Mapping[str, Mapping[str, Any]]) -> tuple[Lesson, ...]:

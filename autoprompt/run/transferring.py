@@ -1,0 +1,74 @@
+"""Another run's prompt on other data or with another model, beside the tuned manual prompt there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from autoprompt.candidate import Candidate
+from autoprompt.errors import InputError, NothingSucceededError
+from autoprompt.evaluator import Evaluator, Rung
+from autoprompt.leaderboard import Leaderboard
+from autoprompt.run.preparing import Task, shown
+from autoprompt.run.recording import Recorder
+from autoprompt.search import Outcome, Proposal
+from autoprompt.transfer import Profile, adapt, profile_in, profile_of
+
+OPERATOR = "transfer"
+
+
+def transfer_of(board: Leaderboard, entry: str, split: str) -> dict[str, Any]:
+    """What a run that scores an entry elsewhere has to know of it, as plain JSON: its prompt, and of the newest run
+    that has it the id, corpus, model and profile. ``split``: the rows to score. Raises NotFoundError."""
+    evaluations = board.entry(entry)
+    having = {evaluation.run for evaluation in evaluations}
+    run = next(run for run in board.runs() if run.id in having)
+    return {
+        "entry": evaluations[0].entry,
+        "run": run.id,
+        "corpus": run.corpus,
+        "model": run.model,
+        "split": split,
+        "candidate": evaluations[0].candidate.to_dict(),
+        "profile": asdict(profile_in(board, run)),
+    }
+
+
+def transferred(transfer: Mapping[str, Any], task: Task, seed: int) -> Candidate:
+    """The prompt with this task's fields, labels and solved examples, and its settings where the tuning mode is the
+    same. Raises InputError where the data have no place for it."""
+    source, own = Profile(**transfer["profile"]), profile_of(task.corpus)
+    found = adapt(Candidate.from_dict(transfer["candidate"]), source, own, task.space.start)
+    if found is None:
+        raise InputError(
+            f"The prompt of entry {transfer['entry'][:12]} shows the fields {', '.join(source.fields)}, and "
+            f"{task.corpus.name!r} has {', '.join(own.fields)}; choose an entry with as many."
+        )
+    return shown(found, task.corpus, seed)
+
+
+def scored(evaluator: Evaluator, task: Task, transfer: Mapping[str, Any], seed: int, recorder: Recorder) -> Outcome:
+    """Both prompts' fine-tunes. Raises InputError as ``transferred`` does, NothingSucceededError where one fails."""
+    candidate, manual = transferred(transfer, task, seed), task.space.manual_tuned
+    # Target texts are written on the last rung alone.
+    rung = Rung.TUNED if task.corpus.labels or transfer["split"] == "test" else Rung.REPEATED
+    found = evaluator.fit(list(dict.fromkeys([manual, candidate])), rung=rung)
+    recorder(found[:1], "manual_tuned")
+    recorder(found[1:], "search", [Proposal(candidate, OPERATOR)])
+    for evaluation in found:
+        if not evaluation.complete:
+            raise NothingSucceededError(
+                f"The prompt {evaluation.candidate.template.format()!r} failed: {evaluation.reason}; try another model."
+            )
+    return Outcome(
+        best=found[-1],
+        trained=found[::-1],
+        parts=[],
+        baselines={"manual_tuned": found[0]},
+        finalists=0,
+        history=[],
+        generations=0,
+        fitted=evaluator.fitted,
+        frozen=0,
+    )
