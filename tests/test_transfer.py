@@ -358,10 +358,16 @@ def test_an_entry_is_scored_on_other_data_beside_the_manual_prompt(searched, els
         assert {e.role for e in opened.evaluations(kept.id)} == {"manual_tuned", "search", "finalist"}
     assert run.verify_run(result["run"], board, Silent())["verdict"] == "exact"
     assert run.resume(result["run"], board, Silent()) == result
-    shown = commands.call(
-        capsys, "report", result["run"], result["transfer"]["run"], "--out", tmp_path, "--leaderboard", board
-    )
-    assert shown.code == 0, shown.err
+    for asked, said in (
+        ([result["run"]], "strategy transfer"),
+        ([result["run"], result["transfer"]["run"]], "Where prompts travel"),
+    ):
+        shown = commands.call(capsys, "report", *asked, "--out", tmp_path / said, "--leaderboard", board)
+        assert shown.code == 0, shown.err
+        pages = [(tmp_path / said / name).read_text() for name in ("report.md", "report.html")]
+        assert all(said in page for page in pages)
+    found = result["difference"]
+    assert all(f"{100 * found['value']:+.1f} points ({100 * found['low']:+.1f} to" in page for page in pages)
 
 
 def test_what_cannot_be_scored_elsewhere(searched, tmp_path, capsys):

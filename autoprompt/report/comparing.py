@@ -43,12 +43,34 @@ class Pair(NamedTuple):
         return "the second is better" if self.high < 0 else "no more than noise"
 
 
+class Gain(NamedTuple):
+    """A prompt minus the tuned manual one of the same place, at 95 %, and the rows' split."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    split: str
+
+
+class Traveller(NamedTuple):
+    """A prompt with where it is from and its gain in each of the matrix's places; None where it was not scored."""
+
+    entry: str
+    template: str
+    home: str
+    gains: Sequence[Gain | None]
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """``pairs``: only of runs whose test rows are the same, labelled and kept."""
+    """``pairs``: only of runs whose test rows are the same, labelled and kept. ``travellers``: prompts that were scored
+    on other data or with another model, each a line over the ``places``."""
 
     runs: Sequence[Compared]
     pairs: Sequence[Pair]
+    places: Sequence[str]
+    travellers: Sequence[Traveller]
 
 
 def comparison_of(board: Leaderboard, references: Sequence[str]) -> Comparison:
@@ -62,12 +84,37 @@ def comparison_of(board: Leaderboard, references: Sequence[str]) -> Comparison:
         if one.run.fingerprint == other.run.fingerprint
         and len(right[one.run.id].keys() & right[other.run.id].keys()) > 1
     ]
-    return Comparison(runs, pairs)
+    return Comparison(runs, pairs, *_travels(list(records.values())))
 
 
 def _compared(run: RunRecord) -> Compared:
     found = {row.name: row for row in outcome.judged(run.result)} if run.result else {}
     return Compared(run, found.get("winner"), found.get("manual_tuned"))
+
+
+def _travels(runs: Sequence[RunRecord]) -> tuple[list[str], list[Traveller]]:
+    """Places in the order of the runs, and a line for each prompt that one of the runs scored away from its home."""
+    gains: dict[tuple[str, str], Gain] = {}
+    homes: dict[str, tuple[str, str]] = {}
+    for run in runs:
+        source = (run.result or {}).get("transfer")
+        entry: str | None = source["entry"] if source else run.winner
+        found = (run.result or {}).get("difference")
+        if source and entry:
+            homes[entry] = (run.config["transfer"]["candidate"]["template"], _place(source["corpus"], source["model"]))
+        if entry and found:
+            split = source["split"] if source else "test"
+            gains[entry, _place(run.corpus, run.model)] = Gain(**found, split=split)
+    gains = {place: gain for place, gain in gains.items() if place[0] in homes}
+    places = list(dict.fromkeys(place for _, place in gains))
+    return places, [
+        Traveller(entry, template, home, [gains.get((entry, place)) for place in places])
+        for entry, (template, home) in homes.items()
+    ]
+
+
+def _place(corpus: str, model: str) -> str:
+    return f"{corpus} with {model}"
 
 
 def _right(board: Leaderboard, run: RunRecord) -> dict[str, float]:

@@ -13,6 +13,7 @@ from autoprompt.report.wording import (
     clock,
     cut,
     depends,
+    gain,
     interval,
     metric_of,
     moment,
@@ -57,10 +58,17 @@ def comparison_text(comparison: Comparison) -> str:
             "metric", "n", "manual_tuned", "winner"]  # fmt: skip
     pairs = [[markdown(p.first), markdown(p.second), p.n, f"{100 * p.value:+.1f}",
               f"{100 * p.low:+.1f} to {100 * p.high:+.1f}", p.verdict] for p in comparison.pairs]  # fmt: skip
+    travellers = [[markdown(t.entry[:8]), markdown(t.home), *map(gain, t.gains), markdown_code(t.template)]
+                  for t in comparison.travellers]  # fmt: skip
     parts = [
         f"# {len(comparison.runs)} runs compared",
         _table("What each found", head, rows),
         _table("Winners on the same test rows", ["first", "second", "n", "points", "95 % interval", "verdict"], pairs),
+        _table(
+            "Where prompts travel: each minus the tuned manual template of the place",
+            ["entry", "home", *map(markdown, comparison.places), "prompt"],
+            travellers,
+        ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -67,7 +67,10 @@ def _environment() -> Environment:
         "slots": highlighted,
         "settings": wording.settings_text,
         "own": wording.own_settings,
-        **{name: getattr(wording, name) for name in ("number", "clock", "moment", "cut", "accuracy", "interval")},
+        **{
+            name: getattr(wording, name)
+            for name in ("number", "clock", "moment", "cut", "accuracy", "interval", "gain")
+        },
     }
     return environment
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoprompt.leaderboard import EntryRow, RunRecord
+from autoprompt.report.comparing import Gain
 from autoprompt.report.escaping import visible
 from autoprompt.report.facts import Facts
 from autoprompt.report.outcome import Judged
@@ -72,6 +73,15 @@ def accuracy(row: Judged) -> str:
 def interval(ends: tuple[float, float] | None) -> str:
     """``80.1 % – 87.3 %``."""
     return " – ".join(f"{100 * end:.1f} %" for end in ends or ())
+
+
+def gain(found: Gain | None) -> str:
+    """``+4.0 points (-1.0 to +9.0), test``; points of accuracy, else the metric by its name."""
+    if found is None:
+        return ""
+    scale, unit, digits = (100, "points", 1) if found.metric == "accuracy" else (1, visible(found.metric), 3)
+    value, low, high = (f"{scale * number:+.{digits}f}" for number in (found.value, found.low, found.high))
+    return f"{value} {unit} ({low} to {high}), {found.split}"
 
 
 def moment(iso: str) -> str:
