@@ -26,20 +26,29 @@ def searched(
     ``rules``: its [search] section.
     """
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "search.toml").write_text(f"[search]\n{rules}\n", encoding="utf-8")
-        source, data = task.options(corpus, folder / "data")
+        board = Path(name) / "board.sqlite"
+        result = searched_into(board, task, corpus, view, rules, **options)
+        return result, {who: tested(board, _entry_of(result, who), corpus) for who in shown}
+
+
+def searched_into(
+    board: Path, task: Task, corpus: Corpus, view: Silent | None = None, rules: str = "", **options: Any
+) -> Mapping[str, Any]:
+    """The same, in a leaderboard of the caller's."""
+    with tempfile.TemporaryDirectory() as name:
+        config = Path(name) / "search.toml"
+        config.write_text(f"[search]\n{rules}\n", encoding="utf-8")
+        source, data = task.options(corpus, Path(name) / "data")
         given = SearchOptions(
             corpus=source,
             data=data,
             model=ModelOptions(MODEL),
             seed=task.seed,
-            config=folder / "search.toml",
-            leaderboard=folder / "board.sqlite",
+            config=config,
+            leaderboard=board,
             **options,
         )
-        result = run_search(given, view)
-        return result, {who: tested(given.leaderboard, _entry_of(result, who), corpus) for who in shown}
+        return run_search(given, view or Silent())
 
 
 def tested(board: Path, entry: str, corpus: Corpus) -> tuple[str, list[float]]:
