@@ -1,5 +1,6 @@
 """What README and guide promise is what the code does: tables, and every command and example in them, run."""
 
+import itertools
 import json
 import re
 import runpy
@@ -123,9 +124,13 @@ def test_every_command_runs(capsys, desk, corpus_folder, text):
     if text is GUIDE:  # its commands need no run
         asked = [words for words in asked if words[0] == "search"]
     for words in asked:
-        if words[:2] == ["leaderboard", "merge"]:
-            other = commands.call(capsys, "search", corpus_folder, "--max-evaluations", 1, "--leaderboard", words[2])
-            assert other.code == 0, other.err
+        others = [name for before, name in itertools.pairwise(words) if before in ("merge", "--warm-start")]
+        for name in others:
+            board = Path(name).with_suffix(".sqlite")
+            made = [commands.call(capsys, "search", corpus_folder, "--max-evaluations", 2, "--leaderboard", board)]
+            if name.endswith(".json"):
+                made += [commands.call(capsys, "export", "--bundle", "--out", name, "--leaderboard", board)]
+            assert [(one.code, one.err) for one in made if one.code] == []
         done = commands.call(capsys, *shortened(list(words), entries_of(desk)))
         assert done.code == 0, (words, done.err)
     assert len(asked) >= 6
