@@ -1,6 +1,7 @@
 """What one search learns serves the next: profiles, lessons, bundles, warm starts."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_a_corpus_is_most_like_itself_and_unlike_another_task():
     assert 0 < far.value < near.value < 1
     assert near.parts["labels"] == 1
     assert similarity(FILMS, replace(FILMS, task="generation")).value == 0
-    assert similarity(near_empty := replace(FILMS, texts={}), near_empty).parts["texts"] == 0
+    assert similarity(replace(FILMS, texts={}), FILMS).parts["texts"] == 0
 
 
 # Lessons to candidates
@@ -281,7 +282,7 @@ def test_a_warm_search_says_what_it_takes_over_and_tunes_the_best_of_it(searched
     assert shown.code == 0
     for page in ("report.md", "report.html"):
         text = (tmp_path / page).read_text()
-        assert f"Warm start: {used['prompts']} prompts of run {source.run}" in text
+        assert f"{used['prompts']} prompts of run {source.run} on" in text
         assert "autoprompt search" not in text, "no command says where these prompts came from"
 
 
@@ -366,6 +367,8 @@ def test_an_entry_is_scored_on_other_data_beside_the_manual_prompt(searched, els
         assert shown.code == 0, shown.err
         pages = [(tmp_path / said / name).read_text() for name in ("report.md", "report.html")]
         assert all(said in page for page in pages)
+    alone = (tmp_path / "strategy transfer" / "report.md").read_text()
+    assert re.search(rf"autoprompt evaluate \S+ .*--entry {entry[:12]} --split test", alone)
     found = result["difference"]
     assert all(f"{100 * found['value']:+.1f} points ({100 * found['low']:+.1f} to" in page for page in pages)
 

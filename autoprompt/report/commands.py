@@ -27,10 +27,14 @@ def repeat(run: RunRecord) -> str | None:
         return None
     if any(name not in asked["fix"] for section in asked["config"].values() for name in section):
         return None
-    words = ["autoprompt", "search", pinned(asked["corpus"], run.config["corpus_revision"])]
-    words += _options(asked["data"], _DATA)
-    model = asked["model"] | {"model": pinned(asked["model"]["model"], run.config["model_revision"])}
-    words += [*_options(model, _MODEL), *_options(asked, _SEARCH)]
+    transfer = run.config.get("transfer")
+    corpus = pinned(asked["corpus"], run.config["corpus_revision"])
+    words = ["autoprompt", "evaluate" if transfer else "search", corpus, *_options(asked["data"], _DATA)]
+    words += _options(asked["model"] | {"model": pinned(asked["model"]["model"], run.config["model_revision"])}, _MODEL)
+    if transfer:
+        split = [] if transfer["split"] == "validation" else ["--split", transfer["split"]]
+        return shlex.join([*words, "--entry", transfer["entry"][:12], *split, *_options(asked, {"seed": 0})])
+    words += _options(asked, _SEARCH)
     for template in asked["templates"]:
         words += ["--template", template.replace("\n", "\\n")]
     if asked["label_words"]:

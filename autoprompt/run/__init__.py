@@ -1,7 +1,7 @@
 """The composition root: a search, an evaluation, an export, from their options to their result."""
 
 from autoprompt.run.evaluating import evaluate, transfer
-from autoprompt.run.exporting import export, export_bundle, prompt_of, winner_of
+from autoprompt.run.exporting import export, prompt_of, winner_of
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
     DEFAULT_LEADERBOARD,
@@ -13,6 +13,7 @@ from autoprompt.run.options import (
 )
 from autoprompt.run.preparing import Task, prepare
 from autoprompt.run.searching import BASELINES, resume, search
+from autoprompt.run.teaching import export_bundle
 from autoprompt.run.verifying import verify, verify_run
 
 __all__ = [

@@ -19,7 +19,6 @@ from autoprompt.models.encoding import Encoder
 from autoprompt.models.exchange import load_delta, write_delta
 from autoprompt.models.loading import loaded
 from autoprompt.models.signs import chat_format
-from autoprompt.transfer import sources_of, write_bundle
 
 
 def prompt_of(board: Leaderboard, entry: str) -> Prompt:
@@ -72,23 +71,6 @@ def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = Fa
         prompt = prompt.model_copy(update={"weights": Weights(folder=files[0].parent.name, files=named)})
     save(prompt, out)
     return [out, *files]
-
-
-def export_bundle(board: Leaderboard, reference: str | None, out: Path) -> list[Path]:
-    """Write what a run (its id or name), or each run, found as one file for ``search --warm-start``: no row of data.
-
-    Raises NotFoundError for an unknown run, UsageError for another ending than .json, InputError where nothing was
-    fine-tuned, StorageError.
-    """
-    if out.suffix != ".json":
-        raise UsageError(f"A bundle is JSON, and {out} ends otherwise; name it bundle.json.")
-    run = None if reference is None else board.run(reference).id
-    sources = [source for source in sources_of(board) if run in (None, source.run)]
-    if not sources:
-        what = "No run" if reference is None else f"The run {reference!r}"
-        raise InputError(f"{what} has fine-tuned prompts to hand over; search first.")
-    write_bundle(sources, out)
-    return [out]
 
 
 def winner_of(board: Leaderboard, reference: str) -> str:

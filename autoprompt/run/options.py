@@ -86,7 +86,7 @@ class SearchOptions:
     warm_start: tuple[Path, ...] = ()
     """Leaderboards and bundles of other data, whose prompts the search begins with."""
     warmth: Mapping[str, Any] | None = None
-    """What these gave, where it is known already: see ``run.warming``."""
+    """What these gave, where it is known already: see ``run.teaching``."""
     transfer: Mapping[str, Any] | None = None
     """Another run's prompt, which is scored in place of a search: see ``run.transferring``."""
     started: float = field(default_factory=time.monotonic, compare=False)

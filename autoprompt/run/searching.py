@@ -18,8 +18,8 @@ from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
+from autoprompt.run.teaching import warmed, warmth_of
 from autoprompt.run.transferring import scored, transferred
-from autoprompt.run.warming import warmed, warmth_of
 from autoprompt.run.workplace import check_model, prepared, workplace
 from autoprompt.search import Budget, Outcome, Search
 

@@ -1,4 +1,5 @@
-"""A warm start: what a search takes over from runs on other data, as plain JSON that a run keeps and goes on from."""
+"""What runs teach each other: taken over by a search as plain JSON, which it keeps and goes on from, or handed on as a
+bundle."""
 
 from __future__ import annotations
 
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.candidate import Candidate
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, UsageError
+from autoprompt.leaderboard import Leaderboard
 from autoprompt.run.options import Progress
 from autoprompt.run.preparing import Task
 from autoprompt.search import Space, flaw
-from autoprompt.transfer import Taught, operators, prompts, read_sources, taught
+from autoprompt.transfer import Taught, operators, prompts, read_sources, sources_of, taught, write_bundle
 
 
 def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str, Any]:
@@ -41,6 +43,23 @@ def warmed(space: Space, warmth: Mapping[str, Any]) -> Space:
     candidates = [Candidate.from_dict(values) for values in warmth["prompts"]]
     credit = {name: (tries, wins) for name, (tries, wins) in warmth["operators"].items()}
     return replace(space, taught=candidates, credit=credit)
+
+
+def export_bundle(board: Leaderboard, reference: str | None, out: Path) -> list[Path]:
+    """Write what a run (its id or name), or each run, found as one file for ``search --warm-start``: no row of data.
+
+    Raises NotFoundError for an unknown run, UsageError for another ending than .json, InputError where nothing was
+    fine-tuned, StorageError.
+    """
+    if out.suffix != ".json":
+        raise UsageError(f"A bundle is JSON, and {out} ends otherwise; name it bundle.json.")
+    run = None if reference is None else board.run(reference).id
+    sources = [source for source in sources_of(board) if run in (None, source.run)]
+    if not sources:
+        what = "No run" if reference is None else f"The run {reference!r}"
+        raise InputError(f"{what} has fine-tuned prompts to hand over; search first.")
+    write_bundle(sources, out)
+    return [out]
 
 
 def _fits(candidate: Candidate, space: Space) -> bool:
