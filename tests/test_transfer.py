@@ -22,6 +22,7 @@ from autoprompt.template import LabelWords, Template
 from autoprompt.transfer import (
     Lesson,
     Profile,
+    Source,
     adapt,
     operators,
     prompts,
@@ -231,6 +232,32 @@ def test_a_strangers_file_is_refused_in_one_sentence(tmp_path, text, said):
     path.write_text(text)
     with pytest.raises(InputError, match=said):
         read_sources(path)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("0.lessons.0.better", float("nan")),
+        ("0.lessons.0.better", 2),
+        ("0.operators.words.0", -2),
+        ("0.run", "\x1b[2J"),
+        ("0.profile.labels", "neg"),
+    ],
+)
+def test_a_strangers_values_are_bounded(tmp_path, where, value):
+    source = Source("a", "films", "tiny", FILMS, (a_lesson(),), {"words": (6, 3)})
+    path = tmp_path / "bundle.json"
+    write_bundle([source], path)
+    assert read_bundle(path) == [source]
+    values = json.loads(path.read_text())
+    *steps, last = [int(step) if step.isdigit() else step for step in where.split(".")]
+    place = values["sources"]
+    for step in steps:
+        place = place[step]
+    place[last] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match=re.escape(f"damaged at '{where}")):
+        read_bundle(path)
 
 
 def test_what_cannot_be_exported_or_begun_with(tmp_path, capsys, corpus_folder):

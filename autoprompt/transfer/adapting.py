@@ -10,7 +10,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError
 from autoprompt.template import LABEL, LabelWords, Slot, Template
-from autoprompt.transfer.lessons import Lesson, Source
+from autoprompt.transfer.lessons import MOST_LESSONS, Lesson, Source
 from autoprompt.transfer.profile import Profile, Similarity, matched_labels, profile_of, similarity
 
 LEAST_SIMILARITY = 0.25
@@ -42,7 +42,7 @@ def taught(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list
 
 def _adapted(source: Source, own: Profile, manual: Candidate) -> tuple[tuple[Candidate, Lesson], ...]:
     out: dict[str, tuple[Candidate, Lesson]] = {}
-    for lesson in source.lessons:
+    for lesson in source.lessons[:MOST_LESSONS]:
         with suppress(InputError):  # what a stranger's bundle holds may be no candidate
             candidate = adapt(lesson.candidate, source.profile, own, manual)
             if candidate is not None:
@@ -113,7 +113,7 @@ def operators(found: Sequence[Taught]) -> dict[str, tuple[float, float]]:
                 for place in (0, 1):
                     both[place] += one.similarity.value * counts[place]
     return {
-        name: (min(tries, OPERATOR_TRIES), wins * min(tries, OPERATOR_TRIES) / tries)
+        name: (min(tries, OPERATOR_TRIES), min(wins / tries, 1.0) * min(tries, OPERATOR_TRIES))
         for name, (tries, wins) in sorted(sums.items())
         if tries
     }

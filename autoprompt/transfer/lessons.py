@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
@@ -19,6 +21,7 @@ FIRST_TUNED = 1
 """The first rung that fine-tunes."""
 MANUAL = ("manual_tuned", "manual")
 """Baselines that others are held against: where nothing is tuned there is but the second."""
+_Count = Annotated[int, Field(ge=0)]
 _Place = tuple[int, int, int]
 """Rung, fold and repeat."""
 
@@ -31,7 +34,7 @@ class Lesson:
     template: str
     label_words: Mapping[str, str]
     settings: Mapping[str, Any]
-    better: float
+    better: Annotated[float, Field(ge=0, le=1)]
     n: int
     score: Mapping[str, Any] = field(default_factory=dict)
     """On the run's own validation rows: for readers alone."""
@@ -46,14 +49,14 @@ class Lesson:
 @dataclass(frozen=True)
 class Source:
     """One run's lessons, the best first. ``operators``: how often each one's children were fine-tuned, and how often
-    they then had a lower loss than their parent."""
+    they then had a lower loss than their parent. The bounds of values are those of what a stranger's file may say."""
 
-    run: str
+    run: Annotated[str, Field(pattern=r"^\w{1,64}$")]
     corpus: str
     model: str
     profile: Profile
     lessons: tuple[Lesson, ...]
-    operators: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    operators: Mapping[str, tuple[_Count, _Count]] = field(default_factory=dict)
 
 
 def sources_of(board: Leaderboard) -> list[Source]:
