@@ -120,8 +120,8 @@ def _ends(tuned: Sequence[Evaluation]) -> list[tuple[Candidate, float]]:
 
 def _taught_first(order: Sequence[Proposal], proposals: Sequence[Proposal], most: int) -> list[Proposal]:
     """The first few that earlier runs found, as those have them, and then the order."""
-    first = [p for p in proposals if p.operator == TAUGHT][:most]
-    return [*first, *(p for p in order if p not in first)]
+    first = {p.candidate.id: p for p in [p for p in proposals if p.operator == TAUGHT][:most]}
+    return [*first.values(), *(p for p in order if p.candidate.id not in first)]
 
 
 def _in_turn(order: Sequence[Proposal]) -> list[Proposal]:
