@@ -29,12 +29,14 @@ def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str
         raise InputError(f"No run in {names} has fine-tuned prompts to begin with; leave --warm-start out.")
     found = taught(list(sources.values()), task.corpus, task.space.start)
     candidates = [candidate for candidate in prompts(found) if _fits(candidate, task.space)]
-    for one in found:
-        progress.note(_told(one))
+    fitting = {candidate.id for candidate in candidates}
+    counts = [sum(candidate.id in fitting for candidate, _ in one.candidates) for one in found]
+    for one, count in zip(found, counts, strict=True):
+        progress.note(_told(one, count))
     return {
         "prompts": [candidate.to_dict() for candidate in candidates],
         "operators": operators(found),
-        "sources": [_facts(one) for one in found],
+        "sources": [_facts(one, count) for one, count in zip(found, counts, strict=True)],
     }
 
 
@@ -67,7 +69,7 @@ def _fits(candidate: Candidate, space: Space) -> bool:
     return flaw(space.bounded(candidate), replace(space, label_anywhere=True)) is None
 
 
-def _facts(one: Taught) -> dict[str, Any]:
+def _facts(one: Taught, count: int) -> dict[str, Any]:
     source = one.source
     return {
         "run": source.run,
@@ -75,13 +77,14 @@ def _facts(one: Taught) -> dict[str, Any]:
         "model": source.model,
         "similarity": one.similarity.value,
         "parts": dict(one.similarity.parts),
-        "prompts": len(one.candidates),
+        "prompts": count,
     }
 
 
-def _told(one: Taught) -> str:
+def _told(one: Taught, count: int) -> str:
+    """``count``: of its prompts that the space has room for."""
     parts = ", ".join(f"{name} {value:.2f}" for name, value in one.similarity.parts.items())
-    used = f"{len(one.candidates)} prompts" if one.candidates else "nothing is taken over"
+    used = f"{count} prompts" if count else "nothing is taken over"
     return (
         f"Warm start: {used} of run {one.source.run} on {one.source.corpus!r}, similarity {one.similarity.value:.2f} "
         f"({parts})."
