@@ -113,11 +113,12 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 
 
 @pytest.fixture(scope="session")
-def fresh(family_folder: Callable[[str], Path]) -> Callable[..., Any]:
+def fresh(family_folder: Callable[[str], Path], device: str) -> Callable[..., Any]:
     """A model that nothing has touched."""
 
     def load(name: str, **options: Any) -> Any:
-        return load_model(family_folder(name), **{"labels": tiny.LABELS, "max_length": 64} | options)
+        given = {"device": device, "labels": tiny.LABELS, "max_length": 64} | options
+        return load_model(family_folder(name), **given)
 
     return load
 
