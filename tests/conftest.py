@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,24 @@ CAUSAL = ("llama", "gpt2", "llama-closed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="where the model contracts run: cpu, cuda or mps")
+    parser.addoption(
+        "--float32",
+        action="store_true",
+        help="no bf16 on CUDA: the contracts of all families compare with plain passes by float32's tolerances",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _precision(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("--float32"):
+            patch.setattr("autoprompt.models.text.TextModel.on_device", lambda _: nullcontext())
+        yield
 
 
 @pytest.fixture(scope="session")
