@@ -94,8 +94,8 @@ def test_gradients_of_vectors_are_those_of_the_loss(
     prompted = model.prompt(candidate, rows)
     with model.adapted(candidate.settings, delta), torch.enable_grad():
         values = model.vectors.values.requires_grad_(True)
-        loss = torch.nn.functional.cross_entropy(model.scores(model.batch(prompted, range(3))), gold)
-        (gradient,) = torch.autograd.grad(loss, values)
+        loss = torch.nn.functional.cross_entropy(model.scores(model.batch(prompted, range(3))).cpu(), gold)
+        gradient = torch.autograd.grad(loss, values)[0].cpu()
     made = replace(plain(name), network=copy.deepcopy(plain(name).network).double())
     step = torch.randn(gradient.shape, generator=torch.Generator().manual_seed(0)).double()
     parts = [parts_of(candidate.template, dict(row.fields)) for row in rows]
@@ -134,7 +134,7 @@ def test_every_mode_trains_the_templates_vectors(
         assert all(row.keep > 0 for row in prompted.rows)
     delta = model.tune(prompted, tiny.gold(rows), settings, 1)
     with model.vectors.drawn(3, 1) as start:
-        assert (delta[SOFT] - start).abs().min() > 0
+        assert (delta[SOFT] - start.cpu()).abs().min() > 0
     with model.adapted(settings, delta):
         assert torch.isfinite(model.score(prompted)).all()
 

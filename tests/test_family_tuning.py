@@ -90,7 +90,7 @@ def _run(model: Any, candidate: Candidate, rows: Sequence[Example]) -> Run:
     def watched(parameters: Any, *limits: Any) -> Any:
         own = list(parameters)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in own]
-        steps.append([(p.detach().clone(), g.clone()) for p, g in zip(own, gradients, strict=True)])
+        steps.append([(p.detach().cpu().clone(), g.cpu().clone()) for p, g in zip(own, gradients, strict=True)])
         return clip(own, *limits)
 
     gold = tiny.gold(tuple(rows)) if candidate.label_words.pairs or model.family == "classifier" else [0] * len(rows)

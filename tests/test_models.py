@@ -325,7 +325,8 @@ def test_gradients_are_those_of_the_loss(
         # The same small step of this token's embedding in every row and every label's sequence.
         step = torch.randn(32, generator=generator)
         measured = _slope(model, prompted, places, number, step, loss)
-        assert float(gradient[number] @ step) == pytest.approx(measured, rel=max(5e-3, tolerance), abs=2e-3)
+        near = {"rel": max(5e-3, tolerance), "abs": max(2e-3, 0.3 * tolerance)}  # in bf16 the difference is rough
+        assert float(gradient[number] @ step) == pytest.approx(measured, **near)
 
 
 def _slope(

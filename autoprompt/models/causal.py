@@ -16,7 +16,7 @@ from torch import Tensor
 from autoprompt.candidate import Candidate, Settings, canonical_json, digest
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models.base import FitFailedError, LoadOptions, Prompted
+from autoprompt.models.base import FitFailedError, LoadOptions, Prompted, pick_device
 from autoprompt.models.batching import Batch, EncodedPrompt, padded
 from autoprompt.models.layers import LayerStack
 from autoprompt.models.memory import attempt
@@ -48,7 +48,7 @@ class CausalModel(TextModel):
     closing = False
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
-        self.store = PrefixStore(options.prefix_folder)
+        self.store = PrefixStore(options.prefix_folder, device=str(pick_device(options.device)))
         super().__init__(network, tokenizer, options)
 
     @torch.no_grad()

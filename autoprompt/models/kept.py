@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -33,11 +34,23 @@ class Past:
 
     def part(self, index: int) -> Tensor:
         """Keys (even) or values (odd) of a layer: [sequences, heads, longest, width], zeros after a row's end."""
+        if self.device.type != "cpu":
+            return self._whole[:, index]
         _, heads, _, width = self.states[0].shape
         out = self.states[0].new_zeros((len(self.states), heads, self.longest, width))
         for row, (state, keep) in enumerate(zip(self.states, self.keeps, strict=True)):
             out[row, :, :keep] = state[index, :, :keep]
-        return out.to(self.device)
+        return out
+
+    @cached_property
+    def _whole(self) -> Tensor:
+        """All layers at once [sequences, layers * 2, heads, longest, width]: on a GPU each small copy is a launch, and
+        thousands of them in a pass take longer than the pass."""
+        layers, heads, _, width = self.states[0].shape
+        out = self.states[0].new_zeros((len(self.states), layers, heads, self.longest, width), device=self.device)
+        for row, (state, keep) in enumerate(zip(self.states, self.keeps, strict=True)):
+            out[row, :, :, :keep] = state[:, :, :keep]
+        return out
 
     def cache(self) -> Cache:
         """For one pass of a transformers model."""

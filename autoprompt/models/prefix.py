@@ -1,7 +1,7 @@
 """Kept prefixes: keys and values of the tokens up to the end of the text, computed once and shared.
 
 Blocks of rows are a function of the rows and the template's head alone, so a state has the same bits whoever
-computes it. Blocks lie in a folder as safetensors files that every process maps into memory.
+computes it. Blocks lie in a folder as safetensors files that every process maps into memory, or loads to its GPU.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ def blocks(lengths: Sequence[int], size: int = BLOCK_ROWS) -> list[list[int]]:
 
 
 class PrefixStore:
-    """A folder of blocks, or process memory when ``folder`` is None."""
+    """A folder of blocks, or process memory when ``folder`` is None; a GPU's process has them in the GPU's memory."""
 
-    def __init__(self, folder: Path | None, limit: int = LIMIT_BYTES) -> None:
+    def __init__(self, folder: Path | None, limit: int = LIMIT_BYTES, *, device: str = "cpu") -> None:
         self.folder = folder
         self.limit = limit
+        self.device = device
         self._memory: OrderedDict[str, Tensor] = OrderedDict()
 
     def get(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
@@ -62,7 +63,7 @@ class PrefixStore:
         if path is None or not path.is_file():
             return None
         try:
-            block = load_file(path)["kv"]
+            block = load_file(path, device=self.device)["kv"]
             self._touch(key)
         except FileNotFoundError:  # another process made room meanwhile
             return None

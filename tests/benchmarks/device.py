@@ -1,10 +1,9 @@
-"""Searches on a GPU: seconds and fine-tunes a minute by workers, beside the same machine's CPU; what verify says.
+"""Searches on a GPU: fine-tunes a minute by workers, beside the same machine's CPU; whether the winner is verified.
 
-    python tests/benchmarks/device.py [CORPUS …] --device cuda --workers 1 2 4 --evaluations 60
+    python tests/benchmarks/device.py [CORPUS] --device cuda --workers 1 4 --budget 60s
 
-One search a row with the same seed and number of fine-tunes, test rows included, one after the other. Whole commands
-as a user would give them; "start" is the time before the first of a search's seconds and after the last. The last line:
-what each row holds.
+One search a row, of the same seed and time, one after the other; whole commands, as a user gives them. Each row and
+what ``verify`` says of its winner are printed when they are known.
 """
 
 from __future__ import annotations
@@ -34,63 +33,48 @@ def called(*arguments: str) -> tuple[dict[str, Any], float]:
     return json.loads(done.stdout), time.perf_counter() - started
 
 
-def searched(corpus: str, where: list[str], evaluations: int, board: Path, name: str) -> dict[str, Any]:
-    """One search, and the verification of all its entries where it is not on the CPU."""
+def searched(corpus: str, where: list[str], budget: str, board: Path, name: str) -> dict[str, Any]:
+    """One search; its winner's scores are computed again where that was not on the CPU."""
     kept = ("--leaderboard", str(board))
-    found, seconds = called(
-        "search", corpus, *where, "--max-evaluations", str(evaluations), "--seed", "0", "--name", name, *kept
-    )
+    found, seconds = called("search", corpus, *where, "--budget", budget, "--seed", "0", "--name", name, *kept)
     row = {
-        "corpus": Path(corpus).name,
         "run": name,
-        "seconds": found["seconds"],
-        "start": seconds - found["seconds"],
+        "seconds": seconds,
         "fine-tunes": found["evaluations"],
         "a minute": 60 * found["evaluations"] / found["seconds"],
+        "frozen scores": found["frozen"],
         "validation loss": found["best"]["validation"]["loss"],
         "test accuracy": found["best"]["test"]["accuracy"],
         "n": found["best"]["test"]["n"],
     }
     print(json.dumps(row), flush=True)
+    if "cpu" not in where:
+        checked, seconds = called("verify", found["best"]["entry"], *kept)
+        print(json.dumps({"verify": checked, "seconds": seconds}), flush=True)
     return row
-
-
-def verified(board: Path, name: str) -> dict[str, Any]:
-    found, seconds = called("verify", "--run", name, "--leaderboard", str(board))
-    print("verify", json.dumps({k: v for k, v in found.items() if not isinstance(v, list)}), flush=True)
-    return {"seconds": seconds, **{k: v for k, v in found.items() if not isinstance(v, list)}}
 
 
 def main() -> None:
     """Measure, print the table, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpora", nargs="*", default=["rotten-tomatoes"])
+    parser.add_argument("corpus", nargs="?", default="rotten-tomatoes")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4], help="on the device")
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 4], help="on the device")
     parser.add_argument("--cpu-workers", type=int, default=os.cpu_count(), help="beside it; 0: no such row")
-    parser.add_argument("--evaluations", type=int, default=60)
+    parser.add_argument("--budget", default="60s", help="of each search")
     given = parser.parse_args()
-    rows, checks = [], {}
+    ways = [(f"{given.device}, workers: {n}", ["--device", given.device, "--workers-per-gpu", str(n)])
+            for n in given.workers]  # fmt: skip
+    if given.cpu_workers:
+        n = given.cpu_workers
+        ways.append((f"cpu, workers: {n}", ["--device", "cpu", "--workers", str(n)]))
     with tempfile.TemporaryDirectory() as folder:
         board = Path(folder) / "board.sqlite"
-        for corpus in given.corpora:
-            ways = [
-                (f"{given.device}, {n} workers", ["--device", given.device, "--workers-per-gpu", str(n)])
-                for n in given.workers
-            ]
-            if given.cpu_workers:
-                ways += [
-                    (f"cpu, {given.cpu_workers} workers", ["--device", "cpu", "--workers", str(given.cpu_workers)])
-                ]
-            for name, where in ways:
-                run = f"{Path(corpus).name}: {name}"
-                rows.append(searched(corpus, where, given.evaluations, board, run))
-                if where[1] != "cpu" and name == ways[0][0]:
-                    checks[run] = verified(board, run)
+        rows = [searched(given.corpus, where, given.budget, board, name) for name, where in ways]
     card = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no CUDA"
-    print(f"\n{machine()}; {card}\n")
+    print(f"\n{machine()}; {card}; {given.corpus}, {given.budget} a search\n")
     table(list(rows[0]), [list(row.values()) for row in rows])
-    finish({"rows": rows, "verify": checks})
+    finish({"rows": rows})
 
 
 if __name__ == "__main__":
