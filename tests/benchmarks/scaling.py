@@ -3,8 +3,8 @@
     make bench NAME=scaling            over an hour on two idle cores (not timed whole)
     make bench NAME=scaling QUICK=1    fewer workers, one repetition
 
-*Simulated* workers take as long as real ones did, drawn task by task; search, driver and leaderboard are real. 128
-fine-tunes a worker, in generations of 64 with 80 frozen scores, which is how the guide scales a population. Busy: what
+*Simulated* workers take as long as real ones did, drawn task by task; search, driver and leaderboard are real. 192
+fine-tunes a worker, in generations of 96 with 120 frozen scores, which is how the guide scales a population. Busy: what
 share of all workers' time, from the first task to the finalists, was spent on tasks; barrier: on waiting for others of
 the same round of tasks; driver: on waiting for proposals and records between rounds.
 
@@ -39,7 +39,7 @@ from autoprompt.run.place import placed
 
 CORPUS = "rotten-tomatoes"
 COMMAND = (sys.executable, "-c", "from autoprompt.cli import main; main()")
-POOL, SURVIVORS, GENERATIONS = 80, 64, 2
+POOL, SURVIVORS, GENERATIONS = 120, 96, 2
 """A worker, and of the whole run."""
 MEASURED = 24
 """Fine-tunes whose tasks' seconds are kept."""
