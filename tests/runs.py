@@ -1,9 +1,11 @@
 """A small search, and what of a finished run does not depend on the clock."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from autoprompt.leaderboard import Leaderboard, Step
+from autoprompt.leaderboard.weights import folder_of
 from autoprompt.run import ModelOptions, SearchOptions
 
 SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
@@ -32,3 +34,10 @@ def facts(leaderboard: Path, result: dict[str, Any]) -> tuple[str, list[Any], di
         assert len({row.key for row in rows}) == len(rows)
         shown = [(e.key, e.entry, e.role, e.status, e.reason, e.losses, e.log_probs, e.predictions) for e in rows]
         return board.digest(run.id), shown, {k: v for k, v in result.items() if k not in ("run", "seconds")}
+
+
+def copied(leaderboard: Path, folder: Path) -> Path:
+    """A leaderboard with the weights beside it, in another folder."""
+    for place in (leaderboard, folder_of(leaderboard)):
+        (shutil.copytree if place.is_dir() else shutil.copy)(place, folder / place.name)
+    return folder / leaderboard.name

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from autoprompt.cli import board, embedded, layout, predicting, reporting, searching
+from autoprompt.cli import board, embedded, layout, predicting, refining, reporting, searching
 from autoprompt.cli.telling import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
 
@@ -72,6 +72,7 @@ for _command in (
     searching.resume,
     searching.verify,
     searching.evaluate,
+    refining.refine,
     board.leaderboard,
     reporting.report,
     board.export,

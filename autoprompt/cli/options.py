@@ -70,11 +70,15 @@ def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-data_options = _options(
+_COLUMNS = (
     click.option("--text-column", metavar="NAMES", help="Text field, or several with commas."),
     click.option("--label-column", metavar="NAME", help="Column of the label."),
     click.option("--target-column", metavar="NAME", help="Column of the text to generate, in place of a label."),
     click.option("--drop-empty", is_flag=True, help="Leave out rows without text, and say how many."),
+)
+column_options = _options(*_COLUMNS)
+data_options = _options(
+    *_COLUMNS,
     click.option("--drop-duplicates", is_flag=True, help="Leave out texts that stand in an earlier split too."),
     click.option("--max-length", type=click.IntRange(1), default=128, show_default=True, help="Tokens of a field."),
     click.option("--test-rows", type=click.IntRange(0), default=400, show_default=True,
@@ -89,6 +93,11 @@ place_options = (
     click.option("--ray-address", metavar="HOST:PORT",
                  help="Of the cluster.  [default: RAY_ADDRESS, the one running here, or a new one here]"),
 )  # fmt: skip
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="[auto|cpu|cuda|mps]",
+    envvar="AUTOPROMPT_DEVICE", show_envvar=True,
+    help="Where the model runs; auto takes a GPU where there is one.",
+)  # fmt: skip
 model_options = _options(
     click.option("--model", default="smollm2-135m", show_default=True, envvar="AUTOPROMPT_MODEL", show_envvar=True,
                  shell_complete=complete.models, help="Embedded model, folder or Hub name."),
@@ -97,9 +106,7 @@ model_options = _options(
     click.option("--tuning", type=click.Choice(TUNING_MODES),
                  help="What is trained.  [default: tail for causal models, else lora]"),
     click.option("--chat", is_flag=True, help="Wrap prompts in the tokenizer's chat format."),
-    click.option("--device", default="auto", show_default=True, metavar="[auto|cpu|cuda|mps]",
-                 envvar="AUTOPROMPT_DEVICE", show_envvar=True,
-                 help="Where the model runs; auto takes a GPU where there is one."),
+    device_option,
     click.option("--workers", type=click.IntRange(1), envvar="AUTOPROMPT_WORKERS", show_envvar=True,
                  help="Worker processes.  [default: one a core, or one a GPU]"),
     click.option("--workers-per-gpu", type=click.IntRange(1), metavar="N",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from autoprompt.cli import complete
-from autoprompt.cli.options import STARTED, json_option, print_json
+from autoprompt.cli.options import STARTED, device_option, json_option, print_json
 from autoprompt.cli.telling import say
 from autoprompt.errors import UsageError
 
@@ -37,9 +37,7 @@ FORMATS = ("text", "csv", "jsonl")
 @click.option("--frozen", is_flag=True, help="With the pretrained model, whatever fine-tune the prompt was found with.")
 @click.option("--model", metavar="NAME", shell_complete=complete.models,
               help="Where the prompt's model is, if not where it was.")  # fmt: skip
-@click.option("--device", default="auto", show_default=True, metavar="[auto|cpu|cuda|mps]",
-              envvar="AUTOPROMPT_DEVICE", show_envvar=True,
-              help="Where the model runs; auto takes a GPU where there is one.")  # fmt: skip
+@device_option
 @json_option
 def predict(
     prompt_file: Path,

@@ -115,6 +115,34 @@ def show_transfer(result: dict[str, Any]) -> None:
         )
 
 
+def show_refinement(result: dict[str, Any]) -> None:
+    """An entry before and after it was trained on, and whether that was kept."""
+    console = Console()
+    told = result["refine"]
+    rows, found = told["rows"], told["difference"]
+    metric = told["validation"]["before"]["metric"]
+    table = Table("rows (n)", "loss before", "after", f"{metric} before", "after", show_edge=False)
+    for name, label in (("validation", "old validation"), ("new", "new, unseen")):
+        before, after = told[name]["before"], told[name]["after"]
+        if before is not None:
+            numbers = [f"{score[value]:.3f}" for value in ("loss", "value") for score in (before, after)]
+            table.add_row(f"{label} ({before['n']})", *numbers)
+    console.print(table)
+    console.print(
+        f"after - before over {rows['judged']} rows: {found['loss']:+.3f} nats (95 % interval {found['low']:+.3f} to "
+        f"{found['high']:+.3f})"
+    )
+    parent = f"entry {told['entry'][:12]}, trained on {rows['old']} rows"
+    if not told["kept"]:
+        console.print(f"Not kept: {parent}, got worse with {rows['new']} more; it stays as it is.")
+        return
+    entry = result["best"]["entry"]
+    console.print(
+        f"New [bold]entry {entry[:12]}[/] of run {result['run']}: {parent} and {rows['new']} new ones, in "
+        f"{result['seconds']:.1f} s"
+    )
+
+
 def show_verification(result: dict[str, Any]) -> None:
     """Each evaluation, then and now, and the verdict."""
     console = Console()

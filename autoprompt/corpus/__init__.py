@@ -1,8 +1,21 @@
 """Labelled data: load, check, split, sample and fingerprint it; the cards of the embedded corpora."""
 
 from autoprompt.corpus.cards import Card, card, list_cards
-from autoprompt.corpus.loading import inputs, load, of, whole
+from autoprompt.corpus.loading import inputs, load, of, rows_of, whole
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.types import Corpus, Example, normalised
 
-__all__ = ["Card", "Corpus", "Example", "Reading", "card", "inputs", "list_cards", "load", "normalised", "of", "whole"]
+__all__ = [
+    "Card",
+    "Corpus",
+    "Example",
+    "Reading",
+    "card",
+    "inputs",
+    "list_cards",
+    "load",
+    "normalised",
+    "of",
+    "rows_of",
+    "whole",
+]

@@ -97,9 +97,21 @@ def whole(
     ``trains``: several classes are needed. Raises UsageError and InputError.
     """
     reading = Reading(text_column=text_column, label_column=label_column, target_column=target_column)
-    found = _Source(name, {"train": table_of(rows, name)}, _split_file)
+    return _whole(_Source(name, {"train": table_of(rows, name)}, _split_file), reading, drop_empty, trains=trains)
+
+
+def rows_of(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
+    """All rows of a source (see ``load``) as training rows and none held out; of one with splits the training rows.
+
+    ``options``: those of ``whole``. Raises as ``load`` does.
+    """
+    drop_empty, trains = options.pop("drop_empty", False), options.pop("trains", True)
+    return _whole(_open(source, progress), Reading(**options), drop_empty, trains=trains)
+
+
+def _whole(found: _Source, reading: Reading, drop_empty: bool, *, trains: bool) -> Corpus:
     columns = _columns(found, reading)
-    table = found.tables["train"]
+    name, table = found.name, found.tables["train"]
     kept, notes = checks.drop_blank(table.source, select_rows(table, columns), columns, drop=drop_empty)
     if trains and columns.task == "classification":
         checks.require_classes(name, (row.label for row in kept))

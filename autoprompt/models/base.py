@@ -107,11 +107,14 @@ class LanguageModel(ABC):
         settings: Settings,
         seed: int,
         ended: Callable[[int], bool] = lambda _: False,
+        *,
+        start: Delta | None = None,
     ) -> Delta:
         """Fine-tune from the base weights and return what changed. ``gold``: label indices, 0 for target texts.
 
         ``ended``: asked after each pass over the rows with the number of passes; True ends the fine-tune. The model
-        is in training then, and scores prompts that were made before. Raises FitFailedError.
+        is in training then, and scores prompts that were made before. ``start``: what an earlier fine-tune of the same
+        mode, rank and vectors changed, to go on from. Raises FitFailedError, also for a ``start`` of other parts.
         """
 
     @abstractmethod

@@ -265,6 +265,8 @@ class TextModel(LanguageModel):
         settings: Settings,
         seed: int,
         ended: Callable[[int], bool] = lambda _: False,
+        *,
+        start: Delta | None = None,
     ) -> Delta:
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         if settings.tuning not in self.tuning_modes:
@@ -288,7 +290,9 @@ class TextModel(LanguageModel):
 
         def fit(_: Sequence[int]) -> Delta:
             inputs = partial(mean_inputs, self, ready)
-            return self.tuner.fit(settings, loss, len(prompted), seed, soft=prompted.soft, inputs=inputs, done=done)
+            return self.tuner.fit(
+                settings, loss, len(prompted), seed, soft=prompted.soft, inputs=inputs, done=done, start=start
+            )
 
         self.tuner.micro_batch = whole
         try:

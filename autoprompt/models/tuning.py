@@ -74,16 +74,20 @@ class Tuner:
         soft: int = 0,
         inputs: Inputs,
         done: Callable[[int, float], bool] = lambda *_: False,
+        start: Delta | None = None,
     ) -> Delta:
         """AdamW with linear decay over ``settings.epochs`` passes in seeded row order; ``done`` ends them early: it is
         asked after each pass with the number of passes and the mean loss of the last.
 
         ``loss(row_indices)`` is the batch's mean loss; ``soft``: the template's trainable vectors; ``inputs``: what
         layers are given, for the adapters of ``tail`` to begin with. Dropout stays off, so that candidates differ by
-        nothing but themselves. Raises FitFailedError when a loss, or what layers are given, is not finite.
+        nothing but themselves. ``start``: values of all that is trained, to go on from. Raises FitFailedError when a
+        loss, or what layers are given, is not finite, and for a ``start`` of other parts.
         """
         with self._trainable(settings, seed, soft) as parameters:
-            if settings.tuning == "tail":
+            if start is not None:
+                _begin_with(parameters, start)
+            elif settings.tuning == "tail":
                 name = adapter_name(settings)
                 self.adapters.begin_with(name, inputs(self.adapters.layers(name)))
             rates = {name: self._rate(name, settings) for name in parameters}
@@ -213,6 +217,15 @@ class Tuner:
     def _drawn(self, settings: Settings, seed: int) -> AbstractContextManager[dict[str, nn.Parameter]]:
         layers = self.parts.upper if settings.tuning == "tail" else self.parts.linear
         return self.adapters.drawn(adapter_name(settings), layers, settings.rank, seed)
+
+
+@torch.no_grad()
+def _begin_with(parameters: Mapping[str, nn.Parameter], start: Delta) -> None:
+    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    if shapes != {name: tuple(values.shape) for name, values in start.items()}:
+        raise FitFailedError("the weights to go on from are those of another model, mode or rank")
+    for name, parameter in parameters.items():
+        parameter.copy_(start[name])
 
 
 def row_order(rows: int, settings: Settings, seed: int) -> Iterator[list[int]]:

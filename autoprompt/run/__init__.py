@@ -12,6 +12,7 @@ from autoprompt.run.options import (
     SearchOptions,
 )
 from autoprompt.run.preparing import Task, prepare
+from autoprompt.run.refining import refine
 from autoprompt.run.searching import BASELINES, resume, search
 from autoprompt.run.teaching import export_bundle
 from autoprompt.run.verifying import verify, verify_run
@@ -31,6 +32,7 @@ __all__ = [
     "export_bundle",
     "prepare",
     "prompt_of",
+    "refine",
     "resume",
     "search",
     "transfer",

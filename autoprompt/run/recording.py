@@ -85,7 +85,7 @@ class Recorder:
 
     board: Leaderboard
     run: RunRecord
-    task: Task
+    metric: str
     known: dict[str, EvaluationRecord] = field(default_factory=dict)
     """By their keys: what of this run is stored already."""
     before: Callable[[], None] = lambda: None
@@ -127,10 +127,10 @@ class Recorder:
         Target texts that were not written have a loss alone.
         """
         if evaluation.labels:
-            values = score(evaluation.log_probs, evaluation.gold, len(evaluation.labels), self.task.metric)
+            values = score(evaluation.log_probs, evaluation.gold, len(evaluation.labels), self.metric)
             return replace(values, loss=evaluation.loss)
         if evaluation.outputs:
-            return generation_score(evaluation.losses, evaluation.outputs, evaluation.references, self.task.metric)
+            return generation_score(evaluation.losses, evaluation.outputs, evaluation.references, self.metric)
         return Score(evaluation.loss, None, "loss", evaluation.loss, len(evaluation.losses))
 
     def entry(self, candidate: str) -> str:
@@ -194,7 +194,7 @@ def spread(recorder: Recorder, outcome: Outcome) -> dict[str, Any] | None:
     if len(values) < 2:
         return None
     mean, deviation = mean_and_deviation(values)
-    return {"metric": recorder.task.metric, "values": values, "mean": mean, "deviation": deviation}
+    return {"metric": recorder.metric, "values": values, "mean": mean, "deviation": deviation}
 
 
 def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluation]) -> dict[str, Any] | None:
@@ -205,7 +205,7 @@ def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluat
     theirs = tests.get(tuned.candidate.id) if tuned else None
     if ours is None or theirs is None:
         return None
-    metric = "accuracy" if ours.labels else recorder.task.metric
+    metric = "accuracy" if ours.labels else recorder.metric
     values = [_example_values(evaluation, metric) for evaluation in (ours, theirs)]
     interval = paired_bootstrap(values[0], values[1])
     return {"metric": metric, "value": interval.mean, "low": interval.low, "high": interval.high}

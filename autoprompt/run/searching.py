@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
 from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
@@ -17,6 +18,7 @@ from autoprompt.run.options import Progress, SearchOptions, budget_of, elsewhere
 from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
+from autoprompt.run.refining import REFINE
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.teaching import warmed, warmth_of
 from autoprompt.run.transferring import scored, transferred
@@ -56,6 +58,8 @@ def resume(
     if run.status != "finished":
         with holding(leaderboard, run.id):
             run = _stored(leaderboard, run.id)
+            if run.strategy == REFINE:
+                raise StorageError(f"The run {run.id} was stored in part while an entry was refined; refine it again.")
             if run.status != "finished":  # nor was it by another driver meanwhile
                 options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
                 return _Run(elsewhere(options, executor, ray_address), progress, run).search()
@@ -112,7 +116,7 @@ class _Run:
     ) -> dict[str, Any]:
         journal = StoredJournal(board, run.id, self.budget)
         evaluator.journal = journal
-        recorder = Recorder(board, run, task, {e.key: e for e in board.evaluations(run.id)}, journal.flush)
+        recorder = Recorder(board, run, task.metric, {e.key: e for e in board.evaluations(run.id)}, journal.flush)
         evaluator.meanwhile = recorder.store_some
         try:
             result = self._found(task, evaluator, ready, recorder)

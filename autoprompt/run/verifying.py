@@ -18,6 +18,7 @@ from autoprompt.manifest import INPUTS, differences, manifest
 from autoprompt.run.options import Progress, SearchOptions, elsewhere
 from autoprompt.run.place import Place, placed
 from autoprompt.run.preparing import Task
+from autoprompt.run.refining import REFINE, done_again
 from autoprompt.run.resuming import manifest_of, requested
 from autoprompt.run.workplace import check_model, prepared, workplace
 
@@ -99,8 +100,11 @@ def verify(
     records = [record for record in found if record.run == run.id and _verifiable(record)]
     if not records:
         raise InputError(f"The entry {entry!r} has nothing to verify: {found[0].reason}; name one that was scored.")
-    options = _asked(run, leaderboard, rows, started, executor, ray_address)
-    checked, changed = _checked(run, records, options, progress)
+    if run.strategy == REFINE:
+        checked, changed = _refined_again(run, records, leaderboard, progress)
+    else:
+        options = _asked(run, leaderboard, rows, started, executor, ray_address)
+        checked, changed = _checked(run, records, options, progress)
     return _report(checked, changed) | {
         "run": run.id,
         "changed": changed,
@@ -127,8 +131,11 @@ def verify_run(
         records = [record for record in board.evaluations(run.id) if _verifiable(record)]
     if not records:
         raise InputError(f"The run {reference!r} has nothing to verify; name one that scored a prompt.")
-    options = _asked(run, leaderboard, rows, started, executor, ray_address)
-    checked, changed = _checked(run, records, options, progress)
+    if run.strategy == REFINE:
+        checked, changed = _refined_again(run, records, leaderboard, progress)
+    else:
+        options = _asked(run, leaderboard, rows, started, executor, ray_address)
+        checked, changed = _checked(run, records, options, progress)
     of_entry: dict[str, list[_Checked]] = {}
     for one in checked:
         of_entry.setdefault(one.record.entry, []).append(one)
@@ -192,6 +199,16 @@ def _done_again(
             done = _evaluated(evaluator, task, kind, [record.candidate for record in group])
             again |= {record.key: evaluation for record, evaluation in zip(group, done, strict=True)}
     return [_Checked(record, again[record.key]) for record in records], differences(then, now, CLASS)
+
+
+def _refined_again(
+    run: RunRecord, records: Sequence[EvaluationRecord], leaderboard: Path, progress: Progress
+) -> tuple[list[_Checked], list[str]]:
+    """The same for an entry that went on from another's weights."""
+    with Leaderboard.open(leaderboard, read_only=True) as board:
+        done, changed = done_again(board, run, progress)
+    again = {evaluation.fold: evaluation for evaluation in done}
+    return [_Checked(record, again[record.fold]) for record in records], changed
 
 
 class _Kind(NamedTuple):

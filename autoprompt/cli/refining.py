@@ -1,0 +1,54 @@
+"""The command that trains an entry on: refine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autoprompt.cli import complete
+from autoprompt.cli.options import column_options, device_option, json_option, leaderboard_option, print_json
+from autoprompt.cli.telling import viewed
+
+
+@click.command(short_help="Train an entry's weights on with new labelled rows.")
+@click.argument("entry", shell_complete=complete.entries)
+@click.argument("corpus", shell_complete=complete.corpora)
+@column_options
+@device_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the rows.")
+@click.option("--name", metavar="TEXT", help="A name for the run of the new entry.")
+@leaderboard_option
+@json_option
+def refine(
+    entry: str,
+    corpus: str,
+    text_column: str | None,
+    label_column: str | None,
+    target_column: str | None,
+    drop_empty: bool,
+    device: str,
+    seed: int,
+    name: str | None,
+    leaderboard_file: Path,
+    as_json: bool,
+) -> None:
+    """Train ENTRY, the winner of a run, on with the labelled rows of CORPUS, beside those that it learnt from.
+
+    The result is a new entry, unless a paired test over the old validation rows and the new ones says that it got
+    worse. Each half of the new rows is judged by a fine-tune that has seen the other half only.
+
+    \b
+    autoprompt refine 3f2a9c0d monday.csv
+    autoprompt refine 3f2a9c0d monday.jsonl --name monday
+    """
+    from autoprompt import run
+    from autoprompt.cli.tables import show_refinement
+
+    data = run.DataOptions(text_column, label_column, target_column, drop_empty)
+    with viewed() as shown:
+        result = run.refine(entry, corpus, leaderboard_file, shown, data=data, device=device, seed=seed, name=name)
+    if as_json:
+        print_json(result)
+    else:
+        show_refinement(result)

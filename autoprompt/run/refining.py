@@ -1,0 +1,355 @@
+"""An entry goes on learning: its weights, trained on its own rows and new ones, become a new entry."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from autoprompt import corpus as corpora
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Corpus, Example, normalised
+from autoprompt.corpus.cards import has_card
+from autoprompt.corpus.types import SPLITS
+from autoprompt.errors import InputError, NothingSucceededError, VerificationError
+from autoprompt.evaluator import Evaluation, WorkerSpec
+from autoprompt.evaluator.refining import Refined, refined
+from autoprompt.evaluator.worker import Worker
+from autoprompt.execution.scratch import scratch_folder
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, keep_weights, kept_weights
+from autoprompt.leaderboard.records import pinned
+from autoprompt.manifest import differences, manifest
+from autoprompt.metrics import paired_bootstrap
+from autoprompt.models import check_device, locate_model
+from autoprompt.models.exchange import load_delta
+from autoprompt.models.saving import save
+from autoprompt.run.options import DataOptions, Progress
+from autoprompt.run.recording import Recorder, data_rows, described
+from autoprompt.run.resuming import manifest_of
+from autoprompt.run.workplace import pulling
+
+REFINE = "refine"
+"""What stands for a strategy in such a run, and for an operator in the origin of its entry."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The newest run that an entry won, with its weights and the rows that it worked on."""
+
+    run: RunRecord
+    entry: str
+    candidate: Candidate
+    weights: str
+    rows: Mapping[str, tuple[Example, ...]]
+
+    @classmethod
+    def of(cls, board: Leaderboard, entry: str) -> Parent:
+        """Raises NotFoundError for an unknown entry, InputError for one without weights or rows."""
+        evaluations = board.entry(entry)
+        name, candidate = evaluations[0].entry, evaluations[0].candidate
+        won = [run for run in board.runs() if run.winner == name and (run.result or {}).get("weights")]
+        if not won:
+            why = "is frozen" if candidate.settings.tuning == "none" else "has none: those of a run's winner are kept"
+            raise InputError(f"The entry {name[:12]} {why}; refine the winner of a run, as `leaderboard runs` has it.")
+        run = won[0]
+        rows = {split: _examples(board.attached(DataRow, run.id), split) for split in SPLITS}
+        if not rows["train"] or not rows["validation"]:
+            raise InputError(f"The run {run.id} was stored without its rows; search again, and refine that winner.")
+        return cls(run, name, candidate, (run.result or {})["weights"], rows)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Of the data."""
+        return tuple(self.rows["train"][0].fields)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the data, in the order of the scores; none for target texts."""
+        return tuple(self.run.config["labels"])
+
+
+def refine(
+    entry: str,
+    source: str,
+    leaderboard: Path,
+    progress: Progress,
+    *,
+    data: DataOptions = DataOptions(),  # noqa: B008 - frozen
+    device: str = "auto",
+    seed: int = 0,
+    name: str | None = None,
+) -> dict[str, Any]:
+    """Train an entry's weights on with new rows beside its own, and keep the result unless a paired test says that it
+    got worse. Returns the JSON of ``refine --json``, in the form of ``search --json``.
+
+    ``source``: new labelled rows, as a search reads a corpus; all are taken, of one with splits its training rows.
+    Columns that are not named are called as in the entry's run. Rows that the entry knows already are left out, its
+    test rows too. Raises NotFoundError, UsageError, InputError, VerificationError where the model is another by now,
+    NothingSucceededError.
+    """
+    started = time.monotonic()
+    with Leaderboard.open(leaderboard) as board:
+        board.check_name(name)
+        parent = Parent.of(board, entry)
+        progress.stage("data")
+        found = _new_rows(parent, source, data, progress)
+        corpus, new, notes = _joined(parent, found)
+        for note in notes:
+            progress.note(note)
+        progress.stage("model")
+        with _worker(parent.run, corpus, device, seed, progress) as worker:
+            facts = _facts(parent.run, corpus, worker)
+            progress.stage("fine-tune")
+            done = refined(worker, parent.candidate, load_delta(kept_weights(board.path, parent.weights)), new)
+        _check(done)
+        run = _record(parent, corpus, new, seed, name, facts, notes)
+        recorder = Recorder(board, run, run.config["metric"])
+        told = _told(parent, done, recorder, len(corpus.train) - len(new), len(new))
+        result = _result(recorder, done, told, notes)
+        if told["kept"]:
+            result["weights"] = _kept(board, done)
+            result["seconds"] = round(time.monotonic() - started, 3)
+            board.start_run(run, data_rows(run, corpus))
+            recorder(done.after, "search")
+            board.add([], [Origin(run.id, result["best"]["entry"], REFINE, [parent.entry])])
+            board.finish_run(run.id, "finished", result)
+        result["seconds"] = round(time.monotonic() - started, 3)
+    return result
+
+
+def done_again(board: Leaderboard, run: RunRecord, progress: Progress) -> tuple[list[Evaluation], list[str]]:
+    """What a refined entry's run measured, measured anew from its parent's weights; and how versions and machine differ
+    (see ``manifest``). Raises as ``refine`` does."""
+    told = run.config["refine"]
+    rows = board.attached(DataRow, run.id)
+    corpus = _corpus(run, run.corpus, {split: _examples(rows, split) for split in SPLITS})
+    candidate = Candidate.from_dict(told["candidate"])
+    with _worker(run, corpus, run.environment["device"], run.seed, progress) as worker:
+        facts = _facts(run, corpus, worker)
+        progress.stage("verify")
+        done = refined(worker, candidate, load_delta(kept_weights(board.path, told["weights"])), told["new"])
+    return done.after, differences(manifest_of(run), facts, ("code.scoring", "environment"))
+
+
+# Rows
+
+
+def _examples(rows: Sequence[DataRow], split: str) -> tuple[Example, ...]:
+    return tuple(Example(row.row_id, row.fields, row.label) for row in rows if row.split == split)
+
+
+def _new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress) -> Corpus:
+    """Raises UsageError, InputError for labels that the entry does not know."""
+    columns = {name: getattr(data, name) for name in ("text_column", "label_column", "target_column")}
+    if not any(columns.values()) and not (data.rows is None and has_card(source)):
+        answer = "label_column" if parent.labels else "target_column"
+        columns |= {"text_column": ",".join(parent.fields), answer: parent.run.config["label_column"]}
+    options = {**columns, "drop_empty": data.drop_empty, "trains": False}
+    if data.rows is None:
+        found = corpora.rows_of(source, progress=pulling(progress), **options)
+    else:
+        found = corpora.whole(data.rows["train"], name=source, **options)
+    if found.fields != parent.fields:
+        raise InputError(
+            f"The new rows of {found.name!r} have the fields {', '.join(found.fields)}, and the entry "
+            f"{parent.entry[:12]} was found on {', '.join(parent.fields)}; name the columns."
+        )
+    unknown = sorted({row.label for row in found.train} - set(parent.labels)) if parent.labels else []
+    if unknown:
+        raise InputError(
+            f"The new rows of {found.name!r} have the labels {', '.join(unknown)}, which the entry "
+            f"{parent.entry[:12]} does not know; search again with all rows."
+        )
+    return found
+
+
+def _joined(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]:
+    """The entry's data with the new rows among those to train on, the new rows' ids, and what was left out.
+
+    Raises InputError where no row is new.
+    """
+    known = {split: {normalised(row.fields) for row in rows} for split, rows in parent.rows.items()}
+    seen: set[str] = set()
+    new, tested, old = [], 0, 0
+    for row in found.train:
+        text = normalised(row.fields)
+        tested += text in known["test"]
+        old += text in known["train"] | known["validation"] | seen
+        if text not in known["test"] | known["train"] | known["validation"] | seen:
+            new.append(row)
+        seen.add(text)
+    notes = [f"{old} rows were left out: the entry has been trained or judged on their texts."] if old else []
+    notes += [f"{tested} rows were left out: their texts are test rows of the entry's run."] if tested else []
+    if not new:
+        raise InputError(f"No row of {found.name!r} is new to the entry {parent.entry[:12]}; bring rows that are.")
+    rows = {**parent.rows, "train": (*parent.rows["train"], *new)}
+    return _corpus(parent.run, found.name, rows), [row.row_id for row in new], notes
+
+
+def _corpus(run: RunRecord, name: str, rows: Mapping[str, tuple[Example, ...]]) -> Corpus:
+    labels = tuple(run.config["labels"])
+    return Corpus(
+        name=name,
+        fields=tuple(rows["train"][0].fields),
+        label_column=run.config["label_column"],
+        labels=labels,
+        train=rows["train"],
+        validation=rows["validation"],
+        test=rows["test"],
+        metric=run.config["metric"],
+        label_words=run.config["label_words"],
+        task="classification" if labels else "generation",
+    )
+
+
+# The model
+
+
+@contextmanager
+def _worker(run: RunRecord, corpus: Corpus, device: str, seed: int, progress: Progress) -> Iterator[Worker]:
+    """A run's model in this process, with the data. Raises VerificationError where it is another by now."""
+    source = locate_model(pinned(run.model, run.config.get("model_revision")), pulling(progress))
+    config = run.config
+    with scratch_folder() as scratch:
+        yield Worker(
+            WorkerSpec(
+                source.folder,
+                corpus.without_test(),
+                seed,
+                check_device(device),
+                config["max_length"],
+                scratch,
+                scratch,
+                config["metric"],
+                family=config["family"],
+                chat=config["chat"],
+            )
+        )
+
+
+def _facts(run: RunRecord, corpus: Corpus, worker: Worker) -> dict[str, Any]:
+    """The manifest of data, model, code and machine. Raises VerificationError for another model than the run's."""
+    folder = Path(worker.spec.model_folder)
+    facts = manifest(corpus, corpus.test, folder, run.config["model_revision"], worker.spec.device)
+    changed = differences(manifest_of(run), facts, ("model",))
+    if changed:
+        raise VerificationError(
+            f"The weights of run {run.id} belong to another model: {'; '.join(changed)}; bring back what it had."
+        )
+    return facts
+
+
+# What is kept
+
+
+def _check(done: Refined) -> None:
+    failed = next((one for one in chain(done.after, done.before) if not one.complete), None)
+    if failed is not None:
+        raise NothingSucceededError(f"The fine-tune failed: {failed.reason}; nothing was changed.")
+
+
+def _record(
+    parent: Parent, corpus: Corpus, new: Sequence[str], seed: int, name: str | None, facts: Mapping[str, Any],
+    notes: Sequence[str],
+) -> RunRecord:  # fmt: skip
+    told = {
+        "entry": parent.entry,
+        "run": parent.run.id,
+        "weights": parent.weights,
+        "candidate": parent.candidate.to_dict(),
+        "new": list(new),
+    }
+    return replace(
+        parent.run,
+        id=uuid.uuid4().hex[:12],
+        name=name,
+        corpus=corpus.name,
+        fingerprint=corpus.fingerprint,
+        seed=seed,
+        strategy=REFINE,
+        config={
+            **parent.run.config,
+            "budget": None,
+            "max_evaluations": None,
+            "corpus_revision": "",
+            "templates": [],
+            "warm_start": None,
+            "transfer": None,
+            "request": None,
+            "refine": told,
+            "warnings": list(notes),
+            "manifest": {part: facts[part] for part in ("data", "model", "code")},
+        },
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        status="running",
+        finished=None,
+        result=None,
+        environment=facts["environment"],
+    )
+
+
+def _told(parent: Parent, done: Refined, recorder: Recorder, old: int, new: int) -> dict[str, Any]:
+    """What came of it: scores before and after on the validation rows and on the new ones, and the paired test over
+    both: losses (in nats) after minus before."""
+    pairs = list(zip(done.after, done.before, strict=True))
+    after, before = ([loss for pair in pairs for loss in pair[side].losses] for side in (0, 1))
+    interval = paired_bootstrap(after, before)
+    return {
+        "entry": parent.entry,
+        "run": parent.run.id,
+        "kept": interval.low <= 0,
+        "rows": {"old": old, "new": new, "judged": len(after)},
+        "validation": {"before": _score(done.before[:1], recorder), "after": _score(done.after[:1], recorder)},
+        "new": {"before": _score(done.before[1:], recorder), "after": _score(done.after[1:], recorder)},
+        "difference": {"loss": interval.mean, "low": interval.low, "high": interval.high},
+    }
+
+
+def _score(parts: Sequence[Evaluation], recorder: Recorder) -> dict[str, Any] | None:
+    """Of several evaluations as of one; None of none."""
+    if not parts:
+        return None
+    joined: dict[str, Any] = {
+        name: tuple(chain(*(getattr(part, name) for part in parts)))
+        for name in ("row_ids", "gold", "log_probs", "losses", "references")
+    }
+    whole = replace(parts[0], **joined)
+    return recorder.score(whole).to_dict()
+
+
+def _result(recorder: Recorder, done: Refined, told: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """In the form of a search's; ``run`` and ``best`` are None where nothing was kept."""
+    kept = bool(told["kept"])
+    return {
+        "run": recorder.run.id if kept else None,
+        "corpus": recorder.run.corpus,
+        "model": recorder.run.model,
+        "evaluations": len(done.after),
+        "frozen": 0,
+        "generations": 0,
+        "finalists": 0,
+        "seconds": 0.0,
+        "best": described(recorder, done.after[0], {}) if kept else None,
+        "weights": None,
+        "spread": None,
+        "baselines": {},
+        "difference": None,
+        "transfer": None,
+        "warm_start": [],
+        "refine": dict(told),
+        "warnings": list(notes),
+        "history": [],
+    }
+
+
+def _kept(board: Leaderboard, done: Refined) -> str:
+    with scratch_folder() as scratch:
+        file = scratch / "weights.safetensors"
+        save(done.weights, file, "The refined weights")
+        return keep_weights(board.path, file)

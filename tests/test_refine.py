@@ -1,0 +1,237 @@
+"""An entry is trained on with new labelled rows, kept unless it got worse, and can be verified, exported and refined
+again."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import commands
+import pytest
+import runs
+import tiny
+import torch
+
+import autoprompt
+from autoprompt import run
+from autoprompt.api import Silent
+from autoprompt.candidate import Settings
+from autoprompt.corpus import Corpus, Example
+from autoprompt.errors import InputError, StorageError
+from autoprompt.evaluator import WorkerSpec
+from autoprompt.evaluator.refining import refined
+from autoprompt.evaluator.worker import Worker
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin
+from autoprompt.models import FitFailedError, LanguageModel
+from autoprompt.run import refining
+from autoprompt.template import LabelWords, Template
+
+PROMPT = tiny.prompt_of(Template.parse("{text}\nSentiment: {label}"), LabelWords.of(tiny.WORDS, tiny.LABELS), "tail")
+NEW = [
+    ("the train was a joy", "positive"),
+    ("the train was awful and dull", "negative"),
+    ("one good warm stew", "positive"),
+    ("one bad cold stew", "negative"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_this_process():
+    with commands.inline():
+        yield
+
+
+@pytest.fixture(scope="module")
+def searched(
+    model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """A finished search and its leaderboard."""
+    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("source"))
+    return run.search(options, Silent()) | {"board": options.leaderboard}
+
+
+@pytest.fixture
+def board(searched: dict[str, Any], tmp_path: Path) -> Path:
+    """A copy of its leaderboard, with the weights."""
+    return runs.copied(searched["board"], tmp_path)
+
+
+@pytest.fixture
+def monday(tmp_path: Path) -> Path:
+    return write(tmp_path / "monday.csv", NEW)
+
+
+def write(path: Path, rows: list[tuple[str, str]], head: str = "text,label") -> Path:
+    path.write_text("\n".join([head, *(",".join(row) for row in rows)]) + "\n", encoding="utf-8")
+    return path
+
+
+def refine(searched: dict[str, Any], source: Path, board: Path, **options: Any) -> dict[str, Any]:
+    entry = options.pop("entry", searched["best"]["entry"])
+    return run.refine(entry, str(source), board, Silent(), device="cpu", **options)
+
+
+def succeed(capsys: pytest.CaptureFixture[str], *arguments: object, board: Path) -> str:
+    done = commands.call(capsys, *arguments, "--leaderboard", board)
+    assert done.code == 0, done.err
+    return done.out
+
+
+# Going on from weights
+
+
+@pytest.mark.parametrize("mode", ["tail", "lora", "soft", "full"])
+def test_a_fine_tune_goes_on_from_what_an_earlier_one_learnt(model: LanguageModel, corpus: Corpus, mode: str) -> None:
+    rows = corpus.train[:8]
+    settings = {"soft": Settings("soft", 0.02, 4, 3)}.get(mode, Settings(mode, 3e-3, 4, 3, 4 if mode != "full" else 0))
+    prompted, gold = model.prompt(replace(PROMPT, settings=settings), rows), tiny.gold(rows)
+    first = model.tune(prompted, gold, settings, 1)
+    still = model.tune(prompted, gold, settings.change(learning_rate=1e-12), 2, start=first)
+    assert still.keys() == first.keys()
+    assert all(torch.allclose(still[name], first[name], atol=1e-6) for name in first)
+    assert not all(torch.equal(first[name], other) for name, other in model.tune(prompted, gold, settings, 2).items())
+    with pytest.raises(FitFailedError, match="another model, mode or rank"):
+        model.tune(prompted, gold, settings, 1, start={"odd": torch.zeros(1)})
+
+
+def test_nobody_is_judged_by_rows_that_taught_it(
+    model_folders: dict[str, Path], corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = WorkerSpec(model_folders["llama"], corpus.without_test(), 0, "cpu", 64, tmp_path, tmp_path)
+    worker = Worker(spec)
+    candidate = replace(PROMPT, settings=Settings("tail", 3e-3, 4, 8, 4))
+    weights = worker.model.tune(worker.model.prompt(candidate, corpus.train[:6]), tiny.gold(corpus.train[:6]),
+                                candidate.settings, 0)  # fmt: skip
+    taught: list[set[str]] = []
+    prompt, tune = worker.model.prompt, worker.model.tune
+    seen: dict[int, list[Example]] = {}
+    monkeypatch.setattr(
+        worker.model, "prompt", lambda c, rows: seen.setdefault(id(out := prompt(c, rows)), rows) and out
+    )
+    monkeypatch.setattr(
+        worker.model, "tune",
+        lambda prompted, *rest, **more: taught.append({row.row_id for row in seen[id(prompted)]})
+        or tune(prompted, *rest, **more),
+    )  # fmt: skip
+    new = {row.row_id for row in corpus.train[6:11]}
+    done = refined(worker, candidate, weights, new)
+    judged = [set(evaluation.row_ids) for evaluation in done.after]
+    assert [evaluation.fold for evaluation in done.after] == [0, 1, 2]
+    assert judged[0] == {row.row_id for row in corpus.validation}
+    assert judged[1] | judged[2] == new
+    assert {len(judged[1]), len(judged[2])} == {2, 3}
+    assert not judged[1] & judged[2]
+    everything = {row.row_id for row in corpus.train}
+    assert taught == [everything, everything - judged[1], everything - judged[2]]
+    assert [evaluation.row_ids for evaluation in done.before] == [evaluation.row_ids for evaluation in done.after]
+    assert done.weights.keys() == weights.keys()
+    assert not all(torch.equal(done.weights[name], weights[name]) for name in weights)
+    assert [e.fold for e in refined(worker, candidate, weights, {corpus.train[6].row_id}).after] == [0]
+
+
+# The command
+
+
+def test_a_new_entry_has_its_parent_its_rows_and_weights(searched, board, monday):
+    result = refine(searched, monday, board, name="monday")
+    told = result["refine"]
+    assert told["kept"]
+    assert told["entry"] == searched["best"]["entry"]
+    assert told["rows"]["new"] == 4
+    assert result["best"]["entry"] != told["entry"]
+    assert told["validation"]["after"]["n"] == told["validation"]["before"]["n"]
+    assert told["new"]["after"]["n"] == 4
+    assert told["rows"]["judged"] == 4 + told["validation"]["after"]["n"]
+    with Leaderboard.open(board, read_only=True) as opened:
+        stored = opened.run("monday")
+        assert (stored.status, stored.strategy, stored.winner) == ("finished", "refine", result["best"]["entry"])
+        assert opened.attached(Origin, stored.id) == [
+            Origin(stored.id, result["best"]["entry"], "refine", [searched["best"]["entry"]])
+        ]
+        rows, old = (opened.attached(DataRow, run_id) for run_id in (stored.id, searched["run"]))
+        assert {r.row_id for r in old} < {r.row_id for r in rows}
+        assert [r.fields["text"] for r in rows if r.row_id not in {o.row_id for o in old}] == [text for text, _ in NEW]
+        assert [e.fold for e in opened.evaluations(stored.id)] == [0, 1, 2]
+
+
+def test_it_is_verified_to_the_last_bit_exported_with_weights_and_reported(capsys, searched, board, monday, tmp_path):
+    result = refine(searched, monday, board)
+    for which in ([result["best"]["entry"]], ["--run", result["run"]]):
+        checked = json.loads(succeed(capsys, "verify", *which, "--json", board=board))
+        assert (checked["verdict"], checked["flipped"]) == ("exact", 0)
+    answers = []
+    for name, entry in (("then", searched["best"]["entry"]), ("now", result["best"]["entry"])):
+        succeed(capsys, "export", entry, "--out", tmp_path / f"{name}.json", "--with-weights", board=board)
+        answers.append(autoprompt.load(tmp_path / f"{name}.json").predict_proba([text for text, _ in NEW]))
+    assert answers[0] != answers[1]
+    succeed(capsys, "report", result["run"], "--out", tmp_path / "page", board=board)
+    assert result["best"]["entry"][:12] in (tmp_path / "page" / "report.md").read_text(encoding="utf-8")
+
+
+def test_it_is_refined_again(searched, board, monday, tmp_path):
+    first = refine(searched, monday, board)
+    tuesday = write(tmp_path / "tuesday.csv", [("a lovely bridge", "positive"), NEW[0]])
+    second = refine(searched, tuesday, board, entry=first["best"]["entry"])
+    assert second["refine"]["rows"]["old"] == first["refine"]["rows"]["old"] + 4
+    assert second["refine"]["rows"]["new"] == 1
+    assert second["refine"]["new"]["after"] is None
+    assert len(second["warnings"]) == 1
+    with pytest.raises(InputError, match="No row of 'monday' is new"):
+        refine(searched, monday, board, entry=second["best"]["entry"])
+
+
+def test_what_got_worse_is_not_kept(capsys, searched, board, monday, monkeypatch):
+    def worse(*given: Any) -> Any:
+        done = real(*given)
+        return replace(done, after=[replace(one, losses=tuple(x + 1 for x in one.losses)) for one in done.before])
+
+    real = refining.refined
+    monkeypatch.setattr(refining, "refined", worse)
+    result = refine(searched, monday, board)
+    told = result["refine"]
+    assert not told["kept"]
+    assert told["difference"] == {"loss": pytest.approx(1), "low": pytest.approx(1), "high": pytest.approx(1)}
+    assert result["run"] is result["best"] is result["weights"] is None
+    assert "Not kept" in succeed(capsys, "refine", searched["best"]["entry"], monday, board=board)
+    with Leaderboard.open(board, read_only=True) as opened:
+        assert [stored.id for stored in opened.runs()] == [searched["run"]]
+
+
+def test_the_terminal_says_what_came_of_it(capsys, searched, board, monday):
+    shown = succeed(capsys, "refine", searched["best"]["entry"][:10], monday, board=board)
+    assert "new, unseen (4)" in shown
+    assert "New entry" in shown
+
+
+@pytest.mark.parametrize(
+    ("rows", "head", "said"),
+    [
+        ([("x", "odd")], "text,label", r"labels odd, which the entry"),
+        ([("x", "positive")], "review,label", r"text"),
+        ([], "text,label", r"no rows"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(searched, board, tmp_path, rows, head, said):
+    with pytest.raises(InputError, match=said):
+        refine(searched, write(tmp_path / "bad.csv", rows, head), board)
+
+
+def test_test_rows_stay_unseen(searched, board, tmp_path):
+    with Leaderboard.open(board, read_only=True) as opened:
+        tested = next(row for row in opened.attached(DataRow, searched["run"]) if row.split == "test")
+    result = refine(searched, write(tmp_path / "new.csv", [(tested.fields["text"], "positive"), NEW[0]]), board)
+    assert result["refine"]["rows"]["new"] == 1
+    assert "test rows" in result["warnings"][0]
+
+
+def test_only_a_winner_has_weights_to_go_on_from(searched, board, monday):
+    with pytest.raises(InputError, match="refine the winner of a run"):
+        refine(searched, monday, board, entry=searched["baselines"]["manual"]["entry"])
+
+
+def test_a_run_that_was_stored_in_part_cannot_be_resumed(searched, board, monday):
+    result = refine(searched, monday, board)
+    with Leaderboard.open(board) as opened:
+        opened.finish_run(result["run"], "running")
+    with pytest.raises(StorageError, match="refine it again"):
+        run.resume(result["run"], board, Silent())
