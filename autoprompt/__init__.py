@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoprompt.api import resume, search, verify
+    from autoprompt.api import refine, resume, search, verify
     from autoprompt.errors import AutopromptError
     from autoprompt.export import Prompt, load
     from autoprompt.prompt_classifier import PromptClassifier
@@ -23,6 +23,7 @@ __all__ = [
     "PromptModel",
     "Template",
     "load",
+    "refine",
     "resume",
     "search",
     "verify",
@@ -36,6 +37,7 @@ _HOME = {
     "PromptModel": "autoprompt.prompt_model",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",
+    "refine": "autoprompt.api",
     "resume": "autoprompt.api",
     "verify": "autoprompt.api",
 }

@@ -11,6 +11,7 @@ from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, SearchOptions
+from autoprompt.run import refine as run_refine
 from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
 from autoprompt.run import verify as run_verify
@@ -118,6 +119,26 @@ def verify(entry: str, *, corpus: Any = None, leaderboard: str | Path = DEFAULT_
     VerificationError where data or model are not what they were.
     """
     return run_verify(entry, Path(leaderboard), Silent(), rows=_rows(corpus))
+
+
+def refine(
+    entry: str,
+    corpus: Any,
+    *,
+    leaderboard: str | Path = DEFAULT_LEADERBOARD,
+    device: str = "auto",
+    seed: int = 0,
+    name: str | None = None,
+    data: DataOptions = DataOptions(),  # noqa: B008 - frozen
+) -> dict[str, Any]:
+    """Train an entry, the winner of a run, on with new labelled rows beside its own, as ``autoprompt refine`` does.
+
+    ``corpus``: a name as in the command, or rows in memory. The result is a new entry, unless a paired test says that
+    it got worse. Returns the dict that ``autoprompt refine --json`` prints: ``best`` is the new entry, or None;
+    ``refine`` the scores before and after. Raises AutopromptError.
+    """
+    source, data = _source(corpus, data)
+    return run_refine(entry, source, Path(leaderboard), Silent(), data=data, device=device, seed=seed, name=name)
 
 
 def _rows(corpus: Any) -> Mapping[str, Any] | None:

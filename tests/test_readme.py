@@ -80,6 +80,7 @@ def desk(tmp_path, monkeypatch, model_folders):
         "pairs.jsonl",
         [{"premise": row["text"], "hypothesis": row["text"][4:], "label": row["stars"]} for row in reviews],
     )
+    write("monday.csv", [{"text": f"on monday {n}", "label": ("rotten", "fresh")[n % 2]} for n in range(4)])
     write("talks.jsonl", [{"talk": row["text"], "gist": row["text"][4:14]} for row in reviews])
     toml, wide = blocks(GUIDE, "toml")
     SearchConfig.model_validate(tomllib.loads(wide))
