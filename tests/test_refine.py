@@ -235,3 +235,22 @@ def test_a_run_that_was_stored_in_part_cannot_be_resumed(searched, board, monday
         opened.finish_run(result["run"], "running")
     with pytest.raises(StorageError, match="refine it again"):
         run.resume(result["run"], board, Silent())
+
+
+def test_other_commands_take_a_refined_entry_like_any_other(capsys, searched, board, monday, tmp_path):
+    result = refine(searched, monday, board, name="monday")
+    entry = result["best"]["entry"]
+    assert "monday" in succeed(capsys, "leaderboard", "runs", board=board)
+    for words in (["list"], ["show", entry]):
+        assert entry[:8] in succeed(capsys, "leaderboard", *words, board=board)
+    succeed(capsys, "export", "--bundle", "--out", tmp_path / "bundle.json", board=board)
+    assert len(json.loads((tmp_path / "bundle.json").read_text())["sources"]) == 1, "a refined entry teaches nothing"
+    page = tmp_path / "both"
+    succeed(capsys, "report", searched["run"], result["run"], "--out", page, board=board)
+    assert "monday" in (page / "report.md").read_text(encoding="utf-8")
+    other = tmp_path / "other.sqlite"
+    succeed(capsys, "leaderboard", "merge", board, board=other)
+    assert json.loads(succeed(capsys, "verify", entry, "--json", board=other))["verdict"] == "exact"
+    assert (
+        autoprompt.refine(entry, [{"text": "a warm rug", "label": "positive"}], leaderboard=other)["evaluations"] == 1
+    )

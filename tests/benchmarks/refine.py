@@ -1,6 +1,6 @@
 """A stream of new labelled rows: refining an entry batch by batch, against tuning it from nothing each time.
 
-    make bench NAME=refine            three samples of rotten-tomatoes, ten batches of eight rows
+    make bench NAME=refine            two samples of rotten-tomatoes, ten batches of eight rows
     make bench NAME=refine QUICK=1    one sample, two batches, 100 test rows
 
 A search of 8 fine-tunes finds the first entry. Then each batch goes to ``refine``, from loading the model to the stored
@@ -36,7 +36,7 @@ from autoprompt.models.base import Delta
 from autoprompt.models.exchange import load_delta
 from autoprompt.run.refining import Parent
 
-NAME, SEEDS, BATCHES, ROWS, TEST, SEARCH = "rotten-tomatoes", (0, 1, 2), 10, 8, 400, 8
+NAME, SEEDS, BATCHES, ROWS, TEST, SEARCH = "rotten-tomatoes", (0, 1), 10, 8, 200, 8
 
 
 def stream(seed: int, batches: int, test_rows: int) -> Cell:
