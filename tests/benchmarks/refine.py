@@ -34,7 +34,7 @@ from autoprompt.leaderboard import Leaderboard, kept_weights
 from autoprompt.models import locate_model
 from autoprompt.models.base import Delta
 from autoprompt.models.exchange import load_delta
-from autoprompt.run.refining import Parent
+from autoprompt.run.parent import Parent
 
 NAME, SEEDS, BATCHES, ROWS, TEST, SEARCH = "rotten-tomatoes", (0, 1), 10, 8, 200, 8
 

@@ -1,0 +1,120 @@
+"""What an entry that goes on learning brings along, and the new rows beside its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autoprompt import corpus as corpora
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Corpus, Example, normalised
+from autoprompt.corpus.cards import has_card
+from autoprompt.corpus.types import SPLITS
+from autoprompt.errors import InputError
+from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord
+from autoprompt.run.options import DataOptions, Progress
+from autoprompt.run.workplace import pulling
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The newest run that an entry won, with its weights and the rows that it worked on."""
+
+    run: RunRecord
+    entry: str
+    candidate: Candidate
+    weights: str
+    rows: Mapping[str, tuple[Example, ...]]
+
+    @classmethod
+    def of(cls, board: Leaderboard, entry: str) -> Parent:
+        """Raises NotFoundError for an unknown entry, InputError for one without weights or rows."""
+        evaluations = board.entry(entry)
+        name, candidate = evaluations[0].entry, evaluations[0].candidate
+        won = [run for run in board.runs() if run.winner == name and (run.result or {}).get("weights")]
+        if not won:
+            why = "is frozen" if candidate.settings.tuning == "none" else "has none: those of a run's winner are kept"
+            raise InputError(f"The entry {name[:12]} {why}; refine the winner of a run, as `leaderboard runs` has it.")
+        run = won[0]
+        rows = {split: examples_of(board.attached(DataRow, run.id), split) for split in SPLITS}
+        if not rows["train"] or not rows["validation"]:
+            raise InputError(f"The run {run.id} was stored without its rows; search again, and refine that winner.")
+        return cls(run, name, candidate, (run.result or {})["weights"], rows)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Of the data."""
+        return tuple(self.rows["train"][0].fields)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the data, in the order of the scores; none for target texts."""
+        return tuple(self.run.config["labels"])
+
+
+def examples_of(rows: Sequence[DataRow], split: str) -> tuple[Example, ...]:
+    return tuple(Example(row.row_id, row.fields, row.label) for row in rows if row.split == split)
+
+
+def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress) -> Corpus:
+    """Raises UsageError, InputError for labels that the entry does not know."""
+    columns = {name: getattr(data, name) for name in ("text_column", "label_column", "target_column")}
+    if not any(columns.values()) and not (data.rows is None and has_card(source)):
+        answer = "label_column" if parent.labels else "target_column"
+        columns |= {"text_column": ",".join(parent.fields), answer: parent.run.config["label_column"]}
+    options = {**columns, "drop_empty": data.drop_empty, "trains": False}
+    if data.rows is None:
+        found = corpora.rows_of(source, progress=pulling(progress), **options)
+    else:
+        found = corpora.whole(data.rows["train"], name=source, **options)
+    if found.fields != parent.fields:
+        raise InputError(
+            f"The new rows of {found.name!r} have the fields {', '.join(found.fields)}, and the entry "
+            f"{parent.entry[:12]} was found on {', '.join(parent.fields)}; name the columns."
+        )
+    unknown = sorted({row.label for row in found.train} - set(parent.labels)) if parent.labels else []
+    if unknown:
+        raise InputError(
+            f"The new rows of {found.name!r} have the labels {', '.join(unknown)}, which the entry "
+            f"{parent.entry[:12]} does not know; search again with all rows."
+        )
+    return found
+
+
+def joined(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]:
+    """The entry's data with the new rows among those to train on, the new rows' ids, and what was left out.
+
+    Raises InputError where no row is new.
+    """
+    known = {split: {normalised(row.fields) for row in rows} for split, rows in parent.rows.items()}
+    seen: set[str] = set()
+    new, tested, old = [], 0, 0
+    for row in found.train:
+        text = normalised(row.fields)
+        tested += text in known["test"]
+        old += text in known["train"] | known["validation"] | seen
+        if text not in known["test"] | known["train"] | known["validation"] | seen:
+            new.append(row)
+        seen.add(text)
+    notes = [f"{old} rows were left out: the entry has been trained or judged on their texts."] if old else []
+    notes += [f"{tested} rows were left out: their texts are test rows of the entry's run."] if tested else []
+    if not new:
+        raise InputError(f"No row of {found.name!r} is new to the entry {parent.entry[:12]}; bring rows that are.")
+    rows = {**parent.rows, "train": (*parent.rows["train"], *new)}
+    return corpus_of(parent.run, found.name, rows), [row.row_id for row in new], notes
+
+
+def corpus_of(run: RunRecord, name: str, rows: Mapping[str, tuple[Example, ...]]) -> Corpus:
+    labels = tuple(run.config["labels"])
+    return Corpus(
+        name=name,
+        fields=tuple(rows["train"][0].fields),
+        label_column=run.config["label_column"],
+        labels=labels,
+        train=rows["train"],
+        validation=rows["validation"],
+        test=rows["test"],
+        metric=run.config["metric"],
+        label_words=run.config["label_words"],
+        task="classification" if labels else "generation",
+    )
