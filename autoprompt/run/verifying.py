@@ -100,11 +100,8 @@ def verify(
     records = [record for record in found if record.run == run.id and _verifiable(record)]
     if not records:
         raise InputError(f"The entry {entry!r} has nothing to verify: {found[0].reason}; name one that was scored.")
-    if run.strategy == REFINE:
-        checked, changed = _refined_again(run, records, leaderboard, progress)
-    else:
-        options = _asked(run, leaderboard, rows, started, executor, ray_address)
-        checked, changed = _checked(run, records, options, progress)
+    options = _asked(run, leaderboard, rows, started, executor, ray_address)
+    checked, changed = _checked(run, records, options, progress)
     return _report(checked, changed) | {
         "run": run.id,
         "changed": changed,
@@ -131,11 +128,8 @@ def verify_run(
         records = [record for record in board.evaluations(run.id) if _verifiable(record)]
     if not records:
         raise InputError(f"The run {reference!r} has nothing to verify; name one that scored a prompt.")
-    if run.strategy == REFINE:
-        checked, changed = _refined_again(run, records, leaderboard, progress)
-    else:
-        options = _asked(run, leaderboard, rows, started, executor, ray_address)
-        checked, changed = _checked(run, records, options, progress)
+    options = _asked(run, leaderboard, rows, started, executor, ray_address)
+    checked, changed = _checked(run, records, options, progress)
     of_entry: dict[str, list[_Checked]] = {}
     for one in checked:
         of_entry.setdefault(one.record.entry, []).append(one)
@@ -158,7 +152,10 @@ def _asked(
     executor: str,
     ray_address: str | None,
 ) -> SearchOptions:
-    """The run's options, with workers as this machine has them."""
+    """The run's options, with workers as this machine has them; where an entry was refined, no more than the
+    leaderboard is needed."""
+    if run.strategy == REFINE:
+        return SearchOptions(run.corpus, leaderboard=leaderboard)
     options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
     return elsewhere(options, executor, ray_address, workers=None, workers_per_gpu=None)
 
@@ -171,6 +168,8 @@ def _checked(
     run: RunRecord, records: Sequence[EvaluationRecord], options: SearchOptions, progress: Progress
 ) -> tuple[list[_Checked], list[str]]:
     """Each evaluation then and now, in order; and how versions and machine differ."""
+    if run.strategy == REFINE:
+        return _refined_again(run, records, options.leaderboard, progress)
     task = prepared(options, progress)
     with placed(options.model, progress) as place:
         return _done_again(run, records, options, task, place, progress)
