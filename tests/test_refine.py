@@ -2,6 +2,7 @@
 again."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,16 +104,21 @@ def test_nobody_is_judged_by_rows_that_taught_it(
     weights = worker.model.tune(worker.model.prompt(candidate, corpus.train[:6]), tiny.gold(corpus.train[:6]),
                                 candidate.settings, 0)  # fmt: skip
     taught: list[set[str]] = []
+    owner: dict[int, str] = {}
+    kept = []
     prompt, tune = worker.model.prompt, worker.model.tune
-    seen: dict[int, list[Example]] = {}
-    monkeypatch.setattr(
-        worker.model, "prompt", lambda c, rows: seen.setdefault(id(out := prompt(c, rows)), rows) and out
-    )
-    monkeypatch.setattr(
-        worker.model, "tune",
-        lambda prompted, *rest, **more: taught.append({row.row_id for row in seen[id(prompted)]})
-        or tune(prompted, *rest, **more),
-    )  # fmt: skip
+
+    def watched(given: Any, rows: Sequence[Example]) -> Any:
+        kept.append(made := prompt(given, rows))
+        owner.update({id(own): row.row_id for own, row in zip(made.rows, rows, strict=True)})
+        return made
+
+    def noted(prompted: Any, *rest: Any, **more: Any) -> Any:
+        taught.append({owner[id(own)] for own in prompted.rows})
+        return tune(prompted, *rest, **more)
+
+    monkeypatch.setattr(worker.model, "prompt", watched)
+    monkeypatch.setattr(worker.model, "tune", noted)
     new = {row.row_id for row in corpus.train[6:11]}
     done = refined(worker, candidate, weights, new)
     judged = [set(evaluation.row_ids) for evaluation in done.after]

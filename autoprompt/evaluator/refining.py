@@ -9,10 +9,10 @@ from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
-from autoprompt.evaluator.scoring import scored_with
+from autoprompt.evaluator.scoring import scored_with, without_content
 from autoprompt.evaluator.worker import Worker
 from autoprompt.models import FitFailedError
-from autoprompt.models.base import Delta
+from autoprompt.models.base import Delta, Prompted
 
 EPOCHS = 4
 """Most passes over old and new rows: a fine-tune that goes on has little to learn."""
@@ -34,48 +34,57 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
     """Go on from ``weights``; ``new``: ids of those of the worker's training rows that they were not trained on.
 
     New rows are judged in two halves, each by a fine-tune that was taught the other, since one that has seen a row
-    says nothing about it; a single new row is only trained on. A failed fine-tune is a failed evaluation.
+    says nothing about it; a single new row is only trained on. A failed fine-tune is a failed evaluation. Raises
+    InputError where the solved examples leave nothing to train or to judge on.
     """
-    train, validation = worker.splits
-    fresh = [row for row in train if row.row_id in new]
+    train, validation = (worker.unshown(candidate, split) for split in worker.splits)
+    if not train or not validation:
+        raise InputError("The solved examples leave no rows to train or to judge on.")
+    # Each row is read once, whatever it is used for: their kept prefixes are most of the work.
+    teaching, judging = worker.model.prompt(candidate, train), worker.model.prompt(candidate, validation)
+    empty = without_content(candidate, worker, validation)
+    cases = [(list(range(len(train))), validation, judging)]
+    for half in _halves([place for place, row in enumerate(train) if row.row_id in new], train):
+        rest = [place for place in range(len(train)) if place not in half]
+        cases.append((rest, tuple(train[place] for place in half), teaching.part(half)))
     after, before, final = [], [], weights
-    for fold, judged in enumerate((validation, *_halves(fresh))):
-        rows = worker.unshown(candidate, judged)
-        if rows:
-            unseen = {row.row_id for row in judged}
-            taught = [row for row in worker.unshown(candidate, train) if row.row_id not in unseen]
-            task = Evaluation(candidate, Rung.REPEATED if fold else Rung.TUNED, fold)
-            evaluation, delta = _continued(worker, task, weights, taught, rows)
-            after.append(evaluation)
-            before.append(_scored(worker, task, weights, rows))
-            final = final if fold else delta
+    for fold, (taught, rows, judged) in enumerate(cases):
+        task = Evaluation(candidate, Rung.REPEATED if fold else Rung.TUNED, fold)
+        delta, reason = _continued(worker, task, weights, teaching.part(taught), [train[place] for place in taught])
+        prompts = (judged, empty)
+        after.append(task.failed(reason) if reason else _scored(worker, task, delta, rows, prompts))
+        before.append(_scored(worker, task, weights, rows, prompts))
+        final = final if fold else delta
     return Refined(after, before, final)
 
 
-def _halves(rows: Sequence[Example]) -> list[tuple[Example, ...]]:
+def _halves(places: Sequence[int], rows: Sequence[Example]) -> list[list[int]]:
     """Two halves with as many of each label as can be; none of a single row."""
-    if len(rows) < 2:
-        return []
-    by_label = sorted(rows, key=lambda row: row.label)
-    return [tuple(by_label[half::2]) for half in (0, 1)]
+    by_label = sorted(places, key=lambda place: rows[place].label)
+    return [by_label[half::2] for half in (0, 1)] if len(places) > 1 else []
 
 
 def _continued(
-    worker: Worker, task: Evaluation, weights: Delta, taught: Sequence[Example], rows: Sequence[Example]
-) -> tuple[Evaluation, Delta]:
+    worker: Worker, task: Evaluation, weights: Delta, taught: Prompted, rows: Sequence[Example]
+) -> tuple[Delta, str]:
+    """What the fine-tune came to, or why it failed."""
     settings = task.candidate.settings
     settings = settings.change(epochs=min(EPOCHS, settings.epochs))
+    seed = derived_seed(worker.spec.seed, "refine", task.fold)
     try:
-        prompted = worker.model.prompt(task.candidate, taught)
-        seed = derived_seed(worker.spec.seed, "refine", task.fold)
-        delta = worker.model.tune(prompted, worker.gold(taught), settings, seed, start=weights)
-    except (FitFailedError, InputError) as error:
-        return task.failed(str(error)), weights
-    return _scored(worker, task, delta, rows), delta
+        return worker.model.tune(taught, worker.gold(rows), settings, seed, start=weights), ""
+    except FitFailedError as error:
+        return weights, str(error)
 
 
-def _scored(worker: Worker, task: Evaluation, delta: Delta, rows: Sequence[Example]) -> Evaluation:
+def _scored(
+    worker: Worker,
+    task: Evaluation,
+    delta: Delta,
+    rows: Sequence[Example],
+    prompts: tuple[Prompted, Prompted | None],
+) -> Evaluation:
     try:
-        return replace(scored_with(task, worker, rows, delta, write=False), reason=None)
+        return replace(scored_with(task, worker, rows, delta, write=False, prompts=prompts), reason=None)
     except (FitFailedError, InputError) as error:
         return task.failed(str(error))

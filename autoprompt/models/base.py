@@ -59,6 +59,10 @@ class Prompted(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
+    def part(self, rows: Sequence[int]) -> Prompted:
+        """Some of the rows, with what is known of them."""
+
 
 class LanguageModel(ABC):
     """One resident model; fine-tuning never changes its base weights for good."""

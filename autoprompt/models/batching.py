@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 import torch
@@ -35,6 +35,14 @@ class EncodedPrompt(Prompted):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def part(self, rows: Sequence[int]) -> EncodedPrompt:
+        return replace(
+            self,
+            rows=[self.rows[row] for row in rows],
+            states=None if self.states is None else [self.states[row] for row in rows],
+            lower=None if self.lower is None else [self.lower[row] for row in rows],
+        )
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,7 @@ def propose(
         by_gradient = _changes(model, gradient, _current(prompted, places, same[0])) if gradient is not None else None
     if infills:
         known = [rows[i] for i in same]
-        part = replace(prompted, rows=[prompted.rows[i] for i in same],
-                       states=[prompted.states[i] for i in same] if prompted.states is not None else None)  # fmt: skip
+        part = prompted.part(same)
         likely = attempt(lambda _: model.likelihoods(candidate, known, part, [places[i][0] for i in same]), ())
     half = max(1, infills // 2)
     return TokenProposals(

@@ -48,7 +48,8 @@ def stream(seed: int, batches: int, test_rows: int) -> Cell:
         asked = run.SearchOptions(NAME, model=run.ModelOptions(MODEL), seed=seed, max_evaluations=SEARCH,
                                   data=run.DataOptions(test_rows=test_rows), leaderboard=board)  # fmt: skip
         entry = run.search(asked, Silent())["best"]["entry"]
-        rows = [_batch(board, entry, drawn, test, (), ())]
+        judge = _worker(replace(drawn, test=(), fingerprint=""), Path(name))
+        rows = [_batch(board, judge, entry, drawn, test, (), ())]
         for number in range(batches):
             new = rest[number * ROWS : (number + 1) * ROWS]
             started = time.perf_counter()
@@ -57,34 +58,37 @@ def stream(seed: int, batches: int, test_rows: int) -> Cell:
             done = run.refine(entry, f"batch {number + 1}", board, Silent(), data=data, device="cpu")
             took = time.perf_counter() - started
             entry = done["best"]["entry"] if done["refine"]["kept"] else entry
-            found = _batch(board, entry, drawn, test, rest[: number * ROWS], new)
+            found = _batch(board, judge, entry, drawn, test, rest[: number * ROWS], new)
             rows.append(found | {"seconds": took, "kept": done["refine"]["kept"]})
     return {"batches": rows}
 
 
 def _batch(
-    board: Path, entry: str, drawn: Corpus, test: Sequence[Example], before: Sequence[Example], new: Sequence[Example]
-) -> dict[str, Any]:
-    """The entry's accuracies, and those of its prompt tuned from nothing."""
+    board: Path, judge: Worker, entry: str, drawn: Corpus, test: Sequence[Example], before: Sequence[Example],
+    new: Sequence[Example],
+) -> dict[str, Any]:  # fmt: skip
+    """The entry's accuracies, and those of its prompt tuned from nothing. ``judge``: keeps the test rows' prefixes."""
     with Leaderboard.open(board, read_only=True) as opened:
         parent = Parent.of(opened, entry)
         weights = load_delta(kept_weights(board, parent.weights))
     known = (*drawn.train, *before)
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()
-        corpus = replace(drawn, train=(*known, *new), test=(), fingerprint="")
-        spec = WorkerSpec(locate_model(MODEL).folder, corpus, 0, "cpu", 128, scratch, Path(scratch))
-        worker = Worker(spec)
-        settings = parent.candidate.settings
-        taught = worker.unshown(parent.candidate, corpus.train)
-        tuned = worker.model.tune(worker.model.prompt(parent.candidate, taught), worker.gold(taught), settings, 0)
-        right = partial(_right, worker, parent)
-        right(corpus.validation, tuned)
+        worker = _worker(replace(drawn, train=(*known, *new), test=(), fingerprint=""), Path(scratch))
+        taught = worker.unshown(parent.candidate, worker.splits[0])
+        prompted = worker.model.prompt(parent.candidate, taught)
+        tuned = worker.model.tune(prompted, worker.gold(taught), parent.candidate.settings, 0)
+        _right(worker, parent, drawn.validation, tuned)
         took = time.perf_counter() - started
-        return {
-            "test": right(test, weights), "known": right(known, weights),
-            "anew test": right(test, tuned), "anew known": right(known, tuned), "anew seconds": took,
-        }  # fmt: skip
+    right = partial(_right, judge, parent)
+    return {
+        "test": right(test, weights), "known": right(known, weights),
+        "anew test": right(test, tuned), "anew known": right(known, tuned), "anew seconds": took,
+    }  # fmt: skip
+
+
+def _worker(corpus: Corpus, scratch: Path) -> Worker:
+    return Worker(WorkerSpec(locate_model(MODEL).folder, corpus, 0, "cpu", 128, scratch, scratch))
 
 
 def _right(worker: Worker, parent: Parent, rows: Sequence[Example], weights: Delta) -> list[int]:
