@@ -96,7 +96,7 @@ def joined(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]
         if text not in known["test"] | known["train"] | known["validation"] | seen:
             new.append(row)
         seen.add(text)
-    notes = [f"{old} rows were left out: the entry has been trained or judged on their texts."] if old else []
+    notes = [f"{old} rows were left out: their texts are known to the entry, or stand there twice."] if old else []
     notes += [f"{tested} rows were left out: their texts are test rows of the entry's run."] if tested else []
     if not new:
         raise InputError(f"No row of {found.name!r} is new to the entry {parent.entry[:12]}; bring rows that are.")
