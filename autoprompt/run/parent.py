@@ -86,18 +86,25 @@ def joined(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]
 
     Raises InputError where no row is new.
     """
-    known = {split: {normalised(row.fields) for row in rows} for split, rows in parent.rows.items()}
-    seen: set[str] = set()
-    new, tested, old = [], 0, 0
+    known, tested = (
+        {normalised(row.fields) for split in splits for row in parent.rows[split]}
+        for splits in (("train", "validation"), ("test",))
+    )
+    new, repeated, unseen = [], 0, 0
     for row in found.train:
         text = normalised(row.fields)
-        tested += text in known["test"]
-        old += text in known["train"] | known["validation"] | seen
-        if text not in known["test"] | known["train"] | known["validation"] | seen:
+        if text in tested:
+            unseen += 1
+        elif text in known:
+            repeated += 1
+        else:
+            known.add(text)
             new.append(row)
-        seen.add(text)
-    notes = [f"{old} rows were left out: their texts are known to the entry, or stand there twice."] if old else []
-    notes += [f"{tested} rows were left out: their texts are test rows of the entry's run."] if tested else []
+    notes = []
+    if repeated:
+        notes.append(f"{repeated} rows were left out: their texts are known to the entry, or stand there twice.")
+    if unseen:
+        notes.append(f"{unseen} rows were left out: their texts are test rows of the entry's run.")
     if not new:
         raise InputError(f"No row of {found.name!r} is new to the entry {parent.entry[:12]}; bring rows that are.")
     rows = {**parent.rows, "train": (*parent.rows["train"], *new)}
