@@ -75,14 +75,13 @@ def refine(
         recorder = Recorder(board, run, run.config["metric"])
         told = _told(parent, done, recorder, len(corpus.train) - len(new), len(new))
         result = _result(recorder, done, told, notes)
+        result["seconds"] = round(time.monotonic() - started, 3)
         if told["kept"]:
             result["weights"] = _kept(board, done)
-            result["seconds"] = round(time.monotonic() - started, 3)
             board.start_run(run, data_rows(run, corpus))
             recorder(done.after, "search")
             board.add([], [Origin(run.id, result["best"]["entry"], REFINE, [parent.entry])])
             board.finish_run(run.id, "finished", result)
-        result["seconds"] = round(time.monotonic() - started, 3)
     return result
 
 
