@@ -185,9 +185,13 @@ def entry_of(candidate: str, corpus_fingerprint: str, model: str, seed: int) -> 
     return digest(canonical_json([candidate, corpus_fingerprint, model, seed]))
 
 
+# Made once: ``json.dumps`` makes one a call, and a search names hundreds of thousands of values.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces; refuses NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encode(value)
 
 
 def digest(text: str) -> str:

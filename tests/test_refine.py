@@ -20,7 +20,7 @@ from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, StorageError
 from autoprompt.evaluator import WorkerSpec
-from autoprompt.evaluator.refining import refined
+from autoprompt.evaluator.refining import REPLAYED, refined
 from autoprompt.evaluator.worker import Worker
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin
 from autoprompt.models import FitFailedError, LanguageModel
@@ -127,12 +127,36 @@ def test_nobody_is_judged_by_rows_that_taught_it(
     assert judged[1] | judged[2] == new
     assert {len(judged[1]), len(judged[2])} == {2, 3}
     assert not judged[1] & judged[2]
-    everything = {row.row_id for row in corpus.train}
+    everything = taught[0]
+    assert new < everything <= {row.row_id for row in corpus.train}
+    old = [row.label for row in corpus.train if row.row_id in everything - new]
+    assert len(old) == min(REPLAYED, len(corpus.train) - len(new))
     assert taught == [everything, everything - judged[1], everything - judged[2]]
     assert [evaluation.row_ids for evaluation in done.before] == [evaluation.row_ids for evaluation in done.after]
     assert done.weights.keys() == weights.keys()
     assert not all(torch.equal(done.weights[name], weights[name]) for name in weights)
     assert [e.fold for e in refined(worker, candidate, weights, {corpus.train[6].row_id}).after] == [0]
+
+
+def test_no_more_old_rows_are_shown_again_for_all_that_came_before(
+    model_folders: dict[str, Path], corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown = replace(corpus.without_test(), train=tuple(
+        replace(row, row_id=f"{row.row_id} {time}", fields={"text": f"{row.fields['text']} {time}"})
+        for time in range(REPLAYED) for row in corpus.train[:4]
+    ))  # fmt: skip
+    worker = Worker(WorkerSpec(model_folders["llama"], grown, 0, "cpu", 64, tmp_path, tmp_path))
+    candidate = replace(PROMPT, settings=Settings("tail", 3e-3, 4, 1, 4))
+    new = [row.row_id for row in grown.train[-5:]]
+    taught: list[Sequence[Example]] = []
+    prompt = worker.model.prompt
+    monkeypatch.setattr(worker.model, "prompt", lambda given, rows: taught.append(rows) or prompt(given, rows))
+    weights = worker.model.tune(prompt(candidate, grown.train[:6]), tiny.gold(grown.train[:6]), candidate.settings, 0)
+    refined(worker, candidate, weights, new)
+    shown = [row.row_id for row in taught[0]]
+    assert shown[REPLAYED:] == new
+    labels = [row.label for row in taught[0][:REPLAYED]]
+    assert {labels.count(label) for label in corpus.labels} == {REPLAYED // len(corpus.labels)}
 
 
 # The command

@@ -40,7 +40,7 @@ def test_what_found_no_place_in_the_first_pool_may_still_be_bred() -> None:
     chosen = strategy(pool=4)
     first = chosen.ask()
     assert len([p for p in first if p.operator in ("seed", "library")]) == 4
-    assert chosen.seen == {p.candidate.id for p in first}
+    assert chosen.seen == {p.candidate for p in first}
     assert len(chosen.start()) > 4 + 10
 
 
@@ -50,7 +50,7 @@ def test_new_ones_are_taken_until_there_are_enough() -> None:
     long = Proposal(with_tail("x" * 200), "x")
     assert chosen.fresh([asked[0], long, *asked[:5]], 3) == asked[:3]
     assert [candidate for candidate, _ in chosen.refused] == [long.candidate]
-    assert asked[3].candidate.id not in chosen.seen
+    assert asked[3].candidate not in chosen.seen
     assert chosen.fresh(asked) == asked[3:]
 
 

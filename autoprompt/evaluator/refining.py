@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
+from autoprompt.evaluator.proxy import deal
 from autoprompt.evaluator.scoring import scored_with, without_content
 from autoprompt.evaluator.worker import Worker
 from autoprompt.models import FitFailedError
@@ -16,6 +18,11 @@ from autoprompt.models.base import Delta, Prompted
 
 EPOCHS = 4
 """Most passes over old and new rows: a fine-tune that goes on has little to learn."""
+RATE = 0.5
+"""Of the entry's learning rate: as high a one as the pretrained model takes undoes what was learnt."""
+REPLAYED = 32
+"""Most of the rows that it was trained on before that it is shown again, so that it keeps what it learnt (experience
+replay, Robins 1995) and takes no longer for all that came before."""
 VALIDATION, FIRST_HALF, SECOND_HALF = 0, 1, 2
 """Folds: all new rows are trained on and the validation rows judge; or one half judges what the other one taught."""
 
@@ -37,14 +44,16 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
     says nothing about it; a single new row is only trained on. A failed fine-tune is a failed evaluation. Raises
     InputError where the solved examples leave nothing to train or to judge on.
     """
-    train, validation = (worker.unshown(candidate, split) for split in worker.splits)
-    if not train or not validation:
+    rows, validation = (worker.unshown(candidate, split) for split in worker.splits)
+    if not rows or not validation:
         raise InputError("The solved examples leave no rows to train or to judge on.")
+    replayed = _replayed([row for row in rows if row.row_id not in new], worker)
+    train = (*replayed, *(row for row in rows if row.row_id in new))
     # Each row is read once, whatever it is used for: their kept prefixes are most of the work.
     teaching, judging = worker.model.prompt(candidate, train), worker.model.prompt(candidate, validation)
     empty = without_content(candidate, worker, validation)
     cases = [(list(range(len(train))), validation, judging)]
-    for half in _halves([place for place, row in enumerate(train) if row.row_id in new], train):
+    for half in _halves(range(len(replayed), len(train)), train):
         rest = [place for place in range(len(train)) if place not in half]
         cases.append((rest, tuple(train[place] for place in half), teaching.part(half)))
     after, before, final = [], [], weights
@@ -58,6 +67,13 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
     return Refined(after, before, final)
 
 
+def _replayed(known: Sequence[Example], worker: Worker) -> list[Example]:
+    """Others each time that rows have come in, with as many of each label as can be."""
+    drawn = random.Random(derived_seed(worker.spec.seed, "replay", len(known))).sample(known, len(known))  # noqa: S311
+    turns = deal(worker.gold(drawn), len(drawn))
+    return [drawn[place] for place in turns.argsort(kind="stable")[:REPLAYED]]
+
+
 def _halves(places: Sequence[int], rows: Sequence[Example]) -> list[list[int]]:
     """Two halves with as many of each label as can be; none of a single row."""
     by_label = sorted(places, key=lambda place: rows[place].label)
@@ -69,7 +85,7 @@ def _continued(
 ) -> tuple[Delta, str]:
     """What the fine-tune came to, or why it failed."""
     settings = task.candidate.settings
-    settings = settings.change(epochs=min(EPOCHS, settings.epochs))
+    settings = settings.change(epochs=min(EPOCHS, settings.epochs), learning_rate=settings.learning_rate * RATE)
     seed = derived_seed(worker.spec.seed, "refine", task.fold)
     try:
         return worker.model.tune(taught, worker.gold(rows), settings, seed, start=weights), ""

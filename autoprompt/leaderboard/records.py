@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from autoprompt.candidate import Candidate, digest
+from autoprompt.candidate import Candidate, canonical_json, digest
 from autoprompt.errors import InputError
 from autoprompt.metrics import Score
 
@@ -147,14 +147,14 @@ RUN_COLUMNS = [*(column.name for column in fields(RunRecord)), "evaluations"]
 EVALUATION_COLUMNS = list(Summary._fields)
 EXAMPLE_COLUMNS = ["log_probs", "predictions", "row_ids"]
 
-# Canonical JSON with the encoder made once: a listing checks tens of thousands of rows.
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+# Made once, as in ``canonical_json``.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def checksum(values: Iterable[Any]) -> str:
     """A short hash of a row's payload; empty for values that no row of ours holds."""
     try:
-        return digest(_encode(list(values)))[:16]
+        return digest(canonical_json(list(values)))[:16]
     except (TypeError, ValueError):  # bytes, Inf, a lone surrogate: only damage puts them there
         return ""
 
@@ -249,7 +249,7 @@ def candidate_dict(canonical: str) -> dict[str, Any]:
 def ordered_json(value: Any) -> str:
     """JSON that keeps the order of keys: labels have one. Raises InputError for NaN and for objects."""
     try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return _encode(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"A value for the leaderboard is not plain JSON: {error}; store it otherwise.") from error
 

@@ -16,7 +16,7 @@ LogProbs = Sequence[Sequence[float]]
 def losses(log_probs: LogProbs, gold: Sequence[int]) -> list[float]:
     """The log-loss of each example in nats. Raises InputError for rows that do not fit or are not finite."""
     _check(log_probs, gold, None)
-    return [0.0 - row[label] for row, label in zip(log_probs, gold, strict=True)]  # 0.0 - x is never -0.0
+    return _losses(log_probs, gold)
 
 
 def predict(log_probs: LogProbs) -> list[int]:
@@ -40,7 +40,7 @@ def score(log_probs: LogProbs, gold: Sequence[int], n_labels: int, metric: str) 
     _check(log_probs, gold, n_labels)
     loss = _value("log_loss", log_probs, gold, n_labels)
     accuracy = _value("accuracy", log_probs, gold, n_labels)
-    value = _value(metric, log_probs, gold, n_labels)
+    value = accuracy if metric == "accuracy" else _value(metric, log_probs, gold, n_labels)
     if not all(math.isfinite(number) for number in (loss, accuracy, value)):
         raise InputError(f"The score is not finite (loss {loss}, {metric} {value}); count it as a failure.")
     return Score(loss, accuracy, metric, value, len(gold))
@@ -55,13 +55,17 @@ def _check(log_probs: LogProbs, gold: Sequence[int], n_labels: int | None) -> No
             raise InputError(
                 f"Row {number} has {len(row)} log-probabilities and the label {label}; expected {width} labels."
             )
-        if not all(math.isfinite(value) for value in row):
+        if not all(map(math.isfinite, row)):
             raise InputError(f"Row {number} has a log-probability that is not finite; count it as a failure.")
+
+
+def _losses(log_probs: LogProbs, gold: Sequence[int]) -> list[float]:
+    return [0.0 - row[label] for row, label in zip(log_probs, gold, strict=True)]  # 0.0 - x is never -0.0
 
 
 def _value(name: str, log_probs: LogProbs, gold: Sequence[int], n_labels: int) -> float:
     if name == "log_loss":
-        return math.fsum(losses(log_probs, gold)) / len(gold)
+        return math.fsum(_losses(log_probs, gold)) / len(gold)
     predicted = predict(log_probs)
     if name == "accuracy":
         return sum(p == g for p, g in zip(predicted, gold, strict=True)) / len(gold)

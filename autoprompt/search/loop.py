@@ -93,7 +93,7 @@ class Search:
         rng = random.Random(derived_seed(self.seed, "strategy", self.strategy_name))  # noqa: S311
         strategy = STRATEGIES[self.strategy_name](self.space, self.evaluator, rng)
         baselines = self._baseline_candidates()
-        strategy.seen |= {c.id for c in baselines.values()}
+        strategy.seen |= set(baselines.values())
         self.describe("baselines")
         self.evaluator.time_writing(baselines["manual"])
         manual = self.evaluator.fit([baselines.pop("manual")], counted=False)

@@ -51,7 +51,7 @@ class Strategy(ABC):
         self.space = space
         self.evaluator = evaluator
         self.rng = rng
-        self.seen: set[str] = set()
+        self.seen: set[Candidate] = set()
         self.refused: list[tuple[Candidate, str]] = []
         """What was bred and must not be scored, with the reason; whoever records it empties the list."""
         self.heads: list[str] = []
@@ -71,9 +71,10 @@ class Strategy(ABC):
         for proposal in proposals:
             if len(out) == most:
                 break
-            if proposal.candidate.id in self.seen:
+            # By value, not by id: most of what is drawn is known, and its name is dear.
+            if proposal.candidate in self.seen:
                 continue
-            self.seen.add(proposal.candidate.id)
+            self.seen.add(proposal.candidate)
             reason = flaw(proposal.candidate, self.space)
             if reason is None:
                 out.append(proposal)
