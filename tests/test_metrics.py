@@ -1,6 +1,7 @@
 """Classification metrics against scikit-learn, ties, and the paired test's properties."""
 
 import math
+import random
 import subprocess
 import sys
 import warnings
@@ -19,6 +20,7 @@ from autoprompt.metrics import (
     METRICS,
     Comparison,
     Score,
+    chance_better,
     classification_metrics,
     compare,
     mean_and_deviation,
@@ -161,6 +163,15 @@ def test_the_bootstrap_interval_holds_within_the_differences(pairs):
 def test_equal_losses_are_a_tie():
     interval = paired_bootstrap([0.3, 0.9, 0.1], [0.3, 0.9, 0.1])
     assert (interval.mean, interval.low, interval.high, interval.p_better) == (0, 0, 0, 0.5)
+
+
+@pytest.mark.parametrize(("rows", "samples"), [(32, 2000), (700, 4000)], ids=["kept", "in chunks"])
+def test_the_chance_alone_is_that_of_the_whole_bootstrap(rows, samples):
+    draw = random.Random(5)
+    for _ in range(3):
+        a, b = ([draw.gauss(0.5, 0.3) for _ in range(rows)] for _ in "ab")
+        whole = paired_bootstrap(a, b, samples=samples, seed=2)
+        assert chance_better(a, b, samples=samples, seed=2) == whole.p_better
 
 
 def test_the_bootstrap_matches_the_normal_approximation():

@@ -7,6 +7,7 @@ from autoprompt.metrics.classification import classification_metrics, predict, s
 from autoprompt.metrics.comparison import (
     Comparison,
     Interval,
+    chance_better,
     compare,
     mean_and_deviation,
     paired_bootstrap,
@@ -22,6 +23,7 @@ __all__ = [
     "Comparison",
     "Interval",
     "Score",
+    "chance_better",
     "classification_metrics",
     "compare",
     "example_values",

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from autoprompt.errors import InputError, UsageError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 _CHUNK = 2_000_000  # resampled values held in memory at once
+_KEPT = 200_000  # most rows drawn that are kept: a race asks thousands of times for the same
 
 
 @dataclass(frozen=True)
@@ -38,24 +45,54 @@ def paired_bootstrap(
     """
     import numpy as np
 
-    if samples < 1 or not 0 < confidence < 1:
-        raise UsageError(f"Give samples above 0 and a confidence between 0 and 1, not {samples}, {confidence}.")
+    if not 0 < confidence < 1:
+        raise UsageError(f"Give a confidence between 0 and 1, not {confidence}.")
+    differences, means = _resampled(a, b, samples, seed)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(differences.mean()), float(low), float(high), _below_zero(means))
+
+
+def chance_better(a: Sequence[float], b: Sequence[float], *, samples: int = 10_000, seed: int = 0) -> float:
+    """``p_better`` of ``paired_bootstrap`` by itself, which is much less work. Raises as that does."""
+    return _below_zero(_resampled(a, b, samples, seed)[1])
+
+
+def _resampled(
+    a: Sequence[float], b: Sequence[float], samples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The differences a - b [rows], and their mean in each resample [samples]."""
+    import numpy as np
+
+    if samples < 1:
+        raise UsageError(f"Give samples above 0, not {samples}.")
     if len(a) != len(b) or not len(a):
         raise InputError(f"A paired test needs the same rows on both sides, not {len(a)} and {len(b)}.")
     differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     if not np.isfinite(differences).all():
         raise InputError("A paired test was given a loss that is not finite; count it as a failure.")
     n = len(differences)
+    drawn = [_drawn_once(n, samples, seed)] if samples * n <= _KEPT else _drawn(n, samples, seed)
+    return differences, np.concatenate([differences[rows].mean(axis=1) for rows in drawn])
+
+
+def _drawn(n: int, samples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Rows of each resample, chunk by chunk."""
+    import numpy as np
+
     generator = np.random.default_rng(seed)
-    rows = max(1, _CHUNK // n)
-    parts = [
-        differences[generator.integers(0, n, size=(min(rows, samples - start), n))].mean(axis=1)
-        for start in range(0, samples, rows)
-    ]
-    means = np.concatenate(parts)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    better = float((means < 0).mean() + (means == 0).mean() / 2)
-    return Interval(float(differences.mean()), float(low), float(high), better)
+    most = max(1, _CHUNK // n)
+    for start in range(0, samples, most):
+        yield generator.integers(0, n, size=(min(most, samples - start), n))
+
+
+@lru_cache(maxsize=4)
+def _drawn_once(n: int, samples: int, seed: int) -> NDArray[np.int64]:
+    (rows,) = _drawn(n, samples, seed)
+    return rows
+
+
+def _below_zero(means: NDArray[np.float64]) -> float:
+    return float((means < 0).mean() + (means == 0).mean() / 2)
 
 
 def compare(

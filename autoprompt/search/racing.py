@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autoprompt.evaluator import Evaluation
-from autoprompt.metrics import paired_bootstrap
+from autoprompt.metrics import chance_better
 
 DROP_CONFIDENCE = 0.95
 """A candidate leaves the race when a paired bootstrap says at this level that the leader is better."""
@@ -18,7 +18,7 @@ a tie is broken by length, which would hand most searches to the shortest templa
 
 def better(a: Sequence[float], b: Sequence[float]) -> float:
     """How sure it is that the losses ``a`` are lower than ``b`` (paired bootstrap, seeded)."""
-    return paired_bootstrap(a, b, samples=2000, seed=0).p_better
+    return chance_better(a, b, samples=2000, seed=0)
 
 
 def sure(one: Evaluation, other: Evaluation) -> float:
