@@ -1,7 +1,6 @@
 """Classification metrics against scikit-learn, ties, and the paired test's properties."""
 
 import math
-import random
 import subprocess
 import sys
 import warnings
@@ -167,9 +166,7 @@ def test_equal_losses_are_a_tie():
 
 @pytest.mark.parametrize(("rows", "samples"), [(32, 2000), (700, 4000)], ids=["kept", "in chunks"])
 def test_the_chance_alone_is_that_of_the_whole_bootstrap(rows, samples):
-    draw = random.Random(5)
-    for _ in range(3):
-        a, b = ([draw.gauss(0.5, 0.3) for _ in range(rows)] for _ in "ab")
+    for a, b in np.random.default_rng(5).normal(0.5, 0.3, (3, 2, rows)):
         whole = paired_bootstrap(a, b, samples=samples, seed=2)
         assert chance_better(a, b, samples=samples, seed=2) == whole.p_better
 
