@@ -36,7 +36,7 @@ from autoprompt.models.base import Delta
 from autoprompt.models.exchange import load_delta
 from autoprompt.run.parent import Parent
 
-NAME, SEEDS, BATCHES, ROWS, TEST, SEARCH = "rotten-tomatoes", (0, 1), 10, 8, 200, 8
+NAME, SEEDS, BATCHES, ROWS, TEST, SEARCH = "rotten-tomatoes", (1, 2), 10, 8, 200, 8
 
 
 def stream(seed: int, batches: int, test_rows: int) -> Cell:
