@@ -8,15 +8,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import commands
 import contract
 import pytest
+import runs
 import tiny
 import tiny_families
 import torch
 from plain import Plain
 
+from autoprompt.api import Silent
 from autoprompt.corpus import Corpus, load
 from autoprompt.models import LanguageModel, load_model
+from autoprompt.run import SearchOptions, search
 
 CAUSAL = ("llama", "gpt2", "llama-closed")
 """With <s> before a text, with no special tokens, and with both <s> and </s> and trimmed character spans."""
@@ -99,6 +103,25 @@ def model(family: str, shared_models: dict[str, LanguageModel]) -> LanguageModel
 def fresh_model(family: str, model_folders: dict[str, Path], device: str) -> LanguageModel:
     """A model that nothing has touched."""
     return load_model(model_folders[family], device=device)
+
+
+@pytest.fixture(scope="module")
+def inline() -> Iterator[None]:
+    """Searches of the module's tests work in this process."""
+    with commands.inline():
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(
+    inline: None,  # noqa: ARG001
+    model_folders: dict[str, Path],
+    corpus_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[SearchOptions, dict[str, Any]]:
+    """A small search that is done, with its result."""
+    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("source"))
+    return options, search(options, Silent())
 
 
 @pytest.fixture(scope="module")

@@ -36,19 +36,13 @@ NEW = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _in_this_process():
-    with commands.inline():
-        yield
+pytestmark = pytest.mark.usefixtures("inline")
 
 
 @pytest.fixture(scope="module")
-def searched(
-    model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    """A finished search and its leaderboard."""
-    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("source"))
-    return run.search(options, Silent()) | {"board": options.leaderboard}
+def searched(finished: tuple[run.SearchOptions, dict[str, Any]]) -> dict[str, Any]:
+    """A finished search's result, and its leaderboard."""
+    return finished[1] | {"board": finished[0].leaderboard}
 
 
 @pytest.fixture

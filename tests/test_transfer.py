@@ -41,20 +41,13 @@ FILMS = Profile(
 TAIL = Settings("tail", 5e-4, 8, 4, 8)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _in_this_process():
-    with commands.inline():
-        yield
+pytestmark = pytest.mark.usefixtures("inline")
 
 
 @pytest.fixture(scope="module")
-def searched(
-    model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> run.SearchOptions:
-    """A finished search."""
-    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("source"))
-    run.search(options, Silent())
-    return options
+def searched(finished: tuple[run.SearchOptions, dict[str, Any]]) -> run.SearchOptions:
+    """Of a finished search."""
+    return finished[0]
 
 
 @pytest.fixture
