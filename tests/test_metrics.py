@@ -20,6 +20,7 @@ from autoprompt.metrics import (
     Comparison,
     Score,
     chance_better,
+    chances_better,
     classification_metrics,
     compare,
     mean_and_deviation,
@@ -169,6 +170,27 @@ def test_the_chance_alone_is_that_of_the_whole_bootstrap(rows, samples):
     for a, b in np.random.default_rng(5).normal(0.5, 0.3, (3, 2, rows)):
         whole = paired_bootstrap(a, b, samples=samples, seed=2)
         assert chance_better(a, b, samples=samples, seed=2) == whole.p_better
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32), st.sampled_from([1.0, 1e-9, 1e6]))
+def test_many_chances_at_once_are_each_ones_own(rows, seed, scale):
+    """Also of differences whose resampled means are 0 but for rounding, and of none at all."""
+    generator = np.random.default_rng(seed)
+    a = (generator.normal(0.5, 0.3, rows) * scale).tolist()
+    others = [(generator.normal(0.5, 0.3, rows) * scale).tolist() for _ in range(5)]
+    others += [[x + scale * (0.1 if n % 2 else -0.1) for n, x in enumerate(a)], a, a[::-1]]
+    own = [chance_better(a, b, samples=300, seed=2) for b in others]
+    assert chances_better(a, others, samples=300, seed=2) == own
+
+
+def test_many_chances_need_the_same_rows_and_finite_losses():
+    assert chances_better([0.1], []) == []
+    for others in ([[0.1, 0.2], [0.1]], [[0.1, float("inf")]]):
+        with pytest.raises(InputError, match="paired test"):
+            chances_better([0.3, 0.4], others)
+    long = np.random.default_rng(5).normal(0.5, 0.3, (3, 700)).tolist()
+    own = [chance_better(long[0], b, samples=4000) for b in long[1:]]
+    assert chances_better(long[0], long[1:], samples=4000) == own
 
 
 def test_the_bootstrap_matches_the_normal_approximation():

@@ -6,6 +6,7 @@ Written for this project, for tasks in general: none was chosen or worded by loo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from autoprompt.search import parts
 from autoprompt.template import LABEL, LabelWords, Literal, Slot, Soft, Template
@@ -65,22 +66,23 @@ MAX_OPTIONS = 4
 
 def tails(name: str, words: LabelWords) -> list[str]:
     """The literal texts after the data, worded for a label column and its label words."""
-    return _worded(TAILS, name, words)
+    return list(_worded(TAILS, name, words))
 
 
 def heads(name: str, words: LabelWords) -> list[str]:
     """The literal texts before the data, worded likewise."""
-    return _worded(HEADS, name, words)
+    return list(_worded(HEADS, name, words))
 
 
-def _worded(texts: Sequence[str], name: str, words: LabelWords) -> list[str]:
+@lru_cache(maxsize=256)  # asked for with each draw
+def _worded(texts: tuple[str, ...], name: str, words: LabelWords) -> tuple[str, ...]:
     options = _options(words.words)
     filled = [
         text.replace("{Name}", name.capitalize()).replace("{name}", name.lower()).replace("{options}", options)
         for text in texts
         if options or "{options}" not in text
     ]
-    return list(dict.fromkeys(filled))
+    return tuple(dict.fromkeys(filled))
 
 
 def with_tail(template: Template, tail: str) -> Template:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autoprompt.evaluator import Evaluation
-from autoprompt.metrics import chance_better
+from autoprompt.metrics import chances_better
 
 DROP_CONFIDENCE = 0.95
 """A candidate leaves the race when a paired bootstrap says at this level that the leader is better."""
@@ -16,17 +16,22 @@ a tie is broken by length, which would hand most searches to the shortest templa
 (random draws, 300 test rows) it gave a mean test accuracy of .750, a level of .75 one of .732."""
 
 
-def better(a: Sequence[float], b: Sequence[float]) -> float:
-    """How sure it is that the losses ``a`` are lower than ``b`` (paired bootstrap, seeded)."""
-    return chance_better(a, b, samples=2000, seed=0)
-
-
-def sure(one: Evaluation, other: Evaluation) -> float:
-    """How sure it is that one's losses are lower than the other's, on the rows that both have: solved examples are no
-    rows to be judged on."""
-    losses = [dict(zip(e.row_ids, e.losses, strict=True)) for e in (one, other)]
-    common = sorted(losses[0].keys() & losses[1].keys())
-    return better(*([own[row] for row in common] for own in losses)) if common else 0.5
+def sure(one: Evaluation, others: Sequence[Evaluation]) -> list[float]:
+    """How sure it is that one's losses are lower than each other's (paired bootstrap, seeded), on the rows that both
+    have: solved examples are no rows to be judged on. 0.5 where there are none."""
+    own = dict(zip(one.row_ids, one.losses, strict=True))
+    out = [0.5] * len(others)
+    places: dict[tuple[str, ...], list[int]] = {}
+    for place, other in enumerate(others):
+        places.setdefault(other.row_ids, []).append(place)
+    for row_ids, alike in places.items():
+        order = sorted((row, n) for n, row in enumerate(row_ids) if row in own)
+        if order:
+            losses = [[others[place].losses[n] for _, n in order] for place in alike]
+            found = chances_better([own[row] for row, _ in order], losses, samples=2000, seed=0)
+            for place, chance in zip(alike, found, strict=True):
+                out[place] = chance
+    return out
 
 
 def ranked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -38,18 +43,10 @@ def finalists(evaluations: Sequence[Evaluation], count: int, *, drop: bool = Tru
     """The leaders, at most ``count``, one for each template and words; ``drop``: without those that a paired test
     says are worse than the first."""
     order = ranked(evaluations)
-    out: list[Evaluation] = []
-    texts: set[str] = set()
-    for evaluation in order:
-        if len(out) == count:
-            break
-        if evaluation.candidate.text_id in texts:
-            continue
-        if drop and out and sure(out[0], evaluation) >= DROP_CONFIDENCE:
-            continue
-        texts.add(evaluation.candidate.text_id)
-        out.append(evaluation)
-    return out
+    texts: dict[str, Evaluation] = {}
+    for evaluation in _unbeaten(order, DROP_CONFIDENCE) if drop else order:
+        texts.setdefault(evaluation.candidate.text_id, evaluation)
+    return list(texts.values())[:count]
 
 
 def in_race(evaluations: Sequence[Evaluation], look: int) -> list[Evaluation]:
@@ -58,9 +55,7 @@ def in_race(evaluations: Sequence[Evaluation], look: int) -> list[Evaluation]:
     Over all looks a rival as good as the leader is dropped with a chance of at most 1 - ``DROP_CONFIDENCE``: look k
     spends 1 / (k (k + 1)) of it (alpha spending, Lan and DeMets 1983).
     """
-    order = ranked(evaluations)
-    level = 1 - (1 - DROP_CONFIDENCE) / (look * (look + 1))
-    return [e for e in order if e is order[0] or sure(order[0], e) < level]
+    return _unbeaten(ranked(evaluations), 1 - (1 - DROP_CONFIDENCE) / (look * (look + 1)))
 
 
 def pooled(parts: Sequence[Evaluation]) -> Evaluation:
@@ -79,10 +74,14 @@ def pooled(parts: Sequence[Evaluation]) -> Evaluation:
 def best(evaluations: Sequence[Evaluation]) -> Evaluation:
     """The lowest loss; among those that a paired test cannot tell from it the shortest template, then the most
     readable, then the id."""
-    order = ranked(evaluations)
-    leader = order[0]
-    tied = [e for e in order if e is leader or sure(leader, e) < TIE_CONFIDENCE]
-    return min(tied, key=_tie_break)
+    return min(_unbeaten(ranked(evaluations), TIE_CONFIDENCE), key=_tie_break)
+
+
+def _unbeaten(order: Sequence[Evaluation], level: float) -> list[Evaluation]:
+    """The first, and those that it is not so sure to beat."""
+    leader, rest = order[:1], order[1:]
+    chances = sure(leader[0], rest) if rest else []
+    return [*leader, *(e for e, chance in zip(rest, chances, strict=True) if chance < level)]
 
 
 def _tie_break(evaluation: Evaluation) -> tuple[int, float, str]:

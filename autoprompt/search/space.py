@@ -147,8 +147,9 @@ class Space:
     def with_demos(self, candidate: Candidate, count: int) -> Candidate:
         """So many solved examples: the first of those at hand, and then the ones that this run's seed draws."""
         demos = candidate.demos[:count]
-        rng = random.Random(derived_seed(self.seed, "demos"))  # noqa: S311
-        demos += draw_demos(self.demos_pool, count - len(demos), rng, demos)
+        if len(demos) < count:
+            rng = random.Random(derived_seed(self.seed, "demos"))  # noqa: S311
+            demos += draw_demos(self.demos_pool, count - len(demos), rng, demos)
         return replace(candidate, template=parts.with_demos(candidate.template, count), demos=demos)
 
     def has_text(self, template: Template) -> bool:
