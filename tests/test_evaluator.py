@@ -35,6 +35,8 @@ class InProcess:
     def __init__(self, spec: WorkerSpec) -> None:
         self.workers = 1
         self.tasks: list[Any] = []
+        self.asked: list[int] = []
+        """How many tasks each call was given."""
         self._spec: WorkerSpec | None = spec
 
     def map(
@@ -44,6 +46,7 @@ class InProcess:
         gate: Callable[[], bool] | None = None,
         **_: Any,
     ) -> Iterator[Any]:
+        self.asked.append(len(items))
         if self._spec is not None:
             start_worker(self._spec)
             self._spec = None
@@ -432,6 +435,14 @@ def test_validation_rows_have_no_say_in_label_words(
     other = Bench(replace(corpus, validation=validation), model_folders["llama"], tmp_path)
     asked = [tiny.prompt_of(Template.parse("{text} It was {label}"), WORDS)]
     assert bench.evaluator.rank_words(asked, 5) == other.evaluator.rank_words(asked, 5)
+
+
+def test_every_worker_is_asked_whether_the_data_fit_and_the_first_answers(bench: Bench) -> None:
+    """So that none loads the model later, while others wait for it."""
+    bench.executor.workers = 3
+    bench.evaluator.check(_candidate())
+    assert bench.executor.asked == [3]
+    assert bench.executor.count("CheckTask") == 1
 
 
 def test_readiness_counts_what_the_model_can_do(bench: Bench) -> None:

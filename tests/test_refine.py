@@ -192,6 +192,14 @@ def test_it_is_verified_to_the_last_bit_exported_with_weights_and_reported(capsy
     assert result["best"]["entry"][:12] in (tmp_path / "page" / "report.md").read_text(encoding="utf-8")
 
 
+def test_verify_names_other_rules_of_refining(capsys, searched, board, monday, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(refining, "REFINING_VERSION", 1)
+        result = refine(searched, monday, board)
+    checked = json.loads(succeed(capsys, "verify", result["best"]["entry"], "--json", board=board))
+    assert checked["changed"] == ["code.refining is now 2, was 1"]
+
+
 def test_it_is_refined_again(searched, board, monday, tmp_path):
     first = refine(searched, monday, board)
     tuesday = write(tmp_path / "tuesday.csv", [("a lovely bridge", "positive"), NEW[0]])

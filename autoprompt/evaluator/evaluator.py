@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -62,7 +63,9 @@ class TaskMap(Protocol):
         limit: float | None = None,
         lost: Callable[[Any, str], Any] | None = None,
         idle: Callable[[], None] = lambda: None,
-    ) -> Iterator[Any]: ...
+    ) -> Generator[Any, None, None]:
+        """Closed early, it leaves what goes on to the workers, and waits for no result."""
+        ...
 
     def carry(self, path: Path) -> PathLike[str]: ...
 
@@ -105,9 +108,13 @@ class Evaluator:
         self._fits: dict[tuple[str, int, int, int], Evaluation] = {}
 
     def check(self, candidate: Candidate) -> Readiness:
-        """What the model says of the data. Raises InputError for unusable label words."""
-        (result,) = self._live([CheckTask(candidate)])
-        ready: Readiness = result.value
+        """What the model says of the data. Raises InputError for unusable label words.
+
+        Every worker is asked, so that all load the model now and none does while others wait for it; the first to be
+        asked answers for them.
+        """
+        with closing(self._live([CheckTask(candidate)] * self.executor.workers)) as works:
+            ready: Readiness = next(works).value
         self.written_tokens = ready.target_length
         return ready
 
@@ -293,7 +300,7 @@ class Evaluator:
             yield self._counted(work)
         self.journal.flush()
 
-    def _live(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
+    def _live(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Generator[Work, None, None]:
         guess = max(LEAST_LIMIT, SLOWER * self._slowest) if self._slowest else FIRST_LIMIT
         limit = self.time_limit or guess
         return self.executor.map(perform, tasks, gate, limit=limit, lost=_lost, idle=self._idle)

@@ -16,6 +16,8 @@ from autoprompt.evaluator.worker import Worker
 from autoprompt.models import FitFailedError
 from autoprompt.models.base import Delta, Prompted
 
+REFINING_VERSION = 2  # raised whenever the same refine would come to other weights or scores
+
 EPOCHS = 4
 """Most passes over old and new rows: a fine-tune that goes on has little to learn."""
 RATE = 0.5

@@ -7,7 +7,7 @@ import pickle
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -148,7 +148,7 @@ class Executor(ABC, Generic[S]):
         limit: float | None = None,
         lost: Callable[[T, str], R] | None = None,
         idle: Callable[[], None] = lambda: None,
-    ) -> Iterator[R]:
+    ) -> Generator[R, None, None]:
         """Results in the order of the items.
 
         Before an item is dispatched ``gate`` is asked; at its first False no further item is, so what ran is always

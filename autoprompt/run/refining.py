@@ -17,7 +17,7 @@ from autoprompt.corpus import Corpus
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import NothingSucceededError, VerificationError
 from autoprompt.evaluator import Evaluation, WorkerSpec
-from autoprompt.evaluator.refining import Refined, refined
+from autoprompt.evaluator.refining import REFINING_VERSION, Refined, refined
 from autoprompt.evaluator.worker import Worker
 from autoprompt.execution.scratch import scratch_folder
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, keep_weights, kept_weights
@@ -96,7 +96,7 @@ def done_again(board: Leaderboard, run: RunRecord, progress: Progress) -> tuple[
         facts = _facts(run, corpus, worker)
         progress.stage("verify")
         done = refined(worker, candidate, load_delta(kept_weights(board.path, told["weights"])), told["new"])
-    return done.after, differences(manifest_of(run), facts, ("code.scoring", "environment"))
+    return done.after, differences(manifest_of(run), facts, ("code.scoring", "code.refining", "environment"))
 
 
 # The model
@@ -128,6 +128,7 @@ def _facts(run: RunRecord, corpus: Corpus, worker: Worker) -> dict[str, Any]:
     """The manifest of data, model, code and machine. Raises VerificationError for another model than the run's."""
     folder = Path(worker.spec.model_folder)
     facts = manifest(corpus, corpus.test, folder, run.config["model_revision"], worker.spec.device)
+    facts["code"]["refining"] = REFINING_VERSION
     changed = differences(manifest_of(run), facts, ("model",))
     if changed:
         raise VerificationError(

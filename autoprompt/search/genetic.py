@@ -127,7 +127,7 @@ class GeneticStrategy(Strategy):
         manual = self.space.start
         words: list[Proposal] = []
         if self._uses("label_words"):
-            ranked = self.evaluator.rank_words([manual], 1)[0]
+            ranked = self._drawable_words()[:1]
             words = [Proposal(replace(manual, label_words=w), "label_words", (manual.id,)) for w in ranked]
         pool = self.space.config.search.pool
         taught = self._taught(int(pool * TAUGHT_SHARE))
