@@ -1,6 +1,6 @@
 """What a search that begins with another search's prompts saves: fine-tunes until it is as good as one from nothing.
 
-    make bench NAME=warm_start DATA=FOLDER            goes on cell by cell (not timed yet)
+    make bench NAME=warm_start DATA=FOLDER            twelve searches, some three minutes each on two cores
     make bench NAME=warm_start DATA=FOLDER QUICK=1    one pair and one control, 12 fine-tunes (not timed yet)
 
 For each pair of corpora a search of 24 fine-tunes on the first; then on the second one from nothing (cold) and one
