@@ -229,7 +229,7 @@ def test_a_time_limit_is_kept_and_the_count_reported(options: run.SearchOptions)
     with commands.inline():
         result = run.search(limited, Silent())
     assert result["seconds"] <= 60  # a busy machine has slowed it down; without a limit it would never end
-    assert result["evaluations"] >= 1  # how many, the machine decides
+    assert result["evaluations"] > 1
     again = replace(options, max_evaluations=result["evaluations"])
     with commands.inline():
         repeated = run.search(again, Silent())
