@@ -6,8 +6,9 @@
 One size is changed at a time; the others stay at 32 training and 32 validation rows, texts of 32 tokens and
 SmolLM2-135M. Models of other sizes have the same kind of layers and random weights: they cost what trained ones do.
 Seconds of one thread: the kept prefixes of all rows (once a search, for templates that share their opening), one more
-frozen score, one more fine-tune (32 steps) with validation. Memory: what driver and workers hold of their own while
-they fine-tune 500 candidates with ever new closing words, label words, settings and openings.
+frozen score, one more fine-tune (32 steps) with validation. Memory: what driver and workers hold of their own, and
+what they use of it (the rest is freed, and kept for what comes next), while they fine-tune 500 candidates with ever new
+closing words, label words, settings and openings. For Linux with glibc 2.33 or later.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from allocated import held, used, used_here
 from bench import EVALUATIONS, Cell, Cells, Options, described, finish, optimizer_steps, options, seconds, table
 from fine_tunes import scores, tuned
 from tasks import MODEL, by_length, evaluating, few_shot, with_tail
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
+from autoprompt.evaluator import Evaluator
 from autoprompt.models import load_model, locate_model
 from autoprompt.models.base import Delta
 from autoprompt.template import LabelWords, Literal, Slot, Template
@@ -36,6 +39,8 @@ SIZES = {"30 M": (320, 12, 5), "135 M": (576, 30, 9), "360 M": (960, 32, 15)}
 TAILS = (" It was ", "\nVerdict: ", " All in all, it is ", "\nAnswer: ")
 WORKERS = 2
 STEPS = 32
+PATIENCE = 0.5
+"""Seconds that a worker takes to say what it uses, so that each of them is asked."""
 
 
 @dataclass(frozen=True)
@@ -120,15 +125,15 @@ def cost(corpus: Corpus, size: Size, scratch: Path, repeats: int) -> Cell:
 
 
 def memory(corpus: Corpus, count: int, every: int) -> Cell:
-    """Resident MiB of driver and workers after each ``every`` fine-tunes of four steps."""
+    """MiB of driver and workers after each ``every`` fine-tunes of four steps."""
     rng = random.Random(0)  # noqa: S311
     found = []
     with evaluating(corpus, max_length=64, workers=WORKERS) as evaluator:
         ready = evaluator.check(with_tail(corpus, TAILS[0], Settings("none")))
         for _ in range(0, count, every):
             evaluator.fit([_drawn(corpus, ready.vocabulary, rng) for _ in range(every)])
-            found.append({"evaluations": evaluator.fitted} | _resident())
-    return {"resident": found}
+            found.append({"evaluations": evaluator.fitted} | _memory(evaluator))
+    return {"memory": found}
 
 
 def _drawn(corpus: Corpus, vocabulary: tuple[str, ...], rng: random.Random) -> Candidate:
@@ -141,18 +146,15 @@ def _drawn(corpus: Corpus, vocabulary: tuple[str, ...], rng: random.Random) -> C
     return Candidate(Template((*opening, Slot(text), Literal(tail), Slot("label"))), words, settings)
 
 
-def _resident() -> dict[str, float]:
-    """MiB of this process and of its workers, from Linux's own accounts."""
-    tasks = Path("/proc/self/task")
-    children = [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
-    sizes = [_mebibytes(pid) for pid in children]
-    return {"driver": _mebibytes(os.getpid()), "workers": sum(sorted(sizes)[-WORKERS:])}
-
-
-def _mebibytes(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
-    return kilobytes / 1024
+def _memory(evaluator: Evaluator) -> dict[str, float]:
+    """MiB that the driver and all workers hold, and that they use of it."""
+    workers = dict(evaluator.executor.map(used_here, [PATIENCE] * WORKERS))
+    return {
+        "driver": held(os.getpid()),
+        "driver_uses": used(),
+        "workers": sum(held(pid) for pid in workers),
+        "workers_use": sum(workers.values()),
+    }
 
 
 def measured(given: Options, cells: Cells, corpus: Corpus) -> list[tuple[str, Size, Cell]]:
@@ -173,19 +175,20 @@ def main() -> None:
     corpus = by_length(few_shot(given))[-1].load()
     found = measured(given, cells, corpus)
     count, every = (60, 20) if given.quick else (500, 50)
-    resident = cells.get({"memory": count}, lambda: memory(corpus, count, every))["resident"]
+    rows = cells.get({"evaluations": count}, lambda: memory(corpus, count, every))["memory"]
     print(f"\n{described()}; one thread; seconds\n")
     table(
         ["what grows", "rows", "tokens", "model", "kept prefixes", "frozen score", "fine-tune", "ten candidates"],
         [[what, size.rows, size.tokens, size.model, cell["prefixes"], cell["frozen"], cell["tuned"],
           cell["prefixes"] + 10 * (cell["frozen"] + cell["tuned"])] for what, size, cell in found],
     )  # fmt: skip
+    names = ("driver", "driver_uses", "workers", "workers_use")
     table(
-        ["evaluations", "driver, MiB", "two workers, MiB"],
-        [[r["evaluations"], round(r["driver"]), round(r["workers"])] for r in resident],
+        ["evaluations", "driver holds, MiB", "driver uses", "two workers hold", "two workers use"],
+        [[row["evaluations"], *(round(row[name]) for name in names)] for row in rows],
     )
-    first, last = resident[1], resident[-1]
-    growth = {who: last[who] - first[who] for who in ("driver", "workers")}
+    first, last = rows[1], rows[-1]
+    growth = {name: last[name] - first[name] for name in names}
     finish({"evaluations": count, "mebibytes_grown": growth, "from": first["evaluations"]})
 
 
