@@ -22,14 +22,14 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def held(pid: int) -> float:
-    """MiB of anonymous pages that a process has in memory: what it uses, and what it freed and keeps."""
+    """MiB of anonymous pages that a process has in memory: what it uses, and what it freed and has not given back."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
     return kilobytes / 1024
 
 
 def used() -> float:
-    """MiB that this process has allocated and not freed, in heaps and in maps of glibc."""
+    """MiB that this process has of glibc and has not freed: not Python's small objects, which have maps of their own."""
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = _Mallinfo2
     info = mallinfo2()

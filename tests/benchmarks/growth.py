@@ -7,8 +7,8 @@ One size is changed at a time; the others stay at 32 training and 32 validation 
 SmolLM2-135M. Models of other sizes have the same kind of layers and random weights: they cost what trained ones do.
 Seconds of one thread: the kept prefixes of all rows (once a search, for templates that share their opening), one more
 frozen score, one more fine-tune (32 steps) with validation. Memory: what driver and workers hold of their own, and
-what they use of it (the rest is freed, and kept for what comes next), while they fine-tune 500 candidates with ever new
-closing words, label words, settings and openings. For Linux with glibc 2.33 or later.
+what is allocated and not freed of it (without Python's small objects), while they fine-tune 500 candidates with ever
+new closing words, label words, settings and openings. For Linux with glibc 2.33 or later.
 """
 
 from __future__ import annotations
@@ -149,6 +149,8 @@ def _drawn(corpus: Corpus, vocabulary: tuple[str, ...], rng: random.Random) -> C
 def _memory(evaluator: Evaluator) -> dict[str, float]:
     """MiB that the driver and all workers hold, and that they use of it."""
     workers = dict(evaluator.executor.map(used_here, [PATIENCE] * WORKERS))
+    if len(workers) != WORKERS:
+        raise RuntimeError(f"{len(workers)} of {WORKERS} workers said what they use: one was asked twice.")
     return {
         "driver": held(os.getpid()),
         "driver_uses": used(),
