@@ -29,7 +29,7 @@ def held(pid: int) -> float:
 
 
 def used() -> float:
-    """MiB that this process has of glibc and has not freed: not Python's small objects, which have maps of their own."""
+    """MiB that this process has of glibc and has not freed, without Python's small objects, which have own maps."""
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = _Mallinfo2
     info = mallinfo2()
