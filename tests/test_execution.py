@@ -118,6 +118,40 @@ def _facts(_: int) -> dict[str, Any]:
     }
 
 
+_KEPT: list[bytes] = []
+
+
+def _own_memory() -> float:
+    """MiB of anonymous pages."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+
+def _scatter(mebibytes: int) -> float:
+    """Free so much in pieces, and keep the last, behind which none of it can be cut off."""
+    pieces = [b"x" * (1 << 20) for _ in range(mebibytes)]
+    _KEPT.append(pieces[-1])
+    del pieces
+    return _own_memory()
+
+
+def _multiply(rows: range) -> float:
+    """Products of ever other numbers of rows."""
+    import torch
+    from torch import nn
+
+    from autoprompt.models.packed import pack
+
+    network = nn.Sequential(nn.Linear(576, 64)).requires_grad_(False)
+    pack(network, ["0"])
+    with torch.no_grad():
+        for number in rows:
+            network(torch.zeros(number, 576))
+    return _own_memory()
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads Linux's account of a process")
+
 Started = Callable[..., Any]
 """A context with an executor, of so many workers, an initializer and its arguments."""
 
@@ -186,6 +220,21 @@ def test_workers_have_one_thread_and_leave_interrupts_to_the_driver() -> None:
     assert facts["variable"] == "1"
     assert facts["interrupt"]
     assert facts["started"] == 1
+
+
+@linux
+def test_a_worker_gives_back_what_its_tasks_have_freed(started: Started) -> None:
+    with started(1) as executor:
+        before, left, after = executor.map(_scatter, [1, 500, 1])
+    assert left > before + 450  # what a task frees is there for its next pass
+    assert after < before + 50
+
+
+@linux
+def test_a_worker_does_not_grow_with_every_new_number_of_rows(started: Started) -> None:
+    with started(1) as executor:
+        first, last = executor.map(_multiply, [range(1, 201), range(201, 501)])
+    assert last < first + 30
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 3])

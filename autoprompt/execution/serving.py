@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
-import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from autoprompt.execution.heap import Heap
+
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt
+_KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+"""oneDNN's own, and that of torch's calls of it."""
+_KERNELS = "128"
+"""Kept at most: there is one for each number of rows that a layer is given, and it takes up to 600 KiB. As they come,
+the caches keep 1024."""
 
 
 class Server:
@@ -23,7 +27,8 @@ class Server:
         self._arguments = arguments
         self._prepared = False
         _limit_threads()
-        _keep_freed_memory()
+        _limit_caches()
+        self._heap = Heap()
 
     def answer(self, asked: bytes) -> bytes:
         """``asked``: a pickled (function, item); the answer is a pickled (what was raised, value)."""
@@ -36,6 +41,8 @@ class Server:
         except Exception as error:
             error.add_note("".join(traceback.format_exception(error)))
             return _portable(error)
+        finally:
+            self._heap.tidy()
 
 
 def _portable(error: Exception) -> bytes:
@@ -55,9 +62,7 @@ def _limit_threads() -> None:
     threadpool_limits(1)
 
 
-def _keep_freed_memory() -> None:
-    """Tell glibc to use freed memory again: fresh pages for each tensor cost time in every pass."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_TRIM_THRESHOLD, 1 << 30)
+def _limit_caches() -> None:
+    """Read by torch with the first product."""
+    for name in _KERNEL_CACHES:
+        os.environ.setdefault(name, _KERNELS)
