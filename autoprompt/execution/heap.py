@@ -9,7 +9,7 @@ from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's names for mallopt
 _KEPT_BLOCK = 32 << 20
-_SPARE = 256 << 20
+SPARE = 256 << 20
 _STATM = Path("/proc/self/statm")
 """Linux's account of this process, in pages."""
 
@@ -35,7 +35,7 @@ class Heap:
         """After a task: some milliseconds where memory is given back, next to nothing otherwise."""
         if self._trim is None:
             return
-        if _resident() > self._least + _SPARE:
+        if _resident() > self._least + SPARE:
             self._trim(0)
             self._least = _resident()
         self._least = min(self._least, _resident())

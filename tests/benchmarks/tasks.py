@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,13 +95,21 @@ def _text_length(task: Task) -> float:
 
 @contextmanager
 def evaluating(
-    corpus: Corpus, seed: int = 0, *, max_length: int = 128, workers: int | None = None
+    corpus: Corpus,
+    seed: int = 0,
+    *,
+    max_length: int = 128,
+    workers: int | None = None,
+    start: Callable[[WorkerSpec], None] = start_worker,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Evaluator]:
-    """An evaluator over the rows but those of the test split; as many workers as a search has."""
+    """An evaluator over the rows but those of the test split; as many workers as a search has, and each with the
+    environment variables."""
     rows = corpus.without_test()
     with tempfile.TemporaryDirectory() as scratch:
         spec = WorkerSpec(locate_model(MODEL).folder, rows, seed, "cpu", max_length, Path(scratch), Path(scratch))
-        executor = LocalExecutor(workers or default_workers(), start_worker, (spec,))
+        count = workers or default_workers()
+        executor = LocalExecutor(count, start, (spec,), environments=[variables or {}] * count)
         try:
             yield Evaluator(executor, rows, lambda _: None, weights=Path(scratch))
         finally:
