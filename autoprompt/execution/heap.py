@@ -10,8 +10,8 @@ from typing import Any
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's names for mallopt
 _KEPT_BLOCK = 32 << 20
 EVERY = 16
-"""Tasks, after which it is looked: what is given back and wanted again is cleared page by page, 2 or 3 % of the next
-fine-tune."""
+"""Tasks, after which it is looked: what is given back and wanted again is cleared page by page, up to an eighth of the
+next fine-tune's time (all weights)."""
 SPARE = 256 << 20
 _STATM = Path("/proc/self/statm")
 """Linux's account of this process, in pages."""
