@@ -153,6 +153,7 @@ def _multiply(rows: range) -> float:
 
 linux = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads Linux's account of a process")
 
+
 Started = Callable[..., Any]
 """A context with an executor, of so many workers, an initializer and its arguments."""
 
