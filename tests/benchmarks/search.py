@@ -1,6 +1,6 @@
 """Test accuracy at equal time on the same cores: the engine's strategies and what people would use instead.
 
-    make bench NAME=search DATA=FOLDER            about three and a half hours; goes on cell by cell
+    make bench NAME=search DATA=FOLDER            not quite four hours; goes on cell by cell
     make bench NAME=search DATA=FOLDER QUICK=1    one task, 90 seconds a run: 2.7 minutes
 
 A cell is one run of 10 minutes on one few-shot task, test rows included, with all cores. Snapshots at 2 and 5 minutes:

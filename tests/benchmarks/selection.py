@@ -1,6 +1,6 @@
 """What validation loss says of the prompts that a search found: why one strategy's winner is better than another's.
 
-    make bench NAME=selection DATA=FOLDER            TIME; goes on cell by cell
+    make bench NAME=selection DATA=FOLDER            46 minutes; goes on cell by cell
     make bench NAME=selection DATA=FOLDER QUICK=1    90 seconds a search, 100 test rows: 5.1 minutes
 
 A cell is one search of 10 minutes on the task with the shortest texts, after which all that it fine-tuned is trained
