@@ -1,4 +1,4 @@
-"""What the benchmarks share: their options, stored cells, the machine's description, intervals."""
+"""What the benchmarks share: their options, stored cells, the machine's description, intervals, ranks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,6 +196,16 @@ def interval(groups: Sequence[Sequence[float]], *, samples: int = 4000) -> Inter
     resampled = means[rows, drawn].mean(1)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Interval(float(np.mean([array.mean() for array in arrays])), float(low), float(high))
+
+
+def correlation(values: Sequence[float], wanted: Sequence[float]) -> tuple[float, float, float]:
+    """Spearman's rank correlation with 95 % of a bootstrap over the pairs."""
+    a, b = np.asarray(values), np.asarray(wanted)
+    generator = np.random.default_rng(0)
+    drawn = [generator.integers(0, len(a), len(a)) for _ in range(1000)]
+    resampled = [spearmanr(a[rows], b[rows]).statistic for rows in drawn if len(set(b[rows])) > 1]
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
+    return float(spearmanr(a, b).statistic), float(low), float(high)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

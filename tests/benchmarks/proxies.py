@@ -36,11 +36,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
-from bench import SEARCHES, Cell, Cells, described, finish, options, table
+from bench import SEARCHES, Cell, Cells, correlation, described, finish, options, table
 from fine_tunes import scores, tuned
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 from tasks import MODEL, Task, by_length, evaluating, few_shot, first_of_each
 
 from autoprompt.candidate import Candidate, Settings
@@ -172,16 +171,6 @@ def measured(task: Task, count: int) -> Cell:
         "values": {name: [own[name][0] for own in found.values()] for name in names},
         "seconds": {name: fmean(own[name][1] for own in found.values()) for name in names},
     }
-
-
-def correlation(values: Sequence[float], wanted: Sequence[float]) -> tuple[float, float, float]:
-    """Spearman's rank correlation with 95 % of a bootstrap over the candidates."""
-    a, b = np.asarray(values), np.asarray(wanted)
-    generator = np.random.default_rng(0)
-    drawn = [generator.integers(0, len(a), len(a)) for _ in range(1000)]
-    resampled = [spearmanr(a[rows], b[rows]).statistic for rows in drawn if len(set(b[rows])) > 1]
-    low, high = np.nanquantile(resampled, [0.025, 0.975])
-    return float(spearmanr(a, b).statistic), float(low), float(high)
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ again as the search trained it and tested on the first 200 test rows: once, so t
 one fine-tune. *Bred* prompts come from others of the same run, *drawn* ones from the library and at random. Each group
 has the mean and the best test accuracy of its prompts, Spearman's rank correlation of validation loss with test loss
 and with test accuracy (with 95 % of a bootstrap over the prompts), the mean validation and test loss of the five
-prompts with the lowest validation loss, and the test accuracy of these and of the first of them.
+prompts with the lowest validation loss, and the test accuracy of these and of the first of them. A second table has the
+mean test accuracy, with its standard error, by what made a prompt.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 import boards
-from bench import SEARCHES, Cell, Cells, described, finish, options, table
-from proxies import correlation
+from bench import SEARCHES, Cell, Cells, correlation, described, finish, options, table
 from tasks import Task, by_length, evaluating, few_shot, first_of_each
 
 from autoprompt.candidate import Candidate
@@ -90,7 +90,7 @@ def fine_tuned(path: Path) -> list[Prompt]:
     return list(found.values())
 
 
-def described_group(prompts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(prompts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What a line of the table says."""
     losses = [p["validation"] for p in prompts]
     first = sorted(prompts, key=lambda p: p["validation"])[:TOP]
@@ -117,7 +117,21 @@ def lines(cells: dict[str, Cell]) -> dict[str, dict[str, Any]]:
             f"{strategy}, bred": [p for p in prompts if p["bred"]],
             f"{strategy}, drawn": [p for p in prompts if p["operator"] and not p["bred"]],
         }
-        out |= {name: described_group(own) for name, own in groups.items() if len(own) > TOP}
+        out |= {name: summary(own) for name, own in groups.items() if len(own) > TOP}
+    return out
+
+
+def by_operator(cells: dict[str, Cell]) -> list[list[str]]:
+    """Mean test accuracy and its standard error by strategy and origin; those with one prompt are left out."""
+    out = []
+    for strategy, cell in cells.items():
+        groups: dict[str, list[float]] = {}
+        for prompt in cell["prompts"]:
+            for name in (prompt["operator"] or "baseline", *(["all bred"] if prompt["bred"] else [])):
+                groups.setdefault(name, []).append(prompt["accuracy"])
+        for name, own in groups.items():
+            if len(own) > 1:
+                out.append([strategy, name, str(len(own)), f"{fmean(own):.3f}", f"{stdev(own) / len(own) ** 0.5:.3f}"])
     return out
 
 
@@ -138,6 +152,7 @@ def main() -> None:
         ["prompts", *next(iter(result.values()))],
         [[name, *(_shown(value) for value in line.values())] for name, line in result.items()],
     )
+    table(["search", "made by", "n", "mean accuracy", "standard error"], by_operator(found))
     finish(result)
 
 
