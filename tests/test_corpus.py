@@ -340,7 +340,7 @@ def test_columns_are_found(tmp_path: Path, header: list[str], fields: tuple[str,
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:
-    rows = [[f"t {n}", f"b {n}", "ab"[n % 2], "x"] for n in range(20)]
+    rows = [[f"t {n}", f"b {n}", "ab"[n % 2], "xy"[n // 2 % 2]] for n in range(20)]
     source = _table(tmp_path / "data.tsv", ["title", "body", "kind", "origin"], rows)
     with pytest.raises(InputError, match=r"--label-column.*--text-column.*'title', 'body', 'kind', 'origin'"):
         load(source)
@@ -634,9 +634,10 @@ def test_missing_cells_of_a_frame_are_blank_and_arrays_are_lists() -> None:
     frame["text"] = frame["text"].astype("string")
     frame["label"] = frame["label"].astype("Int64")
     frame.loc[3, "text"], frame.loc[4, "label"] = None, None
-    with pytest.raises(InputError, match=r"rows \(train\): 2 of 20 rows .* \(row 4, row 5\)"):
+    with pytest.raises(InputError, match=r"rows \(train\): 1 of 20 rows .* \(row 4\)"):
         of(frame)
     kept = of(frame, drop_empty=True)
+    assert "1 of 20 rows of rows (train) have no label (blank) and are not used." in kept.warnings
     assert kept.labels == ("0", "1")
     assert len(kept.train + kept.validation + kept.test) == 18
 
@@ -727,7 +728,7 @@ def test_options_that_do_not_go_with_a_target() -> None:
         of(rows, target_column="summary")
     with pytest.raises(InputError, match=r"'gist' cannot be both text and target; .* --target-column"):
         of(rows, text_column="gist", target_column="gist")
-    with pytest.raises(InputError, match=r"row 1 has a target that is no text"):
+    with pytest.raises(InputError, match=r"row 1 has a list or record as its target"):
         of([{"talk": "a", "gist": ["b"]}], target_column="gist")
     with pytest.raises(InputError, match="one row only"):
         of(rows[:1], target_column="gist")

@@ -1,5 +1,6 @@
 """What data must satisfy before a search may use it. Each check names the fault, its place and the remedy."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,17 @@ from autoprompt.errors import InputError
 IMBALANCE = 3
 
 
-def drop_blank(source: str, rows: Sequence[Row], columns: Columns, *, drop: bool) -> tuple[list[Row], list[str]]:
-    """The rows that have all their fields and a label or target, and warnings.
+def usable_rows(
+    source: str, rows: Sequence[Row], columns: Columns, *, drop: bool, marks: Mapping[str, int] | None = None
+) -> tuple[list[Row], list[str], dict[str, int]]:
+    """The rows that have text and a label or target, warnings, and how many rows were left out for which reason.
 
-    Raises InputError with the count and the first places of blank rows (unless ``drop``), and where not
-    a single row is labelled or left.
+    ``marks``: what stands in place of a label, with counts; then rows without a label are data without labels, which
+    are left out with a warning. Without it they are faults, as are rows without text. One blank field beside others
+    that have text is a value: a warning counts them.
+
+    Raises InputError with the count and the first places of faulty rows (unless ``drop``), and where not a single row
+    is labelled or left.
     """
     if is_unlabelled(rows, columns):
         signs = "-1 or blank" if columns.task == "classification" else "blank"
@@ -23,21 +30,27 @@ def drop_blank(source: str, rows: Sequence[Row], columns: Columns, *, drop: bool
             f"{source} has no {columns.answer}s: all are {signs}; give rows with {columns.answer}s, or another "
             f"{columns.option}."
         )
-    missing = f"blank or missing text or {columns.answer}"
     kept = [row for row in rows if row.label and _filled(row.fields.values())]
-    blank = len(rows) - len(kept)
-    if not blank:
-        return kept, []
-    if not drop:
-        whole = {id(row) for row in kept}
-        first = ", ".join(row.place.rpartition(": ")[2] for row in _first(r for r in rows if id(r) not in whole))
+    unlabelled = [row for row in rows if not row.label and _filled(row.fields.values())] if marks is not None else []
+    left_out = {id(row) for row in (*kept, *unlabelled)}
+    faulty = [row for row in rows if id(row) not in left_out]
+    missing = "blank or missing text" if marks is not None else f"blank or missing text or {columns.answer}"
+    if faulty and not drop:
+        first = ", ".join(row.place.rpartition(": ")[2] for row in faulty[:3])
         raise InputError(
-            f"{source}: {blank} of {len(rows)} rows have a {missing} ({first}); "
+            f"{source}: {len(faulty)} of {len(rows)} rows have a {missing} ({first}); "
             "fill them in, or drop them with --drop-empty."
         )
     if not kept:
-        raise InputError(f"{source}: all {blank} rows have a {missing}; fill them in.")
-    return kept, [f"{blank} of {len(rows)} rows of {source} were dropped: {missing}."]
+        raise InputError(f"{source}: all {len(rows)} rows have a {missing}; fill them in.")
+    warnings = []
+    if unlabelled:
+        shown = ", ".join(repr(mark) if mark else "blank" for mark in marks or ()) or "blank"
+        warnings.append(f"{len(unlabelled)} of {len(rows)} rows of {source} have no label ({shown}) and are not used.")
+    if faulty:
+        warnings.append(f"{len(faulty)} of {len(rows)} rows of {source} were dropped: {missing}.")
+    counts = {"no label": len(unlabelled), missing: len(faulty)}
+    return kept, warnings + _empty_fields(source, kept), {why: count for why, count in counts.items() if count}
 
 
 def is_unlabelled(rows: Sequence[Row], columns: Columns) -> bool:
@@ -128,13 +141,50 @@ def imbalance(name: str, rows: Sequence[Row]) -> str | None:
     )
 
 
+def without_test_rows(splits: Mapping[str, Sequence[Row]], population: Sequence[Row]) -> list[str]:
+    """Warnings for classes that the test rows lack, or hold less than half as often as the data do."""
+    test = class_sizes(splits["test"])
+    sizes = class_sizes(population)
+    if not splits["test"]:
+        return []
+    absent = [label for label in sizes if label and not test[label]]
+    shares = {label: (test[label] / test.total(), size / sizes.total()) for label, size in sizes.items()}
+    few = [label for label, (drawn, share) in shares.items() if test[label] and drawn < share / 2]
+    warnings = []
+    if absent:
+        warnings.append(
+            f"No test row has the label {_joined(absent)}: its data end with the training and validation rows, so the "
+            "test accuracy says nothing of it."
+        )
+    if few:
+        said = [
+            f"{label!r} ({shares[label][0]:.1%} of the test rows, {shares[label][1]:.1%} of the data)" for label in few
+        ]
+        warnings.append(
+            f"The test rows hold too few of {', '.join(said[:3])}, whose rows went into training and validation: read "
+            "the test accuracy with that in mind, or give fewer --shots."
+        )
+    return warnings
+
+
+def _joined(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    return ", ".join(map(repr, labels[:5])) + more
+
+
 def _filled(values: Collection[Any]) -> bool:
-    """Whether no text is blank. An empty list or dict beside other fields is a value: a record without a history."""
-    return any(values) and all(value.strip() for value in values if isinstance(value, str))
+    """Whether some field has text. An empty one beside it is a value: a task without an input, a record without a
+    history."""
+    return any(value.strip() if isinstance(value, str) else value for value in values)
 
 
-def _first(rows: Iterable[Row], count: int = 3) -> list[Row]:
-    return [row for row, _number in zip(rows, range(count), strict=False)]
+def _empty_fields(source: str, rows: Sequence[Row]) -> list[str]:
+    """The warning that counts rows whose field is blank beside others."""
+    counts = Counter(
+        name for row in rows for name, value in row.fields.items() if isinstance(value, str) and not value.strip()
+    )
+    said = [f"{count} of {len(rows)} rows have an empty {name!r}" for name, count in counts.items()]
+    return [f"{source}: {', '.join(said)}, which the prompt shows as it is."] if said else []
 
 
 def _quoted(row: Row) -> str:

@@ -1,18 +1,20 @@
 """``load`` and ``of``: from a source's name, or from rows in memory, to a checked and split corpus."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from autoprompt import artifacts
 from autoprompt.artifacts import Progress
-from autoprompt.corpus import checks
+from autoprompt.corpus import checks, roles
 from autoprompt.corpus.cards import Card, card, card_files, has_card
 from autoprompt.corpus.columns import Columns, Row, choose_columns, select_fields, select_rows
 from autoprompt.corpus.hub import read_hub
+from autoprompt.corpus.labels import drop_lone_labels, is_number, plain_labels
 from autoprompt.corpus.memory import table_of
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.readers import Table, is_data_file, joined, read_table
@@ -20,13 +22,15 @@ from autoprompt.corpus.splits import (
     Sampling,
     Splits,
     carve_validation,
+    class_sizes,
+    draw_test,
     merge_equal_inputs,
     merge_equal_texts,
     published_split,
-    ranked,
     split_pool,
     take_shots,
 )
+from autoprompt.corpus.summary import DataSummary
 from autoprompt.corpus.types import SPLITS, Corpus, Example, make_examples
 from autoprompt.errors import InputError, UsageError
 
@@ -112,7 +116,8 @@ def rows_of(source: str, *, progress: Progress | None = None, **options: Any) ->
 def _whole(found: _Source, reading: Reading, drop_empty: bool, *, trains: bool) -> Corpus:
     columns = _columns(found, reading)
     name, table = found.name, found.tables["train"]
-    kept, notes = checks.drop_blank(table.source, select_rows(table, columns), columns, drop=drop_empty)
+    rows, _ = plain_labels(name, {"train": select_rows(table, columns)}, columns)
+    kept, notes, _ = checks.usable_rows(table.source, rows["train"], columns, drop=drop_empty)
     if trains and columns.task == "classification":
         checks.require_classes(name, (row.label for row in kept))
     return _corpus(found, columns, {"train": kept, "validation": [], "test": []}, notes)
@@ -141,30 +146,100 @@ def inputs(rows: Any, fields: Sequence[str], *, name: str = "the rows") -> list[
 
 def _prepare(found: _Source, reading: Reading) -> Corpus:
     columns = _columns(found, reading)
-    generation = columns.task == "generation"
+    found = _by_split_column(found, columns)
     rows = {name: select_rows(table, columns) for name, table in found.tables.items()}
+    read = {name: len(members) for name, members in rows.items()}
     if found.may_hide_test_labels and checks.is_unlabelled(rows.get("test", []), columns):
         del rows["test"]  # the Hub's competitions keep these labels to themselves
-    warnings = list(found.warnings)
-    for name in rows:
-        source = found.tables[name].source
-        rows[name], notes = checks.drop_blank(source, rows[name], columns, drop=reading.drop_empty)
-        warnings += notes
-    if not generation:
-        checks.require_classes(found.name, (row.label for row in rows["train"]))
-    sampling = Sampling(reading.shots * (2 if generation else 1), reading.test_rows, reading.seed)
-    merge = merge_equal_inputs if generation else partial(merge_equal_texts, drop=reading.drop_duplicates)
-    splits, notes = found.split(rows, sampling, merge)
+    rows, warnings, dropped = _usable(found, rows, columns, reading)
+    population = [row for split in rows.values() for row in split]
+    sampling = Sampling(reading.shots * (2 if columns.task == "generation" else 1), reading.test_rows, reading.seed)
+    splits, notes = found.split(rows, sampling, _merge_of(columns, reading))
     warnings += notes
     splits, notes = checks.separate_splits(splits, drop=reading.drop_duplicates)
     warnings += notes
     checks.require_rows(found.name, splits)
-    if not generation:
+    if columns.task == "classification":
         checks.check_classes(found.name, splits)
-        pool = [row for split in rows.values() for row in split]
-        uneven = checks.imbalance("train", splits["train"]) or checks.imbalance("all rows", pool)
+        uneven = checks.imbalance("all rows", population) or checks.imbalance("train", splits["train"])
         warnings += [uneven] if uneven else []
-    return _corpus(found, columns, splits, warnings)
+        warnings += checks.without_test_rows(splits, population)
+    summary = _summary(found, columns, splits, sum(read.values()), dropped, population)
+    return _corpus(found, columns, splits, warnings, summary)
+
+
+def _usable(
+    found: _Source, rows: Splits, columns: Columns, reading: Reading
+) -> tuple[Splits, list[str], dict[str, int]]:
+    """The rows with text and a label, warnings, and reason → rows that were dropped."""
+    warnings, dropped = list(found.warnings), Counter[str]()
+    marks: Mapping[str, int] | None = None
+    if columns.task == "classification":
+        rows, marks = plain_labels(found.name, rows, columns)
+    for name in rows:
+        source = found.tables[name].source
+        rows[name], notes, counts = checks.usable_rows(
+            source, rows[name], columns, drop=reading.drop_empty, marks=marks
+        )
+        warnings += notes
+        dropped.update(counts)
+    if columns.task == "classification":
+        checks.require_classes(found.name, (row.label for row in rows["train"]))
+    return rows, warnings, dict(dropped)
+
+
+def _merge_of(columns: Columns, reading: Reading) -> Merge:
+    """How rows with equal texts become one; of classes, a label that comes once is left out as well."""
+    if columns.task == "generation":
+        return merge_equal_inputs
+
+    def merge(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+        merged, warnings = merge_equal_texts(rows, drop=reading.drop_duplicates)
+        kept, notes = drop_lone_labels(merged)
+        return kept, warnings + notes
+
+    return merge
+
+
+def _by_split_column(found: _Source, columns: Columns) -> _Source:
+    """The source with the splits that a column of its only table names, where there is such a column."""
+    if found.card is not None or set(found.tables) != {"train"}:
+        return found
+    table = found.tables["train"]
+    name = roles.split_column(table, (columns.label, *map(columns.source, columns.fields)))
+    if name is None:
+        return found
+    tables = roles.split_by(table, name)
+    note = f"The column {name!r} of {table.source} says which split a row is in."
+    unlabelled = tables.pop("unlabeled", None)
+    if unlabelled is not None:
+        note += f" Its {len(unlabelled.rows)} rows without labels are not used."
+    split = _split_folder if len(tables) > 1 else found.split
+    return replace(found, tables=tables, split=split, warnings=(*found.warnings, note))
+
+
+def _summary(
+    found: _Source, columns: Columns, splits: Splits, read: int, dropped: Mapping[str, int], population: Sequence[Row]
+) -> DataSummary:
+    sizes = {name: class_sizes(rows) for name, rows in splits.items()}
+    labels = class_sizes(population) if columns.task == "classification" else Counter[str]()
+    used = sum(map(len, splits.values()))
+    return DataSummary(
+        source=found.name,
+        rows=read,
+        fields=columns.fields,
+        answer=columns.answer,
+        answer_column=columns.label,
+        splits={name: len(splits[name]) for name in SPLITS},
+        classes={
+            label: {"all": count} | {name: sizes[name][label] for name in SPLITS}
+            for label, count in labels.most_common()
+        },
+        unused=read - used - sum(dropped.values()),
+        dropped=dropped,
+        left_out=columns.left_out,
+        sources=columns.sources,
+    )
 
 
 def _open(source: str, progress: Progress | None) -> _Source:
@@ -270,14 +345,16 @@ def _split_hub(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, 
         splits = split_pool(train, sampling)
     held_out = rows.get("test") or rows.get("validation")
     if held_out:
-        splits["test"] = ranked(held_out, sampling.seed)[: sampling.test_rows]
+        splits["test"] = draw_test(held_out, sampling)
     return splits, warnings
 
 
 # --- the finished corpus ---------------------------------------------------------------------------------
 
 
-def _corpus(found: _Source, columns: Columns, splits: Splits, warnings: Iterable[str]) -> Corpus:
+def _corpus(
+    found: _Source, columns: Columns, splits: Splits, warnings: Iterable[str], summary: DataSummary | None = None
+) -> Corpus:
     labels = _labels(found, columns, splits["train"]) if columns.task == "classification" else ()
     seen: dict[str, int] = {}
     train, validation, test = (
@@ -298,11 +375,12 @@ def _corpus(found: _Source, columns: Columns, splits: Splits, warnings: Iterable
         warnings=tuple(warnings),
         task=columns.task,
         revision=found.revision,
+        summary=summary,
     )
 
 
 def _labels(found: _Source, columns: Columns, train: Sequence[Row]) -> tuple[str, ...]:
-    """The card's order, otherwise the ClassLabel's, otherwise sorted (integers by value)."""
+    """The card's order, otherwise the ClassLabel's, otherwise sorted (numbers by value)."""
     present = {row.label for row in train}
     if found.card is not None:
         if set(found.card.labels) != present:
@@ -311,6 +389,6 @@ def _labels(found: _Source, columns: Columns, train: Sequence[Row]) -> tuple[str
     names = found.tables["train"].class_names.get(columns.label)
     if names:
         return tuple(name for name in names if name in present)
-    if all(label.removeprefix("-").isdecimal() for label in present):
-        return tuple(sorted(present, key=lambda label: (int(label), label)))
+    if all(map(is_number, present)):
+        return tuple(sorted(present, key=lambda label: (float(label), label)))
     return tuple(sorted(present))

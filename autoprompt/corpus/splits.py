@@ -1,19 +1,24 @@
 """Merging equal texts and drawing the splits.
 
 Every draw is a sort by a hash of the seed and a row's content, so that it depends on neither the order of
-the rows nor a generator's state, and the sample hardly moves when a few rows are added.
+the rows nor a generator's state, and the sample hardly moves when a few rows are added. Within a group all splits come
+from one such order; how many rows a group gives never depends on the hashes, which would leave out rare groups.
 """
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
 
 from autoprompt.corpus.columns import Row
 from autoprompt.corpus.types import content_id, normalised
 from autoprompt.errors import InputError
 
 Splits = dict[str, list[Row]]
+_PARTS = 1 << 32
+"""Steps between two whole numbers at which the random start of a systematic sample can lie."""
 
 
 @dataclass(frozen=True)
@@ -82,22 +87,68 @@ def published_split(rows: Sequence[Row], split: Mapping[str, int]) -> Splits:
 
 
 def split_pool(rows: Sequence[Row], sampling: Sampling) -> Splits:
-    """K rows a group for train and for validation, the rest as test; 40/40/20 where a group has too few.
+    """K rows of each group for train and for validation, and the test rows from the rest (see ``draw_test``).
 
+    A group of at most 2 K rows gives 40 % to train, 40 % to validation and the rest to test; other groups still give K.
     Raises InputError where a group cannot be in both train and validation.
     """
-    groups = _by_group(rows, sampling.seed)
-    enough = all(len(members) > 2 * sampling.shots for members in groups.values())
-    found: Splits = {"train": [], "validation": [], "test": []}
-    for group, members in groups.items():
-        size = len(members)
-        taken = sampling.shots if enough else min((2 * size + 2) // 5, size // 2)
-        _require_two(group, taken)
-        found["train"] += members[:taken]
-        found["validation"] += members[taken : 2 * taken]
-        found["test"] += members[2 * taken :]
-    ordered = {name: ranked(members, sampling.seed) for name, members in found.items()}
-    return ordered | {"test": ordered["test"][: sampling.test_rows]}
+    train, validation, rest = [], [], []
+    for group, members in _by_group(rows, sampling.seed).items():
+        taken, judging = _shares(len(members), sampling.shots)
+        _require_two(group, judging)
+        train += members[:taken]
+        validation += members[taken : taken + judging]
+        rest += members[taken + judging :]
+    return {
+        "train": ranked(train, sampling.seed),
+        "validation": ranked(validation, sampling.seed),
+        "test": draw_test(rest, sampling, rows),
+    }
+
+
+def draw_test(rest: Sequence[Row], sampling: Sampling, population: Sequence[Row] | None = None) -> list[Row]:
+    """At most ``test_rows`` of the rest, in which each group has its share of the population (default: of the rest).
+
+    Expected counts are exact; they are rounded at random to the next whole number. A group with too few rows left gives
+    all of them, and the others fill its place.
+    """
+    members = _by_group(rest, sampling.seed)
+    if len(rest) <= sampling.test_rows:
+        return ranked(rest, sampling.seed)
+    sizes = Counter(row.group for row in population or rest)
+    order = sorted(members, key=lambda group: _hashed(sampling.seed, "test", group))
+    quotas = _quotas({g: sizes[g] for g in order}, {g: len(members[g]) for g in order}, sampling.test_rows)
+    drawn: list[Row] = []
+    reached = Fraction(int(_hashed(sampling.seed, "rounding"), 16) % _PARTS, _PARTS)
+    for group in order:  # systematic sampling: one random start, then steps of the quotas
+        before, reached = reached, reached + quotas[group]
+        drawn += members[group][: floor(reached) - floor(before)]
+    return ranked(drawn, sampling.seed)
+
+
+def _quotas(sizes: Mapping[str, int], left: Mapping[str, int], total: int) -> dict[str, Fraction]:
+    """Rows of each group by its share of ``sizes``, no more than are left of it; they add up to ``total``."""
+    quotas = {group: Fraction(0) for group in sizes}
+    open_groups, rows = set(sizes), Fraction(total)
+    while open_groups:
+        whole = sum(sizes[group] for group in open_groups)
+        shares = {group: rows * sizes[group] / whole for group in sizes if group in open_groups}
+        full = [group for group, share in shares.items() if share >= left[group]]
+        if not full:
+            return quotas | shares
+        for group in full:
+            quotas[group] = Fraction(left[group])
+        open_groups -= set(full)
+        rows -= sum(left[group] for group in full)
+    return quotas
+
+
+def _shares(size: int, shots: int) -> tuple[int, int]:
+    """How many of a group's rows are for train and for validation; at least one is left for test from three rows on."""
+    if size > 2 * shots:
+        return shots, shots
+    taken = min((2 * size + 2) // 5, size // 2)
+    return taken, taken - 1 if 2 * taken == size > 2 else taken
 
 
 def carve_validation(rows: Sequence[Row], sampling: Sampling) -> Splits:
@@ -123,15 +174,17 @@ def take_shots(rows: Sequence[Row], sampling: Sampling) -> list[Row]:
 def ranked(rows: Sequence[Row], seed: int) -> list[Row]:
     """The rows in their random order."""
 
-    def rank(row: Row) -> str:
-        return hashlib.sha256(f"{seed}:{content_id(row.fields, row.label)}".encode()).hexdigest()
-
-    return sorted(rows, key=rank)
+    return sorted(rows, key=lambda row: _hashed(seed, content_id(row.fields, row.label)))
 
 
 def class_sizes(rows: Sequence[Row]) -> Counter[str]:
     """Rows of each label."""
     return Counter(row.label for row in rows)
+
+
+def _hashed(seed: int, *parts: str) -> str:
+    """64 hex digits that look random."""
+    return hashlib.sha256(":".join([str(seed), *parts]).encode()).hexdigest()
 
 
 def _by_group(rows: Sequence[Row], seed: int) -> Mapping[str, list[Row]]:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from autoprompt.corpus.summary import DataSummary
+
 Task = Literal["classification", "generation"]
 SPLITS = ("train", "validation", "test")
 DEFAULT_METRICS: dict[Task, str] = {"classification": "accuracy", "generation": "rougeL"}
@@ -33,7 +35,8 @@ class Corpus:
     search which cannot see the test rows still names the data that they belong to.
 
     A corpus for ``task`` "generation" has no ``labels`` and no ``label_words``; its ``label_column`` is the
-    target's. ``revision`` is the commit of a dataset of the Hub.
+    target's. ``revision`` is the commit of a dataset of the Hub. ``summary`` says what was read of the data; None for
+    rows that come back from a leaderboard.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Corpus:
     test_count: int = -1
     task: Task = "classification"
     revision: str = ""
+    summary: DataSummary | None = None
 
     def __post_init__(self) -> None:
         """Fill in what has a default that depends on the data."""

@@ -50,6 +50,12 @@ class Facts:
         return self.run.result or {}
 
     @property
+    def data(self) -> str:
+        """What was read of the data, in a line; empty where the run has no such record."""
+        reading = (self.run.config.get("manifest") or {}).get("reading") or {}
+        return str(reading.get("summary", ""))
+
+    @property
     def warm_start(self) -> list[str]:
         """What it began with of runs on other data, a sentence each."""
         sources = (self.run.config.get("warm_start") or {}).get("sources", [])

@@ -96,6 +96,7 @@ def _head(facts: Facts) -> str:
         f"Run {markdown(run.id)}{name}, {markdown(run.status)}{spent}; strategy {markdown(run.strategy)}, "
         f"seed {run.seed}, started {markdown(moment(run.started))}.",
     ]
+    lines += [f"Data: {markdown(facts.data)}."] if facts.data else []
     lines += map(markdown, facts.warm_start)
     return "\n\n".join([*lines, *(f"Note: {markdown(text)}" for text in run.warnings)])
 

@@ -18,7 +18,7 @@ from autoprompt.run.place import placed
 from autoprompt.run.preparing import prepare
 from autoprompt.run.searching import search
 from autoprompt.run.transferring import transfer_of
-from autoprompt.run.workplace import check_model, pulling, workplace
+from autoprompt.run.workplace import check_model, pulling, show_data, workplace
 
 
 def evaluate(
@@ -38,6 +38,7 @@ def evaluate(
     """
     started = time.monotonic()
     task = prepare(source_name, data, model, (template,), label_words, None, seed, pulling=pulling(progress))
+    show_data(task.corpus, progress)
     if split == "test" and not task.corpus.test:
         raise UsageError(f"The corpus {source_name!r} has no test rows; use --split validation.")
     candidate = replace(task.space.start, settings=task.space.start.settings.change(**changes))
@@ -62,6 +63,7 @@ def evaluate(
         "metrics": _metrics(evaluation),
         "n": len(evaluation.gold),
         "seconds": round(time.monotonic() - started, 3),
+        "data": task.corpus.summary.to_dict() if task.corpus.summary else None,
     }
 
 

@@ -221,6 +221,7 @@ def _result(recorder: Recorder, done: Refined, told: Mapping[str, Any], notes: S
     return {
         "run": recorder.run.id if kept else None,
         "corpus": recorder.run.corpus,
+        "data": None,
         "model": recorder.run.model,
         "evaluations": len(done.after),
         "frozen": 0,

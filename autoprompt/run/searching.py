@@ -203,6 +203,7 @@ def _result(
     return {
         "run": run.id,
         "corpus": options.corpus,
+        "data": run.config["manifest"].get("reading"),
         "model": run.model,
         "evaluations": outcome.fitted,
         "frozen": outcome.frozen,

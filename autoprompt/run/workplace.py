@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluator, Readiness, WorkerSpec, start_worker
 from autoprompt.execution.scratch import scratch_folder
@@ -17,8 +18,16 @@ def prepared(options: SearchOptions, progress: Progress) -> Task:
     """The checked input of a search. Raises UsageError, InputError."""
     config = config_of(options)
     progress.stage("data")
-    return prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
+    task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
                    options.metric, options.seed, config, options.fix, pulling(progress))  # fmt: skip
+    show_data(task.corpus, progress)
+    return task
+
+
+def show_data(corpus: Corpus, progress: Progress) -> None:
+    """Say in one line what was read of the data and what was left out."""
+    if corpus.summary is not None:
+        progress.note(f"data: {corpus.summary}")
 
 
 @contextmanager

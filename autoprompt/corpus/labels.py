@@ -1,0 +1,125 @@
+"""Labels of rows: which cells are no gold label, and columns of labels that no classifier can learn."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from autoprompt.corpus.columns import Columns, Row
+from autoprompt.errors import InputError, closest
+
+_MARKERS = frozenset({"", "-", "--", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "nan", "NaN", "null", "NULL"})
+"""What datasets and programs write where there is no gold label."""
+_CODE = re.compile(r"[A-Z]{2}")
+_WHOLE = re.compile(r"-?\d+(\.0+)?")
+_NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
+_RARE_MARK = 0.05
+"""A label -1 beside 0 and 1 alone is a class of its own, unless it is this rare."""
+_SCALE = 20
+"""Distinct numbers with decimals that are still classes, such as half stars."""
+_LONE_SHARE = 0.05
+"""The share of rows whose labels may come once and be taken for typing errors."""
+
+
+def plain_labels(
+    source: str, splits: Mapping[str, Sequence[Row]], columns: Columns
+) -> tuple[dict[str, list[Row]], dict[str, int]]:
+    """The splits' rows with plain labels, and how many rows have which mark in place of a gold label.
+
+    A row without a gold label has a blank one. Marks are a blank cell, ``-``, ``?``, ``NA``, ``N/A``, ``nan``,
+    ``null`` beside real labels (``NA`` among codes of two capitals is a class), and -1 beside classes that are numbered
+    from 0, unless -1, 0 and 1 are the classes. Where all labels are whole numbers, ``1.0`` is ``1``.
+
+    Raises InputError for lists of labels, and for numbers on a scale, which are no classes.
+    """
+    rows = {name: list(members) for name, members in splits.items()}
+    if columns.task != "classification":
+        return rows, {}
+    counts = Counter(row.label for members in rows.values() for row in members)
+    _refuse_lists(rows, columns)
+    marks = _marks(counts)
+    gold = [label for label in counts if label not in marks]
+    _refuse_scale(source, rows["train"], gold, columns)
+    whole = all(_WHOLE.fullmatch(label) for label in gold)
+    named = {label: label.partition(".")[0] if whole else label for label in gold} | dict.fromkeys(marks, "")
+    plain = {name: [_labelled(row, named[row.label]) for row in members] for name, members in rows.items()}
+    return plain, {mark: counts[mark] for mark in sorted(marks)}
+
+
+def is_number(label: str) -> bool:
+    """Whether a label is a number: these are ordered by value."""
+    return _NUMBER.fullmatch(label) is not None
+
+
+def drop_lone_labels(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """The rows without those whose label comes once, where these are few beside real classes; and warnings.
+
+    Such a label is most often a typing error; the warning names the closest other label.
+    """
+    counts = Counter(row.label for row in rows)
+    lone = [row for row in rows if counts[row.label] == 1]
+    classes = [label for label, count in counts.items() if count > 1]
+    if not lone or len(classes) < 2 or len(lone) > max(1, _LONE_SHARE * len(rows)):
+        return list(rows), []
+    names = [f"{row.label!r} ({row.place}{closest(row.label, classes)})" for row in lone[:3]]
+    more = f" and {len(lone) - 3} more" if len(lone) > 3 else ""
+    left = {id(row) for row in lone}
+    kept = [row for row in rows if id(row) not in left]
+    what = "row was" if len(lone) == 1 else "rows were"
+    return kept, [f"{len(lone)} {what} dropped, whose label no other row has: {', '.join(names)}{more}."]
+
+
+def _labelled(row: Row, label: str) -> Row:
+    return row if row.label == label else replace(row, label=label, group=label)
+
+
+def _marks(counts: Mapping[str, int]) -> set[str]:
+    """The labels that stand for no label."""
+    marks = {label for label in counts if label in _MARKERS}
+    gold = [label for label in counts if label not in marks]
+    if "NA" in marks and gold and all(_CODE.fullmatch(label) for label in gold):
+        marks.discard("NA")
+    if len(gold) == 0:
+        return marks
+    numbers = {int(label.partition(".")[0]) for label in gold if _WHOLE.fullmatch(label)}
+    if -1 in numbers and len(numbers) == len(gold):
+        others = numbers - {-1}
+        numbered = others == set(range(len(others))) and len(others) >= 2
+        total = sum(counts[label] for label in gold)
+        minus = [label for label in gold if int(label.partition(".")[0]) == -1]
+        if numbered and (len(others) > 2 or sum(counts[label] for label in minus) <= _RARE_MARK * total):
+            marks |= set(minus)
+    elif "-1" in gold and not numbers - {-1} and len(gold) > 2:  # beside words
+        marks.add("-1")
+    return marks
+
+
+def _refuse_lists(splits: Mapping[str, Iterable[Row]], columns: Columns) -> None:
+    for members in splits.values():
+        for row in members:
+            if _LIST.fullmatch(row.label):
+                raise InputError(
+                    f"{row.place} has the label {row.label[:60]!r}, a list: several labels a row are not supported, "
+                    f"since a prompt predicts one; keep one label a row, or name another {columns.option}."
+                )
+
+
+def _refuse_scale(source: str, rows: Sequence[Row], gold: Sequence[str], columns: Columns) -> None:
+    """Raise InputError for numbers to be estimated, and for texts that hardly repeat."""
+    if len(gold) < 2:
+        return
+    if all(_NUMBER.fullmatch(label) for label in gold):
+        decimal = not all(_WHOLE.fullmatch(label) for label in gold)
+        if len(gold) > (_SCALE if decimal else max(_SCALE, len(rows) // 4)):
+            raise InputError(
+                f"{source}: the column {columns.label!r} holds {len(gold)} different numbers, and a prompt predicts "
+                "one of a few classes; round them to a few values, or name another --label-column."
+            )
+    elif len(gold) > max(2, len(rows) // 2):
+        raise InputError(
+            f"{source}: the column {columns.label!r} has {len(gold)} different labels in {len(rows)} rows, too many "
+            "for classes; name another --label-column, or have texts written with --target-column."
+        )
