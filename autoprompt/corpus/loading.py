@@ -12,7 +12,8 @@ from autoprompt import artifacts
 from autoprompt.artifacts import Progress
 from autoprompt.corpus import checks, roles
 from autoprompt.corpus.cards import Card, card, card_files, has_card
-from autoprompt.corpus.columns import Columns, Row, choose_columns, select_fields, select_rows
+from autoprompt.corpus.column_choice import choose_columns, label_in_fields
+from autoprompt.corpus.columns import Columns, Row, select_fields, select_rows
 from autoprompt.corpus.hub import read_hub
 from autoprompt.corpus.labels import drop_lone_labels, is_number, plain_labels
 from autoprompt.corpus.memory import table_of
@@ -164,6 +165,8 @@ def _prepare(found: _Source, reading: Reading) -> Corpus:
         uneven = checks.imbalance("all rows", population) or checks.imbalance("train", splits["train"])
         warnings += [uneven] if uneven else []
         warnings += checks.without_test_rows(splits, population)
+        if reading.text_column:
+            warnings += label_in_fields(next(iter(found.tables.values())), columns)
     summary = _summary(found, columns, splits, sum(read.values()), dropped, population)
     return _corpus(found, columns, splits, warnings, summary)
 

@@ -1,0 +1,223 @@
+"""The choice of the text and label columns where the user did not name them, and the check of those that were named."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from autoprompt.corpus import roles
+from autoprompt.corpus.columns import Columns, column_of, listed, slot_names
+from autoprompt.corpus.readers import Table
+from autoprompt.corpus.types import Task
+from autoprompt.errors import InputError
+
+_LABEL_NAMES = ("label", "labels", "gold_label")
+_LIKELY_LABEL_NAMES = ("sentiment", "category", "class", "target", "intent", "topic", "emotion", "polarity", "rating")
+_TEXT_PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("question", "passage"),
+)
+_MOST_FIELDS = 20
+"""Text columns that a template takes without being told their names."""
+_MOST_CLASSES = 50
+"""Distinct values of a column that is taken for the label without a name that says so."""
+
+
+def choose_columns(
+    table: Table, text_column: str | None, label_column: str | None, target_column: str | None = None
+) -> Columns:
+    """The named columns, or the plain choice of them. Raises InputError, listing the columns, without one.
+
+    Without ``text_column``, a column called ``text`` is the text, else a pair such as premise and hypothesis, else all
+    columns that hold text; of these, columns that say nothing of their row (identifiers, dates, constants) or that
+    give the label away are left out (see ``roles``). A target's column is never guessed: without its name the data is
+    for classification.
+    """
+    texts = _named_texts(table, text_column) if text_column else ()
+    task: Task = "classification" if target_column is None else "generation"
+    named = label_column if target_column is None else target_column
+    label = _find_label(table, texts) if named is None else _require(table, named, Columns((), named, task).option)
+    if label in texts:
+        raise InputError(
+            f"{table.source}: the column {label!r} cannot be both text and {Columns((), label, task).answer}; name "
+            f"others with --text-column and {Columns((), label, task).option}, of {listed(table)}."
+        )
+    left_out: dict[str, str] = {}
+    if not texts:
+        texts, left_out = _find_texts(table, label)
+    fields = slot_names(texts)
+    sources = {name: column for name, column in zip(fields, texts, strict=True) if name != column}
+    return Columns(fields, label, task, sources, left_out)
+
+
+def label_in_fields(table: Table, columns: Columns) -> list[str]:
+    """Warnings for fields that give the label away, where there are other fields beside them."""
+    labels = _label_texts(table, columns.label)
+    found = {name: roles.determines_label(table, columns.source(name), labels) for name in columns.fields}
+    return [
+        f"The field {name!r} of {table.source} may give the label away ({why}): results on such data say nothing of "
+        "rows without it; leave it out with --text-column."
+        for name, why in found.items()
+        if why and len(columns.fields) > 1
+    ]
+
+
+# --- texts --------------------------------------------------------------------------------------------
+
+
+def _named_texts(table: Table, text_column: str) -> tuple[str, ...]:
+    if text_column in table.columns:  # a name that holds a comma itself
+        return (text_column,)
+    names = dict.fromkeys(name.strip() for name in text_column.split(","))
+    return tuple(dict.fromkeys(_require(table, name, "--text-column") for name in names))
+
+
+def _find_texts(table: Table, label: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The columns that hold the text, and why the others do not serve."""
+    found = _known_texts(table, label)
+    if found:
+        others = [name for name in table.columns if name != label and name not in found]
+        return found, {name: _reason(table, name) or "not needed beside the text" for name in others}
+    found, reasons = _likely_texts(table, label)
+    if not found:
+        raise InputError(f"{table.source}: no column holds text; name one with --text-column, of {listed(table)}.")
+    return found, reasons
+
+
+def _known_texts(table: Table, label: str) -> tuple[str, ...]:
+    """The columns whose names say that they are the text."""
+    text = _column(table, "text")
+    if text is not None and text != label:
+        return (text,)
+    for pair in _TEXT_PAIRS:
+        columns = [_column(table, name) for name in pair]
+        if None not in columns and label not in columns:
+            return tuple(name for name in columns if name is not None)
+    return ()
+
+
+def _likely_texts(table: Table, label: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """All columns that hold text, but for those that say nothing or give the label away while others are left."""
+    reasons: dict[str, str] = {}
+    texts = []
+    for name in table.columns:
+        if name == label:
+            continue
+        if not _holds_text(table, name):
+            reasons[name] = _reason(table, name) or "numbers"
+        else:
+            texts.append(name)
+    empty = {name: why for name in texts if (why := _reason(table, name))}
+    kept = [name for name in texts if name not in empty] or texts
+    reasons |= {name: why for name, why in empty.items() if name not in kept}
+    if len(kept) > _MOST_FIELDS:
+        raise InputError(
+            f"{table.source} has {len(kept)} columns of text; name those that the prompt shows with --text-column, "
+            f"of {listed(table)}."
+        )
+    labels = _label_texts(table, label)
+    telling = {name: why for name in kept if (why := roles.determines_label(table, name, labels))} if kept[1:] else {}
+    left = [name for name in kept if name not in telling]
+    if any(roles.is_varied(table, name) for name in left):
+        kept = left
+        reasons |= telling
+    return tuple(kept), {name: reasons[name] for name in table.columns if name in reasons}
+
+
+def _reason(table: Table, name: str) -> str | None:
+    """Why a column is no field whatever the others are."""
+    return "the splits" if roles.split_column(table, ()) == name else roles.meaningless(table, name)
+
+
+def _label_texts(table: Table, label: str) -> list[str]:
+    """The labels' names [rows] as the table has them."""
+    names = table.class_names.get(label, ())
+    cells = [row.get(label) for row in table.rows]
+    return [names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else roles.text_of(cell) for cell in cells]
+
+
+# --- the label ----------------------------------------------------------------------------------------
+
+
+def _find_label(table: Table, texts: Sequence[str]) -> str:
+    """The column that is the label, where names or cells leave one choice only. Raises InputError otherwise."""
+    for name in _LABEL_NAMES:
+        found = _column(table, name)
+        if found is not None:
+            return found
+    if len(table.class_names) == 1:
+        return next(iter(table.class_names))
+    known = texts or _known_texts(table, "")
+    left = [
+        name
+        for name in table.columns
+        if name not in known and not roles.meaningless(table, name) and roles.split_column(table, known) != name
+    ]
+    if known and len(left) == 1:
+        return left[0]
+    likely = [name for name in left if name.casefold() in _LIKELY_LABEL_NAMES]
+    if len(likely) == 1:
+        return likely[0]
+    classes = [name for name in left if _holds_classes(table, name)]
+    numbers = [name for name in left if not _holds_text(table, name)]
+    if len(classes) == 1 and numbers in ([], classes):
+        return classes[0]
+    raise InputError(f"{table.source}: {_unclear(table, classes)}")
+
+
+def _unclear(table: Table, classes: Sequence[str]) -> str:
+    """Why no column is taken for the label, and what to do."""
+    binary = [name for name in classes if {roles.text_of(row.get(name)) for row in table.rows} <= {"0", "1"}]
+    if len(binary) > 1:
+        return (
+            f"the columns {', '.join(map(repr, binary))} look like several labels a row, and a prompt predicts one; "
+            "choose one with --label-column, and the text with --text-column."
+        )
+    split = roles.split_column(table, ())
+    if split is not None and len(table.columns) == 2:
+        return (
+            f"no column is left for the label, since {split!r} says which split a row is in; add the labels, or name "
+            "their column with --label-column."
+        )
+    return (
+        f"it is not clear which column is the label; name it with --label-column (and the text with --text-column), "
+        f"of {listed(table)}."
+    )
+
+
+def _holds_classes(table: Table, name: str) -> bool:
+    """Whether a few values come again and again."""
+    values = Counter(text for row in table.rows if (text := roles.text_of(row.get(name))))
+    return 2 <= len(values) <= min(_MOST_CLASSES, values.total() // 4)
+
+
+def _require(table: Table, name: str, option: str) -> str:
+    found = column_of(table, name)
+    if found not in table.columns:
+        raise InputError(f"{table.source} has no column {name!r}; choose {option} of its columns: {listed(table)}.")
+    return found
+
+
+def _column(table: Table, name: str) -> str | None:
+    if name in table.columns:
+        return name
+    return next((column for column in table.columns if column.casefold() == name), None)
+
+
+def _holds_text(table: Table, name: str) -> bool:
+    """Whether some cell is more than a number: csv cells are all strings."""
+    return any(_is_text(row.get(name)) for row in table.rows)
+
+
+def _is_text(cell: object) -> bool:
+    if isinstance(cell, dict | list):
+        return True
+    if not isinstance(cell, str) or not cell.strip():
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    # float() also reads words such as "nan" and "Infinity".
+    return not any(character.isdigit() for character in cell)
