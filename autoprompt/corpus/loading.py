@@ -48,7 +48,8 @@ _SPLIT_FILES = {
 class _Source:
     """The tables of a source, the card if it has one, and how its splits come about.
 
-    ``may_hide_test_labels``: test rows without a single label are left out, and no fault.
+    ``may_hide_test_labels``: test rows without a single label are left out, and no fault. ``unlabelled``: rows that a
+    split column calls so.
     """
 
     name: str
@@ -58,6 +59,7 @@ class _Source:
     revision: str = ""
     warnings: tuple[str, ...] = ()
     may_hide_test_labels: bool = False
+    unlabelled: int = 0
 
 
 def load(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
@@ -149,7 +151,7 @@ def _prepare(found: _Source, reading: Reading) -> Corpus:
     columns = _columns(found, reading)
     found = _by_split_column(found, columns)
     rows = {name: select_rows(table, columns) for name, table in found.tables.items()}
-    read = {name: len(members) for name, members in rows.items()}
+    read = sum(map(len, rows.values())) + found.unlabelled
     if found.may_hide_test_labels and checks.is_unlabelled(rows.get("test", []), columns):
         del rows["test"]  # the Hub's competitions keep these labels to themselves
     rows, warnings, dropped = _usable(found, rows, columns, reading)
@@ -167,7 +169,7 @@ def _prepare(found: _Source, reading: Reading) -> Corpus:
         warnings += checks.without_test_rows(splits, population)
         if reading.text_column:
             warnings += label_in_fields(next(iter(found.tables.values())), columns)
-    summary = _summary(found, columns, splits, sum(read.values()), dropped, population)
+    summary = _summary(found, columns, splits, read, dropped, population)
     return _corpus(found, columns, splits, warnings, summary)
 
 
@@ -176,6 +178,8 @@ def _usable(
 ) -> tuple[Splits, list[str], dict[str, int]]:
     """The rows with text and a label, warnings, and reason → rows that were dropped."""
     warnings, dropped = list(found.warnings), Counter[str]()
+    if found.unlabelled:
+        dropped["no label"] = found.unlabelled
     marks: Mapping[str, int] | None = None
     if columns.task == "classification":
         rows, marks = plain_labels(found.name, rows, columns)
@@ -214,11 +218,11 @@ def _by_split_column(found: _Source, columns: Columns) -> _Source:
         return found
     tables = roles.split_by(table, name)
     note = f"The column {name!r} of {table.source} says which split a row is in."
-    unlabelled = tables.pop("unlabeled", None)
-    if unlabelled is not None:
-        note += f" Its {len(unlabelled.rows)} rows without labels are not used."
+    unlabelled = len(tables.pop("unlabeled").rows) if "unlabeled" in tables else 0
+    if unlabelled:
+        note += f" Its {unlabelled} rows without labels are not used."
     split = _split_folder if len(tables) > 1 else found.split
-    return replace(found, tables=tables, split=split, warnings=(*found.warnings, note))
+    return replace(found, tables=tables, split=split, warnings=(*found.warnings, note), unlabelled=unlabelled)
 
 
 def _summary(
