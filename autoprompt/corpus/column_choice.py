@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from autoprompt.corpus import roles
 from autoprompt.corpus.columns import Columns, column_of, listed, slot_names
+from autoprompt.corpus.labels import label_marks
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.types import Task
 from autoprompt.errors import InputError
@@ -131,10 +132,15 @@ def _reason(table: Table, name: str) -> str | None:
 
 
 def _label_texts(table: Table, label: str) -> list[str]:
-    """The labels' names [rows] as the table has them."""
+    """The labels' names [rows] as the table has them; blank for rows without a gold label."""
     names = table.class_names.get(label, ())
     cells = [row.get(label) for row in table.rows]
-    return [names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else roles.text_of(cell) for cell in cells]
+    texts = [
+        names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else "" if cell is None else str(cell).strip()
+        for cell in cells
+    ]
+    marks = label_marks(Counter(texts))
+    return ["" if text in marks else text for text in texts]
 
 
 # --- the label ----------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def plain_labels(
         return rows, {}
     counts = Counter(row.label for members in rows.values() for row in members)
     _refuse_lists(rows, columns)
-    marks = _marks(counts)
+    marks = label_marks(counts)
     gold = [label for label in counts if label not in marks]
     _refuse_scale(source, rows["train"], gold, columns)
     whole = all(_WHOLE.fullmatch(label) for label in gold)
@@ -76,8 +76,8 @@ def _labelled(row: Row, label: str) -> Row:
     return row if row.label == label else replace(row, label=label, group=label)
 
 
-def _marks(counts: Mapping[str, int]) -> set[str]:
-    """The labels that stand for no label."""
+def label_marks(counts: Mapping[str, int]) -> set[str]:
+    """The labels (label → rows) that stand for no gold label; see ``plain_labels``."""
     marks = {label for label in counts if label in _MARKERS}
     gold = [label for label in counts if label not in marks]
     if "NA" in marks and gold and all(_CODE.fullmatch(label) for label in gold):
