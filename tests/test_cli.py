@@ -18,6 +18,7 @@ from autoprompt.cli import cli, options
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score
 from autoprompt.models import FAMILIES
+from autoprompt.report.escaping import markdown
 from autoprompt.run import options as run_options
 from autoprompt.search import STRATEGIES
 from autoprompt.template import LabelWords, Template
@@ -101,6 +102,27 @@ def test_search_prints_one_json_object(searched):
         assert 0 <= row["test"]["accuracy"] <= 1
     assert "generation 0" in result.err
     assert "\x1b" not in result.err
+
+
+def test_a_search_says_first_what_it_read(searched, capsys, tmp_path):
+    board, result = searched
+    values = json.loads(result.out)
+    data = values["data"]
+    (line,) = [line for line in result.err.splitlines() if line.startswith("note: data: ")]
+    assert line == f"note: data: {data['summary']}"
+    assert result.err.index(line) < result.err.index("stage: model")
+    assert data["splits"]["test"] == values["best"]["test"]["n"]
+    assert data["rows"] == sum(data["splits"].values())
+    assert {label: sum(counts[split] for split in data["splits"]) for label, counts in data["classes"].items()} == {
+        label: counts["all"] for label, counts in data["classes"].items()
+    }
+    with Leaderboard.open(board, read_only=True) as opened:
+        assert opened.run(values["run"]).config["manifest"]["reading"] == data
+    out = commands.call(capsys, "report", values["run"], "--leaderboard", board, "--out", tmp_path / "report")
+    assert out.code == 0, out.err
+    begins = f"{data['source']}: {data['rows']} rows read"
+    for name, shown in (("report.md", markdown(begins)), ("report.html", begins)):
+        assert f"Data: {shown}" in (tmp_path / "report" / name).read_text("utf-8")
 
 
 def test_evaluate(capsys, model_folders, corpus_folder):

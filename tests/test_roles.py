@@ -162,6 +162,14 @@ def test_several_labels_a_row_are_named() -> None:
     assert of(rows, label_column="toxic").labels == ("0", "1")
 
 
+def test_what_determines_a_target_text_is_a_field() -> None:
+    rows = [
+        {"task": ("Count the words.", "Name the tone.")[n % 2], "source": f"a note {n}", "reply": f"{n % 2} it is"}
+        for n in range(40)
+    ]
+    assert of(rows, target_column="reply").fields == ("task", "source")
+
+
 def test_a_hundred_columns_of_text_are_not_guessed() -> None:
     rows = [{f"c{i}": f"words of {i} and {n} times {i}" for i in range(100)} | {"label": n % 2} for n in range(20)]
     with pytest.raises(InputError, match=r"has 100 columns of text.*--text-column") as caught:

@@ -46,7 +46,7 @@ def choose_columns(
         )
     left_out: dict[str, str] = {}
     if not texts:
-        texts, left_out = _find_texts(table, label)
+        texts, left_out = _find_texts(table, label, task)
     fields = slot_names(texts)
     sources = {name: column for name, column in zip(fields, texts, strict=True) if name != column}
     return Columns(fields, label, task, sources, left_out)
@@ -54,13 +54,13 @@ def choose_columns(
 
 def label_in_fields(table: Table, columns: Columns) -> list[str]:
     """Warnings for fields that give the label away, where there are other fields beside them."""
-    labels = _label_texts(table, columns.label)
-    found = {name: roles.determines_label(table, columns.source(name), labels) for name in columns.fields}
+    if len(columns.fields) < 2:
+        return []
+    fields = {columns.source(name): name for name in columns.fields}
     return [
-        f"The field {name!r} of {table.source} may give the label away ({why}): results on such data say nothing of "
-        "rows without it; leave it out with --text-column."
-        for name, why in found.items()
-        if why and len(columns.fields) > 1
+        f"The field {fields[column]!r} of {table.source} may give the label away ({why}): results on such data say "
+        "nothing of rows without it; leave it out with --text-column."
+        for column, why in _telling(table, columns.label, list(fields)).items()
     ]
 
 
@@ -74,13 +74,13 @@ def _named_texts(table: Table, text_column: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_require(table, name, "--text-column") for name in names))
 
 
-def _find_texts(table: Table, label: str) -> tuple[tuple[str, ...], dict[str, str]]:
+def _find_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...], dict[str, str]]:
     """The columns that hold the text, and why the others do not serve."""
     found = _known_texts(table, label)
     if found:
         others = [name for name in table.columns if name != label and name not in found]
         return found, {name: _reason(table, name) or "not needed beside the text" for name in others}
-    found, reasons = _likely_texts(table, label)
+    found, reasons = _likely_texts(table, label, task)
     if not found:
         raise InputError(f"{table.source}: no column holds text; name one with --text-column, of {listed(table)}.")
     return found, reasons
@@ -98,8 +98,11 @@ def _known_texts(table: Table, label: str) -> tuple[str, ...]:
     return ()
 
 
-def _likely_texts(table: Table, label: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """All columns that hold text, but for those that say nothing or give the label away while others are left."""
+def _likely_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...], dict[str, str]]:
+    """All columns that hold text, but for those that say nothing or give the label away while others are left.
+
+    What determines a target text is no copy of it, but what it is written from.
+    """
     reasons: dict[str, str] = {}
     texts = []
     for name in table.columns:
@@ -117,13 +120,18 @@ def _likely_texts(table: Table, label: str) -> tuple[tuple[str, ...], dict[str, 
             f"{table.source} has {len(kept)} columns of text; name those that the prompt shows with --text-column, "
             f"of {listed(table)}."
         )
-    labels = _label_texts(table, label)
-    telling = {name: why for name in kept if (why := roles.determines_label(table, name, labels))} if kept[1:] else {}
+    telling = _telling(table, label, kept) if task == "classification" and len(kept) > 1 else {}
     left = [name for name in kept if name not in telling]
     if any(roles.is_varied(table, name) for name in left):
         kept = left
         reasons |= telling
     return tuple(kept), {name: reasons[name] for name in table.columns if name in reasons}
+
+
+def _telling(table: Table, label: str, names: Sequence[str]) -> dict[str, str]:
+    """Column → how it gives the label away, of those that do."""
+    labels = _label_texts(table, label)
+    return {name: why for name in names if (why := roles.determines_label(table, name, labels))}
 
 
 def _reason(table: Table, name: str) -> str | None:
