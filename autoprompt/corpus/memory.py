@@ -32,7 +32,7 @@ def splits_of(data: Any, source: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         elif rows is not None:
             found[split] = rows
     if "train" not in found:
-        names = ", ".join(map(repr, data)) or "nothing"
+        names = ", ".join(repr(name) for name, rows in data.items() if rows is not None) or "nothing"
         raise UsageError(f"The corpus is a dict of {names}; give it train and, if there are any, validation and test.")
     notes = (f"Not used of {source}: the splits {', '.join(map(repr, left))}.",) if left else ()
     return found, notes
@@ -77,7 +77,8 @@ def _rows_of(data: Any, source: str) -> tuple[Sequence[Any], dict[str, tuple[str
 
 def _no_rows(data: Any, source: str) -> UsageError:
     """What to do with data that holds rows in another way, or none."""
-    given = f"a {type(data).__name__}"
+    kind = type(data).__name__
+    given = f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
     if isinstance(data, str | bytes):
         advice = "load(path) reads a file; " + _EXPECTED
     elif _is_a(data, "datasets", "IterableDataset"):

@@ -89,12 +89,10 @@ def bytes_of(path: Path) -> bytes:
 
 
 def _stream(path: Path, kind: str) -> IO[bytes]:
-    if kind == "gzip":
-        return gzip.open(path)
-    if kind == "bzip2":
-        return bz2.open(path)
-    if kind == "xz":
-        return lzma.open(path)
+    if kind != "zstd":
+        openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
+        opened: IO[bytes] = openers[kind](path)
+        return opened
     # By name: it has no types. Python before 3.14 has no zstd.
     pa: Any = importlib.import_module("pyarrow")
     stream: IO[bytes] = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")

@@ -9,7 +9,7 @@ from autoprompt.corpus.readers.content import text_of
 from autoprompt.corpus.readers.formats import Format
 from autoprompt.corpus.readers.header import framed, header_place
 from autoprompt.corpus.readers.options import FileOptions
-from autoprompt.corpus.readers.quoting import MalformedError, Record, split_records, swallowed, tab_records
+from autoprompt.corpus.readers.quoting import MalformedError, Record, Spans, spans, split_records, tab_records
 from autoprompt.corpus.readers.table import Table
 from autoprompt.errors import InputError
 
@@ -43,13 +43,22 @@ def read_delimited(path: Path, options: FileOptions, usual: str) -> Table:
             "to the text."
         ) from error
     records = [row for row in records if row.cells or row.line > 1] if said else records
-    taken = swallowed(text, records, delimiter) if delimiter != "\t" else None
-    if taken is not None:
-        raise InputError(
-            f"{path}:{taken.line} opens a quote that closes in line {taken.last}, over lines that look like rows of "
-            "their own; remove or double the stray quotes, or give the file as jsonl if it is one text."
-        )
+    if delimiter != "\t":
+        notes += _check_spans(path, spans(text, records, delimiter))
     return framed(path, records, options, "line", tuple(notes))
+
+
+def _check_spans(path: Path, found: Spans) -> list[str]:
+    """A note for a row that may have taken in others. Raises InputError for one that surely has."""
+    if found.sure is not None:
+        raise InputError(
+            f"{path}:{found.sure.line} opens a quote that closes in line {found.sure.last}, over lines that look like "
+            "rows of their own; remove or double the stray quotes, or give the file as jsonl if it is one text."
+        )
+    if found.possible is None:
+        return []
+    row = found.possible
+    return [f"{path}: lines {row.line} to {row.last} are one row; correct their quotes if they are several."]
 
 
 def _split(text: str, delimiter: str) -> list[Record]:

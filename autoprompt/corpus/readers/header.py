@@ -44,7 +44,7 @@ def framed(path: Path, records: Sequence[Record], options: FileOptions, unit: st
     else:
         names, body = _header(path, rows, unit, said)
     body = _even(path, names, body, unit, said)
-    names, kept = _named(path, names, body, unit, said)
+    names, kept = _named(path, names, body, said)
     table = tuple({names[number]: row.cells[number] for number in kept} for row in body)
     places = tuple(f"{unit} {row.line}" for row in body)
     return Table(str(path), tuple(names[number] for number in kept), table, places, notes=tuple(said))
@@ -135,7 +135,8 @@ def _even(path: Path, names: Sequence[str], body: list[Record], unit: str, notes
     found = {len(row.cells) for row in body}
     if len(found) == 1 and max(found) > size:
         if not any(_text(row, number) for row in body for number in range(size, max(found))):
-            notes.append(f"{path}: each row ends in {max(found) - size} empty cells that the header lacks; left out.")
+            what = "an empty cell" if max(found) == size + 1 else f"{max(found) - size} empty cells"
+            notes.append(f"{path}: each row ends in {what} that the header lacks, which was left out.")
             return [Record(row.line, row.last, row.cells[:size]) for row in body]
         first = [_text(row, 0) for row in body]
         if max(found) == size + 1 and first in _counts(len(body)):
@@ -156,9 +157,7 @@ def _counts(size: int) -> tuple[list[str], list[str]]:
     return [str(number) for number in range(size)], [str(number) for number in range(1, size + 1)]
 
 
-def _named(
-    path: Path, names: Sequence[str], body: Sequence[Record], unit: str, notes: list[str]
-) -> tuple[list[str], list[int]]:
+def _named(path: Path, names: Sequence[str], body: Sequence[Record], notes: list[str]) -> tuple[list[str], list[int]]:
     """A name for each column, and which are kept: columns without a name are left out where they are empty.
 
     The first one without a name stays so: it is the index of a frame. Others are called as pandas does.

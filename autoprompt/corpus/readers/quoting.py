@@ -48,8 +48,11 @@ def split_records(text: str, delimiter: str, *, quoted: bool) -> list[Record]:
 
 
 def _records(text: str, delimiter: str, quoted: bool) -> Iterator[Record]:
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, quoting=quoting)
+    lines = io.StringIO(text, newline="")
+    if quoted:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     while True:
         start = reader.line_num + 1
         try:
@@ -76,7 +79,7 @@ def tab_records(text: str, delimiter: str) -> list[Record]:
     width = len(plain[0].cells)
     if len(quoted) != len(plain) and width > 1 and all(len(row.cells) in (0, width) for row in plain):
         return plain  # every line is a row by itself
-    return plain if swallowed(text, quoted, delimiter) else quoted
+    return plain if spans(text, quoted, delimiter).sure else quoted
 
 
 def _quoted_cells(text: str, delimiter: str) -> list[list[tuple[str, bool]]] | None:
@@ -114,31 +117,48 @@ def _is_quoted(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
     return any(found == {True} for found in columns.values()) and all(len(found) == 1 for found in columns.values())
 
 
-def swallowed(text: str, records: Sequence[Record], delimiter: str) -> Record | None:
-    """The first row that has taken in others, between one stray quote and the next.
+@dataclass(frozen=True)
+class Spans:
+    """Rows that may have taken in others, between one stray quote and the next: the first that surely has, and the
+    first that looks so on its own lines alone; None where there is none.
+    """
 
-    Such a row spans lines that, read without quotes, are rows themselves: they have as many cells as the header, and
-    in a column of few values (a label's) a value that other rows have. Where no column has few values, it spans three
-    lines or more where at most one row in twenty spans any.
+    sure: Record | None = None
+    possible: Record | None = None
+
+
+def spans(text: str, records: Sequence[Record], delimiter: str) -> Spans:
+    """The rows that look as if they had taken in others.
+
+    Such a row spans lines that, read without quotes, are rows themselves: they have as many cells as the header. It
+    surely has where these lines have a value, in a column of few values (a label's), that other rows have; or, where no
+    column has few values, where it spans three lines or more and at most one row in twenty spans any. A header surely
+    has where a name holds a line break and a delimiter.
     """
     spanning = [row for row in records if row.last > row.line and row.cells]
     if not spanning:
-        return None
-    width = len(next(row.cells for row in records if row.cells))
+        return Spans()
+    header = next(row for row in records if row.cells)
+    if any("\n" in cell and delimiter in cell for cell in header.cells):
+        return Spans(sure=header)
+    width = len(header.cells)
     single = [row.cells for row in records if row.last == row.line and len(row.cells) == width][1:]
     known = _known_values(single, width)
     rare = len(spanning) <= max(1, _RARE * len(records))
     lines = list(io.StringIO(text, newline=""))
+    possible = None
     for row in spanning:
         parts = [_bare_cells(line, delimiter) for line in lines[row.line - 1 : row.last]]
         alike = [cells for cells in parts if len(cells) == width]
         if known:
             like = [cells for cells in parts[:-1] if len(cells) == width and _has_known(cells, known)]
             if 2 * len(like) >= len(parts) - 1 and len(alike) > len(parts) / 2:
-                return row
-        elif rare and len(parts) >= _SURE_LINES and len(alike) == len(parts):
-            return row
-    return None
+                return Spans(sure=row)
+        elif rare and len(alike) == len(parts):
+            if len(parts) >= _SURE_LINES:
+                return Spans(sure=row)
+            possible = possible or row
+    return Spans(possible=possible)
 
 
 def _known_values(rows: Sequence[Sequence[str]], width: int) -> dict[int, set[str]]:
