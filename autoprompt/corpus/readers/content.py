@@ -126,6 +126,10 @@ def _undecodable(path: Path, body: bytes, error: UnicodeDecodeError, encoding: s
     # An encoding's error may quote bytes of its own, not the file's.
     start = min(error.start, max(len(body) - 1, 0))
     line = body.count(b"\n", 0, start) + 1
+    if options.encoding is None and 4 * body.count(b"\0") > len(body):
+        return InputError(
+            f"{path} looks like UTF-16 without a byte order mark; give --encoding utf-16-le or utf-16-be."
+        )
     name = encoding.upper() if encoding.startswith("utf") else encoding
     advice = (
         "save the file as UTF-8, or name its encoding (--encoding cp1252 for Windows, Western Europe)"

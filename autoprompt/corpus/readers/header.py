@@ -82,6 +82,8 @@ def _header(path: Path, rows: list[Record], unit: str, notes: list[str]) -> tupl
         shown = scalar(rows[0].cells[0], str(path), "title")[:60]
         notes.append(f"{path}: {unit} {header.line} was taken as the header, and not the title above it ({shown!r}).")
     names = [scalar(plain(cell), f"{path}: {unit} {header.line}", "header").strip() for cell in header.cells]
+    if not any(names):
+        raise InputError(f"{path}:{header.line} is a header without names; name the columns, or give --no-header.")
     wider = sum(len(row.cells) > len(names) for row in body)
     if len(names) == 1 and not place and body and wider == len(body) and len(body) > 1:
         raise InputError(
@@ -175,8 +177,6 @@ def _named(path: Path, names: Sequence[str], body: Sequence[Record], notes: list
     if empty:
         what = "column without a name was" if empty == 1 else "columns without a name were"
         notes.append(f"{path}: {empty} empty {what} left out.")
-    if not any(known[number] for number in kept):
-        raise InputError(f"{path} has a header without names; name the columns, or give --no-header.")
     return known, kept
 
 

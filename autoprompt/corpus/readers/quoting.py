@@ -150,13 +150,14 @@ def spans(text: str, records: Sequence[Record], delimiter: str) -> Spans:
     for row in spanning:
         parts = [_bare_cells(line, delimiter) for line in lines[row.line - 1 : row.last]]
         alike = [cells for cells in parts if len(cells) == width]
+        many = len(parts) >= _SURE_LINES
         if known:
             like = [cells for cells in parts[:-1] if len(cells) == width and _has_known(cells, known)]
             if 2 * len(like) >= len(parts) - 1 and len(alike) > len(parts) / 2:
                 return Spans(sure=row)
-        elif rare and len(alike) == len(parts):
-            if len(parts) >= _SURE_LINES:
-                return Spans(sure=row)
+        elif rare and many and len(alike) == len(parts):
+            return Spans(sure=row)
+        if len(alike) == len(parts) and (many or not known):
             possible = possible or row
     return Spans(possible=possible)
 
