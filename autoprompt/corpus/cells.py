@@ -9,10 +9,9 @@
 import datetime
 import decimal
 import enum
-import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autoprompt.errors import InputError
@@ -152,14 +151,25 @@ def _refusal(value: Any, place: str, column: str) -> InputError:
 def check_characters(row: Mapping[str, Any], place: str) -> None:
     """Raise InputError for characters that no UTF-8 file can hold: lone surrogates, and NUL."""
     try:
-        text = json.dumps(row, ensure_ascii=False, default=lambda _other: None)
-    except (ValueError, RecursionError) as error:
+        text = "\n".join(_texts(row))
+    except RecursionError as error:
         raise InputError(f"{place} holds lists or dicts without end, or too deep; flatten them.") from error
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         found = ord(text[error.start])
         raise InputError(f"{place} holds the lone surrogate \\u{found:04x}; remove it.") from error
-    # JSON writes NUL as an escape, and a backslash that was in the text as two.
-    if "\\u0000" in text.replace("\\\\", ""):
+    if "\0" in text:
         raise InputError(f"{place} holds a NUL character; remove it.")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
