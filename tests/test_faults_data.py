@@ -82,7 +82,7 @@ def test_fault_02_bad_bytes_and_characters(tmp_path: Path) -> None:
     assert load(str(tmp_path / "bom.csv")).fingerprint == load(str(tmp_path / "plain.csv")).fingerprint
 
 
-SWALLOWED = "text,label\na,0\nb,1\n\"c,0\nd,1\ne,0\nf\",1\ng,0\nh,1\n"
+SWALLOWED = 'text,label\na,0\nb,1\n"c,0\nd,1\ne,0\nf",1\ng,0\nh,1\n'
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,17 @@ def test_a_comma_file_is_never_read_with_another_delimiter(tmp_path: Path, heade
     assert [row["text"] for row in read_table(Path(single)).rows] == ["soup; fine", "lamp; dull"]
 
 
+def test_a_row_of_another_length_is_named_whatever_the_delimiter(tmp_path: Path) -> None:
+    lines = [*_lines().splitlines(), "one; two; three;pos"]
+    _refused(_write(tmp_path / "t.csv", "\n".join(lines)), "t.csv:18 has 4 cells where the header has 2")
+
+
+def test_commas_of_prose_are_no_delimiters(tmp_path: Path) -> None:
+    rows = [f"{label};{text}" for text, label in PAIRS]
+    table = read_table(Path(_write(tmp_path / "t.csv", "\n".join(rows))), FileOptions(no_header=True))
+    assert [row["column1"] for row in table.rows] == [label for _text, label in PAIRS]
+
+
 def test_the_delimiter_can_be_said(tmp_path: Path) -> None:
     plain = [(text.replace(",", ""), label) for text, label in PAIRS]
     for delimiter in ("~", ":"):

@@ -15,6 +15,7 @@ from autoprompt.errors import InputError
 
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
+_TIGHT_COMMA = re.compile(r",(?! )")
 # Excel's own line above the header.
 _SEP = re.compile(r'"?sep=([^\r\n"])"?[,;\t|]*(?=\r|\n|\Z)', re.IGNORECASE)
 
@@ -68,11 +69,14 @@ def _split(text: str, delimiter: str) -> list[Record]:
 def _find_delimiter(path: Path, text: str, usual: str, options: FileOptions) -> str:
     first = next((line for line in re.split(r"[\r\n]+", text, maxsplit=8) if line.strip()), "")
     others = [other for other in _DELIMITERS if other != usual and other in first]
-    if not others or (usual in first and _fits(text, usual, options)):
+    # Commas that are all followed by a space are punctuation, if anything else fits.
+    prose = usual == "," and not _TIGHT_COMMA.search(text)
+    if not others or (not prose and _fits(text, usual, options)):
         return usual
     fitting = {other: count for other in others if (count := _fits(text, other, options))}
-    if not fitting or _fits(text, usual, options):
-        return usual
+    if not fitting:
+        likely = [other for other in others if usual not in first and _mostly_fits(text, other)]
+        return likely[0] if len(likely) == 1 else usual  # the row that does not fit is refused with its line
     best = max(fitting, key=fitting.__getitem__)
     if sum(count == fitting[best] for count in fitting.values()) > 1:
         raise InputError(
@@ -91,6 +95,15 @@ def _fits(text: str, delimiter: str, options: FileOptions) -> int:
     first = 0 if options.no_header else header_place(records)
     found = {len(row.cells) for row in records[first:]}
     return max(found) if len(found) == 1 and max(found) > 1 else 0
+
+
+def _mostly_fits(text: str, delimiter: str) -> bool:
+    """Whether nine rows in ten have as many cells as the first."""
+    try:
+        found = [len(row.cells) for row in _split(text, delimiter) if row.cells]
+    except MalformedError:
+        return False
+    return found[0] > 1 and 10 * found.count(found[0]) >= 9 * len(found)
 
 
 def _read_text_table(path: Path, options: FileOptions) -> Table:
