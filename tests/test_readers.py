@@ -335,6 +335,10 @@ def test_parquet_and_arrow_cells_of_all_types(tmp_path: Path) -> None:
     good = bad.set_column(1, "label", pyarrow.array(labels))
     parquet.write_table(good, tmp_path / "good.parquet")
     assert _loaded(str(tmp_path / "good.parquet")).fields == ("text",)
+    with pyarrow.ipc.new_stream(str(tmp_path / "s.arrow"), pyarrow.schema([("text", pyarrow.string())])) as writer:
+        writer.write_table(pyarrow.table({"text": ["a" * 7, "b" * 9]}))
+    broken = (tmp_path / "s.arrow").read_bytes().replace(b"\x07\0\0\0\x10\0\0\0", b"\xff\xff\xff\x7f\x10\0\0\0")
+    _refused(_write(tmp_path / "broken.arrow", broken), "broken.arrow is not a readable arrow file", "offset")
     _refused(_write(tmp_path / "no.arrow", b"ARROW1 nothing"), "no.arrow is not a readable arrow file")
     _refused(_write(tmp_path / "none.arrow", b"nothing at all"), "none.arrow is not a readable arrow file")
 

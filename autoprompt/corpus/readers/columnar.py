@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,18 @@ def _arrow_batches(path: Path) -> Any:
             with pa.ipc.open_file(source) as reader:
                 _check_shape(path, 0, reader.schema)
                 batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
-                return _bounded(path, reader.schema, batches)
+                return _bounded(path, reader.schema, _validated(batches))
         source.seek(0)
         with pa.ipc.open_stream(source) as reader:
             _check_shape(path, 0, reader.schema)
-            return _bounded(path, reader.schema, reader)
+            return _bounded(path, reader.schema, _validated(reader))
+
+
+def _validated(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches with their offsets and indices checked: arrow takes those of a file as they are, into any memory."""
+    for batch in batches:
+        batch.validate(full=True)
+        yield batch
 
 
 def _is_text(pa: Any, kind: Any) -> bool:

@@ -93,8 +93,12 @@ def _fits(text: str, delimiter: str, options: FileOptions) -> int:
     except MalformedError:
         return 0
     first = 0 if options.no_header else header_place(records)
-    found = {len(row.cells) for row in records[first:]}
-    return max(found) if len(found) == 1 and max(found) > 1 else 0
+    if len(records) <= first:
+        return 0
+    count = len(records[first].cells)
+    extra = {len(row.cells) - count for row in records[first + 1 :]}
+    even = extra <= {0} or (len(extra) == 1 and not any(any(row.cells[count:]) for row in records[first + 1 :]))
+    return count if even and count > 1 and min(extra, default=0) >= 0 else 0
 
 
 def _mostly_fits(text: str, delimiter: str) -> bool:

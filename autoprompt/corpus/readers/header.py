@@ -64,7 +64,7 @@ def _filled(path: Path, records: Sequence[Record], unit: str, notes: list[str]) 
     wide = any(len(row.cells) > 1 for row in records)
 
     def blank(row: Record) -> bool:
-        return not row.cells or (wide and len(row.cells) == 1 and not str(row.cells[0]).strip())
+        return not row.cells or (wide and len(row.cells) == 1 and row.last == row.line and _is_space(row.cells[0]))
 
     filled = [row for row in records if not blank(row)]
     if filled:
@@ -187,6 +187,10 @@ def _free(name: str, taken: Sequence[str]) -> str:
 def _text(row: Record, number: int) -> str:
     cell = row.cells[number] if number < len(row.cells) else None
     return "" if cell is None else str(cell).strip()
+
+
+def _is_space(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.isspace()
 
 
 def _is_text(name: str) -> bool:

@@ -109,8 +109,12 @@ def _is_quoted(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
     for needing in (_NEEDS, _NEEDS | {","}):
         if all(quoted != needing.isdisjoint(text) for text, quoted in cells):
             return True
+    return _by_column(rows) or _by_column(rows[1:])  # the header is quoted or not
+
+
+def _by_column(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
     columns: dict[int, set[bool]] = {}
-    for row in rows[1:]:  # the header is quoted or not
+    for row in rows:
         for number, (text, quoted) in enumerate(row):
             if quoted or not (text in _MISSING or NUMBER.fullmatch(text)):
                 columns.setdefault(number, set()).add(quoted)
