@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.types import SPLITS
-from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, SearchOptions
 from autoprompt.run import refine as run_refine
@@ -65,9 +63,10 @@ def search(
 ) -> dict[str, Any]:
     """The same engine as ``autoprompt search``; ``budget`` in seconds, ``fix`` as values: ``{"epochs": 2}``.
 
-    ``corpus``: a name as in the command, or rows in memory (a ``datasets.Dataset``, a list of dicts, a pandas frame),
-    which are split as a file is; or a dict of such (a ``DatasetDict``) with ``train`` and ``validation``, ``test`` or
-    both, which are used whole. ``data``: further data options, ``max_length`` among them. ``name``: of the run.
+    ``corpus``: a name as in the command, or rows in memory (a ``datasets.Dataset``, a list of dicts, a pandas frame, a
+    dict of lists), which are split as a file is; or a dict of such (a ``DatasetDict``) with ``train`` and
+    ``validation``, ``test`` or both, which are used whole. ``data``: further data options, ``max_length`` among them.
+    ``name``: of the run.
     ``warm_start``: leaderboards or bundles of runs on other data, whose prompts the search begins with.
     ``track``: a folder for TensorBoard's curves (extra: tracking).
     ``executor``: "local", or "ray" (extra: ray) for the workers of a cluster, at ``ray_address`` or as ``ray.init`` was
@@ -146,13 +145,7 @@ def _rows(corpus: Any) -> Mapping[str, Any] | None:
 
 
 def _source(corpus: Any, data: DataOptions) -> tuple[str, DataOptions]:
-    """The corpus by its name, and how it is read. Raises UsageError for splits that are none."""
+    """The corpus by its name, and how it is read; rows in memory in the form of ``corpus.of``."""
     if isinstance(corpus, str | Path):
         return str(corpus), data
-    given = corpus if isinstance(corpus, Mapping) else {"train": corpus}
-    splits = {name: rows for name, rows in given.items() if rows is not None}
-    unknown = [name for name in splits if name not in SPLITS]
-    if unknown or "train" not in splits:
-        found = ", ".join(map(repr, splits)) or "nothing"
-        raise UsageError(f"The corpus is a dict of {found}; give it train and, if there are any, validation and test.")
-    return ROWS, replace(data, rows=splits)
+    return ROWS, replace(data, rows={"train": corpus})

@@ -116,9 +116,9 @@ def test_rows_in_memory_are_split_as_those_of_a_file(searched, tmp_path):
 @pytest.mark.parametrize(
     ("corpus", "error", "part"),
     [
-        ({"train": [], "unsupervised": []}, UsageError, "'unsupervised'"), ({"test": []}, UsageError, "train"),
+        ({"train": [], "unsupervised": []}, InputError, "no rows"), ({"test": []}, UsageError, "train"),
         ({}, UsageError, "nothing"),
-        ({"train": None}, UsageError, "nothing"), ({"text": ["a"], "label": ["b"]}, UsageError, "'text'"),
+        ({"train": None}, UsageError, "nothing"), ({"text": ["a"], "label": ["b"]}, InputError, "one class only"),
         (7, UsageError, "int"), ([], InputError, "no rows"), ([{"text": "a", "label": "b"}], InputError, "rows"),
     ],
 )  # fmt: skip

@@ -647,9 +647,14 @@ def test_rows_that_are_no_rows() -> None:
     import pandas
 
     table = datasets.Dataset.from_list(_dicts())
-    for rows in (datasets.DatasetDict(train=table), table.to_iterable_dataset(), "rows.csv", 3):
-        with pytest.raises(UsageError, match=r"rows \(train\) is .*; give each split as a datasets.Dataset, a pandas"):
+    for rows, said in [
+        (table.to_iterable_dataset(), r"an IterableDataset; take as many rows as you need: list\(dataset\.take"),
+        ("rows.csv", r"a str; load\(path\) reads a file"),
+        (3, "an int; give each split as a datasets.Dataset, a pandas frame, a list of dicts or a dict of lists"),
+    ]:
+        with pytest.raises(UsageError, match=rf"rows \(train\) is {said}"):
             of(rows)
+    assert of(datasets.DatasetDict(train=table)).fingerprint == of(table).fingerprint
     for rows, said in [
         ([], r"rows \(train\) holds no rows"),
         ([{"text": "a", "label": "b"}, ["a", "b"]], r"rows \(train\): row 2 is no dict"),

@@ -57,7 +57,7 @@ def test_fault_01_missing_empty_or_header_only_file(tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     _refused(str(tmp_path / "nothing"), "nothing", "train")
     (tmp_path / "reviews.docx").write_text("x", encoding="utf-8")
-    _refused(str(tmp_path / "reviews.docx"), "csv, tsv, jsonl or parquet")
+    _refused(str(tmp_path / "reviews.docx"), "no csv, tsv, txt, jsonl, json, parquet, arrow or xlsx file")
     with pytest.raises(NotFoundError, match="did you mean 'rotten-tomatoes'"):
         load("rotten-tomatos")
 
@@ -82,19 +82,21 @@ def test_fault_02_bad_bytes_and_characters(tmp_path: Path) -> None:
     assert load(str(tmp_path / "bom.csv")).fingerprint == load(str(tmp_path / "plain.csv")).fingerprint
 
 
+SWALLOWED = 'text,label\na,0\nb,1\n"c,0\nd,1\ne,0\nf",1\ng,0\nh,1\n'
+
+
 @pytest.mark.parametrize(
     ("name", "content", "place"),
     [
         ("few.csv", 'text,label\n"two\nlines",a\nonly one cell\nthird,b\n', "few.csv:4"),
         ("many.csv", "text,label\none,two,a\n", "many.csv:2"),
-        ("gap.csv", "text,label\none,a\n\ntwo,b\n", "gap.csv:3"),
         ("open.csv", 'text,label\none,a\n"never closed,b\nmore,c\n', "open.csv:3"),
         ("quote.csv", 'text,label\n"closed" early,b\n', "quote.csv:2"),
         ("twice.csv", "text,label,text\na,b,c\n", "twice.csv:1"),
+        ("swallowed.csv", SWALLOWED, "swallowed.csv:4 opens a quote that closes in line 7"),
         ("few.tsv", "text\tlabel\none, two\n", "few.tsv:2"),
         ("broken.jsonl", '{"text": "a", "label": "b"}\n{"text": "a", \n', "broken.jsonl:2"),
         ("list.jsonl", '{"text": "a", "label": "b"}\n["a", "b"]\n', "list.jsonl:2"),
-        ("gap.jsonl", '{"text": "a", "label": "b"}\n\n{"text": "c", "label": "b"}\n', "gap.jsonl:2"),
         ("nan.jsonl", '{"text": NaN, "label": "b"}\n', "nan.jsonl:1"),
         ("deep.jsonl", "[" * 100_000 + "\n", "deep.jsonl:1"),
         ("no.parquet", "not a parquet file at all", "no.parquet"),

@@ -76,9 +76,18 @@ _COLUMNS = (
     click.option("--target-column", metavar="NAME", help="Column of the text to generate, in place of a label."),
     click.option("--drop-empty", is_flag=True, help="Leave out rows without text, and say how many."),
 )
-column_options = _options(*_COLUMNS)
+_FILES = (
+    click.option("--encoding", metavar="NAME", help="Of a file that is not UTF-8, such as cp1252."),
+    click.option("--delimiter", metavar="C", help="Between cells; tab is a tabulator.  [default: as the file has it]"),
+    click.option("--no-header", is_flag=True, help="The first row is data; columns are called column1, column2 ..."),
+    click.option("--column-names", metavar="NAMES", help="Of a file without a header, with commas."),
+)
+FILE_OPTIONS = ("encoding", "delimiter", "no_header", "column_names")
+file_options = _options(*_FILES)
+column_options = _options(*_COLUMNS, *_FILES)
 data_options = _options(
     *_COLUMNS,
+    *_FILES,
     click.option("--drop-duplicates", is_flag=True, help="Leave out texts that stand in an earlier split too."),
     click.option("--max-length", type=click.IntRange(1), default=128, show_default=True, help="Tokens of a field."),
     click.option("--test-rows", type=click.IntRange(0), default=400, show_default=True,
@@ -153,7 +162,7 @@ def data_of(values: dict[str, Any]) -> DataOptions:
     from autoprompt.run import DataOptions
 
     names = ("text_column", "label_column", "target_column", "drop_empty", "drop_duplicates", "max_length",
-             "test_rows", "shots")  # fmt: skip
+             "test_rows", "shots", *FILE_OPTIONS)  # fmt: skip
     return DataOptions(**{name: values[name] for name in names})
 
 

@@ -27,6 +27,10 @@ def refine(
     label_column: str | None,
     target_column: str | None,
     drop_empty: bool,
+    encoding: str | None,
+    delimiter: str | None,
+    no_header: bool,
+    column_names: str | None,
     device: str,
     seed: int,
     name: str | None,
@@ -45,7 +49,10 @@ def refine(
     from autoprompt import run
     from autoprompt.cli.tables import show_refinement
 
-    data = run.DataOptions(text_column, label_column, target_column, drop_empty)
+    data = run.DataOptions(
+        text_column, label_column, target_column, drop_empty,
+        encoding=encoding, delimiter=delimiter, no_header=no_header, column_names=column_names,
+    )  # fmt: skip
     with viewed() as shown:
         result = run.refine(entry, corpus, leaderboard_file, shown, data=data, device=device, seed=seed, name=name)
     if as_json:

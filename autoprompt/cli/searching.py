@@ -73,7 +73,10 @@ def search(
     as_json: bool,
     **rest: Any,
 ) -> None:
-    """Search for the best prompt on CORPUS: a name, a csv/tsv/jsonl/parquet file, a folder, or hub:NAME.
+    """Search for the best prompt on CORPUS: a name, a data file, a folder of such, or hub:NAME.
+
+    Data files are csv, tsv, txt, jsonl, json, parquet, arrow or xlsx (extra: excel); text files may end in .gz, .bz2,
+    .xz or .zst too.
 
     What is found is in the leaderboard at once; stopped with Ctrl-C, the run goes on with `autoprompt resume`.
 

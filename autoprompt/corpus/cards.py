@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from autoprompt.corpus.readers import format_names
 from autoprompt.corpus.types import DEFAULT_METRICS, Task
 from autoprompt.errors import InputError, NotFoundError, closest
 
@@ -60,7 +61,7 @@ def card(name: str) -> Card:
         return parse_card(name, texts[name])
     raise NotFoundError(
         f"There is no corpus {name!r}{closest(name, texts)}; name one of {', '.join(sorted(texts))}, "
-        "a csv, tsv, jsonl or parquet file, a folder of them, or hub:NAME."
+        f"a {format_names()} file, a folder of them, or hub:NAME."
     )
 
 

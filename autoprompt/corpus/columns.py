@@ -1,12 +1,11 @@
 """Which columns hold the text and the label, and what their cells mean."""
 
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from autoprompt.corpus import cells
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.types import Task
 from autoprompt.errors import InputError
@@ -69,10 +68,10 @@ def select_rows(table: Table, columns: Columns) -> list[Row]:
             )
     names = table.class_names.get(columns.label)
     rows = []
-    for cells, where in zip(table.rows, table.places, strict=True):
+    for row, where in zip(table.rows, table.places, strict=True):
         place = f"{table.source}: {where}"
-        fields = {name: _field(cells.get(source), place) for name, source in sources.items()}
-        label = _label(cells.get(columns.label), names, place, columns.answer)
+        fields = {name: cells.field(row.get(source), place, source) for name, source in sources.items()}
+        label = _label(row.get(columns.label), names, place, columns.label, columns.answer)
         rows.append(Row(fields, label, place, label if columns.task == "classification" else ""))
     return rows
 
@@ -80,15 +79,15 @@ def select_rows(table: Table, columns: Columns) -> list[Row]:
 def select_fields(table: Table, fields: Sequence[str]) -> list[Mapping[str, Any]]:
     """The rows' fields, where there are no labels. Raises InputError for a row without one of them, or a bad cell."""
     sources = {name: column_of(table, name) for name in fields}
-    for cells, place in zip(table.rows, table.places, strict=True):
-        missing = [name for name, source in sources.items() if source not in cells]
+    for row, place in zip(table.rows, table.places, strict=True):
+        missing = [name for name, source in sources.items() if source not in row]
         if missing:
             raise InputError(
                 f"{table.source}: {place} lacks the field {missing[0]!r}; give all of {', '.join(fields)}."
             )
     return [
-        {name: _field(cells[source], f"{table.source}: {place}") for name, source in sources.items()}
-        for cells, place in zip(table.rows, table.places, strict=True)
+        {name: cells.field(row[source], f"{table.source}: {place}", source) for name, source in sources.items()}
+        for row, place in zip(table.rows, table.places, strict=True)
     ]
 
 
@@ -131,20 +130,7 @@ def listed(table: Table) -> str:
     return ", ".join(map(repr, table.columns[:_LISTED])) + (f" and {more} more" if more > 0 else "")
 
 
-def _field(cell: object, place: str) -> Any:
-    if isinstance(cell, str):
-        return cell
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    if isinstance(cell, dict | list):
-        try:
-            return json.loads(json.dumps(cell, allow_nan=False, default=str))
-        except ValueError as error:
-            raise InputError(f"{place} holds a NaN or infinite number; correct the row.") from error
-    return _scalar(cell)
-
-
-def _label(cell: object, names: tuple[str, ...] | None, place: str, answer: str) -> str:
+def _label(cell: object, names: tuple[str, ...] | None, place: str, column: str, answer: str) -> str:
     if names is not None and isinstance(cell, int):
         if cell == -1:  # the sign for "not labelled" of datasets
             return ""
@@ -156,14 +142,4 @@ def _label(cell: object, names: tuple[str, ...] | None, place: str, answer: str)
             f"{place} has a list or record as its {answer}, and a prompt predicts one {answer} a row; keep one, as a "
             "text or number."
         )
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    return _scalar(cell).strip()
-
-
-def _scalar(cell: object) -> str:
-    if isinstance(cell, bool):
-        return str(cell).lower()
-    if isinstance(cell, float) and cell.is_integer():  # integers beside missing cells are stored as floats
-        return str(int(cell))
-    return str(cell)
+    return cells.scalar(cell, place, column).strip()

@@ -10,15 +10,17 @@ from typing import Any
 
 from autoprompt import artifacts
 from autoprompt.artifacts import Progress
-from autoprompt.corpus import checks, roles
+from autoprompt.corpus import chat, checks, roles
 from autoprompt.corpus.cards import Card, card, card_files, has_card
 from autoprompt.corpus.column_choice import choose_columns, label_in_fields
 from autoprompt.corpus.columns import Columns, Row, select_fields, select_rows
+from autoprompt.corpus.folders import read_folder
 from autoprompt.corpus.hub import read_hub
 from autoprompt.corpus.labels import drop_lone_labels, is_number, plain_labels
-from autoprompt.corpus.memory import table_of
+from autoprompt.corpus.memory import splits_of, table_of
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.readers import Table, is_data_file, joined, read_table
+from autoprompt.corpus.readers.content import stem
 from autoprompt.corpus.splits import (
     Sampling,
     Splits,
@@ -36,12 +38,6 @@ from autoprompt.corpus.types import SPLITS, Corpus, Example, make_examples
 from autoprompt.errors import InputError, UsageError
 
 Merge = Callable[[Sequence[Row]], tuple[list[Row], list[str]]]
-
-_SPLIT_FILES = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
-}
 
 
 @dataclass(frozen=True)
@@ -73,20 +69,26 @@ def load(source: str, *, progress: Progress | None = None, **options: Any) -> Co
     cannot be used as it stands, StorageError when an embedded corpus cannot be kept in the cache.
     """
     reading = Reading(**options)
-    return _prepare(_open(source, progress), reading)
+    return _prepare(_open(source, progress, reading), reading)
 
 
 def of(train: Any, validation: Any = None, test: Any = None, *, name: str = "rows", **options: Any) -> Corpus:
-    """``load`` for rows in memory: each a ``datasets.Dataset``, a pandas frame or a list of dicts.
+    """``load`` for rows in memory: each a ``datasets.Dataset``, a pandas frame, a list of dicts or a dict of lists.
 
     Train alone is split as a file without splits is; with validation or test rows, all are used whole, as the files
-    of a folder are. ``name`` is what messages and the corpus call the rows; ``options`` are those of ``Reading``.
+    of a folder are. ``train`` may be a dict of all splits, such as a ``DatasetDict``, in place of the others.
+    ``name`` is what messages and the corpus call the rows; ``options`` are those of ``Reading``.
     Raises UsageError and InputError.
     """
     reading = Reading(**options)
+    reading.check_no_file(name)
     given = {split: rows for split, rows in zip(SPLITS, (train, validation, test), strict=True) if rows is not None}
+    notes: tuple[str, ...] = ()
+    if len(given) == 1:
+        given, notes = splits_of(train, name)
     tables = {split: table_of(rows, f"{name} ({split})") for split, rows in given.items()}
-    return _prepare(_Source(name, tables, _split_folder if len(tables) > 1 else _split_file), reading)
+    split_rows = _split_folder if len(tables) > 1 else _split_file
+    return _prepare(_Source(name, tables, split_rows, warnings=notes), reading)
 
 
 def whole(
@@ -104,7 +106,9 @@ def whole(
     ``trains``: several classes are needed. Raises UsageError and InputError.
     """
     reading = Reading(text_column=text_column, label_column=label_column, target_column=target_column)
-    return _whole(_Source(name, {"train": table_of(rows, name)}, _split_file), reading, drop_empty, trains=trains)
+    splits, notes = splits_of(rows, name)
+    found = _Source(name, {"train": table_of(splits["train"], name)}, _split_file, warnings=notes)
+    return _whole(found, reading, drop_empty, trains=trains)
 
 
 def rows_of(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
@@ -113,14 +117,17 @@ def rows_of(source: str, *, progress: Progress | None = None, **options: Any) ->
     ``options``: those of ``whole``. Raises as ``load`` does.
     """
     drop_empty, trains = options.pop("drop_empty", False), options.pop("trains", True)
-    return _whole(_open(source, progress), Reading(**options), drop_empty, trains=trains)
+    reading = Reading(**options)
+    return _whole(_open(source, progress, reading), reading, drop_empty, trains=trains)
 
 
 def _whole(found: _Source, reading: Reading, drop_empty: bool, *, trains: bool) -> Corpus:
+    found = _with_chats(found, reading)
     columns = _columns(found, reading)
     name, table = found.name, found.tables["train"]
     rows, _ = plain_labels(name, {"train": select_rows(table, columns)}, columns)
     kept, notes, _ = checks.usable_rows(table.source, rows["train"], columns, drop=drop_empty)
+    notes = [*found.warnings, *table.notes, *notes]
     if trains and columns.task == "classification":
         checks.require_classes(name, (row.label for row in kept))
     return _corpus(found, columns, {"train": kept, "validation": [], "test": []}, notes)
@@ -144,10 +151,13 @@ def inputs(rows: Any, fields: Sequence[str], *, name: str = "the rows") -> list[
         if not len(rows):
             return []
         rows = table_of(rows, name)
+    if any(name not in rows.columns for name in fields):
+        rows = chat.flattened(rows, fields, answered=False)
     return [Example(f"row{number}", values, "") for number, values in enumerate(select_fields(rows, fields))]
 
 
 def _prepare(found: _Source, reading: Reading) -> Corpus:
+    found = _with_chats(found, reading)
     columns = _columns(found, reading)
     found = _by_split_column(found, columns)
     rows = {name: select_rows(table, columns) for name, table in found.tables.items()}
@@ -177,7 +187,8 @@ def _usable(
     found: _Source, rows: Splits, columns: Columns, reading: Reading
 ) -> tuple[Splits, list[str], dict[str, int]]:
     """The rows with text and a label, warnings, and reason → rows that were dropped."""
-    warnings, dropped = list(found.warnings), Counter[str]()
+    warnings = [*found.warnings, *(note for table in found.tables.values() for note in table.notes)]
+    dropped = Counter[str]()
     if found.unlabelled:
         dropped["no label"] = found.unlabelled
     marks: Mapping[str, int] | None = None
@@ -249,8 +260,18 @@ def _summary(
     )
 
 
-def _open(source: str, progress: Progress | None) -> _Source:
+def _with_chats(found: _Source, reading: Reading) -> _Source:
+    """The source with chats as texts and responses, unless their column is named. Raises InputError."""
+    if found.card is not None:
+        return found
+    named = [reading.label_column, reading.target_column, *(reading.text_column or "").split(",")]
+    given = [name.strip() for name in named if name]
+    return replace(found, tables={split: chat.flattened(table, given) for split, table in found.tables.items()})
+
+
+def _open(source: str, progress: Progress | None, reading: Reading) -> _Source:
     if source.startswith("hub:"):
+        reading.check_no_file(source)
         data = read_hub(source.removeprefix("hub:"))
         return _Source(
             source,
@@ -261,13 +282,16 @@ def _open(source: str, progress: Progress | None) -> _Source:
             may_hide_test_labels=True,
         )
     if has_card(source):
+        reading.check_no_file(source)
         return _open_card(card(source), progress)
     path = Path(source)
     # os.path takes any string; Path's own tests raise for names that the system cannot hold.
     if os.path.isdir(source):
-        return _Source(path.resolve().name, _read_folder(path), _split_folder)
+        folder = read_folder(path, reading.file_options)
+        split_rows = _split_folder if folder.whole else _split_file
+        return _Source(path.resolve().name, folder.tables, split_rows, warnings=folder.notes)
     if os.path.exists(source):
-        return _Source(path.stem, {"train": read_table(path)}, _split_file)
+        return _Source(stem(path), {"train": read_table(path, reading.file_options)}, _split_file)
     if is_data_file(path) or len(path.parts) > 1:
         raise InputError(f"There is no file or folder {source}; check the path.")
     card(source)  # raises NotFoundError with the names that exist
@@ -287,24 +311,6 @@ def _open_card(known: Card, progress: Progress | None) -> _Source:
         return _Source(known.name, {"train": table}, partial(_split_published, known.split), known)
     path = artifacts.ensure(known.artifact, progress=progress) / "rows.jsonl"
     return _Source(known.name, {"train": read_table(path)}, _split_file, known)
-
-
-def _read_folder(folder: Path) -> dict[str, Table]:
-    try:
-        listed = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror or error}; check the path.") from error
-    tables = {}
-    for split, stems in _SPLIT_FILES.items():
-        files = [path for path in listed if path.stem in stems and is_data_file(path)]
-        if len(files) > 1:
-            names = " and ".join(path.name for path in files)
-            raise InputError(f"The folder {folder} has {names} for the {split} split; keep one of them.")
-        if files:
-            tables[split] = read_table(files[0])
-    if "train" not in tables:
-        raise InputError(f"The folder {folder} has no train.csv, .tsv, .jsonl or .parquet; add the training rows.")
-    return tables
 
 
 def _columns(found: _Source, reading: Reading) -> Columns:

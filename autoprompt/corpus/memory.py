@@ -1,44 +1,149 @@
-"""Tables from rows that a program already holds: datasets.Dataset, pandas frames and lists of dicts."""
+"""Tables from rows that a program already holds: frames, datasets, lists of dicts, dicts of lists and the like."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autoprompt.corpus.readers import Table, check_characters
+from autoprompt.corpus.cells import check_characters, plain
+from autoprompt.corpus.folders import split_of
+from autoprompt.corpus.readers import Table
 from autoprompt.errors import InputError, UsageError
+
+_EXPECTED = (
+    "give each split as a datasets.Dataset, a pandas frame, a list of dicts or a dict of lists: "
+    "of(train, validation, test)"
+)
+
+
+def splits_of(data: Any, source: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The rows of each split of a dict of them (such as a DatasetDict), and notes; of anything else, train alone.
+
+    Splits are called as files of a folder are: ``dev`` is validation. Raises UsageError for a dict of splits of which
+    none is train.
+    """
+    if not isinstance(data, Mapping) or not _are_splits(data):
+        return {"train": data}, ()
+    found: dict[str, Any] = {}
+    left = []
+    for name, rows in data.items():
+        split = split_of(str(name))
+        if split is None or split in found:
+            left.append(str(name))
+        elif rows is not None:
+            found[split] = rows
+    if "train" not in found:
+        names = ", ".join(repr(name) for name, rows in data.items() if rows is not None) or "nothing"
+        raise UsageError(f"The corpus is a dict of {names}; give it train and, if there are any, validation and test.")
+    notes = (f"Not used of {source}: the splits {', '.join(map(repr, left))}.",) if left else ()
+    return found, notes
 
 
 def table_of(data: Any, source: str) -> Table:
     """The rows as a table called ``source``.
 
-    Raises UsageError for what is none of the three kinds, InputError for rows that cannot be used as they stand.
+    Raises UsageError for what holds no rows, InputError for rows that cannot be used as they stand.
     """
-    names: dict[str, tuple[str, ...]] = {}
-    if _is_a(data, "datasets", "Dataset"):
-        names = {
-            column: tuple(feature.names)
-            for column, feature in data.features.items()
-            if type(feature).__name__ == "ClassLabel"
-        }
-        rows: Sequence[Any] = list(data.with_format(None))  # a format such as torch's would turn cells into tensors
-    elif _is_a(data, "pandas", "DataFrame"):
-        if not data.columns.is_unique:
-            raise InputError(f"{source} names the column {_repeated(data.columns)!r} twice; rename one of them.")
-        rows = data.to_dict("records")
-    elif isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        rows = data
-    else:
-        given = f"the splits {', '.join(map(repr, data))}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
-        raise UsageError(
-            f"{source} is {given}; give each split as a datasets.Dataset, a pandas frame or a list of dicts: "
-            "of(train, validation, test)."
-        )
+    rows, names = _rows_of(data, source)
     if not len(rows):
         raise InputError(f"{source} holds no rows of data; give some.")
     places = tuple(f"row {number}" for number in range(1, len(rows) + 1))
-    plain = tuple(_row(row, f"{source}: {place}") for row, place in zip(rows, places, strict=True))
-    columns = dict.fromkeys(name for row in plain for name in row)
-    return Table(source, tuple(columns), plain, places, names)
+    turned = tuple(_row(row, f"{source}: {place}") for row, place in zip(rows, places, strict=True))
+    columns = dict.fromkeys(name for row in turned for name in row)
+    return Table(source, tuple(columns), turned, places, names)
+
+
+def _rows_of(data: Any, source: str) -> tuple[Sequence[Any], dict[str, tuple[str, ...]]]:
+    """The rows, and the class names of their columns."""
+    if _is_a(data, "datasets", "Dataset"):
+        return list(data.with_format(None)), _class_names(data)  # a format such as torch's would give tensors
+    if _is_a(data, "pandas", "DataFrame"):
+        return _of_frame(data, source), {}
+    if _is_a(data, "pyarrow", "Table"):
+        _check_once(data.column_names, source)
+        return data.to_pylist(), {}
+    if isinstance(data, Mapping):
+        return _of_columns(data, source), {}
+    if getattr(getattr(data, "dtype", None), "names", None):  # numpy's structured arrays
+        return [dict(zip(data.dtype.names, row, strict=True)) for row in data.tolist()], {}
+    if isinstance(data, tuple) and len(data) == 2 and not any(isinstance(part, Mapping) for part in data):
+        raise UsageError(
+            f"{source} is a pair such as (texts, labels); give rows: "
+            "[{'text': text, 'label': label} for text, label in zip(texts, labels)]."
+        )
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return data, {}
+    raise _no_rows(data, source)
+
+
+def _no_rows(data: Any, source: str) -> UsageError:
+    """What to do with data that holds rows in another way, or none."""
+    kind = type(data).__name__
+    given = f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
+    if isinstance(data, str | bytes):
+        advice = "load(path) reads a file; " + _EXPECTED
+    elif _is_a(data, "datasets", "IterableDataset"):
+        advice = "take as many rows as you need: list(dataset.take(10_000))"
+    elif _is_a(data, "pandas", "Series"):
+        advice = "give a frame with the text and the label: frame[['text', 'label']]"
+    elif hasattr(data, "to_dicts"):  # polars
+        advice = "give its rows: frame.to_dicts()"
+    elif hasattr(data, "ndim"):
+        advice = "name its columns: pandas.DataFrame(array, columns=['text', 'label'])"
+    elif isinstance(data, Iterator) or hasattr(data, "__iter__"):
+        advice = "give its rows as a list: list(rows)"
+    else:
+        advice = _EXPECTED
+    return UsageError(f"{source} is {given}; {advice}.")
+
+
+def _are_splits(data: Mapping[Any, Any]) -> bool:
+    """Whether the values are rows of splits, and not columns."""
+    if any(split_of(str(name)) for name in data):
+        return True
+    return any(_is_a(rows, module, name) for rows in data.values()
+               for module, name in (("datasets", "Dataset"), ("datasets", "IterableDataset"), ("pandas", "DataFrame"),
+                                    ("pyarrow", "Table"))) or not data  # fmt: skip
+
+
+def _class_names(data: Any) -> dict[str, tuple[str, ...]]:
+    return {
+        column: tuple(feature.names)
+        for column, feature in data.features.items()
+        if type(feature).__name__ == "ClassLabel"
+    }
+
+
+def _of_frame(data: Any, source: str) -> list[Any]:
+    if data.columns.nlevels > 1:
+        raise InputError(
+            f"{source} has columns of {data.columns.nlevels} levels; flatten them: "
+            "frame.columns = ['_'.join(map(str, name)) for name in frame.columns]."
+        )
+    _check_once([str(name) for name in data.columns], source)
+    records: list[Any] = data.to_dict("records")
+    return records
+
+
+def _check_once(names: Sequence[str], source: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{source} names the column {name!r} twice; rename one of them.")
+        seen.add(name)
+
+
+def _of_columns(data: Mapping[Any, Any], source: str) -> list[dict[Any, Any]]:
+    for name, column in data.items():
+        if isinstance(column, str | bytes | Mapping) or not hasattr(column, "__len__"):
+            raise UsageError(
+                f"{source} is a dict whose {name!r} is a {type(column).__name__}; give a list for each column, or a "
+                "list of dicts."
+            )
+    lengths = {str(name): len(column) for name, column in data.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
+        raise InputError(f"{source} has columns of different lengths ({said}); give a cell for each row.")
+    return [dict(zip(data, cells, strict=True)) for cells in zip(*data.values(), strict=True)]
 
 
 def _is_a(data: Any, module: str, name: str) -> bool:
@@ -47,24 +152,14 @@ def _is_a(data: Any, module: str, name: str) -> bool:
     return kind is not None and isinstance(data, kind)
 
 
-def _repeated(columns: Any) -> str:
-    return next(str(name) for name, repeated in zip(columns, columns.duplicated(), strict=True) if repeated)
-
-
 def _row(row: Any, place: str) -> dict[str, Any]:
     if not isinstance(row, Mapping):
-        raise InputError(f"{place} is no dict; give each row as a dict of its columns.")
-    plain = {str(name): _plain(cell) for name, cell in row.items()}
-    check_characters(plain, place)
-    return plain
-
-
-def _plain(cell: Any) -> Any:
-    """The cell with Python's own values in place of numpy's and pandas'."""
-    if type(cell).__name__ in ("NAType", "NaTType"):
-        return None
-    if hasattr(cell, "tolist"):
-        cell = cell.tolist()
-    if isinstance(cell, Mapping):
-        return {str(key): _plain(value) for key, value in cell.items()}
-    return [_plain(value) for value in cell] if isinstance(cell, list | tuple) else cell
+        raise InputError(
+            f"{place} is no dict but a {type(row).__name__}; give each row as a dict of its columns: "
+            "{'text': ..., 'label': ...}."
+        )
+    turned = {str(name): plain(cell) for name, cell in row.items()}
+    if len(turned) < len(row):
+        raise InputError(f"{place} names a column twice, as a number and as text; rename one of them.")
+    check_characters(turned, place)
+    return turned

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from autoprompt.corpus.readers import FileOptions
 from autoprompt.errors import UsageError
 
 
@@ -14,7 +15,8 @@ class Reading:
     train and as many to validation, drawn by ``seed``; for generation it gives twice ``shots`` rows to each (16: 32
     and 32), as two classes would. The rest is test, at most ``test_rows``. ``drop_empty`` drops rows with a blank
     text or label, ``drop_duplicates`` those whose texts have several labels or stand in an earlier split; both are
-    errors otherwise.
+    errors otherwise. ``encoding``, ``delimiter``, ``no_header`` and ``column_names`` are those of ``FileOptions``, for
+    sources that are files.
     """
 
     shots: int = 16
@@ -25,6 +27,22 @@ class Reading:
     drop_empty: bool = False
     drop_duplicates: bool = False
     test_rows: int = 400
+    encoding: str | None = None
+    delimiter: str | None = None
+    no_header: bool = False
+    column_names: str | None = None
+
+    @property
+    def file_options(self) -> FileOptions:
+        """How data files are read. Raises UsageError for impossible values."""
+        return FileOptions(self.encoding, self.delimiter, self.no_header, self.column_names)
+
+    def check_no_file(self, source: str) -> None:
+        """Raise UsageError for options about files where the source is none."""
+        if self.file_options != FileOptions():
+            raise UsageError(
+                f"{source} is no data file; leave --encoding, --delimiter, --no-header and --column-names out."
+            )
 
     def __post_init__(self) -> None:
         if self.shots < 1 or self.test_rows < 0:
@@ -33,3 +51,4 @@ class Reading:
             )
         if self.label_column is not None and self.target_column is not None:
             raise UsageError("--label-column and --target-column exclude each other; give one of them.")
+        _ = self.file_options

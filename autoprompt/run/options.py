@@ -34,6 +34,10 @@ class DataOptions:
     max_length: int = 128
     test_rows: int = 400
     shots: int = 16
+    encoding: str | None = None
+    delimiter: str | None = None
+    no_header: bool = False
+    column_names: str | None = None
     rows: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     """Splits in memory, as ``corpus.of`` takes them; the corpus's name is then only what they are called."""
 

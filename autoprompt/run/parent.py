@@ -62,9 +62,10 @@ def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress)
     if not any(columns.values()) and not (data.rows is None and has_card(source)):
         answer = "label_column" if parent.labels else "target_column"
         columns |= {"text_column": ",".join(parent.fields), answer: parent.run.config["label_column"]}
+    about_files = {name: getattr(data, name) for name in ("encoding", "delimiter", "no_header", "column_names")}
     options = {**columns, "drop_empty": data.drop_empty, "trains": False}
     if data.rows is None:
-        found = corpora.rows_of(source, progress=pulling(progress), **options)
+        found = corpora.rows_of(source, progress=pulling(progress), **options, **about_files)
     else:
         found = corpora.whole(data.rows["train"], name=source, **options)
     if found.fields != parent.fields:

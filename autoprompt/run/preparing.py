@@ -6,13 +6,13 @@ import random
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from autoprompt import corpus as corpora
 from autoprompt.artifacts import Progress
 from autoprompt.candidate import TUNING_MODES, Candidate, Settings, derived_seed
-from autoprompt.corpus import Corpus
+from autoprompt.corpus import Corpus, Reading
 from autoprompt.errors import UsageError
 from autoprompt.metrics import ALL_METRICS, metric_names
 from autoprompt.models import DEFAULT_TUNING, FAMILIES, TASKS, TUNING, locate_model
@@ -104,8 +104,7 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
 
 
 def _load(source: str, data: DataOptions, seed: int, pulling: Progress | None) -> Corpus:
-    names = ("shots", "text_column", "label_column", "target_column", "drop_empty", "drop_duplicates", "test_rows")
-    options = {name: getattr(data, name) for name in names}
+    options = {field.name: getattr(data, field.name) for field in fields(Reading) if field.name != "seed"}
     if data.rows is not None:
         return corpora.of(**data.rows, name=source, seed=seed, **options)
     return corpora.load(source, seed=seed, progress=pulling, **options)

@@ -9,8 +9,10 @@ input; a finding is saved and printed with its seed. The last line is one JSON o
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import json
+import lzma
 import random
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fuzz_rows
 import torch
 from safetensors.torch import save
 
@@ -97,9 +100,17 @@ def targets(folder: Path) -> dict[str, Target]:
                          lambda data: _read_prompt(_written(folder / "best.json", data))),
         "weights": Target([_weights()], _JSON, lambda data: read_delta([_written(folder / ADAPTERS, data)], _TAIL)),
         "lines": Target([_JSONL.encode()], _JSON, _read_lines),
-        "csv": Target([_CSV.encode()], _CELLS, lambda data: load(str(_written(folder / "rows.csv", data)))),
-        "tsv": Target([_CSV.replace(",", "\t").encode()], _CELLS,
-                      lambda data: load(str(_written(folder / "rows.tsv", data)))),
+        "csv": Target([_CSV.encode(), _CSV.replace('"', "").replace(",", ";").encode()], _CELLS,
+                      lambda data: _read_delimited(_written(folder / "rows.csv", data))),
+        "tsv": Target([_CSV.replace(",", "\t").encode(), _CSV.replace('"', "").replace(",", "\t").encode()], _CELLS,
+                      lambda data: _read_delimited(_written(folder / "rows.tsv", data))),
+        "rows": Target([bytes(range(16))], _CELLS, lambda data: fuzz_rows.read_written(folder, data)),
+        "json": Target([_JSONL.encode(), f"[{_JSONL.strip().replace(chr(10), ',')}]".encode()], _JSON,
+                       lambda data: load(str(_written(folder / "rows.json", data)))),
+        "packed": Target([gzip.compress(_CSV.encode()), lzma.compress(_CSV.encode())], _CELLS,
+                         lambda data: load(str(_written(folder / _packed_name(data), data)))),
+        "arrow": Target([_arrow(folder / "seed.arrow")], [b"ARROW1", b"\0" * 8, b"\xff" * 4],
+                        lambda data: load(str(_written(folder / "rows.arrow", data)))),
         "jsonl": Target([_JSONL.encode()], _JSON, lambda data: load(str(_written(folder / "rows.jsonl", data)))),
         "parquet": Target([_parquet(folder / "seed.parquet")], [b"PAR1", b"\0" * 8, b"\xff" * 4],
                           lambda data: load(str(_written(folder / "rows.parquet", data)))),
@@ -197,6 +208,15 @@ def _parquet(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def _arrow(path: Path) -> bytes:
+    import pyarrow as pa
+
+    table = pa.table({"text": [r[0] for r in _ROWS], "label": [r[1] for r in _ROWS]})
+    with pa.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(table)
+    return path.read_bytes()
+
+
 def _leaderboard(path: Path) -> bytes:
     from test_leaderboard import a_run, an_evaluation
 
@@ -206,6 +226,15 @@ def _leaderboard(path: Path) -> bytes:
         board.add([an_evaluation(f"k{number}") for number in range(4)])
         board.attach([Step(run.id, "task", "FitTask 1", {"value": [0.5]}, 1.5)])
     return path.read_bytes()
+
+
+def _packed_name(data: bytes) -> str:
+    return "rows.csv.gz" if data[:1] == b"\x1f" else "rows.csv.xz"
+
+
+def _read_delimited(path: Path) -> None:
+    fuzz_rows.check_lines(path)
+    load(str(path))
 
 
 def _read_template(data: bytes) -> None:

@@ -1,0 +1,25 @@
+"""Tables from data files of all formats, with the place of every row kept for messages.
+
+No row is skipped or merged in silence: cells stay text ("NA" and "null" are text), a malformed row is an error that
+names its line, and what a reader assumes is in ``Table.notes``. One more format is one more
+``Format`` in a module here.
+"""
+
+from autoprompt.corpus.cells import check_characters
+from autoprompt.corpus.readers.json_files import json_row
+from autoprompt.corpus.readers.options import FileOptions
+from autoprompt.corpus.readers.registry import format_names, is_data_file, read_inputs, read_lines, read_table
+from autoprompt.corpus.readers.table import Table, joined
+
+__all__ = [
+    "FileOptions",
+    "Table",
+    "check_characters",
+    "format_names",
+    "is_data_file",
+    "joined",
+    "json_row",
+    "read_inputs",
+    "read_lines",
+    "read_table",
+]

@@ -1,0 +1,129 @@
+"""csv and tsv files, and txt files that hold a table."""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from autoprompt.corpus.readers.content import text_of
+from autoprompt.corpus.readers.formats import Format
+from autoprompt.corpus.readers.header import framed, header_place
+from autoprompt.corpus.readers.options import FileOptions
+from autoprompt.corpus.readers.quoting import MalformedError, Record, Spans, spans, split_records, tab_records
+from autoprompt.corpus.readers.table import Table
+from autoprompt.errors import InputError
+
+_DELIMITERS = (",", ";", "\t", "|")
+_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
+_TIGHT_COMMA = re.compile(r",(?! )")
+# Excel's own line above the header.
+_SEP = re.compile(r'"?sep=([^\r\n"])"?[,;\t|]*(?=\r|\n|\Z)', re.IGNORECASE)
+
+
+def read_delimited(path: Path, options: FileOptions, usual: str) -> Table:
+    """The rows of a file whose cells end with ``usual``, unless the file or ``options`` say otherwise.
+
+    Another delimiter is found where the first line has it and not the usual one, and all rows have as many cells.
+    Raises InputError with the line for quotes that do not fit and for rows of another length than the header.
+    """
+    text = text_of(path, options)
+    said = _SEP.match(text)
+    notes = []
+    if said:
+        text = text[said.end() :]  # the line break stays: line numbers are the file's
+    delimiter = options.delimiter or (said[1] if said else None)
+    if delimiter is None:
+        delimiter = _find_delimiter(path, text, usual, options)
+        if delimiter != usual:
+            notes.append(f"{path} was read with {_NAMES[delimiter]} between cells.")
+    try:
+        records = _split(text, delimiter)
+    except MalformedError as error:
+        raise InputError(
+            f"{path}:{error.line} is malformed ({error}); correct the quotes of the row, or double those that belong "
+            "to the text."
+        ) from error
+    records = [row for row in records if row.cells or row.line > 1] if said else records
+    if delimiter != "\t":
+        notes += _check_spans(path, spans(text, records, delimiter))
+    return framed(path, records, options, "line", tuple(notes))
+
+
+def _check_spans(path: Path, found: Spans) -> list[str]:
+    """A note for a row that may have taken in others. Raises InputError for one that surely has."""
+    if found.sure is not None:
+        raise InputError(
+            f"{path}:{found.sure.line} opens a quote that closes in line {found.sure.last}, over lines that look like "
+            "rows of their own; remove or double the stray quotes, or give the file as jsonl if it is one text."
+        )
+    if found.possible is None:
+        return []
+    row = found.possible
+    return [f"{path}: lines {row.line} to {row.last} are one row; correct their quotes if they are several."]
+
+
+def _split(text: str, delimiter: str) -> list[Record]:
+    return tab_records(text, delimiter) if delimiter == "\t" else split_records(text, delimiter, quoted=True)
+
+
+def _find_delimiter(path: Path, text: str, usual: str, options: FileOptions) -> str:
+    first = next((line for line in re.split(r"[\r\n]+", text, maxsplit=8) if line.strip()), "")
+    others = [other for other in _DELIMITERS if other != usual and other in first]
+    # Commas that are all followed by a space are punctuation, if anything else fits.
+    prose = usual == "," and not _TIGHT_COMMA.search(text)
+    if not others or (not prose and _fits(text, usual, options)):
+        return usual
+    fitting = {other: count for other in others if (count := _fits(text, other, options))}
+    if not fitting:
+        likely = [other for other in others if usual not in first and _mostly_fits(text, other)]
+        return likely[0] if len(likely) == 1 else usual  # the row that does not fit is refused with its line
+    best = max(fitting, key=fitting.__getitem__)
+    if sum(count == fitting[best] for count in fitting.values()) > 1:
+        raise InputError(
+            f"{path} can be read with {' or '.join(_NAMES[other] for other in fitting)} between cells; "
+            "name one with --delimiter."
+        )
+    return best
+
+
+def _fits(text: str, delimiter: str, options: FileOptions) -> int:
+    """The number of columns, if there are several and all rows have a cell for each; otherwise 0."""
+    try:
+        records = [row for row in _split(text, delimiter) if row.cells]
+    except MalformedError:
+        return 0
+    first = 0 if options.no_header else header_place(records)
+    if len(records) <= first:
+        return 0
+    count = len(records[first].cells)
+    extra = {len(row.cells) - count for row in records[first + 1 :]}
+    even = extra <= {0} or (len(extra) == 1 and not any(any(row.cells[count:]) for row in records[first + 1 :]))
+    return count if even and count > 1 and min(extra, default=0) >= 0 else 0
+
+
+def _mostly_fits(text: str, delimiter: str) -> bool:
+    """Whether nine rows in ten have as many cells as the first."""
+    try:
+        found = [len(row.cells) for row in _split(text, delimiter) if row.cells]
+    except MalformedError:
+        return False
+    return found[0] > 1 and 10 * found.count(found[0]) >= 9 * len(found)
+
+
+def _read_text_table(path: Path, options: FileOptions) -> Table:
+    table = read_delimited(path, options, "\t")
+    if len(table.columns) < 2 and options.delimiter is None:
+        raise InputError(f"{path} has a text a line and no columns; give a csv, tsv or jsonl file with the labels.")
+    return table
+
+
+def _formats() -> Sequence[Format]:
+    taken = frozenset({"encoding", "delimiter", "no_header", "column_names"})
+    return (
+        Format("csv", (".csv",), partial(read_delimited, usual=","), taken),
+        Format("tsv", (".tsv", ".tab"), partial(read_delimited, usual="\t"), taken),
+        Format("txt", (".txt",), _read_text_table, taken),
+    )
+
+
+FORMATS = _formats()

@@ -1,0 +1,84 @@
+"""xlsx workbooks, with openpyxl (extra: excel)."""
+
+import importlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from autoprompt.corpus.cells import check_characters, plain
+from autoprompt.corpus.readers.content import limit_of
+from autoprompt.corpus.readers.formats import Format
+from autoprompt.corpus.readers.header import MOST_COLUMNS, framed
+from autoprompt.corpus.readers.options import FileOptions
+from autoprompt.corpus.readers.quoting import Record
+from autoprompt.corpus.readers.table import Table
+from autoprompt.errors import InputError, UsageError, first_line
+
+_MOST_ROWS = 1 << 20
+"""Excel's own limit."""
+
+
+def read_excel(path: Path, options: FileOptions) -> Table:
+    """The rows of a workbook's one sheet that has any; formulas give the values that were stored with them.
+
+    Raises InputError for several such sheets and for a file that is no workbook, UsageError without the extra.
+    """
+    try:
+        openpyxl: Any = importlib.import_module("openpyxl")
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{path} is an Excel workbook, which needs the extra excel: pip install 'autoprompt-engine[excel]', "
+            "or save it as csv."
+        ) from error
+    _check_size(path)
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        sheets = {sheet.title: _records(path, sheet) for sheet in book.worksheets}
+        book.close()
+    except InputError:
+        raise
+    except OSError:
+        raise
+    # A workbook is XML in an archive: openpyxl raises whatever its parts raise for parts that are not as it expects.
+    except (ValueError, LookupError, TypeError, AttributeError, SyntaxError, EOFError, RuntimeError,
+            ArithmeticError, AssertionError, NotImplementedError, zipfile.BadZipFile) as error:  # fmt: skip
+        raise InputError(f"{path} is not a readable workbook ({first_line(error)}); save it again.") from error
+    filled = {title: records for title, records in sheets.items() if records}
+    if len(filled) > 1:
+        raise InputError(
+            f"{path} has rows in several sheets ({', '.join(map(repr, filled))}); keep one of them, or save it as csv."
+        )
+    records = next(iter(filled.values()), [])
+    for row in records:
+        check_characters({"cells": row.cells}, f"{path}: row {row.line}")
+    return framed(path, records, options, "row", ())
+
+
+def _check_size(path: Path) -> None:
+    """Raise InputError for an archive that expands beyond all measure: it says itself how far."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, UnicodeError) as error:
+        raise InputError(f"{path} is not a readable workbook ({first_line(error)}); save it again.") from error
+    limit = limit_of(path.stat().st_size)
+    if size > limit:
+        raise InputError(f"{path} expands to more than {limit >> 20} MiB; save it as csv if it is meant to.")
+
+
+def _records(path: Path, sheet: Any) -> list[Record]:
+    """The rows up to the last that holds a value, each up to its last value."""
+    records = []
+    for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        cells = [plain(cell) for cell in row]
+        while cells and (cells[-1] is None or cells[-1] == ""):
+            cells.pop()
+        if number > _MOST_ROWS or len(cells) > MOST_COLUMNS:
+            raise InputError(f"{path} has more rows or columns than a sheet can have; save it as csv.")
+        records.append(Record(number, number, cells))
+    while records and not records[-1].cells:
+        records.pop()
+    return records
+
+
+FORMATS = (Format("xlsx", (".xlsx", ".xlsm"), read_excel, frozenset({"no_header", "column_names"}), compressed=False),)

@@ -1,0 +1,209 @@
+"""Columns' names and rows of equal length, from the rows of a delimited file or a sheet.
+
+What is above the header, between the rows or beside the columns without any content is left out and said in a note.
+What looks like a loss is refused.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autoprompt.corpus.cells import plain, scalar
+from autoprompt.corpus.readers.options import FileOptions
+from autoprompt.corpus.readers.quoting import NUMBER, Record
+from autoprompt.corpus.readers.table import Table
+from autoprompt.errors import InputError
+
+MOST_COLUMNS = 10_000
+_MOST_TITLES = 10
+_WORDS_OF_A_TEXT = 4
+_MOST_NAME = 40
+
+
+def framed(path: Path, records: Sequence[Record], options: FileOptions, unit: str, notes: tuple[str, ...]) -> Table:
+    """The table of a file's rows. ``unit``: what rows are counted in, lines or rows of a sheet.
+
+    Raises InputError for a header that is none, a row of another length, and too many columns.
+    """
+    said = list(notes)
+    rows = _filled(path, records, unit, said)
+    if not rows:
+        raise InputError(f"{path} is empty; give a file with a header line and rows.")
+    width = max(len(row.cells) for row in rows)
+    if width > MOST_COLUMNS:
+        raise InputError(f"{path} has {width} columns; keep those that the task needs, at most {MOST_COLUMNS}.")
+    if options.no_header:
+        names = list(options.names) or [f"column{number}" for number in range(1, len(rows[0].cells) + 1)]
+        body = rows
+        if len(names) != len(rows[0].cells):
+            raise InputError(
+                f"{path} has {len(rows[0].cells)} columns, and --column-names names {len(names)}; name them all."
+            )
+    else:
+        names, body = _header(path, rows, unit, said)
+    body = _even(path, names, body, unit, said)
+    names, kept = _named(path, names, body, said)
+    table = tuple({names[number]: row.cells[number] for number in kept} for row in body)
+    places = tuple(f"{unit} {row.line}" for row in body)
+    return Table(str(path), tuple(names[number] for number in kept), table, places, notes=tuple(said))
+
+
+def header_place(records: Sequence[Record]) -> int:
+    """Where the header is: 0, or behind titles, which are lines of one cell above rows of several."""
+    for number, row in enumerate(records[: _MOST_TITLES + 1]):
+        if len(row.cells) == 1:
+            continue
+        return number if all(map(_is_name, row.cells)) and all(map(_is_title, records[:number])) else 0
+    return 0
+
+
+def _filled(path: Path, records: Sequence[Record], unit: str, notes: list[str]) -> list[Record]:
+    """The rows that are not blank; blank ones between them are counted in a note."""
+    wide = any(len(row.cells) > 1 for row in records)
+
+    def blank(row: Record) -> bool:
+        return not row.cells or (wide and len(row.cells) == 1 and row.last == row.line and _is_space(row.cells[0]))
+
+    filled = [row for row in records if not blank(row)]
+    if filled:
+        skipped = [row.line for row in records if blank(row) and row.line < filled[-1].line]
+        if skipped:
+            what = f"blank {unit} was" if len(skipped) == 1 else f"blank {unit}s were"
+            notes.append(f"{path}: {len(skipped)} {what} skipped (the first is {unit} {skipped[0]}).")
+    return filled
+
+
+def _header(path: Path, rows: list[Record], unit: str, notes: list[str]) -> tuple[list[str], list[Record]]:
+    place = header_place(rows)
+    header, body = rows[place], rows[place + 1 :]
+    if place:
+        shown = scalar(rows[0].cells[0], str(path), "title")[:60]
+        notes.append(f"{path}: {unit} {header.line} was taken as the header, and not the title above it ({shown!r}).")
+    names = [scalar(plain(cell), f"{path}: {unit} {header.line}", "header").strip() for cell in header.cells]
+    if not any(names):
+        raise InputError(f"{path}:{header.line} is a header without names; name the columns, or give --no-header.")
+    wider = sum(len(row.cells) > len(names) for row in body)
+    if len(names) == 1 and not place and body and wider == len(body) and len(body) > 1:
+        raise InputError(
+            f"{path}:{header.line} has one cell, and all rows have more; remove the line if it is a title above the "
+            "header, or give --no-header if there is no header."
+        )
+    data = _as_data(names, body)
+    if data is not None:
+        raise InputError(
+            f"{path}:{header.line} looks like a row of data and not like columns' names ({data!r}); is there a header? "
+            "Give --no-header if not (and --column-names), or add one."
+        )
+    if names[0] and len(names) > 1 and not any(names[1:]) and any(_text(row, 1) for row in body):
+        raise InputError(
+            f"{path}:{header.line} names one of {len(names)} columns; name them all, or remove the line if it is a "
+            "title above the header."
+        )
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1 and name)
+    if repeated:
+        raise InputError(f"{path}:{header.line} names the column {repeated[0]!r} twice; rename one of them.")
+    return names, body
+
+
+def _as_data(names: Sequence[str], body: Sequence[Record]) -> str | None:
+    """A cell of the header that shows that it is a row of data.
+
+    A value that stands in several rows of its column of few values, such as a label's, beside a text or as a number;
+    a number beside a text; or nothing but texts. A text has four words, ends as a sentence does, or is long.
+    """
+    texts = [name for name in names if _is_text(name)]
+    numbers = [name for name in names if NUMBER.fullmatch(name)]
+    named = [name for name in names if name]
+    if named in _counts(len(named)):
+        return None  # a frame whose columns are numbered
+    if numbers and texts:
+        return numbers[0]
+    if len(names) > 1 and len(texts) == len(names) and body:
+        return texts[0]
+    for number, name in enumerate(names):
+        if not name or not (texts or NUMBER.fullmatch(name)):
+            continue
+        counts = Counter(_text(row, number) for row in body)
+        if counts[name] > 1 and 2 * len(counts) <= len(body):
+            return name
+    return None
+
+
+def _even(path: Path, names: Sequence[str], body: list[Record], unit: str, notes: list[str]) -> list[Record]:
+    """The rows with a cell for each name. Raises InputError with the place of a row of another length."""
+    size = len(names)
+    found = {len(row.cells) for row in body}
+    if len(found) == 1 and max(found) > size:
+        if not any(_text(row, number) for row in body for number in range(size, max(found))):
+            what = "an empty cell" if max(found) == size + 1 else f"{max(found) - size} empty cells"
+            notes.append(f"{path}: each row ends in {what} that the header lacks, which was left out.")
+            return [Record(row.line, row.last, row.cells[:size]) for row in body]
+        first = [_text(row, 0) for row in body]
+        if max(found) == size + 1 and first in _counts(len(body)):
+            notes.append(f"{path}: each row begins with its number, which the header lacks; it was left out.")
+            return [Record(row.line, row.last, row.cells[1:]) for row in body]
+    for row in body:
+        if len(row.cells) != size:
+            if unit == "row" and len(row.cells) < size:
+                row.cells.extend([None] * (size - len(row.cells)))  # a sheet's rows end with their last cell
+                continue
+            quotes = any(str(cell).startswith('"') for cell in row.cells)
+            advice = "correct the row, or its quotes, which are read as text" if quotes else "correct the row"
+            raise InputError(f"{path}:{row.line} has {len(row.cells)} cells where the header has {size}; {advice}.")
+    return body
+
+
+def _counts(size: int) -> tuple[list[str], list[str]]:
+    return [str(number) for number in range(size)], [str(number) for number in range(1, size + 1)]
+
+
+def _named(path: Path, names: Sequence[str], body: Sequence[Record], notes: list[str]) -> tuple[list[str], list[int]]:
+    """A name for each column, and which are kept: columns without a name are left out where they are empty.
+
+    The first one without a name stays so: it is the index of a frame. Others are called as pandas does.
+    """
+    known = list(names)
+    kept, empty = [], 0
+    for number, name in enumerate(names):
+        if not name and number and not any(_text(row, number) for row in body):
+            empty += 1
+            continue
+        if not name and number:
+            known[number] = _free(f"Unnamed: {number}", known)
+            notes.append(f"{path}: column {number + 1} has no name; it is called {known[number]!r}.")
+        kept.append(number)
+    if empty:
+        what = "column without a name was" if empty == 1 else "columns without a name were"
+        notes.append(f"{path}: {empty} empty {what} left out.")
+    return known, kept
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    return name if name not in taken else _free(f"{name}.1", taken)
+
+
+def _text(row: Record, number: int) -> str:
+    cell = row.cells[number] if number < len(row.cells) else None
+    return "" if cell is None else str(cell).strip()
+
+
+def _is_space(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.isspace()
+
+
+def _is_text(name: str) -> bool:
+    long = len(name) > _MOST_NAME or name.endswith((".", "!", "?", "…"))
+    return len(name.split()) >= _WORDS_OF_A_TEXT or (long and " " in name)
+
+
+def _is_name(cell: Any) -> bool:
+    text = "" if cell is None else str(cell).strip()
+    return bool(text) and not _is_text(text) and not NUMBER.fullmatch(text) and "\n" not in text
+
+
+def _is_title(row: Record) -> bool:
+    """Whether a line of one cell is no column's name: it has several words, or begins as a comment does."""
+    text = _text(row, 0)
+    return bool(re.search(r"\S\s+\S", text)) or text.startswith(("#", "//", "%"))

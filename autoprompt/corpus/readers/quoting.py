@@ -1,0 +1,190 @@
+"""Whether double quotes of a delimited file enclose cells, or are text, or swallow rows.
+
+A csv file's quotes enclose cells, as the format says. A tsv file's are text (as in GLUE, IMDb and most tsv files)
+unless the whole file is quoted by one rule that a writer has: every cell of a column that is no number or missing;
+or just the cells that need it, which hold a tab, a quote or a line break (Python, pandas), or a comma too (Excel).
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", r"\N"})
+_NEEDS = frozenset('\t"\r\n')
+_RARE = 0.05
+_SURE_LINES = 3
+
+
+@dataclass(frozen=True)
+class Record:
+    """The cells of one row, and the lines (from 1) on which it begins and ends."""
+
+    line: int
+    last: int
+    cells: list[Any]
+
+
+class MalformedError(ValueError):
+    """Quotes that do not close, or close early. ``line``: where the row begins."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+def split_records(text: str, delimiter: str, *, quoted: bool) -> list[Record]:
+    """The rows of a text; blank lines are records without cells. Raises MalformedError where quotes are wrong."""
+    # The csv module's limit is global: lifted for this text only, since a long text is no fault.
+    limit = csv.field_size_limit(max(len(text), 1 << 17))
+    try:
+        return list(_records(text, delimiter, quoted))
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _records(text: str, delimiter: str, quoted: bool) -> Iterator[Record]:
+    lines = io.StringIO(text, newline="")
+    if quoted:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    while True:
+        start = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise MalformedError(start, str(error)) from error
+        yield Record(start, reader.line_num, cells)
+
+
+def tab_records(text: str, delimiter: str) -> list[Record]:
+    """The rows of a file without quoting, unless it is quoted throughout (see the module)."""
+    plain = split_records(text, delimiter, quoted=False)
+    if '"' not in text:
+        return plain
+    flags = _quoted_cells(text, delimiter)
+    if flags is None or not _is_quoted(flags):
+        return plain
+    try:
+        quoted = split_records(text, delimiter, quoted=True)
+    except MalformedError:
+        return plain
+    width = len(plain[0].cells)
+    if len(quoted) != len(plain) and width > 1 and all(len(row.cells) in (0, width) for row in plain):
+        return plain  # every line is a row by itself
+    return plain if spans(text, quoted, delimiter).sure else quoted
+
+
+def _quoted_cells(text: str, delimiter: str) -> list[list[tuple[str, bool]]] | None:
+    """Each row's cells and whether they stood in quotes; None where quotes do not fit."""
+    outside = re.escape(delimiter)
+    cell = re.compile(rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^{outside}\r\n]*))({outside}|\r\n|\r|\n|\Z)')
+    rows: list[list[tuple[str, bool]]] = []
+    row: list[tuple[str, bool]] = []
+    place = 0
+    while place < len(text):
+        match = cell.match(text, place)
+        if match is None:
+            return None
+        inside, bare, end = match.groups()
+        row.append((bare, False) if inside is None else (inside, True))
+        place = match.end()
+        if end != delimiter:
+            rows.append(row)
+            row = []
+    if row:
+        rows.append([*row, ("", False)])
+    return rows
+
+
+def _is_quoted(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
+    cells = [cell for row in rows for cell in row]
+    for needing in (_NEEDS, _NEEDS | {","}):
+        if all(quoted != needing.isdisjoint(text) for text, quoted in cells):
+            return True
+    return _by_column(rows) or _by_column(rows[1:])  # the header is quoted or not
+
+
+def _by_column(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
+    columns: dict[int, set[bool]] = {}
+    for row in rows:
+        for number, (text, quoted) in enumerate(row):
+            if quoted or not (text in _MISSING or NUMBER.fullmatch(text)):
+                columns.setdefault(number, set()).add(quoted)
+    return any(found == {True} for found in columns.values()) and all(len(found) == 1 for found in columns.values())
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Rows that may have taken in others, between one stray quote and the next: the first that surely has, and the
+    first that looks so on its own lines alone; None where there is none.
+    """
+
+    sure: Record | None = None
+    possible: Record | None = None
+
+
+def spans(text: str, records: Sequence[Record], delimiter: str) -> Spans:
+    """The rows that look as if they had taken in others.
+
+    Such a row spans lines that, read without quotes, are rows themselves: they have as many cells as the header. It
+    surely has where these lines have a value, in a column of few values (a label's), that other rows have; or, where no
+    column has few values, where it spans three lines or more and at most one row in twenty spans any. A header surely
+    has where a name holds a line break and a delimiter.
+    """
+    spanning = [row for row in records if row.last > row.line and row.cells]
+    if not spanning:
+        return Spans()
+    header = next(row for row in records if row.cells)
+    if any("\n" in cell and delimiter in cell for cell in header.cells):
+        return Spans(sure=header)
+    width = len(header.cells)
+    single = [row.cells for row in records if row.last == row.line and len(row.cells) == width][1:]
+    known = _known_values(single, width)
+    rare = len(spanning) <= max(1, _RARE * len(records))
+    lines = list(io.StringIO(text, newline=""))
+    possible = None
+    for row in spanning:
+        parts = [_bare_cells(line, delimiter) for line in lines[row.line - 1 : row.last]]
+        alike = [cells for cells in parts if len(cells) == width]
+        many = len(parts) >= _SURE_LINES
+        if known:
+            like = [cells for cells in parts[:-1] if len(cells) == width and _has_known(cells, known)]
+            if 2 * len(like) >= len(parts) - 1 and len(alike) > len(parts) / 2:
+                return Spans(sure=row)
+        elif rare and many and len(alike) == len(parts):
+            return Spans(sure=row)
+        if len(alike) == len(parts) and (many or not known):
+            possible = possible or row
+    return Spans(possible=possible)
+
+
+def _known_values(rows: Sequence[Sequence[str]], width: int) -> dict[int, set[str]]:
+    """For each column of few values, those that stand in more than one row."""
+    known = {}
+    for number in range(width):
+        counts = Counter(row[number] for row in rows)
+        values = {value for value, count in counts.items() if count > 1 and value.strip()}
+        if values and 2 * len(counts) <= len(rows):
+            known[number] = values
+    return known
+
+
+def _bare_cells(line: str, delimiter: str) -> list[str]:
+    return [cell.strip('"') for cell in line.rstrip("\r\n").split(delimiter)]
+
+
+def _has_known(cells: Sequence[str], known: dict[int, set[str]]) -> bool:
+    return any(cells[number] in values for number, values in known.items())
+
+
+def widths(records: Iterable[Record]) -> set[int]:
+    """Numbers of cells that rows have, blank lines aside."""
+    return {len(row.cells) for row in records if row.cells}

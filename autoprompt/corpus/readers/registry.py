@@ -1,0 +1,97 @@
+"""The formats of data files, and reading one by its ending."""
+
+from pathlib import Path
+
+from autoprompt.corpus.readers import columnar, delimited, excel, json_files
+from autoprompt.corpus.readers.content import COMPRESSED, check_file, ending, text_of
+from autoprompt.corpus.readers.formats import Format
+from autoprompt.corpus.readers.options import FileOptions
+from autoprompt.corpus.readers.table import Table
+from autoprompt.errors import InputError
+
+FORMATS: tuple[Format, ...] = (*delimited.FORMATS, *json_files.FORMATS, *columnar.FORMATS, *excel.FORMATS)
+_BY_ENDING = {end: known for known in FORMATS for end in known.endings}
+# What cannot be read as it stands, and what turns it into a file that can.
+_CONVERSIONS = {
+    ".xls": "save it as .xlsx or csv",
+    ".ods": "save it as .xlsx or csv",
+    ".zip": "unpack it (unzip FILE)",
+    ".tar": "unpack it (tar xf FILE)",
+    ".tgz": "unpack it (tar xf FILE)",
+    ".orc": "run python -c \"import pandas; pandas.read_orc('FILE').to_parquet('FILE.parquet')\"",
+    ".dta": "run python -c \"import pandas; pandas.read_stata('FILE').to_parquet('FILE.parquet')\"",
+    ".sav": "run python -c \"import pandas; pandas.read_spss('FILE').to_parquet('FILE.parquet')\"",
+    ".xml": "run python -c \"import pandas; pandas.read_xml('FILE').to_parquet('FILE.parquet')\"",
+    ".pkl": "write it as parquet where you trust it (pandas.read_pickle runs the code in it)",
+    ".pickle": "write it as parquet where you trust it (pandas.read_pickle runs the code in it)",
+}
+
+
+def format_names() -> str:
+    """The formats' names, to be put into a sentence: "csv, tsv ... or xlsx"."""
+    *others, last = (known.name for known in FORMATS)
+    return f"{', '.join(others)} or {last}"
+
+
+def read_table(path: Path, options: FileOptions | None = None) -> Table:
+    """Read one data file. Raises InputError with file and line for whatever cannot be read as it stands, UsageError
+    where the extra of its format is not installed.
+    """
+    options = FileOptions() if options is None else options
+    known = _format_of(path)
+    options.check_taken(str(path), known.options)
+    try:
+        check_file(path)
+        table = known.read(path, options)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not table.rows:
+        raise InputError(f"{path} holds no rows of data; give a file with rows.")
+    return table
+
+
+def read_lines(path: Path, column: str, options: FileOptions | None = None) -> Table:
+    """A text file with a text a line. Raises InputError as ``read_table`` does."""
+    options = FileOptions() if options is None else options
+    options.check_taken(f"{path}, a text a line,", frozenset({"encoding"}))
+    try:
+        check_file(path)
+        lines = text_of(path, options).split("\n")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not lines[-1]:
+        lines.pop()
+    rows = tuple({column: line.removesuffix("\r")} for line in lines)
+    return Table(str(path), (column,), rows, tuple(f"line {number}" for number in range(1, len(rows) + 1)))
+
+
+def read_inputs(path: Path, fields: tuple[str, ...] | list[str], options: FileOptions | None = None) -> Table:
+    """A file of rows that wait for answers: a txt file is a text a line, any other a table.
+
+    Raises InputError and UsageError as ``read_table`` does.
+    """
+    if ending(path) != ".txt":
+        return read_table(path, options)
+    if len(fields) > 1:
+        raise InputError(f"{path} has one text a line, and the prompt has the fields {', '.join(fields)}; use csv.")
+    return read_lines(path, fields[0], options)
+
+
+def is_data_file(path: Path) -> bool:
+    """Whether the name says that this is a data file."""
+    known = _BY_ENDING.get(ending(path))
+    return known is not None and (known.compressed or path.suffix.lower() not in COMPRESSED)
+
+
+def _format_of(path: Path) -> Format:
+    known = _BY_ENDING.get(ending(path))
+    if known is None:
+        advice = _CONVERSIONS.get(ending(path), _CONVERSIONS.get(path.suffix.lower(), "convert it to one of these"))
+        raise InputError(f"{path} is no {format_names()} file; {advice.replace('FILE', path.name)}.")
+    if not known.compressed and path.suffix.lower() in COMPRESSED:
+        raise InputError(f"{path} is a compressed {known.name} file, which is read as it is only; decompress it.")
+    return known
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} cannot be read: {error.strerror or error}; check the path.")

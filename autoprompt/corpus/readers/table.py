@@ -1,0 +1,41 @@
+"""``Table``: rows as a reader found them, before columns are chosen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoprompt.errors import InputError
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as they were read.
+
+    ``places`` says where each row stood, ``class_names`` what a column's integers mean, ``notes`` what the reader
+    assumed or left out, a sentence each.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+    places: tuple[str, ...]
+    class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def joined(tables: Sequence[Table], source: str | None = None) -> Table:
+    """The rows of all tables in their order, with the places of each. Raises InputError where class names differ."""
+    if len(tables) == 1:
+        return tables[0]
+    first = tables[0]
+    for table in tables[1:]:
+        if table.class_names != first.class_names:
+            raise InputError(
+                f"{first.source} and {table.source} name their classes differently; write them with the same features."
+            )
+    columns = dict.fromkeys(name for table in tables for name in table.columns)
+    places = tuple(f"{table.source}: {place}" for table in tables for place in table.places)
+    rows = tuple(row for table in tables for row in table.rows)
+    notes = tuple(note for table in tables for note in table.notes)
+    name = ", ".join(table.source for table in tables) if source is None else source
+    return Table(name, tuple(columns), rows, places, first.class_names, notes)
