@@ -102,11 +102,11 @@ def _fits(text: str, delimiter: str, options: FileOptions) -> int:
 
 
 def _mostly_fits(text: str, delimiter: str) -> bool:
-    """Whether nine rows in ten have as many cells as the first."""
+    """Whether nine rows in ten have as many cells as the first, or quotes do not fit."""
     try:
         found = [len(row.cells) for row in _split(text, delimiter) if row.cells]
     except MalformedError:
-        return False
+        return True
     return found[0] > 1 and 10 * found.count(found[0]) >= 9 * len(found)
 
 
