@@ -102,12 +102,12 @@ def _fits(text: str, delimiter: str, options: FileOptions) -> int:
 
 
 def _mostly_fits(text: str, delimiter: str) -> bool:
-    """Whether nine rows in ten have as many cells as the first."""
+    """Whether most rows have as many cells as the first, or quotes do not fit."""
     try:
         found = [len(row.cells) for row in _split(text, delimiter) if row.cells]
     except MalformedError:
-        return False
-    return found[0] > 1 and 10 * found.count(found[0]) >= 9 * len(found)
+        return True
+    return found[0] > 1 and 2 * found.count(found[0]) > len(found)
 
 
 def _read_text_table(path: Path, options: FileOptions) -> Table:

@@ -161,7 +161,7 @@ def spans(text: str, records: Sequence[Record], delimiter: str) -> Spans:
                 return Spans(sure=row)
         elif rare and many and len(alike) == len(parts):
             return Spans(sure=row)
-        if len(alike) == len(parts) and (many or not known):
+        if len(alike) == len(parts) and (rare or many or not known):
             possible = possible or row
     return Spans(possible=possible)
 
