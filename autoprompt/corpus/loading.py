@@ -1,61 +1,28 @@
 """``load`` and ``of``: from a source's name, or from rows in memory, to a checked and split corpus."""
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from autoprompt import artifacts
 from autoprompt.artifacts import Progress
-from autoprompt.corpus import chat, checks, roles
-from autoprompt.corpus.cards import Card, card, card_files, has_card
+from autoprompt.corpus import chat, checks
 from autoprompt.corpus.column_choice import choose_columns, label_in_fields
 from autoprompt.corpus.columns import Columns, Row, select_fields, select_rows
-from autoprompt.corpus.folders import read_folder
-from autoprompt.corpus.hub import read_hub
 from autoprompt.corpus.labels import drop_lone_labels, is_number, plain_labels
 from autoprompt.corpus.memory import splits_of, table_of
 from autoprompt.corpus.options import Reading
-from autoprompt.corpus.readers import Table, is_data_file, joined, read_table
-from autoprompt.corpus.readers.content import stem
+from autoprompt.corpus.readers import Table
+from autoprompt.corpus.sources import Merge, Source, by_split_column, open_source, split_file, split_folder, with_chats
 from autoprompt.corpus.splits import (
     Sampling,
     Splits,
-    carve_validation,
     class_sizes,
-    draw_test,
     merge_equal_inputs,
     merge_equal_texts,
-    published_split,
-    split_pool,
-    take_shots,
 )
 from autoprompt.corpus.summary import DataSummary
 from autoprompt.corpus.types import SPLITS, Corpus, Example, make_examples
 from autoprompt.errors import InputError, UsageError
-
-Merge = Callable[[Sequence[Row]], tuple[list[Row], list[str]]]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The tables of a source, the card if it has one, and how its splits come about.
-
-    ``may_hide_test_labels``: test rows without a single label are left out, and no fault. ``unlabelled``: rows that a
-    split column calls so.
-    """
-
-    name: str
-    tables: dict[str, Table]
-    split: Callable[[Splits, Sampling, Merge], tuple[Splits, list[str]]]
-    card: Card | None = None
-    revision: str = ""
-    warnings: tuple[str, ...] = ()
-    may_hide_test_labels: bool = False
-    unlabelled: int = 0
 
 
 def load(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
@@ -69,7 +36,7 @@ def load(source: str, *, progress: Progress | None = None, **options: Any) -> Co
     cannot be used as it stands, StorageError when an embedded corpus cannot be kept in the cache.
     """
     reading = Reading(**options)
-    return _prepare(_open(source, progress, reading), reading)
+    return _prepare(open_source(source, progress, reading), reading)
 
 
 def of(train: Any, validation: Any = None, test: Any = None, *, name: str = "rows", **options: Any) -> Corpus:
@@ -87,8 +54,8 @@ def of(train: Any, validation: Any = None, test: Any = None, *, name: str = "row
     if len(given) == 1:
         given, notes = splits_of(train, name)
     tables = {split: table_of(rows, f"{name} ({split})") for split, rows in given.items()}
-    split_rows = _split_folder if len(tables) > 1 else _split_file
-    return _prepare(_Source(name, tables, split_rows, warnings=notes), reading)
+    split_rows = split_folder if len(tables) > 1 else split_file
+    return _prepare(Source(name, tables, split_rows, warnings=notes), reading)
 
 
 def whole(
@@ -107,7 +74,7 @@ def whole(
     """
     reading = Reading(text_column=text_column, label_column=label_column, target_column=target_column)
     splits, notes = splits_of(rows, name)
-    found = _Source(name, {"train": table_of(splits["train"], name)}, _split_file, warnings=notes)
+    found = Source(name, {"train": table_of(splits["train"], name)}, split_file, warnings=notes)
     return _whole(found, reading, drop_empty, trains=trains)
 
 
@@ -118,11 +85,11 @@ def rows_of(source: str, *, progress: Progress | None = None, **options: Any) ->
     """
     drop_empty, trains = options.pop("drop_empty", False), options.pop("trains", True)
     reading = Reading(**options)
-    return _whole(_open(source, progress, reading), reading, drop_empty, trains=trains)
+    return _whole(open_source(source, progress, reading), reading, drop_empty, trains=trains)
 
 
-def _whole(found: _Source, reading: Reading, drop_empty: bool, *, trains: bool) -> Corpus:
-    found = _with_chats(found, reading)
+def _whole(found: Source, reading: Reading, drop_empty: bool, *, trains: bool) -> Corpus:
+    found = with_chats(found, reading)
     columns = _columns(found, reading)
     name, table = found.name, found.tables["train"]
     rows, _ = plain_labels(name, {"train": select_rows(table, columns)}, columns)
@@ -156,10 +123,10 @@ def inputs(rows: Any, fields: Sequence[str], *, name: str = "the rows") -> list[
     return [Example(f"row{number}", values, "") for number, values in enumerate(select_fields(rows, fields))]
 
 
-def _prepare(found: _Source, reading: Reading) -> Corpus:
-    found = _with_chats(found, reading)
+def _prepare(found: Source, reading: Reading) -> Corpus:
+    found = with_chats(found, reading)
     columns = _columns(found, reading)
-    found = _by_split_column(found, columns)
+    found = by_split_column(found, columns)
     rows = {name: select_rows(table, columns) for name, table in found.tables.items()}
     read = sum(map(len, rows.values())) + found.unlabelled
     if found.may_hide_test_labels and checks.is_unlabelled(rows.get("test", []), columns):
@@ -184,7 +151,7 @@ def _prepare(found: _Source, reading: Reading) -> Corpus:
 
 
 def _usable(
-    found: _Source, rows: Splits, columns: Columns, reading: Reading
+    found: Source, rows: Splits, columns: Columns, reading: Reading
 ) -> tuple[Splits, list[str], dict[str, int]]:
     """The rows with text and a label, warnings, and reason → rows that were dropped."""
     warnings = [*found.warnings, *(note for table in found.tables.values() for note in table.notes)]
@@ -219,25 +186,8 @@ def _merge_of(columns: Columns, reading: Reading) -> Merge:
     return merge
 
 
-def _by_split_column(found: _Source, columns: Columns) -> _Source:
-    """The source with the splits that a column of its only table names, where there is such a column."""
-    if found.card is not None or set(found.tables) != {"train"}:
-        return found
-    table = found.tables["train"]
-    name = roles.split_column(table, (columns.label, *map(columns.source, columns.fields)))
-    if name is None:
-        return found
-    tables = roles.split_by(table, name)
-    note = f"The column {name!r} of {table.source} says which split a row is in."
-    unlabelled = len(tables.pop("unlabeled").rows) if "unlabeled" in tables else 0
-    if unlabelled:
-        note += f" Its {unlabelled} rows without labels are not used."
-    split = _split_folder if len(tables) > 1 else found.split
-    return replace(found, tables=tables, split=split, warnings=(*found.warnings, note), unlabelled=unlabelled)
-
-
 def _summary(
-    found: _Source, columns: Columns, splits: Splits, read: int, dropped: Mapping[str, int], population: Sequence[Row]
+    found: Source, columns: Columns, splits: Splits, read: int, dropped: Mapping[str, int], population: Sequence[Row]
 ) -> DataSummary:
     sizes = {name: class_sizes(rows) for name, rows in splits.items()}
     labels = class_sizes(population) if columns.task == "classification" else Counter[str]()
@@ -260,60 +210,7 @@ def _summary(
     )
 
 
-def _with_chats(found: _Source, reading: Reading) -> _Source:
-    """The source with chats as texts and responses, unless their column is named. Raises InputError."""
-    if found.card is not None:
-        return found
-    named = [reading.label_column, reading.target_column, *(reading.text_column or "").split(",")]
-    given = [name.strip() for name in named if name]
-    return replace(found, tables={split: chat.flattened(table, given) for split, table in found.tables.items()})
-
-
-def _open(source: str, progress: Progress | None, reading: Reading) -> _Source:
-    if source.startswith("hub:"):
-        reading.check_no_file(source)
-        data = read_hub(source.removeprefix("hub:"))
-        return _Source(
-            source,
-            data.tables,
-            _split_hub,
-            revision=data.revision,
-            warnings=data.warnings,
-            may_hide_test_labels=True,
-        )
-    if has_card(source):
-        reading.check_no_file(source)
-        return _open_card(card(source), progress)
-    path = Path(source)
-    # os.path takes any string; Path's own tests raise for names that the system cannot hold.
-    if os.path.isdir(source):
-        folder = read_folder(path, reading.file_options)
-        split_rows = _split_folder if folder.whole else _split_file
-        return _Source(path.resolve().name, folder.tables, split_rows, warnings=folder.notes)
-    if os.path.exists(source):
-        return _Source(stem(path), {"train": read_table(path, reading.file_options)}, _split_file)
-    if is_data_file(path) or len(path.parts) > 1:
-        raise InputError(f"There is no file or folder {source}; check the path.")
-    card(source)  # raises NotFoundError with the names that exist
-    raise AssertionError(source)
-
-
-def _open_card(known: Card, progress: Progress | None) -> _Source:
-    if os.path.exists(known.name):
-        kind = "folder" if os.path.isdir(known.name) else "file"
-        raise InputError(
-            f"{known.name!r} is an embedded corpus and a {kind} here too; write ./{known.name} for the {kind}, "
-            "or rename it to have the corpus."
-        )
-    if known.files:
-        with card_files(known) as paths:
-            table = joined([read_table(path) for path in paths])
-        return _Source(known.name, {"train": table}, partial(_split_published, known.split), known)
-    path = artifacts.ensure(known.artifact, progress=progress) / "rows.jsonl"
-    return _Source(known.name, {"train": read_table(path)}, _split_file, known)
-
-
-def _columns(found: _Source, reading: Reading) -> Columns:
+def _columns(found: Source, reading: Reading) -> Columns:
     named = (reading.text_column, reading.label_column, reading.target_column)
     if found.card is None:
         return choose_columns(found.tables["train"], *named)
@@ -325,48 +222,11 @@ def _columns(found: _Source, reading: Reading) -> Columns:
     return Columns(found.card.fields, found.card.target_column or found.card.label_column, found.card.task)
 
 
-# --- the splits of each kind of source -----------------------------------------------------------------
-
-
-def _split_published(
-    split: Mapping[str, int], rows: Splits, _sampling: Sampling, _merge: Merge
-) -> tuple[Splits, list[str]]:
-    return published_split(rows["train"], split), []
-
-
-def _split_file(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, list[str]]:
-    merged, warnings = merge(rows["train"])
-    return split_pool(merged, sampling), warnings
-
-
-def _split_folder(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, list[str]]:
-    """Files that say what they are for are used whole."""
-    if "validation" in rows:
-        return {name: rows.get(name, []) for name in SPLITS}, []
-    merged, warnings = merge(rows["train"])
-    return carve_validation(merged, sampling) | {"test": rows.get("test", [])}, warnings
-
-
-def _split_hub(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, list[str]]:
-    """K rows a group; without a labelled test split the validation split takes its place."""
-    train, warnings = merge(rows["train"])
-    if "validation" in rows and "test" in rows:
-        validation, notes = merge(rows["validation"])
-        warnings += notes
-        splits = {"train": take_shots(train, sampling), "validation": take_shots(validation, sampling)}
-    else:
-        splits = split_pool(train, sampling)
-    held_out = rows.get("test") or rows.get("validation")
-    if held_out:
-        splits["test"] = draw_test(held_out, sampling)
-    return splits, warnings
-
-
 # --- the finished corpus ---------------------------------------------------------------------------------
 
 
 def _corpus(
-    found: _Source, columns: Columns, splits: Splits, warnings: Iterable[str], summary: DataSummary | None = None
+    found: Source, columns: Columns, splits: Splits, warnings: Iterable[str], summary: DataSummary | None = None
 ) -> Corpus:
     labels = _labels(found, columns, splits["train"]) if columns.task == "classification" else ()
     seen: dict[str, int] = {}
@@ -392,7 +252,7 @@ def _corpus(
     )
 
 
-def _labels(found: _Source, columns: Columns, train: Sequence[Row]) -> tuple[str, ...]:
+def _labels(found: Source, columns: Columns, train: Sequence[Row]) -> tuple[str, ...]:
     """The card's order, otherwise the ClassLabel's, otherwise sorted (numbers by value)."""
     present = {row.label for row in train}
     if found.card is not None:
