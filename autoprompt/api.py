@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.corpus.types import SPLITS
+from autoprompt.duration import parse_duration
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, SearchOptions
@@ -47,7 +48,7 @@ def search(
     metric: str | None = None,
     folds: int | None = None,
     repeats: int = 1,
-    budget: float | None = None,
+    budget: float | str | None = None,
     max_evaluations: int | None = None,
     seed: int = 0,
     name: str | None = None,
@@ -63,7 +64,8 @@ def search(
     warm_start: str | Path | Sequence[str | Path] = (),
     track: str | Path | None = None,
 ) -> dict[str, Any]:
-    """The same engine as ``autoprompt search``; ``budget`` in seconds, ``fix`` as values: ``{"epochs": 2}``.
+    """The same engine as ``autoprompt search``; ``budget`` in seconds or as ``"5m"``, ``fix`` as values:
+    ``{"epochs": 2}``.
 
     ``corpus``: a name as in the command, or rows in memory (a ``datasets.Dataset``, a list of dicts, a pandas frame),
     which are split as a file is; or a dict of such (a ``DatasetDict``) with ``train`` and ``validation``, ``test`` or
@@ -82,7 +84,7 @@ def search(
         templates=tuple(templates),
         label_words=label_words,
         strategy=strategy,
-        budget=budget,
+        budget=parse_duration(budget, "budget") if isinstance(budget, str) else budget,
         max_evaluations=max_evaluations,
         metric=metric,
         folds=folds,

@@ -106,7 +106,7 @@ class Hanging(commands.Inline):
 @pytest.mark.parametrize("limit", [None, 2.5])
 def test_fault_26_a_fine_tune_that_hangs_fails_and_the_search_goes_on(options, monkeypatch, limit):
     if limit:
-        options.config.write_text(f"{runs.SMALL}time_limit = {limit}\n")
+        options.config.write_text(f'{runs.SMALL}time_limit = "{limit}s"\n')
     monkeypatch.setattr("autoprompt.run.place.LocalExecutor", Hanging)
     monkeypatch.setattr(Hanging, "limits", [])
     result = run.search(options, Silent())

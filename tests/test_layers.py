@@ -10,11 +10,12 @@ ROOT = Path(__file__).parent.parent / "autoprompt"
 
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "search", "execution"),
-    *("leaderboard", "transfer", "manifest", "report", "export", "files"),
+    *("leaderboard", "transfer", "manifest", "report", "export", "files", "duration"),
 }
 # The data flows one way: a row may import the modules named in it, and errors.
 MAY_IMPORT = {
     "errors": set(),
+    "duration": set(),
     "files": set(),
     "artifacts": {"files"},
     "corpus": {"artifacts"},
@@ -23,7 +24,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "models": {"corpus", "template", "candidate", "artifacts"},
     "evaluator": {"corpus", "template", "candidate", "metrics", "models"},
-    "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models"},
+    "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models", "duration"},
     "execution": {"files"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "files"},
     "leaderboard": {"candidate", "metrics", "files"},
