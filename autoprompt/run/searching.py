@@ -23,7 +23,7 @@ from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.teaching import warmed, warmth_of
 from autoprompt.run.transferring import scored, transferred
 from autoprompt.run.workplace import check_model, prepared, workplace
-from autoprompt.search import Budget, Outcome, Search
+from autoprompt.search import Budget, Outcome, Search, check_budget, needed
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
 
@@ -94,6 +94,7 @@ class _Run:
                 check_unchanged(self.known, facts, self.progress)
             with workplace(task, options, place, self.progress) as evaluator:
                 ready = check_model(evaluator, task, options.model, self.progress)
+                self._check_budget(task, evaluator)
                 run = self.known or new_run(options, task, place.workers, ready, facts)
                 held = holding(board.path, run.id) if self.known is None else nullcontext()
                 rows = data_rows(run, task.corpus) if self.known is None else None
@@ -102,6 +103,21 @@ class _Run:
                     result["warnings"] = [*result["warnings"], *place.warnings]
                     finish(result)
         return result
+
+    def _check_budget(self, task: Task, evaluator: Evaluator) -> None:
+        """Measure what a search costs here, and whether there is time for one. A run that goes on was let through
+        before. Raises UsageError for a budget that is too short."""
+        options = self.options
+        if self.budget.seconds is None or options.transfer is not None:
+            return
+        self.progress.stage("measuring")
+        evaluator.measure(task.space.manual_tuned)
+        if self.known is None:
+            rounds = options.repeats * (2 if options.folds is None else options.folds)
+            need = needed(evaluator, task.space, options.strategy, len(task.corpus.test), rounds)
+            left_out = check_budget(self.budget, need, default=options.budget is None)
+            if left_out:
+                self.progress.note(left_out)
 
     def _warmed(self, task: Task) -> Task:
         """The task with what earlier runs taught; what that is, the options hold from now on."""

@@ -55,6 +55,8 @@ class Outcome:
     """At the highest rung that each reached, so that ``manual_tuned`` compares with the winner."""
     finalists: int
     """Candidates that were re-scored; 0 where time was too short."""
+    rounds: int
+    """Folds and repeats that each finalist was asked for; fewer where time was too short."""
     history: list[dict[str, Any]]
     """One row a generation: fine-tunes and their losses, fine-tunes and frozen scores so far."""
     generations: int
@@ -82,6 +84,8 @@ class Search:
     parts: dict[str, list[Evaluation]] = field(default_factory=dict, init=False)
     """Each finalist's folds and repeats, by candidate id."""
     failures: dict[str, int] = field(default_factory=dict, init=False)
+    rounds: int = field(default=0, init=False)
+    """Of the finalists, so far."""
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows)
@@ -119,6 +123,7 @@ class Search:
             parts=self.parts.get(winner.candidate.id, []),
             baselines={name: self._highest(e) for name, e in found.items()},
             finalists=len(self.parts),
+            rounds=self.rounds,
             history=[dict(row) for row in self.logbook],
             generations=generations,
             fitted=self.evaluator.fitted,
@@ -223,6 +228,9 @@ class Search:
         candidates = [e.candidate for e in racing]
         looks = 0
         for fold, repeat in self._rounds:
+            if self.rounds > 1 and not self.pace.another_round(len(candidates), self.tuned):
+                break
+            self.rounds += 1
             found = [
                 replace(e, readability=self.choice.readability.get(e.candidate.text_id))
                 for e in self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, repeat=repeat, counted=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,10 +13,11 @@ from autoprompt.search.space import Space
 
 TUNED_PER_FINALIST = 3
 """Fine-tunes of the search for each finalist after the first."""
-FINISH_SECONDS = 3.0
+FINISH_SECONDS = 1.0
 """Set aside for writing results."""
-LATE = 0.8
-"""Share of the guess for finalists and test that must be left for the finalists to run at all."""
+LATE = 0.9
+"""Share of the estimate for finalists and test that must be left for the finalists to run at all: a tenth more than the
+budget is allowed."""
 SLACK = 1.1
 """Finalists may be a little slower than what was measured: their settings differ."""
 
@@ -35,6 +37,8 @@ class Pace:
     asked: int = field(default=0, init=False)
     over: bool = field(default=False, init=False)
     _begun: float = field(default=0.0, init=False)
+    _first: float = field(default=0.0, init=False)
+    """When the first fine-tune was allowed."""
     _overhead: float = field(default=0.0, init=False)
 
     def begin_generation(self, tuned: Sequence[Evaluation]) -> bool:
@@ -50,7 +54,18 @@ class Pace:
     def may_fit(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether one more fine-tune fits. The first round always does: it gives a result at all, and the speed."""
         self.asked += 1
+        self._first = self._first or self.budget.spent
         return self._final("fit", lambda: self._allowed(tuned, 0.0))
+
+    def another_round(self, finalists: int, tuned: Sequence[Evaluation]) -> bool:
+        """Whether a further round of so many finalists fits; without it their race ends as it stands."""
+
+        def fits() -> bool:
+            turns = math.ceil(finalists / self.evaluator.executor.workers)
+            coming = SLACK * turns * (self._fit_seconds() + self._writing_seconds) + self._test_seconds(tuned)
+            return self.budget.room(coming * LATE)
+
+        return bool(self._journal.decided("round", fits))
 
     def finalists(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
         """Who is re-scored, ``manual_tuned`` among them where it was scored: as many as there is time for, nobody where
@@ -99,23 +114,37 @@ class Pace:
         return finalists(tuned, most, drop=self.space.config.search.racing)
 
     def _fit_seconds(self) -> float:
-        return self.evaluator.fit_estimate(self.space.manual_tuned.settings)
+        """Of the next fine-tune. When the first worker gets free, the driver has not read its result yet: then what the
+        first ones took so far is known all the same."""
+        workers = self.evaluator.executor.workers
+        if self.evaluator.costs.fit_seconds or self.asked <= workers:
+            return self.evaluator.costs.fit_estimate(self.space.manual_tuned.settings)
+        return (self.budget.spent - self._first) * workers / (self.asked - 1)
+
+    @property
+    def _writing_seconds(self) -> float:
+        """Of the validation rows' texts, where any are written."""
+        return self.evaluator.costs.write_seconds(len(self.evaluator.corpus.validation))
 
     def _finalist_seconds(self, fits: Sequence[float]) -> float:
         """``fits``: seconds of each finalist's fine-tune. The workers take the next one as they get free."""
         # Fold 0 is known from the short fine-tune, unless texts are to be written with it.
-        known = int((0, 0) in self.rounds and not self.evaluator.written_tokens)
-        writing = self.evaluator.write_seconds(len(self.evaluator.corpus.validation))
+        known = int((0, 0) in self.rounds and not self.evaluator.costs.written_tokens)
         busy = [0.0] * self.evaluator.executor.workers
         for fit in list(fits) * (len(self.rounds) - known):
-            busy[busy.index(min(busy))] += fit + writing
+            busy[busy.index(min(busy))] += fit + self._writing_seconds
         return max(busy) * SLACK
 
     def _test_seconds(self, tuned: Sequence[Evaluation]) -> float:
-        """Of the finalist that costs most: any may win."""
-        manual = self.space.manual_tuned
+        """Of the finalist that costs most, since any may win; weights that are on another machine, or were lost, are
+        trained once more."""
+        manual, costs = self.space.manual_tuned, self.evaluator.costs
         count = self._most_finalists(self.evaluator.fitted + 1)
-        leaders = [e.candidate for e in ranked(tuned)[:count]] or [manual]
-        return FINISH_SECONDS + max(
-            self.evaluator.test_seconds([manual, manual, leader], self.test_rows) for leader in leaders
+        leaders = ranked(tuned)[:count]
+        again = self.evaluator.without_weights([*leaders[:1], *(e for e in tuned if e.candidate == manual)])
+        turns = math.ceil(len(again) / self.evaluator.executor.workers)
+        rows = max(
+            costs.test_seconds([manual, manual, leader], self.test_rows)
+            for leader in [e.candidate for e in leaders] or [manual]
         )
+        return FINISH_SECONDS + turns * costs.fit_estimate(manual.settings) + rows
