@@ -16,6 +16,7 @@ from autoprompt.run import refine as run_refine
 from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
 from autoprompt.run import verify as run_verify
+from autoprompt.search import Expected
 from autoprompt.tracking import tracked
 
 ROWS = "rows"
@@ -32,6 +33,9 @@ class Silent:
         """Nothing."""
 
     def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
+        """Nothing."""
+
+    def expect(self, stages: Sequence[Expected]) -> None:
         """Nothing."""
 
 

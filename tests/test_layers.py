@@ -16,6 +16,7 @@ ABOVE_RUN = {
 MAY_IMPORT = {
     "errors": set(),
     "duration": set(),
+    "stage_times": {"search"},
     "files": set(),
     "artifacts": {"files"},
     "corpus": {"artifacts"},
@@ -36,9 +37,9 @@ MAY_IMPORT = {
     "api": ABOVE_RUN | {"run", "prompt_model", "tracking"},
     "prompt_model": ABOVE_RUN | {"run", "predicting"},
     "prompt_classifier": ABOVE_RUN | {"run", "prompt_model"},
-    "cli": ABOVE_RUN | {"run", "api", "progress", "predicting", "files", "tracking"},
-    "tracking": {"evaluator", "run"},
-    "progress": ABOVE_RUN | {"run", "api"},
+    "cli": ABOVE_RUN | {"run", "api", "progress", "stage_times", "predicting", "files", "tracking"},
+    "tracking": {"evaluator", "run", "search"},
+    "progress": ABOVE_RUN | {"run", "api", "stage_times"},
 }
 # Only inside functions: loading the module must not load them.
 LAZILY = {"export": {"predicting"}}

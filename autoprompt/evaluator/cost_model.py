@@ -20,6 +20,10 @@ STEP_PASSES = 1.8
 fine-tune has been timed."""
 RECENT = 8
 """Measurements that an estimate is the median of: the last ones, since a machine may get busy."""
+CROWDED = 0.7
+"""Share of wall time that a worker computes at least on a machine that does nothing else: it waits for nothing."""
+CROWDED_SECONDS = 20.0
+"""Of work that have to be known before a machine is called busy."""
 
 Head = tuple[Template, tuple[Demo, ...]]
 
@@ -45,6 +49,8 @@ class CostModel:
         """Seconds a token of each share of the kept prefixes."""
         self.row_seconds: list[float] = []
         """Seconds a row of the frozen model's scores."""
+        self.busy, self.computed = 0.0, 0.0
+        """Seconds of wall and of CPU time of all work for which both are known."""
         self.speed: Speed | None = None
         """What was measured before the search, where it was."""
 
@@ -52,6 +58,19 @@ class CostModel:
     def prefix_tokens(self) -> int:
         """Tokens of the longest kept prefix over all rows: what one more opening costs."""
         return max(self.heads.values(), default=0)
+
+    def worked(self, seconds: float, cpu: float) -> None:
+        """A piece of work is done; ``cpu``: 0 where it is not known."""
+        if cpu:
+            self.busy += seconds
+            self.computed += cpu
+
+    @property
+    def crowded(self) -> float | None:
+        """The share of the workers' time in which they computed, where it is low for so long that other programs must
+        have had the rest; else None."""
+        share = self.computed / self.busy if self.busy else 1.0
+        return share if self.busy >= CROWDED_SECONDS and share < CROWDED else None
 
     @property
     def measured(self) -> bool:
@@ -71,11 +90,15 @@ class CostModel:
     @property
     def fit_spread(self) -> tuple[float, float] | None:
         """Lower and upper quartile of the last fine-tunes' seconds; None before one was timed."""
-        recent = self.fit_seconds[-RECENT:]
-        if len(recent) < 2:
-            return (recent[0], recent[0]) if recent else None
-        low, _, high = quantiles(recent, n=4, method="inclusive")
-        return low, high
+        return _quartiles(self.fit_seconds[-RECENT:]) if self.fit_seconds else None
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Lower and upper quartile of the last passes' speeds, as shares of their median."""
+        recent = (self._settled or self.row_seconds)[-RECENT:]
+        middle = median(recent) if recent else 0.0
+        low, high = _quartiles(recent) if middle else (1.0, 1.0)
+        return (low / middle, high / middle) if middle else (1.0, 1.0)
 
     def test_seconds(self, candidates: Sequence[Candidate], rows: int) -> float:
         """What scoring test rows will take, from the measured speed of the kept prefixes, or of scores where none are
@@ -96,7 +119,18 @@ class CostModel:
 
     @property
     def _token_seconds(self) -> float:
-        """Seconds of one prefix token in one worker, of late. A worker's first passes are slower than all others: they
-        count only where there are no more."""
-        settled = self.prefix_speeds[2 * self.workers :] or self.prefix_speeds
-        return median(settled[-RECENT:]) if settled else 0.0
+        """Seconds of one prefix token in one worker, of late."""
+        return median(self._settled[-RECENT:]) if self._settled else 0.0
+
+    @property
+    def _settled(self) -> list[float]:
+        """Speeds of prefixes. A worker's first passes are slower than all others: they count only where there are no
+        more."""
+        return self.prefix_speeds[2 * self.workers :] or self.prefix_speeds
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float]:
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return low, high

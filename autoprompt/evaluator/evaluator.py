@@ -108,6 +108,8 @@ class Evaluator:
         """What the units of a search cost with the candidate's mode, on a few rows: in all workers at once, as they
         will work. No score depends on it, and no journal holds it."""
         works = list(self._live([MeasureTask(candidate)] * self.executor.workers))
+        for work in works:
+            self.costs.worked(work.seconds, work.cpu)
         self.costs.speed = mean_speed([work.value for work in works])
         return self.costs.speed
 
@@ -279,6 +281,7 @@ class Evaluator:
     def _counted(self, work: Work) -> Work:
         self.tokens += work.tokens
         self._slowest = max(self._slowest, work.seconds)
+        self.costs.worked(work.seconds, work.cpu)
         self.watch(_costed(work) if isinstance(work.value, Evaluation) else None)
         return work
 

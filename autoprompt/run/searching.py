@@ -14,6 +14,7 @@ from autoprompt.evaluator import Evaluation, Evaluator, Readiness
 from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.manifest import manifest
+from autoprompt.metrics import verdict
 from autoprompt.run.options import Progress, SearchOptions, budget_of, elsewhere
 from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
@@ -23,7 +24,7 @@ from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.teaching import warmed, warmth_of
 from autoprompt.run.transferring import scored, transferred
 from autoprompt.run.workplace import check_model, prepared, workplace
-from autoprompt.search import Budget, Outcome, Search, check_budget, needed
+from autoprompt.search import Budget, Need, Outcome, Search, check_budget, needed
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
 
@@ -79,6 +80,7 @@ class _Run:
         self.progress = progress
         self.known = known
         self.budget = budget_of(options)
+        self.need: Need | None = None
 
     def search(self) -> dict[str, Any]:
         task = self._warmed(prepared(self.options, self.progress))
@@ -112,10 +114,10 @@ class _Run:
             return
         self.progress.stage("measuring")
         evaluator.measure(task.space.manual_tuned)
+        rounds = options.repeats * (options.folds or 2)
+        self.need = needed(evaluator, task.space, options.strategy, len(task.corpus.test), rounds)
         if self.known is None:
-            rounds = options.repeats * (2 if options.folds is None else options.folds)
-            need = needed(evaluator, task.space, options.strategy, len(task.corpus.test), rounds)
-            left_out = check_budget(self.budget, need, default=options.budget is None)
+            left_out = check_budget(self.budget, self.need, default=options.budget is None)
             if left_out:
                 self.progress.note(left_out)
 
@@ -161,7 +163,7 @@ class _Run:
     def _outcome(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> Outcome:
         """Of a search."""
         options = self.options
-        return Search(
+        search = Search(
             evaluator=evaluator,
             space=replace(task.space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere),
             strategy_name=options.strategy,
@@ -172,7 +174,17 @@ class _Run:
             describe=self.progress.stage,
             folds=options.folds,
             repeats=options.repeats,
-        ).run()
+            need=self.need,
+            expect=self.progress.expect,
+        )
+        shown = evaluator.watch
+
+        def watch(evaluation: Evaluation | None) -> None:
+            search.forecast.worked(search.tuned)
+            shown(evaluation)
+
+        evaluator.watch = watch
+        return search.run()
 
 
 @contextmanager
@@ -216,7 +228,7 @@ def _result(
 ) -> dict[str, Any]:
     run = recorder.run
     judged = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
-    return {
+    result = {
         "run": run.id,
         "corpus": options.corpus,
         "model": run.model,
@@ -237,7 +249,25 @@ def _result(
         "warm_start": (options.warmth or {}).get("sources", []),
         "warnings": run.config["warnings"],
         "history": outcome.history,
+        "left_out": _left_out(options, outcome),
     }
+    return result | {"verdict": verdict(result)}
+
+
+def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
+    """What the end of the budget left no time for, in sentences."""
+    if options.transfer is not None:
+        return []
+    if not outcome.finalists and options.max_evaluations is not None:
+        return ["The winner was not scored a second time: it had no rival."]
+    if not outcome.finalists:
+        return ["The winner was not scored a second time: no time was left for finalists."]
+    asked = options.repeats * (options.folds or 2)
+    if outcome.rounds < asked:
+        return [
+            f"The finalists were scored on {outcome.rounds} of {asked} folds and repeats: no time was left for more."
+        ]
+    return []
 
 
 def _origin(transfer: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -18,6 +18,8 @@ from autoprompt.evaluator import Evaluation, Evaluator, Rung, bar
 from autoprompt.search import phrases
 from autoprompt.search.budget import Budget
 from autoprompt.search.choosing import Choice
+from autoprompt.search.estimate import Need
+from autoprompt.search.forecast import Expected, Forecast, blocks_of
 from autoprompt.search.pacing import Pace
 from autoprompt.search.racing import best, finalists, in_race, pooled, ranked
 from autoprompt.search.space import Space
@@ -80,6 +82,10 @@ class Search:
     """Parts of the finalists' cross-validation; None swaps training and validation rows."""
     repeats: int = 1
     """Seeds that the finalists are trained with."""
+    need: Need | None = None
+    """What was measured before the search, where it was."""
+    expect: Callable[[Sequence[Expected]], None] = lambda _: None
+    """Is told how long the stages are likely to take."""
     tuned: list[Evaluation] = field(default_factory=list, init=False)
     parts: dict[str, list[Evaluation]] = field(default_factory=dict, init=False)
     """Each finalist's folds and repeats, by candidate id."""
@@ -89,6 +95,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows)
+        self.forecast = Forecast(self.pace, self.need, self.expect)
         self.choice = Choice(self.evaluator, self.space, STRATEGIES[self.strategy_name].learns)
         self.logbook = tools.Logbook()
 
@@ -98,6 +105,7 @@ class Search:
         strategy = STRATEGIES[self.strategy_name](self.space, self.evaluator, rng)
         baselines = self._baseline_candidates()
         strategy.seen |= set(baselines.values())
+        self.forecast.begin("baselines", self.tuned)
         self.describe("baselines")
         self.evaluator.time_writing(baselines["manual"])
         manual = self.evaluator.fit([baselines.pop("manual")], counted=False)
@@ -112,6 +120,7 @@ class Search:
                 f"No candidate could be evaluated ({self._reasons()}); check the model, the label words and the limits."
             )
         winner = self._final()
+        self.forecast.begin("test", self.tuned, blocks_of(self.test_rows))
         short = {e.candidate.id: e for e in self.tuned if e.complete}
         names = {"manual_tuned": self.space.manual_tuned} | baselines
         found = {"manual": manual[0]} if manual[0].complete else {}
@@ -146,6 +155,7 @@ class Search:
         number = idle = 0
         roles = {c.id: name for name, c in reversed(baselines.items())}
         while idle < IDLE_GENERATIONS and self.pace.begin_generation(self.tuned):
+            self.forecast.begin("search", self.tuned)
             self.describe(f"generation {number}")
             proposals = strategy.ask()
             chosen, scored = self.choice.survivors(
@@ -224,6 +234,7 @@ class Search:
         racing = self.pace.finalists(self.tuned)
         if not racing:
             return ranked(self.tuned)[0]
+        self.forecast.begin("finalists", self.tuned, len(racing) * self.pace.unknown_rounds)
         self.describe("finalists")
         candidates = [e.candidate for e in racing]
         looks = 0

@@ -39,17 +39,18 @@ class Pace:
     _begun: float = field(default=0.0, init=False)
     _first: float = field(default=0.0, init=False)
     """When the first fine-tune was allowed."""
-    _overhead: float = field(default=0.0, init=False)
+    overhead: float = field(default=0.0, init=False)
+    """Seconds of the last generation's proposals and their frozen scores."""
 
     def begin_generation(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether another generation fits: its proposals, with their frozen scores, and one fine-tune."""
-        allowed = self._final("begin", lambda: self._allowed(tuned, self._overhead))
+        allowed = self._final("begin", lambda: self._allowed(tuned, self.overhead))
         self._begun = self.budget.spent
         return allowed
 
     def proposed(self) -> None:
         """The generation's proposals are scored: the next one's will take about as long."""
-        self._overhead = self._journal.decided("proposed", lambda: self.budget.spent - self._begun)
+        self.overhead = self._journal.decided("proposed", lambda: self.budget.spent - self._begun)
 
     def may_fit(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether one more fine-tune fits. The first round always does: it gives a result at all, and the speed."""
@@ -62,7 +63,7 @@ class Pace:
 
         def fits() -> bool:
             turns = math.ceil(finalists / self.evaluator.executor.workers)
-            coming = SLACK * turns * (self._fit_seconds() + self._writing_seconds) + self._test_seconds(tuned)
+            coming = SLACK * turns * (self._fit_seconds() + self._writing_seconds) + self.test_seconds(tuned)
             return self.budget.room(coming * LATE)
 
         return bool(self._journal.decided("round", fits))
@@ -83,11 +84,11 @@ class Pace:
         return allowed
 
     def _in_time(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
-        leaders = self._leaders(tuned, self._most_finalists(len(tuned)))
+        leaders = self._leaders(tuned, self.most_finalists(len(tuned)))
         for count in range(len(leaders), 0, -1):
             chosen = leaders[:count]
             chosen += [e for e in tuned if e.candidate == self.space.manual_tuned and e.complete and e not in chosen]
-            seconds = self._finalist_seconds([e.seconds for e in chosen]) + self._test_seconds(tuned)
+            seconds = self.finalist_seconds([e.seconds for e in chosen]) + self.test_seconds(tuned)
             if len(chosen) > 1 and self.budget.room(seconds * LATE):
                 return chosen
         return []
@@ -98,16 +99,16 @@ class Pace:
             return self.evaluator.fitted < self.budget.evaluations
         if self.asked > self.evaluator.executor.workers and not self.over:
             fit = self._fit_seconds()
-            coming = fit + self._finalist_seconds([fit] * self._expected(tuned)) + self._test_seconds(tuned)
+            coming = fit + self.finalist_seconds([fit] * self._expected(tuned)) + self.test_seconds(tuned)
             return self.budget.room(before + coming)
         return not self.over
 
-    def _most_finalists(self, fitted: int) -> int:
+    def most_finalists(self, fitted: int) -> int:
         return min(self.space.config.search.finalists, 1 + fitted // TUNED_PER_FINALIST)
 
     def _expected(self, tuned: Sequence[Evaluation]) -> int:
         """Finalists beside whom the next fine-tune may take a place, and ``manual_tuned``."""
-        most = self._most_finalists(self.evaluator.fitted + 1)
+        most = self.most_finalists(self.evaluator.fitted + 1)
         return min(most, len(self._leaders(tuned, most)) + 1) + 1
 
     def _leaders(self, tuned: Sequence[Evaluation], most: int) -> list[Evaluation]:
@@ -126,20 +127,24 @@ class Pace:
         """Of the validation rows' texts, where any are written."""
         return self.evaluator.costs.write_seconds(len(self.evaluator.corpus.validation))
 
-    def _finalist_seconds(self, fits: Sequence[float]) -> float:
+    @property
+    def unknown_rounds(self) -> int:
+        """Evaluations of each finalist that are new: fold 0 is known from the short fine-tune, unless texts are to be
+        written with it."""
+        return len(self.rounds) - int((0, 0) in self.rounds and not self.evaluator.costs.written_tokens)
+
+    def finalist_seconds(self, fits: Sequence[float]) -> float:
         """``fits``: seconds of each finalist's fine-tune. The workers take the next one as they get free."""
-        # Fold 0 is known from the short fine-tune, unless texts are to be written with it.
-        known = int((0, 0) in self.rounds and not self.evaluator.costs.written_tokens)
         busy = [0.0] * self.evaluator.executor.workers
-        for fit in list(fits) * (len(self.rounds) - known):
+        for fit in list(fits) * self.unknown_rounds:
             busy[busy.index(min(busy))] += fit + self._writing_seconds
         return max(busy) * SLACK
 
-    def _test_seconds(self, tuned: Sequence[Evaluation]) -> float:
+    def test_seconds(self, tuned: Sequence[Evaluation]) -> float:
         """Of the finalist that costs most, since any may win; weights that are on another machine, or were lost, are
         trained once more."""
         manual, costs = self.space.manual_tuned, self.evaluator.costs
-        count = self._most_finalists(self.evaluator.fitted + 1)
+        count = self.most_finalists(self.evaluator.fitted + 1)
         leaders = ranked(tuned)[:count]
         again = self.evaluator.without_weights([*leaders[:1], *(e for e in tuned if e.candidate == manual)])
         turns = math.ceil(len(again) / self.evaluator.executor.workers)
