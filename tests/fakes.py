@@ -59,6 +59,7 @@ class FakeEvaluator:
         self.prefix_tokens = 2000
         self.corpus = SimpleNamespace(train=(), validation=())
         self.costs = FakeCosts()
+        self.fit_time = 0.0
         self.known: dict[tuple[str, int], Evaluation] = {}
         self.heads: set[tuple[Template, tuple[Demo, ...]]] = set()
         self.asked = {"frozen": 0, "propose": 0, "rank_words": 0}
@@ -78,12 +79,16 @@ class FakeEvaluator:
         counted: bool = True,
         gate: Callable[[], bool] | None = None,
         bar: float | None = None,  # noqa: ARG002
+        left: Callable[[], float | None] = lambda: None,
     ) -> list[Evaluation]:
         out = []
         for candidate in candidates:
             key = candidate.id, fold + 100 * repeat
             if key not in self.known:
                 if gate is not None and not gate():
+                    break
+                seconds = left()
+                if seconds is not None and self.fit_time > seconds:
                     break
                 self.fitted += counted
                 self.known[key] = _scored(candidate, rung, share(candidate.id, fold), fold)

@@ -57,6 +57,8 @@ class TaskMap(Protocol):
         limit: float | None = None,
         lost: Callable[[Any, str], Any] | None = None,
         idle: Callable[[], None] = lambda: None,
+        left: Callable[[], float | None] = lambda: None,
+        late: Callable[[Any], Any] | None = None,
     ) -> Generator[Any, None, None]:
         """Closed early, it leaves what goes on to the workers, and waits for no result."""
         ...
@@ -134,8 +136,12 @@ class Evaluator:
         counted: bool = True,
         gate: Callable[[], bool] | None = None,
         bar: float | None = None,
+        left: Callable[[], float | None] = lambda: None,
     ) -> list[Evaluation]:
         """Short fine-tunes with validation; with a ``gate``, of a beginning of the candidates.
+
+        ``left``: seconds that the next one may take, asked as it begins. One that takes longer is dropped, with those
+        after it, as if they had not been let through the gate.
 
         ``bar``: their validation loss early on is noted, and those above the bar are stopped there (pruned).
         ``counted``: whether they belong to the search phase, whose evaluations are limited. A score known from another
@@ -146,7 +152,11 @@ class Evaluator:
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, judged) not in self._fits]
         self._prepare([_frozen(c) for c in new if c.settings.tuning in KEEPS_PREFIX])
         tasks = [FitTask(Evaluation(c, rung, fold, repeat), bar) for c in new]
-        for candidate, work in zip(new, self._run(tasks, gate), strict=False):
+        dropped = False
+        for candidate, work in zip(new, self._run(tasks, gate, left), strict=False):
+            dropped = dropped or work.value is None
+            if dropped:  # all results are read: a run that goes on finds the same ones
+                continue
             evaluation = _costed(work)
             self._fits[candidate.id, fold, repeat, judged] = evaluation
             self.fitted += counted
@@ -255,7 +265,12 @@ class Evaluator:
             if work.value:
                 self.costs.prefix_speeds.append(work.seconds / work.value)
 
-    def _run(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
+    def _run(
+        self,
+        tasks: Sequence[Any],
+        gate: Callable[[], bool] | None = None,
+        left: Callable[[], float | None] = lambda: None,
+    ) -> Iterator[Work]:
         """Each task's work in their order: as the journal has it, then as the executor does it."""
         waiting = deque(tasks)
         while waiting and self.journal.unread:
@@ -264,15 +279,22 @@ class Evaluator:
             task = waiting.popleft()
             yield self._counted(decoded(task, self.journal.recall(key_of(task))))
         rest = list(waiting)
-        for task, work in zip(rest, self._live(rest, gate), strict=False):
+        for task, work in zip(rest, self._live(rest, gate, left), strict=False):
             self.journal.note(key_of(task), encoded(work))
             yield self._counted(work)
         self.journal.flush()
 
-    def _live(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Generator[Work, None, None]:
+    def _live(
+        self,
+        tasks: Sequence[Any],
+        gate: Callable[[], bool] | None = None,
+        left: Callable[[], float | None] = lambda: None,
+    ) -> Generator[Work, None, None]:
         guess = max(LEAST_LIMIT, SLOWER * self._slowest) if self._slowest else FIRST_LIMIT
         limit = self.time_limit or guess
-        return self.executor.map(perform, tasks, gate, limit=limit, lost=_lost, idle=self._idle)
+        return self.executor.map(
+            perform, tasks, gate, limit=limit, lost=_lost, idle=self._idle, left=left, late=_dropped
+        )
 
     def _idle(self) -> None:
         self.journal.flush()
@@ -288,6 +310,10 @@ class Evaluator:
 
 def _lost(task: Any, reason: str) -> Work:
     return Work(task.lost(reason), 0.0, 0)
+
+
+def _dropped(_task: Any) -> Work:
+    return Work(None, 0.0, 0)
 
 
 def _frozen(candidate: Candidate) -> Candidate:

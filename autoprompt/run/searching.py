@@ -81,6 +81,8 @@ class _Run:
         self.known = known
         self.budget = budget_of(options)
         self.need: Need | None = None
+        self.restart = 0.0
+        """Seconds until a new worker is ready."""
 
     def search(self) -> dict[str, Any]:
         task = self._warmed(prepared(self.options, self.progress))
@@ -95,7 +97,9 @@ class _Run:
             if self.known is not None:
                 check_unchanged(self.known, facts, self.progress)
             with workplace(task, options, place, self.progress) as evaluator:
+                started = time.monotonic()
                 ready = check_model(evaluator, task, options.model, self.progress)
+                self.restart = time.monotonic() - started
                 self._check_budget(task, evaluator)
                 run = self.known or new_run(options, task, place.workers, ready, facts)
                 held = holding(board.path, run.id) if self.known is None else nullcontext()
@@ -174,6 +178,7 @@ class _Run:
             describe=self.progress.stage,
             folds=options.folds,
             repeats=options.repeats,
+            restart=self.restart,
             need=self.need,
             expect=self.progress.expect,
         )

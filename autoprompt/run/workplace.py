@@ -66,8 +66,8 @@ class _Crowd:
         if share is not None and not self._told:
             self._told = True
             self._progress.note(
-                f"The machine looks busy: the workers computed in {share:.0%} of their time so far, so all takes "
-                "longer than it would on a free machine; times are estimated from what is measured now."
+                f"The machine looks busy: the workers computed in {100 * share:.0f} % of their time so far, so all "
+                "takes longer than it would on a free machine; times are estimated from what is measured now."
             )
 
 

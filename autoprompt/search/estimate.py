@@ -9,13 +9,11 @@ from autoprompt.duration import duration_text, rounded_up
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluator
 from autoprompt.search.budget import Budget
-from autoprompt.search.pacing import FINISH_SECONDS, SLACK
+from autoprompt.search.pacing import COMPARED, FINISH_SECONDS, SLACK
 from autoprompt.search.space import Space
 from autoprompt.search.strategies import STRATEGIES
 from autoprompt.search.strategy import PROPOSALS, GradientStrategy, RandomStrategy, openings
 
-COMPARED = 2
-"""Fine-tunes that a result needs: the tuned manual template and one proposal."""
 TESTED = 3
 """Prompts that the test rows are scored with: the winner and both manual baselines."""
 RANDOM_OPENINGS = 0.25

@@ -82,6 +82,8 @@ class Search:
     """Parts of the finalists' cross-validation; None swaps training and validation rows."""
     repeats: int = 1
     """Seeds that the finalists are trained with."""
+    restart: float = 0.0
+    """Seconds until a worker that was ended works again."""
     need: Need | None = None
     """What was measured before the search, where it was."""
     expect: Callable[[Sequence[Expected]], None] = lambda _: None
@@ -94,7 +96,7 @@ class Search:
     """Of the finalists, so far."""
 
     def __post_init__(self) -> None:
-        self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows)
+        self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows, self.restart)
         self.forecast = Forecast(self.pace, self.need, self.expect)
         self.choice = Choice(self.evaluator, self.space, STRATEGIES[self.strategy_name].learns)
         self.logbook = tools.Logbook()
@@ -200,14 +202,19 @@ class Search:
     def _fit(
         self, candidates: Sequence[Candidate], roles: dict[str, str], record_frozen: Callable[[], None]
     ) -> list[Evaluation]:
-        """Fine-tune as many as the budget allows. The frozen scores that led to them are recorded with the first,
-        so that a search stopped by the clock and its repetition by number of evaluations record the same."""
+        """Fine-tune as many as the budget allows. The frozen scores that led to them are recorded with the first that
+        counts, so that a search stopped by the clock and its repetition by number of evaluations record the same."""
         waiting = [record_frozen]
+        before = self.evaluator.fitted
+
+        def record(sure: bool) -> None:
+            if waiting and (sure or self.evaluator.fitted > before):
+                waiting.pop()()
 
         def gate() -> bool:
             allowed = self.pace.may_fit(self.tuned)
-            if allowed and waiting:
-                waiting.pop()()
+            if allowed:
+                record(self.budget.seconds is None)  # no clock drops a fine-tune that has begun
             return allowed
 
         left = self.budget.left(self.evaluator.fitted)
@@ -218,8 +225,10 @@ class Search:
                 list(dict.fromkeys(candidates))[:left],
                 gate=gate,
                 bar=bar(self.tuned) if halving else None,
+                left=lambda: self.pace.left_for_fit(self.tuned),
             )
         ]
+        record(sure=False)
         self._count_failures(evaluations)
         for role, group in groupby(evaluations, lambda e: roles.get(e.candidate.id, "search")):
             self.record(list(group), role)

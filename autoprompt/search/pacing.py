@@ -18,6 +18,10 @@ FINISH_SECONDS = 1.0
 LATE = 0.9
 """Share of the estimate for finalists and test that must be left for the finalists to run at all: a tenth more than the
 budget is allowed."""
+COMPARED = 2
+"""Fine-tunes that a result needs: the tuned manual template and one proposal."""
+OVERRUN = 0.1
+"""Share by which a budget may be overrun."""
 SLACK = 1.1
 """Finalists may be a little slower than what was measured: their settings differ."""
 
@@ -34,6 +38,8 @@ class Pace:
     budget: Budget
     rounds: Sequence[tuple[int, int]]
     test_rows: int
+    restart: float = 0.0
+    """Seconds until a worker that was ended works again."""
     asked: int = field(default=0, init=False)
     over: bool = field(default=False, init=False)
     _begun: float = field(default=0.0, init=False)
@@ -57,6 +63,14 @@ class Pace:
         self.asked += 1
         self._first = self._first or self.budget.spent
         return self._final("fit", lambda: self._allowed(tuned, 0.0))
+
+    def left_for_fit(self, tuned: Sequence[Evaluation]) -> float | None:
+        """Seconds after which a fine-tune that begins now is not waited for, so that the test rows end within a tenth
+        beyond the budget; None: it is waited for however long. The first ones give a result at all."""
+        if self.budget.seconds is None or self.asked <= max(COMPARED, self.evaluator.executor.workers):
+            return None
+        left = self.budget.seconds * (1 + OVERRUN) - self.budget.spent
+        return max(0.0, left - self.test_seconds(tuned) - self.restart)
 
     def another_round(self, finalists: int, tuned: Sequence[Evaluation]) -> bool:
         """Whether a further round of so many finalists fits; without it their race ends as it stands."""
@@ -99,8 +113,8 @@ class Pace:
             return self.evaluator.fitted < self.budget.evaluations
         if self.asked > self.evaluator.executor.workers and not self.over:
             fit = self._fit_seconds()
-            coming = fit + self.finalist_seconds([fit] * self._expected(tuned)) + self.test_seconds(tuned)
-            return self.budget.room(before + coming)
+            again = self.finalist_seconds([fit] * self._expected(tuned)) if self.asked > COMPARED else 0.0
+            return self.budget.room(before + fit + again + self.test_seconds(tuned))
         return not self.over
 
     def most_finalists(self, fitted: int) -> int:
