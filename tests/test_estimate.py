@@ -10,6 +10,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Speed
 from autoprompt.evaluator.cost_model import CROWDED_SECONDS, CostModel
+from autoprompt.run.workplace import Crowd
 from autoprompt.search import Budget, Expected, SearchConfig, Space, check_budget, needed
 from autoprompt.search.forecast import Forecast
 from autoprompt.search.pacing import FINISH_SECONDS, SLACK, Pace
@@ -145,15 +146,33 @@ def test_estimates_follow_what_was_measured_of_late() -> None:
 
 def test_a_machine_is_busy_when_workers_do_not_compute() -> None:
     costs = evaluator().costs
-    assert costs.crowded is None
-    costs.worked(CROWDED_SECONDS / 2, 2.0)
-    assert costs.crowded is None, "too little is known"
-    costs.worked(CROWDED_SECONDS / 2, 2.0)
-    assert costs.crowded == pytest.approx(4.0 / CROWDED_SECONDS)
+    assert not costs.crowded
+    costs.worked(CROWDED_SECONDS / 2, 1.0)
+    assert not costs.crowded, "too little is known"
+    costs.worked(CROWDED_SECONDS / 2, 1.0)
+    assert costs.crowded
     costs.worked(1000.0, 0.0)
-    assert costs.crowded == pytest.approx(4.0 / CROWDED_SECONDS), "of a GPU's work nothing is known"
+    assert costs.computing == pytest.approx(2.0 / CROWDED_SECONDS), "of a GPU's work nothing is known"
     costs.worked(1000.0, 990.0)
-    assert costs.crowded is None
+    assert not costs.crowded
+
+
+def test_a_refusal_on_a_busy_machine_says_that_it_is_busy() -> None:
+    found = evaluator()
+    found.costs.worked(100.0, 25.0)
+    with pytest.raises(UsageError, match=r"free the machine, which is busy \(its workers computed in 25 % of their"):
+        check_budget(budget(5.0), needed(found, space(), "hybrid", 400, 2), default=False)
+
+
+def test_a_busy_machine_is_noted_once() -> None:
+    notes: list[str] = []
+    found = evaluator()
+    crowd = Crowd(SimpleNamespace(note=notes.append))  # type: ignore[arg-type]
+    for _ in range(3):
+        found.costs.worked(10.0, 2.2)
+        crowd.look(found)
+    (said,) = notes
+    assert said.startswith("The machine looks busy: the workers computed in 22 % of their time")
 
 
 # Forecasts

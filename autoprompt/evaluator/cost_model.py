@@ -22,7 +22,7 @@ RECENT = 8
 """Measurements that an estimate is the median of: the last ones, since a machine may get busy."""
 CROWDED = 0.7
 """Share of wall time that a worker computes at least on a machine that does nothing else: it waits for nothing."""
-CROWDED_SECONDS = 20.0
+CROWDED_SECONDS = 5.0
 """Of work that have to be known before a machine is called busy."""
 
 Head = tuple[Template, tuple[Demo, ...]]
@@ -66,11 +66,14 @@ class CostModel:
             self.computed += cpu
 
     @property
-    def crowded(self) -> float | None:
-        """The share of the workers' time in which they computed, where it is low for so long that other programs must
-        have had the rest; else None."""
-        share = self.computed / self.busy if self.busy else 1.0
-        return share if self.busy >= CROWDED_SECONDS and share < CROWDED else None
+    def computing(self) -> float:
+        """The share of the workers' time in which they computed; 1 where it is not known."""
+        return self.computed / self.busy if self.busy else 1.0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether that share is low for so long that other programs must have had the rest."""
+        return self.busy >= CROWDED_SECONDS and self.computing < CROWDED
 
     @property
     def measured(self) -> bool:

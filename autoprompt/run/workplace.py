@@ -41,7 +41,7 @@ def workplace(task: Task, options: SearchOptions, place: Place, progress: Progre
         )
         executor = place.executor(start_worker, (spec,))
         try:
-            crowd = _Crowd(progress)
+            crowd = Crowd(progress)
 
             def watch(evaluation: Evaluation | None) -> None:
                 crowd.look(evaluator)
@@ -54,7 +54,7 @@ def workplace(task: Task, options: SearchOptions, place: Place, progress: Progre
             executor.close()
 
 
-class _Crowd:
+class Crowd:
     """Says once that other programs slow the workers down."""
 
     def __init__(self, progress: Progress) -> None:
@@ -62,8 +62,8 @@ class _Crowd:
         self._told = False
 
     def look(self, evaluator: Evaluator) -> None:
-        share = evaluator.costs.crowded
-        if share is not None and not self._told:
+        if evaluator.costs.crowded and not self._told:
+            share = evaluator.costs.computing
             self._told = True
             self._progress.note(
                 f"The machine looks busy: the workers computed in {100 * share:.0f} % of their time so far, so all "

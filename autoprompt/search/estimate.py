@@ -32,6 +32,8 @@ class Need:
     finalists: float
     test: float
     test_rows: int
+    computing: float | None = None
+    """The share of the workers' time in which they computed, where other programs had the rest."""
 
     @property
     def least(self) -> float:
@@ -71,6 +73,7 @@ def needed(evaluator: Evaluator, space: Space, strategy: str, test_rows: int, ro
         finalists=SLACK * math.ceil(again / workers) * (fit + validation * written),
         test=SLACK * test_rows * tested / workers,
         test_rows=test_rows,
+        computing=evaluator.costs.computing if evaluator.costs.crowded else None,
     )
 
 
@@ -86,10 +89,16 @@ def check_budget(budget: Budget, need: Need, *, default: bool) -> str | None:
     given = f"The {'default ' if default else ''}budget of {duration_text(budget.seconds)}"
     whole = spent + need.least + need.finalists
     if not budget.room(need.least):
+        free = (
+            f"free the machine, which is busy (its workers computed in {100 * need.computing:.0f} % of their time), or "
+            if need.computing is not None
+            else ""
+        )
+        parts = ", ".join(filter(None, (f"data and model {duration_text(spent)}", str(need))))
         raise UsageError(
-            f"{given} is too short: this data and model need about {duration_text(spent + need.least)} "
-            f"({', '.join([f'data and model {duration_text(spent)}', *filter(None, [str(need)])])}); give --budget "
-            f"{rounded_up(ROOM * whole)}, fewer --test-rows, a shorter --max-length or a smaller --model."
+            f"{given} is too short: this data and model need about {duration_text(spent + need.least)} ({parts}); "
+            f"{free}give --budget {rounded_up(ROOM * whole)}, fewer --test-rows, a shorter --max-length or a smaller "
+            "--model."
         )
     if not budget.room(need.least + need.finalists):
         return (
