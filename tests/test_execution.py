@@ -422,9 +422,9 @@ def test_a_worker_has_variables_of_its_own() -> None:
         assert set(executor.map(_visible, range(6))) == {"0", "1"}
 
 
-def test_an_item_whose_result_would_come_too_late_is_given_up_and_its_worker_works_on() -> None:
+def test_an_item_whose_result_would_come_too_late_is_given_up_and_its_worker_works_on(started: Started) -> None:
     """Without ``late`` it counts as lost. Items that end in time are what they are."""
-    with _local(2) as executor:
+    with started(2) as executor:
         left = iter([None, 0.2, None, None])
         late = executor.map(_nap, [0, 60, 0, 0], left=lambda: next(left), late=lambda item: -item)
         assert list(late) == [0, -60, 0, 0]
