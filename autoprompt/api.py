@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from autoprompt.duration import parse_duration
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, SearchOptions
 from autoprompt.run import refine as run_refine
 from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
 from autoprompt.run import verify as run_verify
+from autoprompt.search import Expected
 from autoprompt.tracking import tracked
 
 ROWS = "rows"
@@ -31,6 +33,9 @@ class Silent:
     def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
         """Nothing."""
 
+    def expect(self, stages: Sequence[Expected]) -> None:
+        """Nothing."""
+
 
 def search(
     corpus: Any,
@@ -45,7 +50,7 @@ def search(
     metric: str | None = None,
     folds: int | None = None,
     repeats: int = 1,
-    budget: float | None = None,
+    budget: float | str | None = None,
     max_evaluations: int | None = None,
     seed: int = 0,
     name: str | None = None,
@@ -61,7 +66,8 @@ def search(
     warm_start: str | Path | Sequence[str | Path] = (),
     track: str | Path | None = None,
 ) -> dict[str, Any]:
-    """The same engine as ``autoprompt search``; ``budget`` in seconds, ``fix`` as values: ``{"epochs": 2}``.
+    """The same engine as ``autoprompt search``; ``budget`` in seconds or as ``"5m"``, ``fix`` as values:
+    ``{"epochs": 2}``.
 
     ``corpus``: a name as in the command, or rows in memory (a ``datasets.Dataset``, a list of dicts, a pandas frame, a
     dict of lists), which are split as a file is; or a dict of such (a ``DatasetDict``) with ``train`` and
@@ -81,7 +87,7 @@ def search(
         templates=tuple(templates),
         label_words=label_words,
         strategy=strategy,
-        budget=budget,
+        budget=parse_duration(budget, "budget") if isinstance(budget, str) else budget,
         max_evaluations=max_evaluations,
         metric=metric,
         folds=folds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.table import Table
 from rich.text import Text
 
+from autoprompt.stage_times import StageTimes, clock
+
 if TYPE_CHECKING:  # loading torch would take seconds
     from autoprompt.evaluator import Evaluation, Evaluator
+    from autoprompt.search import Expected
 
 PLAIN_SECONDS = 10.0
 """A plain view reports what did not change at most this often."""
@@ -33,11 +36,17 @@ class View:
         self.fitted = 0
         self.tokens = 0
         self.best: Evaluation | None = None
+        self.stages = StageTimes()
 
     def stage(self, text: str) -> None:
         """A new part of the run begins."""
         self.text = text
+        self.stages.begin(text)
         self.changed(important=True)
+
+    def expect(self, stages: Sequence[Expected]) -> None:
+        """How long the stages are likely to take yet; the next change shows it."""
+        self.stages.expect(stages)
 
     def note(self, text: str) -> None:
         """A warning."""
@@ -67,6 +76,9 @@ class View:
             "evaluations": str(self.fitted) + (f" of {self.limit}" if self.limit else ""),
             "speed": f"{self.fitted / spent * 60:.1f} evaluations/min, {self.tokens / spent:.0f} tokens/s",
         }
+        if self.seconds or self.limit:  # a search
+            facts |= {"took": self.stages.took} if self.stages.took else {}
+            facts["likely"] = self.stages.likely
         if self.best:
             facts["best loss"] = f"{self.best.loss:.4f} on {len(self.best.losses)} validation rows"
             facts["template"] = repr(self.best.candidate.template.format())
@@ -185,11 +197,6 @@ def pull_bar(name: str) -> Iterator[Callable[[str, float | None], None]]:
                        completed=fraction or 0.0)  # fmt: skip
 
         yield report
-
-
-def clock(seconds: float) -> str:
-    """``3:44``."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _say(line: str) -> None:

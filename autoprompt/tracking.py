@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from autoprompt.errors import StorageError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.run import Progress
+from autoprompt.search import Expected
 
 
 class Tracked:
@@ -32,6 +33,10 @@ class Tracked:
     def stage(self, text: str) -> None:
         """Passed on."""
         self.shown.stage(text)
+
+    def expect(self, stages: Sequence[Expected]) -> None:
+        """Passed on."""
+        self.shown.expect(stages)
 
     def note(self, text: str) -> None:
         """Passed on, and written."""

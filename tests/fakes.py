@@ -30,6 +30,25 @@ def near(template: Template, count: int) -> list[tuple[Template, float]]:
     ]
 
 
+class FakeCosts:
+    """Nothing takes any time."""
+
+    speed = None
+    fit_seconds = ()
+    measured = False
+    fit_spread = None
+    written_tokens = 0
+
+    def write_seconds(self, rows: int) -> float:  # noqa: ARG002
+        return 0.0
+
+    def fit_estimate(self, settings: Settings) -> float:  # noqa: ARG002
+        return 0.0
+
+    def test_seconds(self, candidates: Sequence[Candidate], rows: int) -> float:  # noqa: ARG002
+        return 0.0
+
+
 class FakeEvaluator:
     """What a search asks of an evaluator."""
 
@@ -38,8 +57,9 @@ class FakeEvaluator:
         self.executor = SimpleNamespace(workers=1)
         self.journal = Journal()
         self.prefix_tokens = 2000
-        self.written_tokens = 0
-        self.corpus = SimpleNamespace(validation=())
+        self.corpus = SimpleNamespace(train=(), validation=())
+        self.costs = FakeCosts()
+        self.fit_time = 0.0
         self.known: dict[tuple[str, int], Evaluation] = {}
         self.heads: set[tuple[Template, tuple[Demo, ...]]] = set()
         self.asked = {"frozen": 0, "propose": 0, "rank_words": 0}
@@ -59,12 +79,16 @@ class FakeEvaluator:
         counted: bool = True,
         gate: Callable[[], bool] | None = None,
         bar: float | None = None,  # noqa: ARG002
+        left: Callable[[], float | None] = lambda: None,
     ) -> list[Evaluation]:
         out = []
         for candidate in candidates:
             key = candidate.id, fold + 100 * repeat
             if key not in self.known:
                 if gate is not None and not gate():
+                    break
+                seconds = left()
+                if seconds is not None and self.fit_time > seconds:
                     break
                 self.fitted += counted
                 self.known[key] = _scored(candidate, rung, share(candidate.id, fold), fold)
@@ -104,17 +128,12 @@ class FakeEvaluator:
     def keep_weights(self, candidates: Sequence[Candidate]) -> None:
         """There are none."""
 
+    def without_weights(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:  # noqa: ARG002
+        """All are kept."""
+        return []
+
     def time_writing(self, candidate: Candidate) -> None:
         """No texts are written."""
-
-    def write_seconds(self, rows: int) -> float:  # noqa: ARG002
-        return 0.0
-
-    def fit_estimate(self, settings: Settings) -> float:  # noqa: ARG002
-        return 0.0
-
-    def test_seconds(self, candidates: Sequence[Candidate], rows: int) -> float:  # noqa: ARG002
-        return 0.0
 
 
 def _scored(candidate: Candidate, rung: Rung, loss: float, fold: int) -> Evaluation:

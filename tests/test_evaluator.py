@@ -453,11 +453,11 @@ def test_readiness_counts_what_the_model_can_do(bench: Bench) -> None:
 
 
 def test_costs_are_counted(bench: Bench) -> None:
-    assert bench.evaluator.test_seconds([_candidate("{text}{label}")], 100) == 0.0
+    assert bench.evaluator.costs.test_seconds([_candidate("{text}{label}")], 100) == 0.0
     bench.evaluator.fit([_candidate()])
     assert bench.evaluator.tokens > 0
-    assert len(bench.evaluator.fit_seconds) == 1
-    few, many = (bench.evaluator.test_seconds([_candidate("{text}{label}")], rows) for rows in (10, 1000))
+    assert len(bench.evaluator.costs.fit_seconds) == 1
+    few, many = (bench.evaluator.costs.test_seconds([_candidate("{text}{label}")], rows) for rows in (10, 1000))
     assert 0 < few < many
 
 
@@ -466,7 +466,7 @@ def test_where_no_prefix_is_kept_the_test_takes_what_scores_took(corpus: Corpus,
     bench = Bench(corpus, folder, tmp_path)
     lora = Settings("lora", 5e-3, 8, 1, 4)
     bench.evaluator.frozen([_candidate(settings=lora)])
-    one, two = (bench.evaluator.test_seconds([_candidate(settings=lora)] * n, 100) for n in (1, 2))
+    one, two = (bench.evaluator.costs.test_seconds([_candidate(settings=lora)] * n, 100) for n in (1, 2))
     assert 0 < one == pytest.approx(two / 2)
 
 
@@ -555,10 +555,10 @@ def _asked_to_write(**changes: Any) -> Candidate:
 
 
 def test_writing_is_timed_before_it_is_planned(writing: Bench, bench: Bench) -> None:
-    assert writing.evaluator.write_seconds(10) == 0
+    assert writing.evaluator.costs.write_seconds(10) == 0
     writing.evaluator.time_writing(_asked_to_write())
     assert writing.executor.count("TimeWriting") == writing.executor.workers
-    assert writing.evaluator.write_seconds(20) == pytest.approx(2 * writing.evaluator.write_seconds(10))
+    assert writing.evaluator.costs.write_seconds(20) == pytest.approx(2 * writing.evaluator.costs.write_seconds(10))
     bench.evaluator.time_writing(_candidate())
     assert bench.executor.count("TimeWriting") == 0, "where there are labels nothing is written"
 
@@ -566,12 +566,12 @@ def test_writing_is_timed_before_it_is_planned(writing: Bench, bench: Bench) -> 
 def test_no_writing_is_timed_where_all_training_rows_are_shown(writing: Bench) -> None:
     demos = tuple(Demo.of(row.row_id, row.fields, row.label) for row in writing.corpus.train)
     writing.evaluator.time_writing(_asked_to_write(demos=demos))
-    assert writing.evaluator.write_speed == 0
+    assert writing.evaluator.costs.write_speed == 0
 
 
 def test_no_writing_is_timed_where_memory_does_not_last(writing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     short = Mock(side_effect=FitFailedError("the memory is too short"))
     monkeypatch.setattr(worker._WORKER.model, "generate", short)  # type: ignore[union-attr]
     writing.evaluator.time_writing(_asked_to_write())
-    assert writing.evaluator.write_speed == 0
+    assert writing.evaluator.costs.write_speed == 0
     assert short.called

@@ -420,3 +420,19 @@ def test_a_worker_has_variables_of_its_own() -> None:
     executor = LocalExecutor(2, _start, (), environments=[{"CUDA_VISIBLE_DEVICES": str(n)} for n in range(2)])
     with _closing(executor):
         assert set(executor.map(_visible, range(6))) == {"0", "1"}
+
+
+def test_an_item_whose_result_would_come_too_late_is_given_up_and_its_worker_works_on(started: Started) -> None:
+    """Without ``late`` it counts as lost. Items that end in time are what they are."""
+    with started(2) as executor:
+        left = iter([None, 0.2, None, None])
+        late = executor.map(_nap, [0, 60, 0, 0], left=lambda: next(left), late=lambda item: -item)
+        assert list(late) == [0, -60, 0, 0]
+        lost = executor.map(_nap, [60], left=lambda: 0.2, lost=_said)
+        assert list(lost) == ["60: no time was left for it"]
+        assert list(executor.map(_nap, [0, 0, 0])) == [0, 0, 0]
+
+
+def _nap(seconds: int) -> int:
+    time.sleep(seconds)
+    return seconds

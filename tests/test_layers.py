@@ -10,11 +10,13 @@ ROOT = Path(__file__).parent.parent / "autoprompt"
 
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "search", "execution"),
-    *("leaderboard", "transfer", "manifest", "report", "export", "files"),
+    *("leaderboard", "transfer", "manifest", "report", "export", "files", "duration"),
 }
 # The data flows one way: a row may import the modules named in it, and errors.
 MAY_IMPORT = {
     "errors": set(),
+    "duration": set(),
+    "stage_times": {"search"},
     "files": set(),
     "artifacts": {"files"},
     "corpus": {"artifacts"},
@@ -23,7 +25,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "models": {"corpus", "template", "candidate", "artifacts"},
     "evaluator": {"corpus", "template", "candidate", "metrics", "models"},
-    "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models"},
+    "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models", "duration"},
     "execution": {"files"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "files"},
     "leaderboard": {"candidate", "metrics", "files"},
@@ -35,9 +37,9 @@ MAY_IMPORT = {
     "api": ABOVE_RUN | {"run", "prompt_model", "tracking"},
     "prompt_model": ABOVE_RUN | {"run", "predicting"},
     "prompt_classifier": ABOVE_RUN | {"run", "prompt_model"},
-    "cli": ABOVE_RUN | {"run", "api", "progress", "predicting", "files", "tracking"},
-    "tracking": {"evaluator", "run"},
-    "progress": ABOVE_RUN | {"run", "api"},
+    "cli": ABOVE_RUN | {"run", "api", "progress", "stage_times", "predicting", "files", "tracking"},
+    "tracking": {"evaluator", "run", "search"},
+    "progress": ABOVE_RUN | {"run", "api", "stage_times"},
 }
 # Only inside functions: loading the module must not load them.
 LAZILY = {"export": {"predicting"}}

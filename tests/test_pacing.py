@@ -38,7 +38,7 @@ def tuned(tail: str, loss: float, seconds: float) -> Evaluation:
 RANKED = [tuned(f"t{n}", 0.1 + n / 1000, 10.0) for n in range(12)] + [tuned("manual", 0.5, 10.0)]
 
 
-@pytest.mark.parametrize(("left", "expected"), [(90, 5), (27, 5), (26, 3), (15, 1), (8, 0)])
+@pytest.mark.parametrize(("left", "expected"), [(90, 5), (30, 5), (29, 3), (15, 1), (9, 0)])
 def test_there_are_as_many_finalists_as_there_is_time_for(left: float, expected: int) -> None:
     """Two workers: six fine-tunes with that of ``manual_tuned`` take three turns of ten seconds, and a tenth."""
     rules: dict[str, object] = {"racing": False}
@@ -51,9 +51,9 @@ def test_there_are_as_many_finalists_as_there_is_time_for(left: float, expected:
 
 def test_slow_finalists_take_their_own_time() -> None:
     slow = [replace(e, seconds=40.0) if e.candidate == candidate("t0") else e for e in RANKED]
-    assert len(pace(30.0, rules={"racing": False}).finalists(RANKED)) == 6
-    assert pace(30.0, rules={"racing": False}).finalists(slow) == []
-    assert len(pace(39.0, rules={"racing": False}).finalists(slow)) == 4 + 1, "beside it the other worker does the rest"
+    assert len(pace(31.0, rules={"racing": False}).finalists(RANKED)) == 6
+    assert pace(31.0, rules={"racing": False}).finalists(slow) == []
+    assert len(pace(41.0, rules={"racing": False}).finalists(slow)) == 4 + 1, "beside it the other worker does the rest"
 
 
 def test_a_paired_test_leaves_out_who_is_worse_unless_there_is_no_racing() -> None:

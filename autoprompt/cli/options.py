@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from autoprompt.candidate import TUNING_MODES
 from autoprompt.cli import complete
+from autoprompt.duration import parse_duration
 
 if TYPE_CHECKING:
     from autoprompt.run import DataOptions, ModelOptions
@@ -24,23 +24,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random", "grid")
 EXECUTOR_NAMES = ("local", "ray")
 FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 class Duration(click.ParamType[float]):
-    """``90``, ``90s``, ``5m`` or ``1h`` as seconds."""
+    """``90s``, ``5m``, ``1h`` or ``1h30m`` as seconds."""
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Raises a usage error for anything else, and for a duration of nothing."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
-        seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
-        if not 0 < seconds < float("inf"):
-            self.fail(f"{value!r} is no duration above 0; write 90s, 5m or 1h.", param, ctx)
-        return seconds
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ARG002
+        """Raises UsageError for anything else: a number without a unit, and a duration of nothing, too."""
+        return value if isinstance(value, float) else parse_duration(str(value), param.opts[0] if param else "A value")
 
 
 class JsonObject(click.ParamType[dict[str, str]]):

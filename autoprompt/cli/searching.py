@@ -37,7 +37,9 @@ track_option = click.option(
               help="The first replaces the manual baseline, further ones join the search.")  # fmt: skip
 @click.option("--strategy", type=click.Choice(STRATEGY_NAMES), default="hybrid", show_default=True,
               help="What proposes prompts: operators and gradients, either alone, draws, or all values.")  # fmt: skip
-@click.option("--budget", type=Duration(), metavar="TIME", help="Time from start to result.  [default: 5m]")
+@click.option(
+    "--budget", type=Duration(), metavar="TIME", help="Time from start to result, such as 90s or 1h30m.  [default: 5m]"
+)
 @click.option("--max-evaluations", type=click.IntRange(1), metavar="N", help="Fine-tunes instead of a time limit.")
 @click.option("--metric", metavar="NAME", help="Metric to report beside loss and accuracy.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE",

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from autoprompt.cli import cells
 from autoprompt.cli.cells import NARROW, WIDE, Column
-from autoprompt.progress import clock
+from autoprompt.metrics import verdict
+from autoprompt.stage_times import clock
 
 DEFAULT_LEADERBOARD = Path("autoprompt.sqlite")
 
@@ -36,15 +37,9 @@ def show_result(result: dict[str, Any], leaderboard: Path) -> None:
             f"winner over {len(spread['values'])} folds and repeats: {spread['metric']} {spread['mean']:.3f} "
             f"± {spread['deviation']:.3f}"
         )
-    if result.get("finalists") == 0:
-        console.print("Note: the winner was not re-scored: no time was left for finalists.")
-    difference = result.get("difference")
-    if difference:
-        console.print(
-            f"winner - manual_tuned on the test rows: {100 * difference['value']:+.1f} points of "
-            f"{difference['metric']} "
-            f"(95 % interval {100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
-        )
+    for text in result.get("left_out", ()):
+        console.print(f"Note: {text}", markup=False)
+    console.print(result.get("verdict") or verdict(result), markup=False, highlight=False)
     console.print(f"winner's settings: {cells.settings_text(best['settings'])}")
     _print_next(console, result, leaderboard)
 

@@ -4,7 +4,8 @@ from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.evaluator import Evaluator
 from autoprompt.evaluator.halving import bar
 from autoprompt.evaluator.journal import Journal
+from autoprompt.evaluator.measuring import Speed
 from autoprompt.evaluator.tasks import Readiness
 from autoprompt.evaluator.worker import WorkerSpec, start_worker
 
-__all__ = ["Evaluation", "Evaluator", "Journal", "Readiness", "Rung", "WorkerSpec", "bar", "start_worker"]
+__all__ = ["Evaluation", "Evaluator", "Journal", "Readiness", "Rung", "Speed", "WorkerSpec", "bar", "start_worker"]

@@ -8,13 +8,14 @@ from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from statistics import median
 from typing import Any, Protocol
 
-from autoprompt.candidate import Candidate, Demo, Settings
+from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus, Example
+from autoprompt.evaluator.cost_model import CostModel, Head, head_of
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.journal import Journal, decoded, encoded, key_of
+from autoprompt.evaluator.measuring import MeasureTask, Speed, mean_speed
 from autoprompt.evaluator.proposing import ProposeTask, WordsTask
 from autoprompt.evaluator.scoring import flagged
 from autoprompt.evaluator.tasks import (
@@ -32,15 +33,8 @@ from autoprompt.evaluator.worker import FROZEN, Work, perform
 from autoprompt.models import TokenProposals
 from autoprompt.models.saving import writing
 from autoprompt.models.support import KEEPS_PREFIX
-from autoprompt.template import LabelWords, Template
+from autoprompt.template import LabelWords
 
-TAIL_TOKENS = 6
-"""Tokens after the text that a template has by and large: for guesses of cost alone."""
-SCORED_TOKENS = 4
-"""Tokens of these that a score takes: a label word itself is mostly not passed, but a target text is."""
-STEP_PASSES = 1.8
-"""What one optimiser step costs, in passes of a long batch over as many tokens: a guess, used until the first
-fine-tune has been timed."""
 FIRST_LIMIT, LEAST_LIMIT = 3600.0, 300.0
 """Seconds after which a task counts as hanging: before any is known, and at least."""
 SLOWER = 20
@@ -63,6 +57,8 @@ class TaskMap(Protocol):
         limit: float | None = None,
         lost: Callable[[Any, str], Any] | None = None,
         idle: Callable[[], None] = lambda: None,
+        left: Callable[[], float | None] = lambda: None,
+        late: Callable[[Any], Any] | None = None,
     ) -> Generator[Any, None, None]:
         """Closed early, it leaves what goes on to the workers, and waits for no result."""
         ...
@@ -87,15 +83,6 @@ class Evaluator:
         self.fitted = 0
         """Fine-tuned evaluations so far (frozen ones where nothing is tuned)."""
         self.tokens = 0
-        self.fit_seconds: list[float] = []
-        self.written_tokens = 0
-        """Tokens that a written text may have; 0 where none are written."""
-        self.write_speed = 0.0
-        """Seconds a written token of one row; 0 before it is timed."""
-        self.prefix_speeds: list[float] = []
-        """Seconds a token of each share of the kept prefixes."""
-        self.row_seconds: list[float] = []
-        """Seconds a row of the frozen model's scores."""
         self.journal = Journal()
         """What is done already, where a run goes on, and what becomes of the results."""
         self.meanwhile: Callable[[], None] = lambda: None
@@ -103,7 +90,8 @@ class Evaluator:
         self.time_limit: float | None = None
         """Seconds that one task may take; None: a multiple of what others took."""
         self._slowest = 0.0
-        self._heads: dict[tuple[Template, tuple[Demo, ...]], int] = {}
+        self._heads: dict[Head, int] = {}
+        self.costs = CostModel(corpus, executor.workers, self._heads)
         self._frozen: dict[str, Evaluation] = {}
         self._fits: dict[tuple[str, int, int, int], Evaluation] = {}
 
@@ -115,8 +103,17 @@ class Evaluator:
         """
         with closing(self._live([CheckTask(candidate)] * self.executor.workers)) as works:
             ready: Readiness = next(works).value
-        self.written_tokens = ready.target_length
+        self.costs.written_tokens = ready.target_length
         return ready
+
+    def measure(self, candidate: Candidate) -> Speed:
+        """What the units of a search cost with the candidate's mode, on a few rows: in all workers at once, as they
+        will work. No score depends on it, and no journal holds it."""
+        works = list(self._live([MeasureTask(candidate)] * self.executor.workers))
+        for work in works:
+            self.costs.worked(work.seconds, work.cpu)
+        self.costs.speed = mean_speed([work.value for work in works])
+        return self.costs.speed
 
     def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
         """Rung 0, by template and label words alone."""
@@ -126,7 +123,7 @@ class Evaluator:
         for text_id, work in zip(new, self._run(tasks), strict=True):
             evaluation = self._frozen[text_id] = _costed(work)
             if evaluation.complete:
-                self.row_seconds.append(work.seconds / len(evaluation.losses))
+                self.costs.row_seconds.append(work.seconds / len(evaluation.losses))
         return [replace(self._frozen[c.text_id], candidate=c) for c in candidates]
 
     def fit(
@@ -139,8 +136,12 @@ class Evaluator:
         counted: bool = True,
         gate: Callable[[], bool] | None = None,
         bar: float | None = None,
+        left: Callable[[], float | None] = lambda: None,
     ) -> list[Evaluation]:
         """Short fine-tunes with validation; with a ``gate``, of a beginning of the candidates.
+
+        ``left``: seconds that the next one may take, asked as it begins. One that takes longer is dropped, with those
+        after it, as if they had not been let through the gate.
 
         ``bar``: their validation loss early on is noted, and those above the bar are stopped there (pruned).
         ``counted``: whether they belong to the search phase, whose evaluations are limited. A score known from another
@@ -151,14 +152,18 @@ class Evaluator:
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, judged) not in self._fits]
         self._prepare([_frozen(c) for c in new if c.settings.tuning in KEEPS_PREFIX])
         tasks = [FitTask(Evaluation(c, rung, fold, repeat), bar) for c in new]
-        for candidate, work in zip(new, self._run(tasks, gate), strict=False):
+        dropped = False
+        for candidate, work in zip(new, self._run(tasks, gate, left), strict=False):
+            dropped = dropped or work.value is None
+            if dropped:  # all results are read: a run that goes on finds the same ones
+                continue
             evaluation = _costed(work)
             self._fits[candidate.id, fold, repeat, judged] = evaluation
             self.fitted += counted
             if candidate.settings.tuning != "none" and evaluation.complete:
-                self.fit_seconds.append(work.seconds)
+                self.costs.fit_seconds.append(work.seconds)
             elif evaluation.complete:
-                self.row_seconds.append(work.seconds / len(evaluation.losses))
+                self.costs.row_seconds.append(work.seconds / len(evaluation.losses))
         keys = [(c.id, fold, repeat, judged) for c in candidates]
         known = [self._fits[key] for key in keys if key in self._fits]
         return [e if e.rung == rung else replace(e, rung=rung, seconds=0.0, tokens=0) for e in known]
@@ -166,10 +171,10 @@ class Evaluator:
     def time_writing(self, candidate: Candidate) -> None:
         """Measure what writing texts takes, where any are written: in all workers at once, as they will write, since
         beside others each is slower."""
-        if self.written_tokens:
+        if self.costs.written_tokens:
             self._prepare([_frozen(candidate)])
             timed = self._run([TimeWriting(candidate)] * self.executor.workers)
-            self.write_speed = max(work.value for work in timed)
+            self.costs.write_speed = max(work.value for work in timed)
 
     def propose(self, candidates: Sequence[Candidate], *, replacements: int, infills: int) -> list[TokenProposals]:
         """Token edits for each candidate, by gradient and by the model's own guess."""
@@ -218,14 +223,17 @@ class Evaluator:
 
         Raises StorageError where they cannot be written.
         """
-        gone = [
-            e for e in evaluations
-            if e.candidate.settings.tuning != "none" and not Path(e.weights or "").is_file()
-        ]  # fmt: skip
+        gone = self.without_weights(evaluations)
         # Live, since a journal keeps no weights.
         works = self._live([WeightsTask(Evaluation(e.candidate, Rung.TUNED)) for e in gone])
         again = {one.candidate.id: self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
         return [again.get(e.candidate.id, e) for e in evaluations]
+
+    @staticmethod
+    def without_weights(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        """Those whose fine-tune has to be done once more before it scores anything."""
+        tuned = [e for e in evaluations if e.candidate.settings.tuning != "none"]
+        return [e for e in tuned if not Path(e.weights or "").is_file()]
 
     def _keep(self, evaluation: Evaluation, content: bytes) -> Evaluation:
         if not content:  # trained once more, and in vain
@@ -238,55 +246,31 @@ class Evaluator:
     @property
     def prefix_tokens(self) -> int:
         """Tokens of the longest kept prefix over all rows: what one more opening costs."""
-        return max(self._heads.values(), default=0)
+        return self.costs.prefix_tokens
 
     def has_prefix(self, candidate: Candidate) -> bool:
         """Whether nothing has to be kept before it is scored: its prefix is, or the model keeps none."""
-        return not self.prefix_tokens or _head(candidate) in self._heads
-
-    def fit_estimate(self, settings: Settings) -> float:
-        """Seconds of one fine-tune: the median of the last ones, or before any a guess from the prefixes' speed."""
-        if self.fit_seconds:
-            return median(self.fit_seconds[-8:])
-        steps = settings.steps(len(self.corpus.train))
-        return steps * settings.batch_size * TAIL_TOKENS * STEP_PASSES * self._token_seconds
-
-    def test_seconds(self, candidates: Sequence[Candidate], rows: int) -> float:
-        """What ``test`` will take, from the measured speed of the kept prefixes, or of scores where none are kept."""
-        if not self.prefix_speeds and self.row_seconds:
-            return rows * len(candidates) * median(self.row_seconds[-8:]) / self.executor.workers
-        known = len(self.corpus.train) + len(self.corpus.validation)
-        shared = {_head(candidate) for candidate in candidates if candidate.settings.tuning in KEEPS_PREFIX}
-        own = [_head(candidate) for candidate in candidates if candidate.settings.tuning not in KEEPS_PREFIX]
-        prefixes = sum(self._heads.get(head, self.prefix_tokens) for head in (*shared, *own)) / known
-        work = rows * (prefixes + (SCORED_TOKENS + self.written_tokens) * len(candidates))
-        writing = len(candidates) * self.write_seconds(rows)
-        return (work * self._token_seconds + writing) / self.executor.workers
-
-    def write_seconds(self, rows: int) -> float:
-        """What writing a text for so many rows takes one worker: a block ends with its longest text."""
-        return rows * self.written_tokens * self.write_speed
-
-    @property
-    def _token_seconds(self) -> float:
-        """Seconds of one prefix token in one worker: of the quicker half of what was measured, since a worker's
-        first passes are slower than all others."""
-        return median(sorted(self.prefix_speeds)[: max(1, len(self.prefix_speeds) // 2)]) if self.prefix_speeds else 0.0
+        return not self.prefix_tokens or head_of(candidate) in self._heads
 
     def _prepare(self, candidates: Sequence[Candidate]) -> None:
         """Kept prefixes of heads not seen before, shared out over the workers."""
-        heads = {_head(c): c for c in candidates if _head(c) not in self._heads}
+        heads = {head_of(c): c for c in candidates if head_of(c) not in self._heads}
         parts = min(self.executor.workers, max(1, len(self.corpus.train) + len(self.corpus.validation)))
         tasks = [
             PreparePrefix(c, split, part, parts) for c in heads.values() for split in (0, 1) for part in range(parts)
         ]
         for task, work in zip(tasks, self._run(tasks), strict=True):
-            head = _head(task.candidate)
+            head = head_of(task.candidate)
             self._heads[head] = self._heads.get(head, 0) + work.value
             if work.value:
-                self.prefix_speeds.append(work.seconds / work.value)
+                self.costs.prefix_speeds.append(work.seconds / work.value)
 
-    def _run(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Iterator[Work]:
+    def _run(
+        self,
+        tasks: Sequence[Any],
+        gate: Callable[[], bool] | None = None,
+        left: Callable[[], float | None] = lambda: None,
+    ) -> Iterator[Work]:
         """Each task's work in their order: as the journal has it, then as the executor does it."""
         waiting = deque(tasks)
         while waiting and self.journal.unread:
@@ -295,15 +279,22 @@ class Evaluator:
             task = waiting.popleft()
             yield self._counted(decoded(task, self.journal.recall(key_of(task))))
         rest = list(waiting)
-        for task, work in zip(rest, self._live(rest, gate), strict=False):
+        for task, work in zip(rest, self._live(rest, gate, left), strict=False):
             self.journal.note(key_of(task), encoded(work))
             yield self._counted(work)
         self.journal.flush()
 
-    def _live(self, tasks: Sequence[Any], gate: Callable[[], bool] | None = None) -> Generator[Work, None, None]:
+    def _live(
+        self,
+        tasks: Sequence[Any],
+        gate: Callable[[], bool] | None = None,
+        left: Callable[[], float | None] = lambda: None,
+    ) -> Generator[Work, None, None]:
         guess = max(LEAST_LIMIT, SLOWER * self._slowest) if self._slowest else FIRST_LIMIT
         limit = self.time_limit or guess
-        return self.executor.map(perform, tasks, gate, limit=limit, lost=_lost, idle=self._idle)
+        return self.executor.map(
+            perform, tasks, gate, limit=limit, lost=_lost, idle=self._idle, left=left, late=_dropped
+        )
 
     def _idle(self) -> None:
         self.journal.flush()
@@ -312,6 +303,7 @@ class Evaluator:
     def _counted(self, work: Work) -> Work:
         self.tokens += work.tokens
         self._slowest = max(self._slowest, work.seconds)
+        self.costs.worked(work.seconds, work.cpu)
         self.watch(_costed(work) if isinstance(work.value, Evaluation) else None)
         return work
 
@@ -320,13 +312,12 @@ def _lost(task: Any, reason: str) -> Work:
     return Work(task.lost(reason), 0.0, 0)
 
 
+def _dropped(_task: Any) -> Work:
+    return Work(None, 0.0, 0)
+
+
 def _frozen(candidate: Candidate) -> Candidate:
     return replace(candidate, settings=FROZEN)
-
-
-def _head(candidate: Candidate) -> tuple[Template, tuple[Demo, ...]]:
-    """What kept prefixes depend on; whether there are any, the model alone knows."""
-    return candidate.template.head(), candidate.demos
 
 
 def _costed(work: Work) -> Evaluation:

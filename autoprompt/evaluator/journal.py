@@ -61,6 +61,8 @@ def decoded(task: Any, values: Mapping[str, Any]) -> Work:
     """The inverse of ``encoded``, for the task whose work it was."""
     value = values["value"]
     match task:
+        case FitTask() if value is None:  # dropped, since no time was left for it
+            pass
         case FrozenTask() | FitTask():
             value = _evaluation(task.evaluation, value)
         case TestTask():

@@ -53,6 +53,8 @@ class Work:
     value: Any
     seconds: float
     tokens: int
+    cpu: float = 0.0
+    """Seconds that the worker's process computed meanwhile; 0 where it is not known, or the work is a GPU's."""
 
 
 class Worker:
@@ -145,8 +147,10 @@ def perform(task: Callable[[Worker], Any]) -> Work:
         raise RuntimeError("this process was not prepared by start_worker")
     _WORKER.model.micro_batch = None  # what this task alone has to record
     started, before = time.monotonic(), _WORKER.model.tokens_processed
+    computed = time.process_time()
     try:
         value = task(_WORKER)
     except torch.AcceleratorError as error:  # after one every further call in this process fails as well
         raise WorkerLostError(f"the device failed: {first_line(error)}") from error
-    return Work(value, time.monotonic() - started, _WORKER.model.tokens_processed - before)
+    cpu = time.process_time() - computed if _WORKER.spec.device == "cpu" else 0.0
+    return Work(value, time.monotonic() - started, _WORKER.model.tokens_processed - before, cpu)

@@ -38,9 +38,13 @@ class Task:
     loss: str | None = None
     again: bool = False
     """Whether another worker has to do it."""
+    given_up: bool = False
+    """Whether its result would have come too late."""
 
-    def outcome(self, lost: Callable[[Any, str], Any] | None) -> Any:
-        """Its value, else that of ``lost``. Raises what the task raised, or WorkerLostError."""
+    def outcome(self, lost: Callable[[Any, str], Any] | None, late: Callable[[Any], Any] | None) -> Any:
+        """Its value, else that of ``late`` or ``lost``. Raises what the task raised, or WorkerLostError."""
+        if self.given_up and late is not None:
+            return late(self.item)
         if self.error is not None:
             raise self.error
         if self.loss is None:
@@ -56,6 +60,8 @@ class Slot(ABC):
     def __init__(self) -> None:
         self.task: Task | None = None
         self.deadline: float | None = None
+        self.given_up: float | None = None
+        """From when on its result would come too late."""
         self.disowned = False
         """Whether nobody waits for the task's result any more."""
 
@@ -69,12 +75,15 @@ class Slot(ABC):
         """Whether its task has taken longer than it may."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def give(self, task: Task, limit: float | None) -> None:
-        """Have the worker begin. Raises what pickle does where the item cannot be sent."""
+    def give(self, task: Task, limit: float | None, left: float | None = None) -> None:
+        """Have the worker begin; ``left``: seconds after which it is given up. Raises what pickle does where the item
+        cannot be sent."""
         task.again = False
         self._send(pickle.dumps((task.function, task.item)))
         self.task, self.disowned = task, False
-        self.deadline = None if limit is None else time.monotonic() + limit
+        most = min((seconds for seconds in (limit, left) if seconds is not None), default=None)
+        self.deadline = None if most is None else time.monotonic() + most
+        self.given_up = time.monotonic() + left if left is not None else None
 
     def take(self, limit: float | None) -> Task | None:
         """The task that has ended here, one way or another, or is to be done ``again``; None where nobody waits for it.
@@ -87,7 +96,9 @@ class Slot(ABC):
         unusable = isinstance(task.error, WorkerLostError)
         if unusable or not answered:
             end = self._end(at_once=answered or late)
-            if late and not answered:
+            if late and not answered and self.given_up is not None and time.monotonic() >= self.given_up:
+                task.given_up, task.loss = True, "no time was left for it"
+            elif late and not answered:
                 task.loss = f"it took longer than {limit:g} seconds"
             elif unusable and task.deaths >= UNUSABLE_RETRIES:
                 task.loss = str(task.error)
@@ -148,6 +159,8 @@ class Executor(ABC, Generic[S]):
         limit: float | None = None,
         lost: Callable[[T, str], R] | None = None,
         idle: Callable[[], None] = lambda: None,
+        left: Callable[[], float | None] = lambda: None,
+        late: Callable[[T], R] | None = None,
     ) -> Generator[R, None, None]:
         """Results in the order of the items.
 
@@ -156,7 +169,9 @@ class Executor(ABC, Generic[S]):
         that raises WorkerLostError ``UNUSABLE_RETRIES`` times; one that takes longer than ``limit`` seconds is ended,
         and not repeated. ``lost`` makes the result of an item that has none, from the item and why; without it that
         raises WorkerLostError. ``idle`` is called whenever all results that are there were given out, before the next
-        is waited for. Raises what the initializer or a task raised, in the item's turn.
+        is waited for. ``left`` is asked with each item for the seconds after which its result comes too late: it is
+        then ended, and ``late`` makes its result, else ``lost``. Raises what the initializer or a task raised, in the
+        item's turn.
         """
         waiting = deque(Task(number, function, item) for number, item in enumerate(items))
         again: deque[Task] = deque()
@@ -166,7 +181,7 @@ class Executor(ABC, Generic[S]):
         look = 0.0
         try:
             while True:
-                for task in self._dispatch(waiting, again, gate, limit):
+                for task in self._dispatch(waiting, again, gate, limit, left):
                     own.add(task.number)
                 given_out = turn not in done
                 if given_out and not own and not waiting:
@@ -183,7 +198,7 @@ class Executor(ABC, Generic[S]):
                             done[task.number] = task
                     look = time.monotonic() + LOOK_SECONDS
                 else:
-                    yield done.pop(turn).outcome(lost)
+                    yield done.pop(turn).outcome(lost, late)
                     turn += 1
         finally:
             for slot in self._slots:
@@ -203,7 +218,12 @@ class Executor(ABC, Generic[S]):
         a slot has become ready."""
 
     def _dispatch(
-        self, waiting: deque[Task], again: deque[Task], gate: Callable[[], bool] | None, limit: float | None
+        self,
+        waiting: deque[Task],
+        again: deque[Task],
+        gate: Callable[[], bool] | None,
+        limit: float | None,
+        left: Callable[[], float | None],
     ) -> Iterator[Task]:
         """Give what waits to whoever is free; what is done again was let through the gate before."""
         while (waiting or again) and (slot := self._free()) is not None:
@@ -212,7 +232,7 @@ class Executor(ABC, Generic[S]):
                 waiting.clear()
                 return
             task = again.popleft() if again else waiting.popleft()
-            slot.give(task, limit)
+            slot.give(task, limit, left())
             yield task
 
     def _free(self) -> S | None:

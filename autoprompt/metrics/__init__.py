@@ -16,6 +16,7 @@ from autoprompt.metrics.comparison import (
 )
 from autoprompt.metrics.generation import example_values, generation_metrics, generation_score
 from autoprompt.metrics.types import ALL_METRICS, GENERATION_METRICS, METRICS, Score, metric_names
+from autoprompt.metrics.verdict import verdict
 
 __all__ = [
     "ALL_METRICS",
@@ -37,4 +38,5 @@ __all__ = [
     "predict",
     "proportion_interval",
     "score",
+    "verdict",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord
 from autoprompt.leaderboard.ranking import rank
+from autoprompt.metrics import verdict
 from autoprompt.report import commands, course, outcome
 
 SHOWN_ENTRIES = 40
@@ -68,18 +69,7 @@ class Facts:
     @property
     def verdict(self) -> str:
         """Whether the winner is better than the tuned manual template, in a sentence."""
-        found = self.result.get("difference")
-        if not found:
-            return "There are no test rows on which the winner and the tuned manual template could be compared."
-        scale, unit = (100, "points of accuracy") if found["metric"] == "accuracy" else (1, found["metric"])
-        value, low, high = (scale * found[name] for name in ("value", "low", "high"))
-        digits = 1 if scale == 100 else 3
-        said = f"{value:+.{digits}f} {unit} (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
-        if low > 0:
-            return f"The winner is better than the tuned manual template on the test rows: {said}."
-        if high < 0:
-            return f"The winner is worse than the tuned manual template on the test rows: {said}."
-        return f"The test rows cannot tell the winner from the tuned manual template: {said} is no more than noise."
+        return verdict(self.result)
 
 
 def facts_of(board: Leaderboard, reference: str) -> Facts:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.search import STRATEGIES, Budget, SearchConfig
+from autoprompt.search import STRATEGIES, Budget, Expected, SearchConfig
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_BUDGET = 300.0
@@ -102,6 +102,7 @@ class Progress(Protocol):
     def stage(self, text: str) -> None: ...
     def note(self, text: str) -> None: ...
     def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None: ...
+    def expect(self, stages: Sequence[Expected]) -> None: ...
 
 
 def budget_of(options: SearchOptions) -> Budget:

@@ -14,6 +14,7 @@ from autoprompt.evaluator import Evaluation, Evaluator, Readiness
 from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.manifest import manifest
+from autoprompt.metrics import verdict
 from autoprompt.run.options import Progress, SearchOptions, budget_of, elsewhere
 from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
@@ -23,7 +24,7 @@ from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.teaching import warmed, warmth_of
 from autoprompt.run.transferring import scored, transferred
 from autoprompt.run.workplace import check_model, prepared, workplace
-from autoprompt.search import Budget, Outcome, Search
+from autoprompt.search import Budget, Need, Outcome, Search, check_budget, needed
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
 
@@ -79,6 +80,9 @@ class _Run:
         self.progress = progress
         self.known = known
         self.budget = budget_of(options)
+        self.need: Need | None = None
+        self.restart = 0.0
+        """Seconds until a new worker is ready."""
 
     def search(self) -> dict[str, Any]:
         task = self._warmed(prepared(self.options, self.progress))
@@ -93,7 +97,10 @@ class _Run:
             if self.known is not None:
                 check_unchanged(self.known, facts, self.progress)
             with workplace(task, options, place, self.progress) as evaluator:
+                started = time.monotonic()
                 ready = check_model(evaluator, task, options.model, self.progress)
+                self.restart = time.monotonic() - started
+                self._check_budget(task, evaluator)
                 run = self.known or new_run(options, task, place.workers, ready, facts)
                 held = holding(board.path, run.id) if self.known is None else nullcontext()
                 rows = data_rows(run, task.corpus) if self.known is None else None
@@ -102,6 +109,21 @@ class _Run:
                     result["warnings"] = [*result["warnings"], *place.warnings]
                     finish(result)
         return result
+
+    def _check_budget(self, task: Task, evaluator: Evaluator) -> None:
+        """Measure what a search costs here, and whether there is time for one. A run that goes on was let through
+        before. Raises UsageError for a budget that is too short."""
+        options = self.options
+        if self.budget.seconds is None or options.transfer is not None:
+            return
+        self.progress.stage("measuring")
+        evaluator.measure(task.space.manual_tuned)
+        rounds = options.repeats * (options.folds or 2)
+        self.need = needed(evaluator, task.space, options.strategy, len(task.corpus.test), rounds)
+        if self.known is None:
+            left_out = check_budget(self.budget, self.need, default=options.budget is None)
+            if left_out:
+                self.progress.note(left_out)
 
     def _warmed(self, task: Task) -> Task:
         """The task with what earlier runs taught; what that is, the options hold from now on."""
@@ -145,7 +167,7 @@ class _Run:
     def _outcome(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> Outcome:
         """Of a search."""
         options = self.options
-        return Search(
+        search = Search(
             evaluator=evaluator,
             space=replace(task.space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere),
             strategy_name=options.strategy,
@@ -156,7 +178,18 @@ class _Run:
             describe=self.progress.stage,
             folds=options.folds,
             repeats=options.repeats,
-        ).run()
+            restart=self.restart,
+            need=self.need,
+            expect=self.progress.expect,
+        )
+        shown = evaluator.watch
+
+        def watch(evaluation: Evaluation | None) -> None:
+            search.forecast.worked(search.tuned)
+            shown(evaluation)
+
+        evaluator.watch = watch
+        return search.run()
 
 
 @contextmanager
@@ -200,7 +233,7 @@ def _result(
 ) -> dict[str, Any]:
     run = recorder.run
     judged = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
-    return {
+    result = {
         "run": run.id,
         "corpus": options.corpus,
         "data": run.config["manifest"].get("reading"),
@@ -222,7 +255,25 @@ def _result(
         "warm_start": (options.warmth or {}).get("sources", []),
         "warnings": run.config["warnings"],
         "history": outcome.history,
+        "left_out": _left_out(options, outcome),
     }
+    return result | {"verdict": verdict(result)}
+
+
+def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
+    """What the end of the budget left no time for, in sentences."""
+    if options.transfer is not None:
+        return []
+    if not outcome.finalists and options.max_evaluations is not None:
+        return ["The winner was not scored a second time: it had no rival."]
+    if not outcome.finalists:
+        return ["The winner was not scored a second time: no time was left for finalists."]
+    asked = options.repeats * (options.folds or 2)
+    if outcome.rounds < asked:
+        return [
+            f"The finalists were scored on {outcome.rounds} of {asked} folds and repeats: no time was left for more."
+        ]
+    return []
 
 
 def _origin(transfer: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -67,6 +67,7 @@ def scored(evaluator: Evaluator, task: Task, transfer: Mapping[str, Any], seed: 
         parts=[],
         baselines={"manual_tuned": found[0]},
         finalists=0,
+        rounds=0,
         history=[],
         generations=0,
         fitted=evaluator.fitted,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
-from autoprompt.evaluator import Evaluator, Readiness, WorkerSpec, start_worker
+from autoprompt.evaluator import Evaluation, Evaluator, Readiness, WorkerSpec, start_worker
 from autoprompt.execution.scratch import scratch_folder
 from autoprompt.run.options import ModelOptions, Progress, SearchOptions, config_of
 from autoprompt.run.place import Place
@@ -50,11 +50,34 @@ def workplace(task: Task, options: SearchOptions, place: Place, progress: Progre
         )
         executor = place.executor(start_worker, (spec,))
         try:
-            evaluator = Evaluator(executor, corpus, lambda e: progress.evaluated(e, evaluator), weights=scratch)
+            crowd = Crowd(progress)
+
+            def watch(evaluation: Evaluation | None) -> None:
+                crowd.look(evaluator)
+                progress.evaluated(evaluation, evaluator)
+
+            evaluator = Evaluator(executor, corpus, watch, weights=scratch)
             evaluator.time_limit = task.space.config.search.time_limit
             yield evaluator
         finally:
             executor.close()
+
+
+class Crowd:
+    """Says once that other programs slow the workers down."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._told = False
+
+    def look(self, evaluator: Evaluator) -> None:
+        if evaluator.costs.crowded and not self._told:
+            share = evaluator.costs.computing
+            self._told = True
+            self._progress.note(
+                f"The machine looks busy: the workers computed in {100 * share:.0f} % of their time so far, so all "
+                "takes longer than it would on a free machine; times are estimated from what is measured now."
+            )
 
 
 def pulling(progress: Progress) -> Callable[[str, float | None], None]:

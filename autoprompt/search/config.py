@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from autoprompt.duration import parse_duration
 from autoprompt.errors import InputError, UsageError
 from autoprompt.template import MAX_PARTS
 
@@ -45,6 +46,7 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 _SOME = (Field(min_length=1), AfterValidator(_distinct))
 _Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+_Seconds = Annotated[_Rate, BeforeValidator(lambda value: parse_duration(value) if isinstance(value, str) else value)]
 _Number = Annotated[int, Field(strict=True, gt=0)]
 _Demos = Annotated[int, Field(strict=True, ge=0, le=MAX_PARTS["demos"])]
 _Soft = Annotated[int, Field(strict=True, ge=0, le=MAX_PARTS["soft"])]
@@ -111,9 +113,9 @@ class SearchRules(_Section):
     """Whether fine-tunes that are behind early on are stopped."""
     surrogate: _Flag = True
     """Whether what was fine-tuned has a say in who is next."""
-    time_limit: _Rate | None = None
-    """Seconds after which one evaluation counts as hanging; None: twenty times what the slowest one took so far, at
-    least five minutes."""
+    time_limit: _Seconds | None = None
+    """Seconds after which one evaluation counts as hanging, in a file as text: "90s"; None: twenty times what the
+    slowest one took so far, at least five minutes."""
     racing: _Flag = True
     """Whether a paired test drops finalists and names ties; without it the lowest loss wins."""
 
@@ -136,8 +138,13 @@ class SearchConfig(_Section):
         except (ValueError, RecursionError) as error:  # TOML's and UTF-8's errors are ValueErrors
             problem = " ".join(str(error).split())
             raise InputError(f"{where} is not valid TOML ({problem}); correct it.") from error
+        search = values.get("search")
+        if isinstance(search, dict) and not isinstance(search.get("time_limit", ""), str):
+            raise InputError(_refusal(where, values, ("search", "time_limit")))  # a number has no unit
         try:
             return cls.model_validate(values)
+        except UsageError as error:  # a text that is no duration
+            raise InputError(_refusal(where, values, ("search", "time_limit"))) from error
         except ValidationError as error:
             raise InputError(_refusal(where, values, error.errors()[0]["loc"])) from error
 
@@ -210,7 +217,9 @@ def _refusal(where: str, values: Mapping[str, Any], place: Sequence[int | str]) 
     name = str(place[1])
     if name not in fields:
         return f"{where} has the unknown key {name!r} in [{section}]; use {known}."
-    if name in _LISTED:
+    if name == "time_limit":
+        wanted = 'a duration with its unit, such as "90s" or "5m"'
+    elif name in _LISTED:
         wanted = f"a list of values, none twice, each {_LISTED[name]}"
     else:
         wanted = "true or false" if name in _FLAGS else f"a whole number from 1 to {MAX_SIZE}"

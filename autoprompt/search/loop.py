@@ -18,6 +18,8 @@ from autoprompt.evaluator import Evaluation, Evaluator, Rung, bar
 from autoprompt.search import phrases
 from autoprompt.search.budget import Budget
 from autoprompt.search.choosing import Choice
+from autoprompt.search.estimate import Need
+from autoprompt.search.forecast import Expected, Forecast, blocks_of
 from autoprompt.search.pacing import Pace
 from autoprompt.search.racing import best, finalists, in_race, pooled, ranked
 from autoprompt.search.space import Space
@@ -55,6 +57,8 @@ class Outcome:
     """At the highest rung that each reached, so that ``manual_tuned`` compares with the winner."""
     finalists: int
     """Candidates that were re-scored; 0 where time was too short."""
+    rounds: int
+    """Folds and repeats that each finalist was asked for; fewer where time was too short."""
     history: list[dict[str, Any]]
     """One row a generation: fine-tunes and their losses, fine-tunes and frozen scores so far."""
     generations: int
@@ -78,13 +82,22 @@ class Search:
     """Parts of the finalists' cross-validation; None swaps training and validation rows."""
     repeats: int = 1
     """Seeds that the finalists are trained with."""
+    restart: float = 0.0
+    """Seconds until a worker that was ended works again."""
+    need: Need | None = None
+    """What was measured before the search, where it was."""
+    expect: Callable[[Sequence[Expected]], None] = lambda _: None
+    """Is told how long the stages are likely to take."""
     tuned: list[Evaluation] = field(default_factory=list, init=False)
     parts: dict[str, list[Evaluation]] = field(default_factory=dict, init=False)
     """Each finalist's folds and repeats, by candidate id."""
     failures: dict[str, int] = field(default_factory=dict, init=False)
+    rounds: int = field(default=0, init=False)
+    """Of the finalists, so far."""
 
     def __post_init__(self) -> None:
-        self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows)
+        self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows, self.restart)
+        self.forecast = Forecast(self.pace, self.need, self.expect)
         self.choice = Choice(self.evaluator, self.space, STRATEGIES[self.strategy_name].learns)
         self.logbook = tools.Logbook()
 
@@ -94,6 +107,7 @@ class Search:
         strategy = STRATEGIES[self.strategy_name](self.space, self.evaluator, rng)
         baselines = self._baseline_candidates()
         strategy.seen |= set(baselines.values())
+        self.forecast.begin("baselines", self.tuned)
         self.describe("baselines")
         self.evaluator.time_writing(baselines["manual"])
         manual = self.evaluator.fit([baselines.pop("manual")], counted=False)
@@ -108,6 +122,7 @@ class Search:
                 f"No candidate could be evaluated ({self._reasons()}); check the model, the label words and the limits."
             )
         winner = self._final()
+        self.forecast.begin("test", self.tuned, blocks_of(self.test_rows))
         short = {e.candidate.id: e for e in self.tuned if e.complete}
         names = {"manual_tuned": self.space.manual_tuned} | baselines
         found = {"manual": manual[0]} if manual[0].complete else {}
@@ -119,6 +134,7 @@ class Search:
             parts=self.parts.get(winner.candidate.id, []),
             baselines={name: self._highest(e) for name, e in found.items()},
             finalists=len(self.parts),
+            rounds=self.rounds,
             history=[dict(row) for row in self.logbook],
             generations=generations,
             fitted=self.evaluator.fitted,
@@ -141,6 +157,7 @@ class Search:
         number = idle = 0
         roles = {c.id: name for name, c in reversed(baselines.items())}
         while idle < IDLE_GENERATIONS and self.pace.begin_generation(self.tuned):
+            self.forecast.begin("search", self.tuned)
             self.describe(f"generation {number}")
             proposals = strategy.ask()
             chosen, scored = self.choice.survivors(
@@ -185,14 +202,19 @@ class Search:
     def _fit(
         self, candidates: Sequence[Candidate], roles: dict[str, str], record_frozen: Callable[[], None]
     ) -> list[Evaluation]:
-        """Fine-tune as many as the budget allows. The frozen scores that led to them are recorded with the first,
-        so that a search stopped by the clock and its repetition by number of evaluations record the same."""
+        """Fine-tune as many as the budget allows. The frozen scores that led to them are recorded with the first that
+        counts, so that a search stopped by the clock and its repetition by number of evaluations record the same."""
         waiting = [record_frozen]
+        before = self.evaluator.fitted
+
+        def record(sure: bool) -> None:
+            if waiting and (sure or self.evaluator.fitted > before):
+                waiting.pop()()
 
         def gate() -> bool:
             allowed = self.pace.may_fit(self.tuned)
-            if allowed and waiting:
-                waiting.pop()()
+            if allowed:
+                record(self.budget.seconds is None)  # no clock drops a fine-tune that has begun
             return allowed
 
         left = self.budget.left(self.evaluator.fitted)
@@ -203,8 +225,10 @@ class Search:
                 list(dict.fromkeys(candidates))[:left],
                 gate=gate,
                 bar=bar(self.tuned) if halving else None,
+                left=lambda: self.pace.left_for_fit(self.tuned),
             )
         ]
+        record(sure=False)
         self._count_failures(evaluations)
         for role, group in groupby(evaluations, lambda e: roles.get(e.candidate.id, "search")):
             self.record(list(group), role)
@@ -219,10 +243,14 @@ class Search:
         racing = self.pace.finalists(self.tuned)
         if not racing:
             return ranked(self.tuned)[0]
+        self.forecast.begin("finalists", self.tuned, len(racing) * self.pace.unknown_rounds)
         self.describe("finalists")
         candidates = [e.candidate for e in racing]
         looks = 0
         for fold, repeat in self._rounds:
+            if self.rounds > 1 and not self.pace.another_round(len(candidates), self.tuned):
+                break
+            self.rounds += 1
             found = [
                 replace(e, readability=self.choice.readability.get(e.candidate.text_id))
                 for e in self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, repeat=repeat, counted=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,10 +13,15 @@ from autoprompt.search.space import Space
 
 TUNED_PER_FINALIST = 3
 """Fine-tunes of the search for each finalist after the first."""
-FINISH_SECONDS = 3.0
+FINISH_SECONDS = 1.0
 """Set aside for writing results."""
-LATE = 0.8
-"""Share of the guess for finalists and test that must be left for the finalists to run at all."""
+LATE = 0.9
+"""Share of the estimate for finalists and test that must be left for the finalists to run at all: a tenth more than the
+budget is allowed."""
+COMPARED = 2
+"""Fine-tunes that a result needs: the tuned manual template and one proposal."""
+OVERRUN = 0.1
+"""Share by which a budget may be overrun."""
 SLACK = 1.1
 """Finalists may be a little slower than what was measured: their settings differ."""
 
@@ -32,25 +38,49 @@ class Pace:
     budget: Budget
     rounds: Sequence[tuple[int, int]]
     test_rows: int
+    restart: float = 0.0
+    """Seconds until a worker that was ended works again."""
     asked: int = field(default=0, init=False)
     over: bool = field(default=False, init=False)
     _begun: float = field(default=0.0, init=False)
-    _overhead: float = field(default=0.0, init=False)
+    _first: float = field(default=0.0, init=False)
+    """When the first fine-tune was allowed."""
+    overhead: float = field(default=0.0, init=False)
+    """Seconds of the last generation's proposals and their frozen scores."""
 
     def begin_generation(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether another generation fits: its proposals, with their frozen scores, and one fine-tune."""
-        allowed = self._final("begin", lambda: self._allowed(tuned, self._overhead))
+        allowed = self._final("begin", lambda: self._allowed(tuned, self.overhead))
         self._begun = self.budget.spent
         return allowed
 
     def proposed(self) -> None:
         """The generation's proposals are scored: the next one's will take about as long."""
-        self._overhead = self._journal.decided("proposed", lambda: self.budget.spent - self._begun)
+        self.overhead = self._journal.decided("proposed", lambda: self.budget.spent - self._begun)
 
     def may_fit(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether one more fine-tune fits. The first round always does: it gives a result at all, and the speed."""
         self.asked += 1
+        self._first = self._first or self.budget.spent
         return self._final("fit", lambda: self._allowed(tuned, 0.0))
+
+    def left_for_fit(self, tuned: Sequence[Evaluation]) -> float | None:
+        """Seconds after which a fine-tune that begins now is not waited for, so that the test rows end within a tenth
+        beyond the budget; None: it is waited for however long. The first ones give a result at all."""
+        if self.budget.seconds is None or self.asked <= max(COMPARED, self.evaluator.executor.workers):
+            return None
+        left = self.budget.seconds * (1 + OVERRUN) - self.budget.spent
+        return max(0.0, left - self.test_seconds(tuned) - self.restart)
+
+    def another_round(self, finalists: int, tuned: Sequence[Evaluation]) -> bool:
+        """Whether a further round of so many finalists fits; without it their race ends as it stands."""
+
+        def fits() -> bool:
+            turns = math.ceil(finalists / self.evaluator.executor.workers)
+            coming = SLACK * turns * (self._fit_seconds() + self._writing_seconds) + self.test_seconds(tuned)
+            return self.budget.room(coming * LATE)
+
+        return bool(self._journal.decided("round", fits))
 
     def finalists(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
         """Who is re-scored, ``manual_tuned`` among them where it was scored: as many as there is time for, nobody where
@@ -68,11 +98,11 @@ class Pace:
         return allowed
 
     def _in_time(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
-        leaders = self._leaders(tuned, self._most_finalists(len(tuned)))
+        leaders = self._leaders(tuned, self.most_finalists(len(tuned)))
         for count in range(len(leaders), 0, -1):
             chosen = leaders[:count]
             chosen += [e for e in tuned if e.candidate == self.space.manual_tuned and e.complete and e not in chosen]
-            seconds = self._finalist_seconds([e.seconds for e in chosen]) + self._test_seconds(tuned)
+            seconds = self.finalist_seconds([e.seconds for e in chosen]) + self.test_seconds(tuned)
             if len(chosen) > 1 and self.budget.room(seconds * LATE):
                 return chosen
         return []
@@ -83,39 +113,57 @@ class Pace:
             return self.evaluator.fitted < self.budget.evaluations
         if self.asked > self.evaluator.executor.workers and not self.over:
             fit = self._fit_seconds()
-            coming = fit + self._finalist_seconds([fit] * self._expected(tuned)) + self._test_seconds(tuned)
-            return self.budget.room(before + coming)
+            again = self.finalist_seconds([fit] * self._expected(tuned)) if self.asked > COMPARED else 0.0
+            return self.budget.room(before + fit + again + self.test_seconds(tuned))
         return not self.over
 
-    def _most_finalists(self, fitted: int) -> int:
+    def most_finalists(self, fitted: int) -> int:
         return min(self.space.config.search.finalists, 1 + fitted // TUNED_PER_FINALIST)
 
     def _expected(self, tuned: Sequence[Evaluation]) -> int:
         """Finalists beside whom the next fine-tune may take a place, and ``manual_tuned``."""
-        most = self._most_finalists(self.evaluator.fitted + 1)
+        most = self.most_finalists(self.evaluator.fitted + 1)
         return min(most, len(self._leaders(tuned, most)) + 1) + 1
 
     def _leaders(self, tuned: Sequence[Evaluation], most: int) -> list[Evaluation]:
         return finalists(tuned, most, drop=self.space.config.search.racing)
 
     def _fit_seconds(self) -> float:
-        return self.evaluator.fit_estimate(self.space.manual_tuned.settings)
+        """Of the next fine-tune. When the first worker gets free, the driver has not read its result yet: then what the
+        first ones took so far is known all the same."""
+        workers = self.evaluator.executor.workers
+        if self.evaluator.costs.fit_seconds or self.asked <= workers:
+            return self.evaluator.costs.fit_estimate(self.space.manual_tuned.settings)
+        return (self.budget.spent - self._first) * workers / (self.asked - 1)
 
-    def _finalist_seconds(self, fits: Sequence[float]) -> float:
+    @property
+    def _writing_seconds(self) -> float:
+        """Of the validation rows' texts, where any are written."""
+        return self.evaluator.costs.write_seconds(len(self.evaluator.corpus.validation))
+
+    @property
+    def unknown_rounds(self) -> int:
+        """Evaluations of each finalist that are new: fold 0 is known from the short fine-tune, unless texts are to be
+        written with it."""
+        return len(self.rounds) - int((0, 0) in self.rounds and not self.evaluator.costs.written_tokens)
+
+    def finalist_seconds(self, fits: Sequence[float]) -> float:
         """``fits``: seconds of each finalist's fine-tune. The workers take the next one as they get free."""
-        # Fold 0 is known from the short fine-tune, unless texts are to be written with it.
-        known = int((0, 0) in self.rounds and not self.evaluator.written_tokens)
-        writing = self.evaluator.write_seconds(len(self.evaluator.corpus.validation))
         busy = [0.0] * self.evaluator.executor.workers
-        for fit in list(fits) * (len(self.rounds) - known):
-            busy[busy.index(min(busy))] += fit + writing
+        for fit in list(fits) * self.unknown_rounds:
+            busy[busy.index(min(busy))] += fit + self._writing_seconds
         return max(busy) * SLACK
 
-    def _test_seconds(self, tuned: Sequence[Evaluation]) -> float:
-        """Of the finalist that costs most: any may win."""
-        manual = self.space.manual_tuned
-        count = self._most_finalists(self.evaluator.fitted + 1)
-        leaders = [e.candidate for e in ranked(tuned)[:count]] or [manual]
-        return FINISH_SECONDS + max(
-            self.evaluator.test_seconds([manual, manual, leader], self.test_rows) for leader in leaders
+    def test_seconds(self, tuned: Sequence[Evaluation]) -> float:
+        """Of the finalist that costs most, since any may win; weights that are on another machine, or were lost, are
+        trained once more."""
+        manual, costs = self.space.manual_tuned, self.evaluator.costs
+        count = self.most_finalists(self.evaluator.fitted + 1)
+        leaders = ranked(tuned)[:count]
+        again = self.evaluator.without_weights([*leaders[:1], *(e for e in tuned if e.candidate == manual)])
+        turns = math.ceil(len(again) / self.evaluator.executor.workers)
+        rows = max(
+            costs.test_seconds([manual, manual, leader], self.test_rows)
+            for leader in [e.candidate for e in leaders] or [manual]
         )
+        return FINISH_SECONDS + turns * costs.fit_estimate(manual.settings) + rows

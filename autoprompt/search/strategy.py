@@ -29,6 +29,11 @@ OTHER_WORDS = 0.25
 points of accuracy on the mean."""
 
 
+def openings(prefix_tokens: float) -> int:
+    """Openings in the first pool; ``prefix_tokens``: of the kept prefixes of all rows."""
+    return next((count for limit, count in HEAD_COUNTS if prefix_tokens <= limit), 0)
+
+
 @dataclass(frozen=True)
 class Proposal:
     """A candidate with where it came from."""
@@ -134,8 +139,7 @@ class Strategy(ABC):
 
     def _head_count(self) -> int:
         """Openings to begin with: each costs a pass over all rows."""
-        tokens = self.evaluator.prefix_tokens
-        return next((count for limit, count in HEAD_COUNTS if tokens <= limit), 0)
+        return openings(self.evaluator.prefix_tokens)
 
     def _shuffled(self, texts: list[str]) -> list[str]:
         self.rng.shuffle(texts)

@@ -179,7 +179,7 @@ positions = false
 [search]
 pool = 8
 operators = ["phrase", "words"]
-time_limit = 60.5
+time_limit = "60.5s"
 """
 _OLD_PROMPT = {
     "format": "autoprompt-prompt", "version": 1, "template": "{text}\nMood: {label}",

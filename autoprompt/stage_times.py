@@ -1,0 +1,71 @@
+"""What a search's stages took, and are likely to take, as text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # loading torch would take seconds
+    from autoprompt.search import Expected
+
+MEASURING = "measuring"
+_STAGE_OF = {"first use": "data", "generation": "search", "measuring": "model"}
+"""Of a text that names a part of one, by how it begins."""
+
+
+class StageTimes:
+    """Stages in their order: data, model, baselines, search, finalists, test."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seconds: dict[str, float] = {}
+        self._stage = ""
+        self._begun = self._told = clock()
+        self._expected: Sequence[Expected] = ()
+
+    def begin(self, text: str) -> None:
+        """A stage begins, or a further part of the one that is under way."""
+        stage = next((name for start, name in _STAGE_OF.items() if text.startswith(start)), text)
+        if stage != self._stage:
+            self._end()
+            self._stage, self._begun = stage, self._clock()
+
+    def expect(self, stages: Sequence[Expected]) -> None:
+        """What is likely from now on, of the stage under way and those after it."""
+        self._expected, self._told = stages, self._clock()
+
+    @property
+    def took(self) -> str:
+        """``data 0:02, model 0:08``: the stages that have ended."""
+        return ", ".join(f"{name} {clock(seconds)}" for name, seconds in self._seconds.items())
+
+    @property
+    def likely(self) -> str:
+        """``search 1:20 to 2:00, finalists 0:12, test 0:10 to 0:14``: nothing but what follows from measurements."""
+        if all(stage.seconds is None for stage in self._expected):
+            return MEASURING
+        since = self._clock() - self._told
+        return ", ".join(
+            f"{stage.stage} {_span(stage.seconds, since if stage.stage == self._stage else 0.0)}"
+            for stage in self._expected
+        )
+
+    def _end(self) -> None:
+        if self._stage:
+            self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + self._clock() - self._begun
+
+
+def clock(seconds: float) -> str:
+    """``3:44``."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _span(seconds: tuple[float, float] | None, since: float) -> str:
+    """``since``: seconds that have passed of it."""
+    if seconds is None:
+        return MEASURING
+    low, high = (clock(round(max(0.0, end - since))) for end in seconds)
+    if high == "0:00":
+        return "about to end"
+    return low if low == high else f"{low} to {high}"
