@@ -406,6 +406,12 @@ def test_all_formats_give_one_fingerprint(tmp_path: Path) -> None:
 
 # --- the Hub ---------------------------------------------------------------------------------------------------
 
+_MORE_CARD = """---
+configs:
+- config_name: default
+  data_files: [{split: train, path: train.jsonl}, {split: unsupervised, path: test.jsonl}]
+---
+"""
 _GLUE_CARD = """---
 configs:
 - config_name: cola
@@ -466,6 +472,7 @@ def hubs_answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
         "nyu-mll/glue": hub.repository(glue),
         "me/reviews": hub.repository(old, new, v1=0),
         "me/splits": hub.repository(splits),
+        "me/more": hub.repository({"README.md": _MORE_CARD, **splits}),
         "me/talks": hub.repository({"train.jsonl": "".join(json.dumps(row) + "\n" for row in talks)}),
         "me/tests": hub.repository({"test.jsonl": _sentences("test", [0, 1], "text")}),
         "me/script": hub.repository({"README.md": "A script.", "script.py": "raise SystemExit"}),
@@ -473,7 +480,7 @@ def hubs_answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
         **{name: hub.repository(files) for name, files in _BROKEN.items()},
     }
     names = ["glue/sst2", "glue:sst2", "glue", "glue/qqp", "me/reviews", "me/reviews@v1", "me/reviews@v2"]
-    names += ["me/splits", "me/tests", "me/script", "me/gated", "me/nothing", "a//b", "me/splits:x:y@z@w"]
+    names += ["me/splits", "me/more", "me/tests", "me/script", "me/gated", "me/nothing", "a//b", "me/splits:x:y@z@w"]
     names += _BROKEN
     calls: list[tuple[str, dict[str, Any]]] = [(f"hub:{name}", {"shots": 4}) for name in names]
     calls.append(("hub:me/talks", {"target_column": "gist", "shots": 4}))
@@ -521,6 +528,11 @@ def test_a_hub_dataset_with_three_labelled_splits(hubs_answers: dict[str, dict[s
     corpus = hubs_answers["me/splits"]
     assert {fields["text"].split()[0] for fields, _ in corpus["validation"]} == {"validation"}
     assert (len(corpus["train"]), len(corpus["validation"]), len(corpus["test"])) == (8, 8, 400)
+
+
+def test_splits_of_a_hub_dataset_that_are_not_used_are_named(hubs_answers: dict[str, dict[str, Any]]) -> None:
+    assert hubs_answers["me/more"]["warnings"] == ["Not used of hub:me/more: the splits 'unsupervised'."]
+    assert hubs_answers["me/splits"]["warnings"] == []
 
 
 def test_a_hub_dataset_for_generation(hubs_answers: dict[str, dict[str, Any]]) -> None:

@@ -44,16 +44,21 @@ def read_hub(name: str) -> HubData:
         raise InputError(f"hub:{name} has no splits; use another dataset.")
     splits = dict(loaded)
     found = {}
+    used = set()
     for split in ("train", "validation", "test"):
         # Some have several of a kind, such as validation_matched.
         match = [key for key in sorted(splits, key=lambda key: (key != split, key)) if key.startswith(split)]
         if match:
             found[split] = table_of(splits[match[0]], f"hub:{name} {match[0]}")
+            used.add(match[0])
     if "train" not in found:
         raise InputError(f"hub:{name} has no train split but {', '.join(splits) or 'none'}; use another dataset.")
     warnings = []
     if _from_cache(builder):
         warnings = [f"hub:{name} is the cached copy, revision {builder.hash}: the Hub could not be asked for it."]
+    left = [split for split in splits if split not in used]
+    if left:
+        warnings.append(f"Not used of hub:{name}: the splits {', '.join(map(repr, left))}.")
     return HubData(found, str(builder.hash), tuple(warnings))
 
 

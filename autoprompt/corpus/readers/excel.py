@@ -1,7 +1,9 @@
 """xlsx workbooks, with openpyxl (extra: excel)."""
 
 import importlib
+import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +34,16 @@ def read_excel(path: Path, options: FileOptions) -> Table:
         ) from error
     _check_size(path)
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        sheets = {sheet.title: _records(path, sheet) for sheet in book.worksheets}
-        book.close()
-    except InputError:
-        raise
-    except OSError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about charts and styles that it does not know
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            sheets = {sheet.title: _records(path, sheet) for sheet in book.worksheets}
+            book.close()
+    except (InputError, OSError):
         raise
     # A workbook is XML in an archive: openpyxl raises whatever its parts raise for parts that are not as it expects.
     except (ValueError, LookupError, TypeError, AttributeError, SyntaxError, EOFError, RuntimeError,
-            ArithmeticError, AssertionError, NotImplementedError, zipfile.BadZipFile) as error:  # fmt: skip
+            ArithmeticError, AssertionError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         raise InputError(f"{path} is not a readable workbook ({first_line(error)}); save it again.") from error
     filled = {title: records for title, records in sheets.items() if records}
     if len(filled) > 1:
