@@ -11,7 +11,7 @@ from autoprompt import artifacts
 from autoprompt.artifacts import Progress
 from autoprompt.corpus import checks
 from autoprompt.corpus.cards import Card, card, card_files, has_card
-from autoprompt.corpus.columns import Columns, Row, choose_columns, select_fields, select_rows
+from autoprompt.corpus.columns import Columns, Row, choose_columns, select_rows
 from autoprompt.corpus.hub import read_hub
 from autoprompt.corpus.memory import table_of
 from autoprompt.corpus.options import Reading
@@ -27,7 +27,7 @@ from autoprompt.corpus.splits import (
     split_pool,
     take_shots,
 )
-from autoprompt.corpus.types import SPLITS, Corpus, Example, make_examples
+from autoprompt.corpus.types import SPLITS, Corpus, make_examples
 from autoprompt.errors import InputError, UsageError
 
 Merge = Callable[[Sequence[Row]], tuple[list[Row], list[str]]]
@@ -116,27 +116,6 @@ def _whole(found: _Source, reading: Reading, drop_empty: bool, *, trains: bool) 
     if trains and columns.task == "classification":
         checks.require_classes(name, (row.label for row in kept))
     return _corpus(found, columns, {"train": kept, "validation": [], "test": []}, notes)
-
-
-def inputs(rows: Any, fields: Sequence[str], *, name: str = "the rows") -> list[Example]:
-    """Rows without labels as examples that have these fields.
-
-    ``rows``: a table that was read, texts (where there is one field), or rows in memory (see ``of``); none give none.
-    Raises UsageError and InputError.
-    """
-    if isinstance(rows, str):
-        raise UsageError("predict takes a list of texts or rows, not one text; put it into a list.")
-    if hasattr(rows, "ndim") and rows.ndim == 1:  # an array of numpy's, or a series of pandas'
-        rows = rows.tolist()
-    if isinstance(rows, Sequence) and rows and all(isinstance(row, str) for row in rows):
-        if len(fields) > 1:
-            raise UsageError(f"The template's fields are {', '.join(fields)}; give rows with all of them.")
-        rows = [{fields[0]: text} for text in rows]
-    if not isinstance(rows, Table):
-        if not len(rows):
-            return []
-        rows = table_of(rows, name)
-    return [Example(f"row{number}", values, "") for number, values in enumerate(select_fields(rows, fields))]
 
 
 def _prepare(found: _Source, reading: Reading) -> Corpus:
