@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from autoprompt.corpus.columns import select_fields
@@ -57,9 +58,7 @@ def given(rows: Any, name: str = "the input") -> Any:
 
 def missing(cell: Any) -> bool:
     """Whether the cell says that there is no value: None, NaN, NA, NaT."""
-    return (
-        cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and math.isnan(cell))
-    )
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, Real) and math.isnan(cell))
 
 
 def _listed(rows: Any, name: str) -> list[Any]:
