@@ -87,9 +87,9 @@ def test_eight_threads_of_fifty_calls(family_folder, name):
 def test_eight_threads_of_fifty_calls_on_the_real_model(tmp_path, tuning):
     artifacts.ensure("smollm2-135m")
     settings = Settings(tuning) if tuning == "none" else Settings.default(tuning, len(ROWS)).change(epochs=1)
-    labels = {"labels": tiny.LABELS, "label_words": tiny.WORDS, "model": "smollm2-135m"}
+    labels = {"labels": tiny.LABELS, "label_words": tiny.WORDS}
     save(a_prompt(tmp_path, settings=settings.to_dict(), **labels), tmp_path / "best.json")
-    prompt = load(tmp_path / "best.json")
+    prompt = load(tmp_path / "best.json", model="smollm2-135m")
     if tuning != "none":
         prompt.fit(ROWS)
     texts = [row["text"] for row in tiny.rows(2)][:5]
