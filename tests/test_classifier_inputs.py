@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from test_predict import a_prompt
 
 from autoprompt import PromptClassifier
+from autoprompt.corpus import missing
 from autoprompt.errors import InputError, UsageError
 
 X = [row["text"] for row in tiny.rows(0)]
@@ -190,3 +191,8 @@ def test_random_states_of_all_kinds(quick):
 def test_sample_weights_are_refused_as_scikit_learn_does(quick):
     with pytest.raises(TypeError, match="sample_weight"):
         clone(quick).fit(X, Y01, sample_weight=np.ones(24))
+
+
+def test_missing_cells():
+    assert all(map(missing, (None, float("nan"), np.nan, np.float32("nan"), np.float64("nan"), NA, pandas.NaT)))
+    assert not any(map(missing, ("", 0, False, "nan", [], "None", np.int64(0))))

@@ -17,7 +17,6 @@ from test_predict import a_prompt
 
 from autoprompt import PromptClassifier, load
 from autoprompt.cli import answers, partial, rows, threads
-from autoprompt.corpus import unlabelled
 from autoprompt.errors import NotFoundError, StorageError
 from autoprompt.export import save
 
@@ -295,11 +294,3 @@ def test_progress_goes_to_standard_error(best, capsys, tmp_path, monkeypatch):
     assert second.startswith("64 of 80 rows, ")
     assert last.startswith(f"Wrote {tmp_path / 'out.csv'}: 80 rows in ")
     assert commands.call(capsys, "predict", best, "--input", source, "--out", tmp_path / "out.csv", "-q").err == ""
-
-
-def test_missing_cells():
-    import numpy
-    import pandas
-
-    assert all(map(unlabelled.missing, (None, float("nan"), numpy.nan, numpy.float32("nan"), pandas.NA, pandas.NaT)))
-    assert not any(map(unlabelled.missing, ("", 0, False, "nan", [], "None")))

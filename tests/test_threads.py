@@ -9,11 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import contract
+import numpy as np
 import pytest
 import sharing
 import tiny
 import torch
+from joblib import parallel_backend
 from sharing import answers_differ, together
+from sklearn.model_selection import cross_val_predict
 from test_predict import a_prompt
 
 from autoprompt import PromptClassifier, PromptModel, artifacts, load
@@ -168,6 +171,20 @@ def test_a_classifier_fits_other_classes_beside_predictions(model_folders):
     _, *found = together(lambda: classifier.fit(texts, numbers), predict, predict)
     for answers in (answers for each in found for answers in each):
         assert answers in known
+
+
+def test_cross_validation_in_threads(model_folders):
+    """Each fold's model is loaded and trained while others are."""
+    classifier = PromptClassifier(model=str(model_folders["llama"]), template="{text}\nMood: {label}", epochs=1)
+    texts, labels = np.array([row["text"] for row in ROWS], dtype=object), [row["label"] for row in ROWS]
+
+    def folds() -> list[list[float]]:
+        return cross_val_predict(classifier, texts, labels, cv=4, n_jobs=4, method="predict_proba").tolist()
+
+    with parallel_backend("threading"), sharing.switching():
+        found = folds()
+    with parallel_backend("sequential"):
+        assert found == folds()
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])  # noqa: S301
