@@ -85,7 +85,7 @@ def test_an_error_leaves_the_rows_before_it(best, capsys, monkeypatch, tmp_path)
     lines = [b'{"text": "a"}\n'] * rows.MOST_AT_ONCE + [b'{"review": "b"}\n']
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"".join(lines))))
     done = commands.call(capsys, "predict", best, "--lines", "json", "--out", tmp_path / "out.jsonl")
-    commands.refused(done, 3, "line 51", "no 'text'", "'review'")
+    commands.refused(done, 3, "line 51 has no column 'text'; its columns are 'review'")
     assert f"The first 50 rows are in {tmp_path / 'out.partial.jsonl'}." in done.err
     assert len((tmp_path / "out.partial.jsonl").read_text(encoding="utf-8").splitlines()) == 50
     assert not (tmp_path / "out.jsonl").exists()

@@ -43,8 +43,9 @@ def stoppable(out: Path | None) -> Iterator[Done]:
         yield done
     except (KeyboardInterrupt, SystemExit) as stop:
         of = "" if done.total is None else f" of {done.total}"
+        word = "row" if (done.total if done.total is not None else done.rows) == 1 else "rows"
         where = f"; they are in {done.partial}, and {out} is not written" if done.partial and done.rows else ""
-        click.echo(f"Stopped after {done.rows}{of} rows{where}.", err=True)
+        click.echo(f"Stopped after {done.rows}{of} {word}{where}.", err=True)
         raise SystemExit(stop.code if isinstance(stop, SystemExit) else 130) from None
     except AutopromptError:
         if done.partial and done.rows:

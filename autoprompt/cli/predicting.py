@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -124,5 +124,13 @@ def _waiting(texts: tuple[str, ...], input_file: Path | None, lines: str | None,
         raise UsageError(
             f"The prompt has the fields {', '.join(fields)}; send JSON objects with them, and --lines json."
         )
-    stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
-    return rows.of_stream(stream, fields, objects=lines == "json" or len(fields) > 1)
+    return rows.of_stream(_standard_input(), fields, objects=lines == "json" or len(fields) > 1)
+
+
+def _standard_input() -> TextIO:
+    """Standard input as UTF-8, in a buffer of its own: at its end the interpreter wants that of ``sys.stdin``, and
+    aborts where a thread still reads from it."""
+    try:
+        return open(sys.stdin.fileno(), encoding="utf-8", closefd=False)
+    except io.UnsupportedOperation:  # a stream of a program's own
+        return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")

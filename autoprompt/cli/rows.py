@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
-from autoprompt.corpus import inputs
+from autoprompt.corpus import inputs, require_columns
 from autoprompt.corpus.readers import Table, check_characters, json_row, read_lines, read_table
 from autoprompt.errors import InputError
 
@@ -77,12 +77,7 @@ def _of_lines(lines: Iterable[str], fields: Sequence[str], *, objects: bool) -> 
             place = f"{STDIN}: line {number}"
             row = json_row(place, line) if objects else {fields[0]: line.rstrip("\r\n")}
             check_characters(row, place)
-            absent = next((field for field in fields if field not in row), None)
-            if absent is not None:
-                there = ", ".join(map(repr, row)) or "none"
-                raise InputError(
-                    f"{place} has no {absent!r}; its keys are {there}, the prompt needs {', '.join(fields)}."
-                )
+            require_columns(Table(place, tuple(row), (row,), (place,)), fields)
             rows.append(row)
             places.append(f"line {number}")
         yield Table(STDIN, tuple(dict.fromkeys(name for row in rows for name in row)), tuple(rows), tuple(places))

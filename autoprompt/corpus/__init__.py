@@ -4,7 +4,7 @@ from autoprompt.corpus.cards import Card, card, list_cards
 from autoprompt.corpus.loading import load, of, rows_of, whole
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.types import Corpus, Example, normalised
-from autoprompt.corpus.unlabelled import given, inputs, missing
+from autoprompt.corpus.unlabelled import given, inputs, missing, require_columns
 
 __all__ = [
     "Card",
@@ -19,6 +19,7 @@ __all__ = [
     "missing",
     "normalised",
     "of",
+    "require_columns",
     "rows_of",
     "whole",
 ]

@@ -28,7 +28,8 @@ def inputs(rows: Any, fields: Sequence[str], *, name: str = "the input") -> list
         if not len(rows):
             return []
         rows = table_of(rows, name)
-    _check(rows, fields)
+    require_columns(rows, fields)
+    _require_cells(rows, fields)
     return [Example(f"row{number}", values, "") for number, values in enumerate(select_fields(rows, fields))]
 
 
@@ -96,18 +97,28 @@ def _called(row: Any) -> str:
     return f"a {type(row).__name__}, not a text or dict"
 
 
-def _check(table: Table, fields: Sequence[str]) -> None:
-    """That the table has the columns, and each row some text in them."""
-    absent = next((field for field in fields if field not in table.columns), None)
+def require_columns(table: Table, fields: Sequence[str]) -> None:
+    """Raise InputError, with the columns that are there, where the table has no column for a field."""
+    absent = next((field for field in fields if _column_of(table, field) not in table.columns), None)
     if absent is not None:
-        there = ", ".join(map(repr, table.columns))
+        there = ", ".join(map(repr, table.columns)) or "none"
         raise InputError(
             f"{table.source} has no column {absent!r}; its columns are {there}, the prompt needs "
             f"{', '.join(map(repr, fields))}."
         )
+
+
+def _require_cells(table: Table, fields: Sequence[str]) -> None:
+    """Raise InputError for a row that has none of the fields."""
+    columns = [_column_of(table, field) for field in fields]
     for cells, place in zip(table.rows, table.places, strict=True):
-        if all(field in cells and missing(cells[field]) for field in fields):
+        if all(column in cells and missing(cells[column]) for column in columns):
             raise InputError(
                 f"{table.source}: {place} has no {' and no '.join(map(repr, fields))} (missing); leave the row out, or "
                 "give an empty text."
             )
+
+
+def _column_of(_table: Table, field: str) -> str:
+    """The column that holds a field."""
+    return field
