@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
 from autoprompt.models import DEFAULT_TUNING, LanguageModel, check_device, load_model, locate_model
+from autoprompt.models.turns import Turn
 from autoprompt.predicting import Predictor, labelled, tuned
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
 from autoprompt.run.preparing import check_options, shown, words_of
@@ -19,21 +20,38 @@ KEPT_ROWS = 2000
 """Training rows whose prefixes ``tail`` may keep in memory; with more, ``lora`` is the default."""
 
 
+class Fitted(NamedTuple):
+    """What one fit made, and what its rows called the label: read at once, it is never of two fits."""
+
+    predictor: Predictor
+    label_column: str
+
+
 class PromptModel:
     """A model, a template and what a fine-tune changed; ``fit`` starts from the pretrained weights each time.
 
     Attributes after ``fit``: ``candidate_`` (template, label words, settings), ``labels_``.
+
+    Threads may share one: their calls are answered one after another, each as one thread alone would be; while one
+    thread fits, predictions wait, and come from the old fine-tune or the new one. More throughput takes longer lists of
+    rows or several processes, each with a model of its own.
     """
 
     def __init__(self, name: str, family: str | None, device: str, max_length: int, chat: bool) -> None:
+        max_length = plain(max_length)
         check_options(DataOptions(max_length=max_length), ModelOptions(name, device, family=family), None)
         self._source = locate_model(name)
         self.family = family or self._source.family
         self._options = {"device": check_device(device), "max_length": max_length, "chat": chat, "family": self.family}
+        self._turn = Turn()
         self._model: LanguageModel | None = None
         self._loaded_for: tuple[str, ...] = ()
-        self._corpus: Corpus | None = None
-        self._predictor: Predictor | None = None
+        self._fitted: Fitted | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: of one fit, whatever another thread does meanwhile."""
+        with self._turn:
+            return dict(self.__dict__)
 
     @classmethod
     def from_pretrained(
@@ -78,39 +96,42 @@ class PromptModel:
         corpus = corpora.whole(
             train, name="train", text_column=text_column, label_column=label_column, target_column=target_column
         )
-        tuning = tuning or self._default_tuning(len(corpus.train))
+        tuning, seed = plain(tuning) or self._default_tuning(len(corpus.train)), plain(seed)
         candidate = shown(self._candidate(corpus, template, label_words, tuning, settings), corpus, seed)
         model = self._load(corpus.labels)
         if tuning not in model.tuning_modes:
             modes = ", ".join(model.tuning_modes)
             raise UsageError(f"This {self.family} model cannot be tuned with {tuning!r}; use one of {modes}.")
-        model.check(candidate)
-        delta = tuned(model, candidate, corpus.train, corpus.labels, corpus.fields, seed)
-        written = 0 if corpus.labels else model.target_length(corpus.train)
-        self.candidate_, self.labels_, self._corpus = candidate, corpus.labels, corpus
-        self._predictor = Predictor(model, candidate, corpus.labels, corpus.fields, delta, written)
+        with model.exclusive():
+            model.check(candidate)
+            delta = tuned(model, candidate, corpus.train, corpus.labels, corpus.fields, seed)
+            written = 0 if corpus.labels else model.target_length(corpus.train)
+        predictor = Predictor(model, candidate, corpus.labels, corpus.fields, delta, written)
+        with self._turn:
+            self._fitted = Fitted(predictor, corpus.label_column)
+            self.candidate_, self.labels_ = candidate, corpus.labels
         return self
 
     def predict(self, rows: Any) -> list[str]:
         """The label of each row, or the text written for it. ``rows``: texts, or rows as for ``fit``."""
-        return self._fitted.predict(rows)
+        return self.fitted.predictor.predict(rows)
 
     def predict_proba(self, rows: Any) -> list[list[float]]:
         """The probability of each of ``labels_`` for each row [rows][labels]. Raises UsageError for target texts."""
-        return self._fitted.predict_proba(rows)
+        return self.fitted.predictor.predict_proba(rows)
 
     def evaluate(self, test: Any) -> dict[str, float]:
         """All metrics of labelled rows and ``n``; for target texts those of generation. Raises InputError."""
-        predictor, fitted = self._fitted, self._corpus
-        assert fitted is not None  # noqa: S101
-        corpus = labelled(test, fitted.fields, fitted.label_column, fitted.labels, name="test", trains=False)
+        predictor, label_column = self.fitted
+        corpus = labelled(test, predictor.fields, label_column, predictor.labels, name="test", trains=False)
         return predictor.evaluate(corpus.train)
 
     @property
-    def _fitted(self) -> Predictor:
-        if self._predictor is None:
+    def fitted(self) -> Fitted:
+        """What the last fit made. Raises UsageError before the first."""
+        if self._fitted is None:
             raise UsageError("This model has no prompt yet; call fit first.")
-        return self._predictor
+        return self._fitted
 
     def _default_tuning(self, rows: int) -> str:
         mode = DEFAULT_TUNING[self.family]
@@ -118,10 +139,11 @@ class PromptModel:
 
     def _load(self, labels: tuple[str, ...]) -> LanguageModel:
         wanted = labels if self.family == "classifier" else ()
-        if self._model is None or self._loaded_for != wanted:
-            self._model = load_model(self._source.folder, labels=wanted, **self._options)  # type: ignore[arg-type]
-            self._loaded_for = wanted
-        return self._model
+        with self._turn:
+            if self._model is None or self._loaded_for != wanted:
+                self._model = load_model(self._source.folder, labels=wanted, **self._options)  # type: ignore[arg-type]
+                self._loaded_for = wanted
+            return self._model
 
     def _candidate(
         self,
@@ -140,4 +162,9 @@ class PromptModel:
                 f"The settings {sorted(set(changes) - known)} are unknown to {tuning}; use {sorted(known)}."
             )
         bound = parsed.bind(corpus.fields, corpus.label_column)
-        return Candidate(bound, words, default.change(**changes))
+        return Candidate(bound, words, default.change(**{name: plain(value) for name, value in changes.items()}))
+
+
+def plain(value: Any) -> Any:
+    """A setting with Python's own value in place of numpy's, which grids of settings hold."""
+    return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "run": ABOVE_RUN,
     "api": ABOVE_RUN | {"run", "prompt_model", "tracking"},
     "prompt_model": ABOVE_RUN | {"run", "predicting"},
-    "prompt_classifier": ABOVE_RUN | {"run", "prompt_model"},
+    "prompt_classifier": ABOVE_RUN | {"run", "predicting", "prompt_model"},
     "cli": ABOVE_RUN | {"run", "api", "progress", "stage_times", "predicting", "files", "tracking"},
     "tracking": {"evaluator", "run", "search"},
     "progress": ABOVE_RUN | {"run", "api", "stage_times"},

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from autoprompt.candidate import Settings
 from autoprompt.cli import answers
+from autoprompt.corpus.readers import Table
 from autoprompt.export import FORMAT, VERSION, Prompt, load, save
+from autoprompt.predicting import Answer
 
 TEXTS = ["The film was lovely.", "The soup was cold,\nand bad.", ""]
 
@@ -67,6 +69,7 @@ def test_files_come_back_with_answers(capsys, best, expected, tmp_path, ending):
     import pandas
 
     frame = pandas.DataFrame({"number": ["1", "2", "3"], "text": TEXTS, "predicted": ["old"] * 3})
+    original = ["number", "text", "predicted"]
     source = tmp_path / f"rows.{ending}"
     if ending == "parquet":
         frame.to_parquet(source)
@@ -79,12 +82,14 @@ def test_files_come_back_with_answers(capsys, best, expected, tmp_path, ending):
         assert done.code == 0, done.err
         assert done.out == ""
         assert "3 rows" in done.err
+        assert "Note: the rows have a column 'predicted' of their own; the answers' is called 'predicted 2'" in done.err
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert list(rows[0]) == ["number", "text", "predicted", "probability neg", "probability pos"]
+    assert list(rows[0]) == [*original, "predicted 2", "probability neg", "probability pos"]
     for row, line, text, (label, probabilities) in zip(rows, lines, TEXTS, expected, strict=True):
-        assert (row["text"], row["predicted"]) == (line["text"], line["predicted"]) == (text, label)
+        assert row["predicted"] == line["predicted"] == "old"
+        assert (row["text"], row["predicted 2"]) == (line["text"], line["predicted 2"]) == (text, label)
         assert float(row["probability pos"]) == pytest.approx(probabilities["pos"], abs=1e-5)
         assert line["probabilities"] == pytest.approx(probabilities, abs=1e-5)
     assert [row["number"] for row in rows] == ["1", "2", "3"]
@@ -198,10 +203,9 @@ def test_fault_45_no_cell_of_a_csv_acts(capsys, model_folders, tmp_path):
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20), min_size=1, max_size=4))
 def test_any_text_comes_back_from_a_csv(texts: list[str]) -> None:
     stream = io.StringIO()
-    write = answers.as_csv(stream, ("a",))
-    from autoprompt.predicting import Answer
-
-    write([{"text": text} for text in texts], [Answer("a", (1.0,))] * len(texts))
+    write = answers.as_csv(stream, answers.Added("predicted", ("probability a",)))
+    rows = tuple({"text": text} for text in texts)
+    write(Table("rows", ("text",), rows, ("",) * len(rows)), [Answer("a", (1.0,))] * len(texts))
     _, *rows = list(csv.reader(io.StringIO(stream.getvalue(), newline="")))
     for row, text in zip(rows, texts, strict=True):
         assert row[0] in (text, f"'{text}")

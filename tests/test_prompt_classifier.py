@@ -103,7 +103,7 @@ def test_the_prompt_of_a_search(model_folders, tmp_path):
 def test_what_cannot_be_learnt_from(classifier):
     with pytest.raises(InputError, match="one label a row"):
         classifier.fit(X, Y[:-1])
-    with pytest.raises(InputError, match="neither a text nor a row"):
+    with pytest.raises(InputError, match="row 1 is the number 1, not a text"):
         classifier.fit([1, 2], ["a", "b"])
     with pytest.raises(InputError, match="told apart"):
         classifier.fit(X, np.array([1 if n % 2 else " 1" for n in range(len(X))], dtype=object).astype(str))

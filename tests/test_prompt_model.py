@@ -86,7 +86,7 @@ def test_what_is_wrong_is_said(fitted, model_folders, rows):
         PromptModel.from_pretrained(str(model_folders["llama"])).predict(["a"])
     with pytest.raises(UsageError, match="list"):
         fitted.predict("a text")
-    with pytest.raises(InputError, match="lacks the field 'text'"):
+    with pytest.raises(InputError, match="has no column 'text'; its columns are 'review'"):
         fitted.predict([{"review": "a"}])
     with pytest.raises(InputError, match="'neutral'"):
         fitted.evaluate([{"text": "a", "label": "neutral"}])

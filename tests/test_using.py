@@ -68,7 +68,7 @@ def test_rows_of_any_kind(won):
     for kind in (rows, pandas.DataFrame(rows), pandas.Series(TEXTS), datasets.Dataset.from_list(rows)):
         assert prompt.predict(kind) == expected
     assert prompt.predict([]) == []
-    with pytest.raises(InputError, match="lacks the field 'text'"):
+    with pytest.raises(InputError, match="has no column 'text'; its columns are 'review'"):
         prompt.predict([{"review": "a"}])
     with pytest.raises(UsageError, match="list"):
         prompt.predict("a text")

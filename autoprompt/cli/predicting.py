@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import io
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from autoprompt.cli import complete
-from autoprompt.cli.options import STARTED, device_option, json_option, print_json
-from autoprompt.cli.telling import say
+from autoprompt.cli.options import device_option, json_option
 from autoprompt.errors import UsageError
 
 if TYPE_CHECKING:
-    from autoprompt.cli.answers import Write
-    from autoprompt.corpus.readers import Table
+    from autoprompt.cli.rows import Waiting
 
 FORMATS = ("text", "csv", "jsonl")
 
 
-@click.command(short_help="Answer texts, a file's rows or piped lines with a prompt.")
+class TextCommand(click.Command):
+    """A command whose arguments are texts."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """What begins with - and is no option may be a text: the error says how to give it."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.UsageError(
+                f"{error.format_message()} If it is a text, write -- before the texts: {ctx.command_path} best.json -- "
+                "TEXT",
+                ctx,
+            ) from error
+
+
+@click.command(cls=TextCommand, short_help="Answer texts, a file's rows or piped lines with a prompt.")
 @click.argument("prompt_file", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--input", "input_file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), metavar="FILE",
@@ -54,7 +64,10 @@ def predict(
     """Answer TEXTs, the rows of a file or the lines of standard input with the prompt of PROMPT_FILE (best.json).
 
     A line each is printed, the label and its probability; csv and jsonl hold the rows as well, and the probability of
-    each label. What comes through a pipe is answered as it comes.
+    each label. What comes through a pipe is answered as it comes. Write -- before texts that begin with -.
+
+    --out FILE is there when all rows are answered. Until then, and if the command is stopped, FILE.partial.csv (or
+    .jsonl) holds those that are.
 
     \b
     autoprompt predict best.json "A fine film." "Dull."
@@ -64,29 +77,19 @@ def predict(
     if texts and input_file is not None:
         raise UsageError("Predict takes TEXT arguments or --input FILE; give one of the two.")
     kind = _kind(form, out, as_json)
-    from autoprompt import corpus
+    from autoprompt.cli import answering, threads
     from autoprompt.export import load
 
-    session = load(prompt_file, model=model, device=device).session
-    blocks = _blocks(texts, input_file, lines, session.fields)
-    predictor = session.predictor(frozen=frozen)
-    number, found = 0, []
-    with _output(out) as stream:
-        write = _writer(kind, stream, session.labels)
-        for table in blocks:
-            answers = predictor.answers(corpus.inputs(table, session.fields))
-            number += len(answers)
-            if as_json:
-                found += [
-                    {"label": a.text, "probabilities": dict(zip(session.labels, a.probabilities, strict=False))}
-                    for a in answers
-                ]
-            else:
-                write(table.rows, answers)
-    if as_json:
-        print_json({"predictions": found})
-    elif out is not None:
-        say(f"Wrote {out}: {number} rows in {time.monotonic() - STARTED:.1f} s.")
+    with answering.stoppable(out) as done:
+        prompt = load(prompt_file, model=model, device=device)
+        waiting = _waiting(texts, input_file, lines, prompt.candidate.template.fields)
+        done.total = waiting.total
+        threads.share_cores()
+        predictor = prompt.session.predictor(frozen=frozen)
+        if as_json:
+            answering.print_object(predictor, waiting, done)
+        else:
+            answering.write(predictor, waiting, kind, out, done)
 
 
 def _kind(form: str | None, out: Path | None, as_json: bool) -> str:
@@ -103,18 +106,15 @@ def _kind(form: str | None, out: Path | None, as_json: bool) -> str:
     return kind
 
 
-def _blocks(
-    texts: tuple[str, ...], input_file: Path | None, lines: str | None, fields: tuple[str, ...]
-) -> Iterable[Table]:
+def _waiting(texts: tuple[str, ...], input_file: Path | None, lines: str | None, fields: tuple[str, ...]) -> Waiting:
     """What is to be answered. Raises UsageError, InputError."""
     from autoprompt.cli import rows
-    from autoprompt.predicting import BLOCK
 
     if texts or (input_file is not None and str(input_file) != "-"):
         if lines is not None:
             raise UsageError("--lines is about standard input; leave it out.")
         if input_file is not None:
-            return rows.of_file(input_file, fields, BLOCK)
+            return rows.of_file(input_file, fields)
         if len(fields) > 1:
             raise UsageError(f"The prompt has the fields {', '.join(fields)}; give rows with them by --input FILE.")
         return rows.of_texts(texts, fields[0])
@@ -124,27 +124,13 @@ def _blocks(
         raise UsageError(
             f"The prompt has the fields {', '.join(fields)}; send JSON objects with them, and --lines json."
         )
-    as_objects = lines == "json" or len(fields) > 1
-    stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
-    return rows.of_stream(stream, None if as_objects else fields[0], BLOCK)
+    return rows.of_stream(_standard_input(), fields, objects=lines == "json" or len(fields) > 1)
 
 
-@contextmanager
-def _output(out: Path | None) -> Iterator[TextIO]:
-    from autoprompt.files import whole_file
-
-    if out is None:
-        yield sys.stdout
-        return
-    with whole_file(out) as stream:
-        yield stream
-
-
-def _writer(kind: str, stream: TextIO, labels: tuple[str, ...]) -> Write:
-    from autoprompt.cli import answers
-
-    if kind == "text":
-        return answers.as_text(stream)
-    if kind == "csv":
-        return answers.as_csv(stream, labels)
-    return answers.as_json_lines(stream, labels)
+def _standard_input() -> TextIO:
+    """Standard input as UTF-8, in a buffer of its own: at its end the interpreter wants that of ``sys.stdin``, and
+    aborts where a thread still reads from it."""
+    try:
+        return open(sys.stdin.fileno(), encoding="utf-8", closefd=False)
+    except io.UnsupportedOperation:  # a stream of a program's own
+        return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")

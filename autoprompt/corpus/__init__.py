@@ -1,9 +1,10 @@
 """Labelled data: load, check, split, sample and fingerprint it; the cards of the embedded corpora."""
 
 from autoprompt.corpus.cards import Card, card, list_cards
-from autoprompt.corpus.loading import inputs, load, of, rows_of, whole
+from autoprompt.corpus.loading import load, of, rows_of, whole
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.types import Corpus, Example, normalised
+from autoprompt.corpus.unlabelled import given, inputs, missing, require_columns
 
 __all__ = [
     "Card",
@@ -11,11 +12,14 @@ __all__ = [
     "Example",
     "Reading",
     "card",
+    "given",
     "inputs",
     "list_cards",
     "load",
+    "missing",
     "normalised",
     "of",
+    "require_columns",
     "rows_of",
     "whole",
 ]

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from autoprompt.artifacts import Progress
-from autoprompt.corpus import chat, checks
+from autoprompt.corpus import checks
 from autoprompt.corpus.column_choice import choose_columns, label_in_fields
-from autoprompt.corpus.columns import Columns, Row, select_fields, select_rows
+from autoprompt.corpus.columns import Columns, Row, select_rows
 from autoprompt.corpus.labels import drop_lone_labels, is_number, plain_labels
 from autoprompt.corpus.memory import splits_of, table_of
 from autoprompt.corpus.options import Reading
-from autoprompt.corpus.readers import Table
 from autoprompt.corpus.sources import Merge, Source, by_split_column, open_source, split_file, split_folder, with_chats
 from autoprompt.corpus.splits import (
     Sampling,
@@ -21,7 +20,7 @@ from autoprompt.corpus.splits import (
     merge_equal_texts,
 )
 from autoprompt.corpus.summary import DataSummary
-from autoprompt.corpus.types import SPLITS, Corpus, Example, make_examples
+from autoprompt.corpus.types import SPLITS, Corpus, make_examples
 from autoprompt.errors import InputError, UsageError
 
 
@@ -98,29 +97,6 @@ def _whole(found: Source, reading: Reading, drop_empty: bool, *, trains: bool) -
     if trains and columns.task == "classification":
         checks.require_classes(name, (row.label for row in kept))
     return _corpus(found, columns, {"train": kept, "validation": [], "test": []}, notes)
-
-
-def inputs(rows: Any, fields: Sequence[str], *, name: str = "the rows") -> list[Example]:
-    """Rows without labels as examples that have these fields.
-
-    ``rows``: a table that was read, texts (where there is one field), or rows in memory (see ``of``); none give none.
-    Raises UsageError and InputError.
-    """
-    if isinstance(rows, str):
-        raise UsageError("predict takes a list of texts or rows, not one text; put it into a list.")
-    if hasattr(rows, "ndim") and rows.ndim == 1:  # an array of numpy's, or a series of pandas'
-        rows = rows.tolist()
-    if isinstance(rows, Sequence) and rows and all(isinstance(row, str) for row in rows):
-        if len(fields) > 1:
-            raise UsageError(f"The template's fields are {', '.join(fields)}; give rows with all of them.")
-        rows = [{fields[0]: text} for text in rows]
-    if not isinstance(rows, Table):
-        if not len(rows):
-            return []
-        rows = table_of(rows, name)
-    if any(name not in rows.columns for name in fields):
-        rows = chat.flattened(rows, fields, answered=False)
-    return [Example(f"row{number}", values, "") for number, values in enumerate(select_fields(rows, fields))]
 
 
 def _prepare(found: Source, reading: Reading) -> Corpus:

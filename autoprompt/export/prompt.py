@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
 
 from autoprompt.candidate import Candidate
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from autoprompt.predicting import Session
@@ -22,6 +23,7 @@ defaults."""
 LABELS_SINCE = 3
 MAX_LENGTH = 128
 """Tokens of a field where a file does not say."""
+_SESSIONS = threading.Lock()
 
 
 class Weights(BaseModel):
@@ -53,7 +55,12 @@ class Prompt(BaseModel):
     changed, if it was exported too.
 
     A prompt predicts with its weights, or after ``fit``, or with the pretrained model as it is (``frozen``); the model
-    is loaded when it is first needed.
+    is loaded when it is first needed, once.
+
+    Threads may share a prompt: their calls are answered one after another, each as one thread alone would be, and wait
+    while one of them fits; then they have the new weights, and before it the old ones. More throughput takes longer
+    lists of rows, or several processes that each load the prompt themselves. In an event loop use
+    ``asyncio.to_thread(prompt.predict, rows)``. Fork before the first prediction, not after it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -157,7 +164,7 @@ class Prompt(BaseModel):
     def found_at(self, folder: Path | None, model: str | None, device: str) -> Prompt:
         """The same prompt, whose weights lie in a folder beside it; ``model``: where the model is, if elsewhere."""
         found = self.model_copy()
-        found._home, found._place, found._device, found._session = folder, model, device, None
+        found._home, found._place, found._device, found._session = folder and folder.absolute(), model, device, None
         return found
 
     def __deepcopy__(self, _memo: Any = None) -> Prompt:
@@ -168,29 +175,49 @@ class Prompt(BaseModel):
     def session(self) -> Session:
         """What it predicts with, once for all calls. Raises InputError for a file of a version without labels."""
         if self._session is None:
-            from autoprompt.predicting import Loading, Session, StoredWeights
-
-            if not self.labels and not self.target_length:
-                raise InputError(
-                    "This prompt file says neither labels nor how long a text to write; export the prompt again."
-                )
-            loading = Loading(
-                model=self._place or self.pinned_model,
-                family=self.family,
-                max_length=self.max_length or MAX_LENGTH,
-                chat=self.chat is not None,
-                files=self.model_files,
-                device=self._device,
-            )
-            weights = (
-                StoredWeights((self._home or Path()) / self.weights.folder, self.weights.files)
-                if self.weights
-                else None
-            )
-            self._session = Session(
-                loading, self.candidate, self.labels, self.label_column, self.target_length, weights
-            )
+            session = self._new_session()
+            with _SESSIONS:  # of two threads that come at the same time one's is kept
+                self._session = self._session or session
         return self._session
+
+    def _new_session(self) -> Session:
+        from autoprompt.predicting import Loading, Session, StoredWeights
+
+        if not self.labels and not self.target_length:
+            raise InputError(
+                "This prompt file says neither labels nor how long a text to write; export the prompt again."
+            )
+        loading = Loading(
+            model=self.model_place,
+            family=self.family,
+            max_length=self.max_length or MAX_LENGTH,
+            chat=self.chat is not None,
+            files=self.model_files,
+            device=self._device,
+        )
+        weights = (
+            StoredWeights((self._home or Path()) / self.weights.folder, self.weights.files) if self.weights else None
+        )
+        return Session(loading, self.candidate, self.labels, self.label_column, self.target_length, weights)
+
+    @property
+    def model_place(self) -> str:
+        """The name that its model is loaded by.
+
+        A folder that the prompt file names relative (``./`` or ``../``) is looked for from the prompt file's folder,
+        then from the current one. Raises NotFoundError, naming both.
+        """
+        name = self._place or self.pinned_model
+        if self._place or not name.startswith(("./", "../")):
+            return name
+        places = list(dict.fromkeys([(self._home or Path()).absolute() / name, Path(name).absolute()]))
+        found = next((place for place in places if place.is_dir()), None)
+        if found is None:
+            raise NotFoundError(
+                f"The prompt's model folder {name} is not there: tried {' and '.join(map(str, places))}; say where it "
+                "is with --model (in Python: model=)."
+            )
+        return str(found)
 
     @property
     def pinned_model(self) -> str:

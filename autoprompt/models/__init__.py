@@ -9,6 +9,7 @@ from autoprompt.errors import InputError
 from autoprompt.models.base import Features, FitFailedError, LanguageModel, LoadOptions, Prompted, TokenProposals
 from autoprompt.models.loading import check_device, locate_model
 from autoprompt.models.support import DEFAULT_TUNING, FAMILIES, TASKS, TUNING
+from autoprompt.models.turns import PROCESS
 
 __all__ = [
     "DEFAULT_TUNING",
@@ -41,8 +42,14 @@ def load_model(
     ``max_length``: tokens that a field is cut to. ``labels``: the data's, for a classifier's head. ``prefix_folder``:
     where kept prefixes are shared between processes; without it they stay in memory. ``family``: None takes what the
     checkpoint was saved as. ``chat``: wrap prompts in the tokenizer's chat format. Raises InputError when the model
-    cannot be used.
+    cannot be used. Threads load one after the other, since transformers changes torch's own functions meanwhile.
     """
+    options = LoadOptions(device, max_length, labels, chat, prefix_folder, family)
+    with PROCESS:
+        return _loaded(folder, options)
+
+
+def _loaded(folder: Path, options: LoadOptions) -> LanguageModel:
     import torch
     from transformers import (
         AutoModelForCausalLM,
@@ -58,7 +65,6 @@ def load_model(
     from autoprompt.models.masked import MaskedModel
     from autoprompt.models.seq2seq import Seq2SeqModel
 
-    options = LoadOptions(device, max_length, labels, chat, prefix_folder, family)
     family = options.family or read_family(folder)
     tokenizer = loaded(folder, AutoTokenizer.from_pretrained)
     if family == "classifier":

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
 from autoprompt.models.base import FitFailedError
+from autoprompt.models.turns import PROCESS
 
 ROW_LENGTH = 1 / math.sqrt(3)
 """What a row of A has in peft's own draw."""
@@ -33,7 +34,7 @@ class Adapters:
         layers and this rank."""
         self._put_in(name, layers, rank)
         lora = self._lora
-        with torch.random.fork_rng():
+        with PROCESS, torch.random.fork_rng():
             torch.manual_seed(seed)
             for module in lora.modules():
                 if hasattr(module, "reset_lora_parameters"):
@@ -71,7 +72,7 @@ class Adapters:
         from peft.tuners.lora import LoraModel
 
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(layers))
-        with warnings.catch_warnings(), torch.random.fork_rng():
+        with PROCESS, warnings.catch_warnings(), torch.random.fork_rng():
             warnings.simplefilter("ignore")  # peft asks transformers for an attribute that it renamed
             if self._lora is None:
                 self._lora = LoraModel(self.model, {name: config}, name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
+from autoprompt.models.turns import Turn
 from autoprompt.template import Template
 
 Delta = Mapping[str, Tensor]
@@ -65,8 +66,14 @@ class Prompted(ABC):
 
 
 class LanguageModel(ABC):
-    """One resident model; fine-tuning never changes its base weights for good."""
+    """One resident model; fine-tuning never changes its base weights for good.
 
+    Its methods change the network in place while they run, and put it back: threads that share a model call them
+    inside ``exclusive``, from ``prompt`` to the scores.
+    """
+
+    turn: Turn
+    """Whose turn it is to use the model."""
     family: str
     tuning_modes: tuple[str, ...]
     label_anywhere: bool
@@ -75,6 +82,18 @@ class LanguageModel(ABC):
 
     micro_batch: int | None = None
     """Rows of the smallest pass that a lack of memory has led to since this was last set to None."""
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Inside the context no other thread that asks for it uses the model. May be entered again inside.
+
+        The caller's autocast is off, so that scores do not depend on it, and its inference mode: what the network keeps
+        (adapters, weights laid out for a kernel) can be trained later.
+        """
+        full = torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False)
+        with self.turn, torch.inference_mode(False), full[0], full[1]:
+            torch.get_num_threads()  # a new thread takes on the process's number of threads when it first asks
+            yield
 
     @abstractmethod
     def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> Prompted:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -27,9 +26,10 @@ from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, Targe
 from autoprompt.models.support import KEEPS_PREFIX
 from autoprompt.models.text import TextModel
 from autoprompt.models.tuning import Parts
+from autoprompt.models.turns import SharedVariable
 from autoprompt.template import LABEL, Literal, Slot, Soft
 
-_SHARED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
+_SHARED_HEADS = SharedVariable("TRANSFORMERS_SDPA_FORCE_GQA", "1")
 """How transformers is told that grouped-query attention needs no copies although there is a mask."""
 
 MIN_TAIL = 4
@@ -218,18 +218,8 @@ class CausalModel(TextModel):
     @contextmanager
     def on_device(self) -> Iterator[None]:
         """bf16 autocast on CUDA; on the CPU attention that shares keys and values among its heads, not copies."""
-        cpu = self.device.type == "cpu"
-        before = os.environ.get(_SHARED_HEADS)
-        if cpu:
-            os.environ[_SHARED_HEADS] = "1"
-        try:
-            with super().on_device():
-                yield
-        finally:
-            if cpu and before is None:
-                del os.environ[_SHARED_HEADS]
-            elif cpu:
-                os.environ[_SHARED_HEADS] = str(before)
+        with _SHARED_HEADS.set() if self.device.type == "cpu" else nullcontext(), super().on_device():
+            yield
 
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
         past = batch.past.cache() if batch.past is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -40,6 +41,7 @@ from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
 from autoprompt.models.signs import chat_format
 from autoprompt.models.soft import SoftVectors
 from autoprompt.models.tuning import LEARNT, Parts, Tuner
+from autoprompt.models.turns import Turn
 from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template, render_value
 
 T = TypeVar("T")
@@ -63,6 +65,7 @@ class TextModel(LanguageModel):
     """Whether the tokenizer's closing special tokens belong to the input."""
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
+        self.turn = Turn()
         self.device = pick_device(options.device)
         self.model: Any = network.to(self.device).eval()
         pack(self.model, linear_names(self.model))
@@ -78,6 +81,17 @@ class TextModel(LanguageModel):
         self.tuner = Tuner(self.model, self._parts(), self.vectors)
         self.tuning_modes = self._tuning_modes()
         self._try_out()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        out = memo[id(self)] = object.__new__(type(self))
+        with self.turn:
+            out.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return out
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: a copy, since another thread may change the network while the pickle is written."""
+        with self.turn:
+            return copy.deepcopy(self.__dict__, {id(self): self})
 
     # What a family says of itself
 

@@ -33,6 +33,9 @@ class Predictor:
 
     ``labels``: in the order of the scores; none where texts are written, of at most ``written`` tokens. ``fields``:
     what a row must have.
+
+    Several threads may call one predictor, and several predictors that share a model: they take turns, ``BLOCK`` rows
+    each, and each answer is what one thread alone gets.
     """
 
     model: LanguageModel
@@ -89,14 +92,14 @@ class Predictor:
         """What greedy decoding writes."""
         out: list[str] = []
         for block in _blocks(rows):
-            with failures("The texts cannot be written"), self.model.passing_prefixes():
+            with failures("The texts cannot be written"), self.model.exclusive(), self.model.passing_prefixes():
                 asking = self.model.asking(self.candidate, block)
                 with self.model.adapted(self.candidate.settings, self.delta):
                     out += self.model.generate(asking, self.written)
         return out
 
     def _scored(self, rows: Sequence[Example]) -> Any:
-        with self.model.passing_prefixes():
+        with self.model.exclusive(), self.model.passing_prefixes():
             prompted = self.model.prompt(self.candidate, rows)
             calibration = self.candidate.settings.calibration and self.candidate.label_words.pairs
             empty = self.model.prompt(self.candidate, content_free(rows[0])) if calibration else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from autoprompt.manifest import files_of
 from autoprompt.models import LanguageModel, check_device, load_model, locate_model
 from autoprompt.models.base import Delta, ModelSource
 from autoprompt.models.exchange import read_delta
+from autoprompt.models.turns import Turn
 from autoprompt.predicting.predictor import Predictor
 from autoprompt.predicting.training import labelled, tuned
 
@@ -57,6 +57,8 @@ class StoredWeights:
 class Session:
     """What a prompt predicts with. Nothing is loaded, and torch takes no part, before the first call.
 
+    Threads may share one: the model is loaded once, and a predictor has the weights of one fit.
+
     ``labels`` in the order of the scores; none where texts are written, of at most ``written`` tokens.
     """
 
@@ -75,6 +77,9 @@ class Session:
         self.label_column = label_column
         self.written = written
         self._weights = weights
+        self._turn = Turn()
+        self._located: ModelSource | None = None
+        self._loaded: LanguageModel | None = None
         self._delta: Delta | None = {} if candidate.settings.tuning == "none" else None
 
     @property
@@ -87,23 +92,32 @@ class Session:
 
         Raises InputError for a fine-tuned prompt that has neither weights nor been fitted.
         """
-        candidate, delta = self.candidate, self._delta
-        if frozen:
-            self._check_frozen()
-            candidate = replace(candidate, settings=Settings("none", calibration=candidate.settings.calibration))
-            delta = {}
-        elif delta is None:
-            delta = self._delta = self._read()
-        return Predictor(self._model, candidate, self.labels, self.fields, delta, self.written)
+        with self._turn:
+            candidate, delta = self.candidate, self._delta
+            if frozen:
+                self._check_frozen()
+                candidate = replace(candidate, settings=Settings("none", calibration=candidate.settings.calibration))
+                delta = {}
+            elif delta is None:
+                delta = self._delta = self._read()
+            return Predictor(self._model, candidate, self.labels, self.fields, delta, self.written)
 
     def fit(self, rows: Any, label_column: str | None, seed: int) -> None:
         """Fine-tune on all rows, from the pretrained weights. Raises as ``PromptModel.fit`` does."""
         corpus = labelled(
             rows, self.fields, label_column or self.label_column, self.labels, name="training", trains=True
         )
-        if not self.labels:
-            self.written = self._model.target_length(corpus.train)
-        self._delta = tuned(self._model, self.candidate, corpus.train, self.labels, self.fields, seed)
+        model = self._model
+        with model.exclusive():
+            delta = tuned(model, self.candidate, corpus.train, self.labels, self.fields, int(seed))
+            written = self.written if self.labels else model.target_length(corpus.train)
+        with self._turn:
+            self._delta, self.written = delta, written
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: of one fit, whatever another thread does meanwhile."""
+        with self._turn:
+            return dict(self.__dict__)
 
     def evaluate(self, rows: Any, label_column: str | None, *, frozen: bool) -> dict[str, float]:
         """All metrics of labelled rows and ``n``; for target texts those of generation."""
@@ -130,19 +144,25 @@ class Session:
         if self._source.family == "classifier" or self.loading.family == "classifier":
             raise InputError("A classifier's head knows nothing before a fine-tune; call fit, or export its weights.")
 
-    @cached_property
+    @property
     def _source(self) -> ModelSource:
-        return locate_model(self.loading.model)
+        with self._turn:
+            if self._located is None:
+                self._located = locate_model(self.loading.model)
+            return self._located
 
-    @cached_property
+    @property
     def _model(self) -> LanguageModel:
         loading = self.loading
-        family = loading.family or self._source.family
-        return load_model(
-            self._source.folder,
-            device=check_device(loading.device),
-            max_length=loading.max_length,
-            labels=self.labels if family == "classifier" else (),
-            family=family,
-            chat=loading.chat,
-        )
+        with self._turn:
+            if self._loaded is None:
+                family = loading.family or self._source.family
+                self._loaded = load_model(
+                    self._source.folder,
+                    device=check_device(loading.device),
+                    max_length=loading.max_length,
+                    labels=self.labels if family == "classifier" else (),
+                    family=family,
+                    chat=loading.chat,
+                )
+            return self._loaded

@@ -35,7 +35,7 @@ def labelled(
 
 def tuned(model: LanguageModel, candidate: Candidate, rows: Sequence[Example], labels: Sequence[str],
           fields: Sequence[str], seed: int) -> Delta:  # fmt: skip
-    """What a fine-tune changed; the solved examples are no training rows.
+    """What a fine-tune changed; the solved examples are no training rows. Other threads wait until it is done.
 
     Raises InputError where they leave none, NothingSucceededError for a fine-tune that diverged.
     """
@@ -47,7 +47,7 @@ def tuned(model: LanguageModel, candidate: Candidate, rows: Sequence[Example], l
         raise InputError("The solved examples leave no rows to train on; ask for fewer of them.")
     gold = [labels.index(row.label) if labels else 0 for row in rows]
     with failures("The fine-tune failed"):
-        with model.passing_prefixes():
+        with model.exclusive(), model.passing_prefixes():
             delta = model.tune(model.prompt(candidate, rows), gold, candidate.settings, seed)
         # The last step may have been the one too far.
         Predictor(model, candidate, tuple(labels), tuple(fields), delta).scores(rows[:1])

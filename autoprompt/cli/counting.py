@@ -1,0 +1,60 @@
+"""How many rows are done, on standard error: a bar on a terminal, otherwise a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from autoprompt.cli.telling import Verbosity, verbosity
+
+SECONDS = 10.0
+"""Between two lines."""
+
+Count = Callable[[int], None]
+"""Told how many rows are done in all."""
+
+
+@contextmanager
+def counted(total: int | None, *, shown: bool = True) -> Iterator[Count]:
+    """Shows the rows done of ``total`` (None: nobody knows how many come), unless the command is to be quiet."""
+    if not shown or verbosity() == Verbosity.QUIET:
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(total)
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("rows", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _lines(total: int | None) -> Count:
+    started = last = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < SECONDS or done == total:
+            return
+        last = now
+        speed = done / (now - started)
+        left = f", about {(total - done) / speed:.0f} s left" if total is not None and speed else ""
+        of = "" if total is None else f" of {total}"
+        print(f"{done}{of} rows, {speed:.1f} rows/s{left}", file=sys.stderr, flush=True)
+
+    return tell

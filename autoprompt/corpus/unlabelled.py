@@ -1,0 +1,122 @@
+"""Rows without labels, as predictors are given them: texts, dicts, arrays, frames, generators."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+from autoprompt.corpus import chat
+from autoprompt.corpus.columns import column_of, listed, select_fields
+from autoprompt.corpus.memory import table_of
+from autoprompt.corpus.readers import Table
+from autoprompt.corpus.types import Example
+from autoprompt.errors import InputError, UsageError
+
+
+def inputs(rows: Any, fields: Sequence[str], *, name: str = "the input") -> list[Example]:
+    """Rows without labels as examples that have these fields, in the order of the rows; none give none.
+
+    ``rows``: a table that was read, or what ``given`` takes. A number in a column becomes its text; an empty text is a
+    text. Raises UsageError, and InputError for a column that is not there, and for a row whose fields are all missing
+    (None, NaN).
+    """
+    if not isinstance(rows, Table):
+        rows = given(rows, name)
+        if len(rows) and isinstance(rows, list) and isinstance(rows[0], str):
+            if len(fields) > 1:
+                raise UsageError(f"The template's fields are {', '.join(fields)}; give rows with all of them.")
+            rows = [{fields[0]: text} for text in rows]
+        if not len(rows):
+            return []
+        rows = table_of(rows, name)
+    if any(name not in rows.columns for name in fields):
+        rows = chat.flattened(rows, fields, answered=False)
+    require_columns(rows, fields)
+    _require_cells(rows, fields)
+    return [Example(f"row{number}", values, "") for number, values in enumerate(select_fields(rows, fields))]
+
+
+def given(rows: Any, name: str = "the input") -> Any:
+    """The rows as a list of texts, a list of dicts, a ``datasets.Dataset`` or a pandas frame.
+
+    ``rows``: one of these, or any array, series, tuple or generator of texts or dicts; a column [rows, 1] is a list.
+    Raises UsageError for a single text or row and for a set, InputError, with its place, for a row that is neither a
+    text nor a dict, such as None or a number.
+    """
+    if isinstance(rows, str | bytes):
+        raise UsageError(f"{name} is one text, not a list of texts or rows; put it into a list: [text].")
+    if isinstance(rows, Mapping):
+        of_splits = "a DatasetDict of splits" if type(rows).__name__ == "DatasetDict" else "one row"
+        raise UsageError(f"{name} is {of_splits}; give a list of rows, or one of the splits.")
+    if isinstance(rows, set | frozenset):
+        raise UsageError(f"{name} is a set, which has no order; give a list.")
+    if hasattr(rows, "iterrows") or (hasattr(rows, "with_format") and hasattr(rows, "__len__")):
+        return rows
+    listed = [_unpacked(row) for row in _listed(rows, name)]
+    texts = any(isinstance(row, str) for row in listed)
+    for number, row in enumerate(listed, start=1):
+        if not isinstance(row, str if texts else Mapping):
+            raise InputError(f"{name}: row {number} is {_called(row)}; give {'a text' if texts else 'texts or dicts'}.")
+    return listed
+
+
+def missing(cell: Any) -> bool:
+    """Whether the cell says that there is no value: None, NaN, NA, NaT."""
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, Real) and math.isnan(cell))
+
+
+def _listed(rows: Any, name: str) -> list[Any]:
+    shape = getattr(rows, "shape", None)
+    if isinstance(shape, tuple):
+        if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1) or not shape:
+            raise InputError(f"{name} has the shape {tuple(shape)}; give one column of texts, or a frame of columns.")
+        if hasattr(rows, "tolist"):
+            return list(rows.tolist())
+    if not isinstance(rows, Iterable):
+        raise UsageError(f"{name} is {_called(rows)}; give a list of texts, dicts, a Dataset or a pandas frame.")
+    return list(rows)
+
+
+def _unpacked(row: Any) -> Any:
+    """A row's text out of a column [rows, 1], and out of bytes that are UTF-8."""
+    if isinstance(row, list | tuple) and len(row) == 1:
+        row = row[0]
+    if isinstance(row, bytes):
+        try:
+            return row.decode("utf-8")
+        except UnicodeDecodeError:
+            return row
+    return row
+
+
+def _called(row: Any) -> str:
+    """What messages call a row that is no text and no dict."""
+    if missing(row):
+        return f"missing ({row})"
+    if isinstance(row, bytes):
+        return "bytes that are not UTF-8"
+    if isinstance(row, bool | int | float):
+        return f"the number {row}, not a text"
+    return f"a {type(row).__name__}, not a text or dict"
+
+
+def require_columns(table: Table, fields: Sequence[str]) -> None:
+    """Raise InputError, with the columns that are there, where the table has no column for a field."""
+    absent = next((field for field in fields if column_of(table, field) not in table.columns), None)
+    if absent is not None:
+        there = listed(table) or "none"
+        raise InputError(
+            f"{table.source} has no column {absent!r}; its columns are {there}, the prompt needs "
+            f"{', '.join(map(repr, fields))}."
+        )
+
+
+def _require_cells(table: Table, fields: Sequence[str]) -> None:
+    """Raise InputError for a row that has none of the fields."""
+    columns = [column_of(table, field) for field in fields]
+    for cells, place in zip(table.rows, table.places, strict=True):
+        if all(column in cells and missing(cells[column]) for column in columns):
+            raise InputError(
+                f"{table.source}: {place} has no {' and no '.join(map(repr, fields))} (missing); leave the row out, or "
+                "give an empty text."
+            )

@@ -1,0 +1,73 @@
+"""Locks for threads that share a network, and for what torch and transformers keep once for the whole process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from autoprompt.errors import UsageError
+
+
+class Turn:
+    """A lock that one thread holds at a time, and may take again meanwhile; the others wait.
+
+    A copy or a pickle of what has one gets a new one that nobody holds. ``with turn:`` raises UsageError in a process
+    that was forked while another thread held it: what it guards was copied half changed, and is never released.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+
+    def __enter__(self) -> None:
+        if self._process != os.getpid():
+            if not self._lock.acquire(blocking=False):
+                raise UsageError(
+                    "This process was forked while another thread used the model; load the model again in each process."
+                )
+            self._process = os.getpid()
+            return
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[Turn], tuple[()]]:
+        return Turn, ()
+
+
+PROCESS = Turn()
+"""Held while something changes what torch, transformers and Python keep once for all threads: the state of the random
+number generator, the functions that initialise weights (transformers replaces them while it loads a model), the filters
+of warnings, the verbosity of logs. Whoever holds it takes no other turn."""
+
+
+class SharedVariable:
+    """An environment variable that has a value for as long as any thread is inside ``set``."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self.value = value
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: str | None = None
+
+    @contextmanager
+    def set(self) -> Iterator[None]:
+        """Inside the context the variable has the value; when the last thread leaves, what it had before."""
+        with self._lock:
+            if not self._inside:
+                self._before = os.environ.get(self.name)
+                os.environ[self.name] = self.value
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside and self._before is None:
+                    os.environ.pop(self.name, None)
+                elif not self._inside:
+                    os.environ[self.name] = str(self._before)
