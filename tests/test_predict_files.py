@@ -193,6 +193,19 @@ def test_a_column_that_only_later_rows_of_a_file_have(best, capsys, tmp_path):
 # Texts
 
 
+def test_a_file_is_read_as_a_corpus_is(best, capsys, tmp_path):
+    path = tmp_path / "export.csv"
+    path.write_bytes("text;stars\nqué día;5\n\nsolo, malo;1\n".encode("cp1252"))
+    refused = commands.call(capsys, "predict", best, "--input", path)
+    commands.refused(refused, 3, "export.csv:2", "--encoding cp1252")
+    shown = commands.call(capsys, "predict", best, "--input", path, "--encoding", "cp1252", "--format", "csv")
+    assert shown.code == 0, shown.err
+    assert [row["text"] for row in csv.DictReader(io.StringIO(shown.out))] == ["qué día", "solo, malo"]
+    assert "semicolon" in shown.err
+    assert "1 blank line was skipped" in shown.err
+    commands.refused(commands.call(capsys, "predict", best, "a text", "--delimiter", ";"), 2, "--input")
+
+
 @pytest.mark.parametrize("text", ["-5 degrees", "-quite bad", "--model of clarity", "-", "--", "-h"])
 def test_a_text_that_begins_with_a_dash(best, capsys, text):
     expected = load(best).predict([text])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from autoprompt.cli import complete
-from autoprompt.cli.options import device_option, json_option
+from autoprompt.cli.options import device_option, file_options, json_option
 from autoprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class TextCommand(click.Command):
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--input", "input_file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), metavar="FILE",
               help="Rows of a csv, tsv, jsonl or parquet file, lines of a txt file; - is standard input.")  # fmt: skip
+@file_options
 @click.option("--lines", type=click.Choice(("text", "json")),
               help="What a line of standard input is.  [default: text; json for several fields]")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(FORMATS), help="What is printed.  [default: text]")
@@ -60,6 +62,7 @@ def predict(
     model: str | None,
     device: str,
     as_json: bool,
+    **rest: Any,
 ) -> None:
     """Answer TEXTs, the rows of a file or the lines of standard input with the prompt of PROMPT_FILE (best.json).
 
@@ -82,7 +85,7 @@ def predict(
 
     with answering.stoppable(out) as done:
         prompt = load(prompt_file, model=model, device=device)
-        waiting = _waiting(texts, input_file, lines, prompt.candidate.template.fields)
+        waiting = _waiting(texts, input_file, lines, rest, prompt.candidate.template.fields)
         done.total = waiting.total
         threads.share_cores()
         predictor = prompt.session.predictor(frozen=frozen)
@@ -106,15 +109,27 @@ def _kind(form: str | None, out: Path | None, as_json: bool) -> str:
     return kind
 
 
-def _waiting(texts: tuple[str, ...], input_file: Path | None, lines: str | None, fields: tuple[str, ...]) -> Waiting:
-    """What is to be answered. Raises UsageError, InputError."""
+def _waiting(
+    texts: tuple[str, ...],
+    input_file: Path | None,
+    lines: str | None,
+    given: Mapping[str, Any],
+    fields: tuple[str, ...],
+) -> Waiting:
+    """What is to be answered. ``given``: how a file is read. Raises UsageError, InputError."""
     from autoprompt.cli import rows
+    from autoprompt.corpus.readers import FileOptions
 
+    options = FileOptions(**given)
+    if options != FileOptions() and (input_file is None or str(input_file) == "-"):
+        raise UsageError(
+            "--encoding, --delimiter, --no-header and --column-names are about a file; name it with --input."
+        )
     if texts or (input_file is not None and str(input_file) != "-"):
         if lines is not None:
             raise UsageError("--lines is about standard input; leave it out.")
         if input_file is not None:
-            return rows.of_file(input_file, fields)
+            return rows.of_file(input_file, fields, options)
         if len(fields) > 1:
             raise UsageError(f"The prompt has the fields {', '.join(fields)}; give rows with them by --input FILE.")
         return rows.of_texts(texts, fields[0])

@@ -9,8 +9,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
+from autoprompt.cli.telling import say
 from autoprompt.corpus import inputs, require_columns
-from autoprompt.corpus.readers import Table, check_characters, json_row, read_lines, read_table
+from autoprompt.corpus.readers import FileOptions, Table, check_characters, json_row, read_lines, read_table
 from autoprompt.errors import InputError
 
 STDIN = "standard input"
@@ -29,14 +30,16 @@ class Waiting(NamedTuple):
     total: int | None
 
 
-def of_file(path: Path, fields: Sequence[str]) -> Waiting:
-    """A file's rows, read and checked whole. Raises InputError."""
+def of_file(path: Path, fields: Sequence[str], options: FileOptions = FileOptions()) -> Waiting:  # noqa: B008 - frozen
+    """A file's rows, read and checked whole. What its reader assumed is said. Raises InputError."""
     if path.suffix.lower() == ".txt":
         if len(fields) > 1:
             raise InputError(f"{path} has one text a line, and the prompt has the fields {', '.join(fields)}; use csv.")
         table = read_lines(path, fields[0])
     else:
-        table = read_table(path)
+        table = read_table(path, options)
+    for note in table.notes:
+        say(f"Note: {note}")
     return _of_table(table, fields)
 
 

@@ -253,8 +253,9 @@ def _weights() -> bytes:
 
 def _read_lines(data: bytes) -> None:
     """Standard input, as text and as JSON objects."""
-    for field in ("text", None):
-        for table in rows.of_stream(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"), field, 50):
+    for objects in (False, True):
+        stream = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
+        for table in rows.of_stream(stream, ("text",), objects=objects).blocks:
             inputs(table, ["text"])
 
 
