@@ -41,8 +41,8 @@ class Opaque:
 
 
 def _read(cell: Any) -> Any:
-    """The field that a cell becomes."""
-    (example,) = inputs([{"text": cell}], ["text"])
+    """The field that a cell becomes, beside another: a row without any is refused."""
+    (example,) = inputs([{"title": "a title", "text": cell}], ["title", "text"])
     return example.fields["text"]
 
 
