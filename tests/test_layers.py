@@ -16,7 +16,8 @@ ABOVE_RUN = {
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
-    "artifacts": {"files"},
+    "interpreter": set(),
+    "artifacts": {"files", "interpreter"},
     "corpus": {"artifacts"},
     "template": set(),
     "candidate": {"template"},
@@ -24,7 +25,7 @@ MAY_IMPORT = {
     "models": {"corpus", "template", "candidate", "artifacts"},
     "evaluator": {"corpus", "template", "candidate", "metrics", "models"},
     "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models"},
-    "execution": {"files"},
+    "execution": {"files", "interpreter"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "files"},
     "leaderboard": {"candidate", "metrics", "files"},
     "transfer": {"corpus", "template", "candidate", "metrics", "leaderboard", "files"},
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "api": ABOVE_RUN | {"run", "prompt_model", "tracking"},
     "prompt_model": ABOVE_RUN | {"run", "predicting"},
     "prompt_classifier": ABOVE_RUN | {"run", "prompt_model"},
-    "cli": ABOVE_RUN | {"run", "api", "progress", "predicting", "files", "tracking"},
+    "cli": ABOVE_RUN | {"run", "api", "progress", "predicting", "files", "tracking", "interpreter"},
     "tracking": {"evaluator", "run"},
     "progress": ABOVE_RUN | {"run", "api"},
 }
