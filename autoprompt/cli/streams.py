@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from autoprompt.errors import StorageError
 
@@ -73,9 +73,9 @@ def _text(raw: io.FileIO, before: TextIO | None) -> TextIO:
     )
 
 
-def _number(stream: TextIO) -> int | None:
+def _number(stream: Any) -> int | None:
     try:
-        return stream.fileno()
+        return int(stream.fileno())
     except (OSError, ValueError):
         return None
 
@@ -88,6 +88,8 @@ def _to_nowhere() -> None:
 
 def _open_null(number: int, mode: int) -> None:
     opened = os.open(os.devnull, mode)
-    if opened != number:
+    if opened == number:
+        os.set_inheritable(number, True)  # as the other two are
+    else:
         os.dup2(opened, number)
         os.close(opened)

@@ -67,8 +67,8 @@ class LocalExecutor(Executor["_ProcessSlot"]):
         until = None if timeout is None else time.monotonic() + timeout
         while not self._closed:
             left = _LOOK_SECONDS if until is None else min(_LOOK_SECONDS, max(0.0, until - time.monotonic()))
-            ready = wait([slot for slot in busy if slot.running], left)
-            found = [slot for slot in busy if slot in ready or not slot.running]
+            ready = wait([slot.fileno() for slot in busy if slot.running], left)
+            found = [slot for slot in busy if not slot.running or slot.fileno() in ready]
             found += self._stopped([slot for slot in busy if slot not in found])
             if found or (until is not None and time.monotonic() >= until):
                 return found
@@ -157,7 +157,7 @@ class _ProcessSlot(Slot):
         self._process.channel.send(asked)
 
     def _receive(self) -> bytes | None:
-        if self._process is None or not wait([self._process.channel], 0.0):
+        if self._process is None or not wait([self.fileno()], 0.0):
             return None
         return self._process.channel.receive()
 
@@ -193,7 +193,7 @@ def _started(variables: Mapping[str, str]) -> _Process:
                 os.close(ending)
     except OSError as error:
         raise UsageError(
-            f"A worker process cannot be started ({error.strerror or error}); use fewer --workers, or end other programs."
+            f"A worker process cannot be started ({error.strerror or error}); use fewer --workers."
         ) from error
     return _Process(running, ours, life)
 
