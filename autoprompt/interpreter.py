@@ -48,6 +48,15 @@ def leave_current_folder() -> None:
     sys.path[:] = search_path()
 
 
+def unsafe_folders() -> list[str]:
+    """The names of the current folder, where it may not be searched."""
+    try:
+        current = os.getcwd()
+    except OSError:
+        return []
+    return sorted({entry for entry in (current, os.path.realpath(current)) if _unsafe(entry)})
+
+
 def _unsafe(entry: str) -> bool:
     """Whether a place to search is the current folder, or depends on it; installed libraries are none of that."""
     if not os.path.isabs(entry):

@@ -69,7 +69,7 @@ def test_nothing_beside_the_data_runs_where_the_module_path_has_an_empty_place(
 ) -> None:
     """Python itself imports what it needs to start before anything of ours can be asked."""
     for name in (*MODULES, "encodings/__init__"):
-        if name not in ("torch", "numpy", "transformers", "tokenizers", "peft", "sklearn", "psutil", "deap"):
+        if name not in ("torch", "numpy", "transformers", "tokenizers", "peft", "click", "rich", "psutil", "deap"):
             (hostile / f"{name}.py").unlink()
     (hostile / "encodings").rmdir()
     done = searched(hostile, [sys.executable, "-P", "-c", RUN], model_folders["llama"], PYTHONPATH=f"{os.pathsep}/x")
@@ -131,7 +131,7 @@ def test_a_script_without_a_guard_searches(model_folders: dict[str, Path], tmp_p
     (tmp_path / "signal_of_mine.py").write_text(CANARY)
     (tmp_path / "search.py").write_text(
         "import autoprompt\n"
-        "rows = [{'text': f'The soup number {i} was ' + ('good', 'bad')[i % 2], 'label': 'np'[i % 2]} for i in range(40)]\n"
+        "rows = [{'text': f'The soup number {i} was {w}', 'label': w} for i in range(20) for w in ('good', 'bad')]\n"
         f"found = autoprompt.search(rows, max_evaluations=2, workers=2, model={str(model_folders['llama'])!r},\n"
         "                          config='small.toml', fix={'epochs': 1})\n"
         "print('RESULT', found['evaluations'])\n"
