@@ -9,7 +9,7 @@ from typing import Any
 
 from autoprompt.duration import parse_duration
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, SearchOptions
+from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, PlaceOptions, SearchOptions
 from autoprompt.run import refine as run_refine
 from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
@@ -76,7 +76,7 @@ def search(
     ``warm_start``: leaderboards or bundles of runs on other data, whose prompts the search begins with.
     ``track``: a folder for TensorBoard's curves (extra: tracking).
     ``executor``: "local", or "ray" (extra: ray) for the workers of a cluster, at ``ray_address`` or as ``ray.init`` was
-    called before. Local workers are spawned processes: a script calls this under ``if __name__ == "__main__":``.
+    called before. Local workers are processes of their own, which import this package alone: a script needs no guard.
     Returns the JSON of ``autoprompt search --json``. Raises AutopromptError.
     """
     source, data = _source(corpus, data)
@@ -107,23 +107,48 @@ def _paths(given: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     return tuple(map(Path, [given] if isinstance(given, str | Path) else given))
 
 
-def resume(run: str, *, corpus: Any = None, leaderboard: str | Path = DEFAULT_LEADERBOARD) -> dict[str, Any]:
+def resume(
+    run: str,
+    *,
+    corpus: Any = None,
+    leaderboard: str | Path = DEFAULT_LEADERBOARD,
+    executor: str | None = None,
+    ray_address: str | None = None,
+    workers: int | None = None,
+    workers_per_gpu: int | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
     """Go on with a run (its id or name) that was stopped or killed; of a finished one, its result again.
 
-    ``corpus``: the rows again, where they were in memory. Returns what ``search`` does. Raises AutopromptError:
-    StorageError while the run's driver lives, and where data, model or scoring are not what they were.
+    ``corpus``: the rows again, where they were in memory. ``executor`` and the following: where it is worked from now
+    on; what is left out is as it was, if this user began the run on this machine, and else as in a new search.
+    Returns what ``search`` does. Raises AutopromptError: StorageError while the run's driver lives, and where data,
+    model or scoring are not what they were.
     """
-    return run_resume(run, Path(leaderboard), Silent(), rows=_rows(corpus))
+    place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
+    return run_resume(run, Path(leaderboard), Silent(), rows=_rows(corpus), place=place)
 
 
-def verify(entry: str, *, corpus: Any = None, leaderboard: str | Path = DEFAULT_LEADERBOARD) -> dict[str, Any]:
+def verify(
+    entry: str,
+    *,
+    corpus: Any = None,
+    leaderboard: str | Path = DEFAULT_LEADERBOARD,
+    executor: str | None = None,
+    ray_address: str | None = None,
+    workers: int | None = None,
+    workers_per_gpu: int | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
     """Do all evaluations of an entry (its id, or how that begins) again, and compare them with what is stored.
 
-    ``corpus``: the rows again, where they were in memory. Returns the dict that ``autoprompt verify --json`` prints:
+    ``corpus``: the rows again, where they were in memory. ``executor`` and the following: where it is worked; the
+    device is else the run's, if this user began it. Returns the dict that ``autoprompt verify --json`` prints:
     ``verdict`` is exact, within or different. Raises AutopromptError: NotFoundError for an unknown entry,
     VerificationError where data or model are not what they were.
     """
-    return run_verify(entry, Path(leaderboard), Silent(), rows=_rows(corpus))
+    place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
+    return run_verify(entry, Path(leaderboard), Silent(), rows=_rows(corpus), place=place)
 
 
 def refine(

@@ -101,6 +101,16 @@ def _sleep(number: int) -> int:
     return number
 
 
+def _pid(_: int) -> int:
+    time.sleep(0.1)
+    return os.getpid()
+
+
+def _stop_itself(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return number
+
+
 def _visible(number: int) -> str:
     time.sleep(0.2 if number < 2 else 0)
     return os.environ["CUDA_VISIBLE_DEVICES"]
@@ -315,20 +325,70 @@ def test_fault_26_a_task_that_hangs_is_ended_and_not_repeated(started: Started) 
         assert list(executor.map(_slow_square, range(4), limit=60)) == [0, 1, 4, 9]
 
 
-@pytest.mark.timeout(120)
-def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from autoprompt.execution import LocalExecutor\nlist(LocalExecutor(1, print, ()).map(abs, [-1]))\n"
-    )
+_UNGUARDED = """
+from autoprompt.execution import LocalExecutor
+print("started")
+executor = LocalExecutor(2, print, ())
+print(list(executor.map(abs, [-1, -2, -3])))
+executor.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["script", "stdin", "-c", "-m", "notebook"])
+def test_a_program_needs_no_main_guard(tmp_path: Path, how: str) -> None:
+    """Workers do not import it."""
+    (tmp_path / "script.py").write_text(_UNGUARDED)
+    cell = f"import code; code.InteractiveInterpreter().runcode(compile({_UNGUARDED!r}, 'cell', 'exec'))"
+    started = {
+        "script": ["script.py"], "stdin": ["-"], "-c": ["-c", _UNGUARDED], "-m": ["-m", "script"],
+        "notebook": ["-c", cell],
+    }  # fmt: skip
     ran = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        [sys.executable, *started[how]], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60,
+        input=_UNGUARDED if how == "stdin" else "", env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
-    assert ran.returncode == 1
-    assert 'put its calls of autoprompt beneath `if __name__ == "__main__":`' in ran.stderr
-    assert "3 times, at last with exit code 1: see what it wrote before" in ran.stderr.splitlines()[-1]
-    assert "AttributeError" not in ran.stderr
+    assert ran.stdout.splitlines() == ["started", "[1, 2, 3]"], ran.stderr
+    assert ran.returncode == 0
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five looks at a stopped process take a quarter of a second."""
+    monkeypatch.setattr("autoprompt.execution.local._LOOK_SECONDS", 0.05)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("impatient")
+def test_a_stopped_worker_is_ended_and_what_it_had_is_done_by_another() -> None:
+    with _local(2) as executor:
+        pids = set(executor.map(_pid, range(4)))
+        results = executor.map(_slow_square, [1] * 20 + [3], limit=1000)
+        assert next(results) == 1
+        os.kill(min(pids), signal.SIGSTOP)
+        assert sum(results) == 19 + 9
+        _wait_until(lambda: not _alive(min(pids)))
+        (said,) = executor.map(_stop_itself, [5], lost=_said)
+        assert said.startswith("5: its process ended unexpectedly 3 times, at last ended because it was stopped (SIG")
+        assert list(executor.map(_slow_square, [4])) == [16]
+
+
+@pytest.mark.timeout(60)
+def test_a_stopped_worker_is_ended_with_the_others() -> None:
+    with _local(2) as executor:
+        pids = set(executor.map(_pid, range(4)))
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+    assert not any(_alive(pid) for pid in pids), "closing waits for none, and leaves none"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("impatient")
+def test_what_is_too_large_for_a_stopped_workers_socket_is_not_waited_for() -> None:
+    with _local(1) as executor:
+        (pid,) = executor.map(_pid, [0])
+        os.kill(pid, signal.SIGSTOP)
+        assert list(executor.map(len, [b"x" * (16 << 20)])) == [16 << 20]
 
 
 def test_what_cannot_be_sent_is_an_error_and_no_hang(started: Started) -> None:
@@ -392,14 +452,14 @@ def test_default_workers_are_the_cores_this_process_may_use() -> None:
 
 
 def test_one_worker_a_gpu_and_as_many_as_are_asked_for() -> None:
-    count = partial(worker_count, cores=8, gpus=4)
+    count = partial(worker_count, cores=8, gpus=4, most=64)
     assert count("cpu", None, None) == 8
     assert count("cuda", None, None) == 4
     assert count("cuda", None, 3) == 12
     assert count("cuda:1", None, 2) == 2
     assert count("mps", None, None) == 1
     assert count("cuda", 5, None) == count("cpu", 5, None) == 5
-    for wrong in (("cpu", 0, None), ("cuda", None, 0), ("cpu", None, 2)):
+    for wrong in (("cpu", 0, None), ("cuda", None, 0), ("cpu", None, 2), ("cpu", 65, None), ("cuda", None, 10**9)):
         with pytest.raises(UsageError, match="--workers"):
             count(*wrong)
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError
 from autoprompt.models import FitFailedError, load_model, locate_model
+from autoprompt.models.memory import is_short_memory
 from autoprompt.template import LabelWords
 
 names = pytest.mark.parametrize("name", sorted(FAMILY))
@@ -221,6 +224,75 @@ def test_fault_23_scores_that_are_not_finite(fresh: Callable[..., Any], name: st
 # Fault 24: out of memory
 
 
+_SHORT = (
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+    "64000000 bytes. Error code 12 (Cannot allocate memory)"
+)
+"""As torch 2.13 says it on Linux."""
+
+_UNDER_A_LIMIT = """
+import json, resource
+from pathlib import Path
+
+import numpy
+import torch
+
+from autoprompt.models.memory import in_memory
+
+torch.ones(8, 8) @ torch.ones(8, 8)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (96 << 20),) * 2)
+making = {  # 4 MiB a row
+    "torch": lambda rows: torch.ones(len(rows), 1 << 20).sum().item(),
+    "numpy": lambda rows: numpy.ones((len(rows), 1 << 20), "float32").sum(),
+    "python": lambda rows: len(bytearray(len(rows) << 22)),
+}
+found = {name: [len(part) for part, _ in in_memory(range(64), run)] for name, run in making.items()}
+try:
+    list(in_memory(range(1), lambda rows: torch.ones(1 << 28)))
+except Exception as error:
+    found["one row"] = str(error)
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space of a process on Linux")
+def test_fault_24_a_real_allocation_beyond_a_limit_is_made_in_parts() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _UNDER_A_LIMIT],
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found.pop("one row") == "the memory is too short for a pass of one row"
+    for name, parts in found.items():
+        assert sum(parts) == 64, name
+        assert 1 < len(parts) < 64, f"{name}: {parts}"
+
+
+def test_fault_24_all_that_says_so_is_recognised() -> None:
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    known = [
+        _SHORT,
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "MPS backend out of memory (MPS allocated: 9.00 GB)",
+        "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED.",
+        "FATAL ERROR :: MODULE:PT_DEVMEM Allocation failed for size::1 (0)MB",
+    ]
+    more = [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes.",
+        "std::bad_alloc",
+    ]
+    assert all(should_reduce_batch_size(RuntimeError(text)) for text in known)
+    assert all(is_short_memory(RuntimeError(text)) for text in (*known, *more))
+    assert all(map(is_short_memory, (torch.OutOfMemoryError(""), MemoryError())))
+    for other in (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError(_SHORT), RuntimeError()):
+        assert not is_short_memory(other)
+
+
 class _FirstGradientsError(Exception):
     """Holds what the first step's gradients were."""
 
@@ -262,7 +334,7 @@ def test_fault_24_parts_of_a_batch_add_up_to_its_gradients(
     candidate = contract.candidate(name, mode)
     whole = _first_gradients(model, candidate, rows, monkeypatch)
     assert model.micro_batch is None
-    for error, message in ((torch.OutOfMemoryError, ""), (MemoryError, ""), (RuntimeError, "not enough memory")):
+    for error, message in ((torch.OutOfMemoryError, ""), (MemoryError, ""), (RuntimeError, _SHORT)):
         model.micro_batch = None
         hook = _short_of_memory(model, 2, error, message)
         parts = _first_gradients(model, candidate, rows, monkeypatch)

@@ -150,6 +150,45 @@ def test_fault_31_a_second_signal_stops_at_once_and_the_run_goes_on_later(option
     assert json.loads(ended.out)["evaluations"] == 12
 
 
+def stop_a_worker(driver: int) -> list[int]:
+    """Stop one of a driver's workers; the process ids of all."""
+    children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
+    workers = [int(pid) for pid in children if "worker_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(workers[0], signal.SIGSTOP)
+    return workers
+
+
+@pytest.mark.timeout(120)
+def test_fault_31_one_signal_ends_a_run_whose_worker_was_stopped(options):
+    process = searching(options, "--max-evaluations", 12)
+    wait_for(process, "generation 0")
+    workers = stop_a_worker(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert not any(Path(f"/proc/{worker}/exe").exists() for worker in workers), "processes are left"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("limit", [("--budget", "20s"), ("--max-evaluations", "12")])
+def test_fault_30_a_stopped_worker_costs_nothing_but_time(options, tmp_path, limit):
+    """Neither does the end of the budget wait for it."""
+    process = searching(options, *limit)
+    wait_for(process, "generation 0")
+    stop_a_worker(process.pid)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    result = json.loads(out)
+    if "--budget" in limit:
+        assert result["best"]["test"] is not None
+        return
+    whole = replace(options, max_evaluations=12, leaderboard=tmp_path / "whole.sqlite")
+    with commands.inline():
+        assert runs.facts(options.leaderboard, result) == runs.facts(whole.leaderboard, run.search(whole, Silent()))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_fault_34_two_searches_and_a_reader_on_one_leaderboard(options):

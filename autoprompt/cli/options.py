@@ -15,7 +15,7 @@ from autoprompt.cli import complete
 from autoprompt.duration import parse_duration
 
 if TYPE_CHECKING:
-    from autoprompt.run import DataOptions, ModelOptions
+    from autoprompt.run import DataOptions, ModelOptions, PlaceOptions
 
 STARTED = time.monotonic()
 """When the command began: a budget counts from here."""
@@ -95,6 +95,12 @@ place_options = (
     click.option("--ray-address", metavar="HOST:PORT",
                  help="Of the cluster.  [default: RAY_ADDRESS, the one running here, or a new one here]"),
 )  # fmt: skip
+_worker_options = (
+    click.option("--workers", type=click.IntRange(1), envvar="AUTOPROMPT_WORKERS", show_envvar=True,
+                 help="Worker processes.  [default: one a core, or one a GPU]"),
+    click.option("--workers-per-gpu", type=click.IntRange(1), metavar="N",
+                 help="Of which each has a part.  [default: 1]"),
+)  # fmt: skip
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="[auto|cpu|cuda|mps]",
     envvar="AUTOPROMPT_DEVICE", show_envvar=True,
@@ -109,10 +115,7 @@ model_options = _options(
                  help="What is trained.  [default: tail for causal models, else lora]"),
     click.option("--chat", is_flag=True, help="Wrap prompts in the tokenizer's chat format."),
     device_option,
-    click.option("--workers", type=click.IntRange(1), envvar="AUTOPROMPT_WORKERS", show_envvar=True,
-                 help="Worker processes.  [default: one a core, or one a GPU]"),
-    click.option("--workers-per-gpu", type=click.IntRange(1), metavar="N",
-                 help="Of which each has a part.  [default: 1]"),
+    *_worker_options,
     *place_options,
     click.option("--label-words", type=JsonObject(), metavar="JSON", help='Such as \'{"neg": "bad", "pos": "good"}\'.'),
     click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn."),
@@ -122,11 +125,18 @@ leaderboard_option = click.option(
     envvar="AUTOPROMPT_LEADERBOARD", show_envvar=True, default=Path("autoprompt.sqlite"), show_default=True,
     help="The file that runs are kept in.",
 )  # fmt: skip
-verify_place_options = _options(*place_options)
+verify_place_options = _options(
+    *place_options,
+    *_worker_options,
+    click.option("--device", metavar="[auto|cpu|cuda|mps]", help="Where the model runs.  [default: where it did]"),
+)
 resume_place_options = _options(
     click.option("--executor", type=click.Choice(EXECUTOR_NAMES),
                  help="Where workers run from now on.  [default: where they did]"),
     click.option("--ray-address", metavar="HOST:PORT", help="Of the cluster, where it is another now."),
+    click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: as many as there were]"),
+    click.option("--workers-per-gpu", type=click.IntRange(1), metavar="N", help="Of which each has a part."),
+    click.option("--device", metavar="[auto|cpu|cuda|mps]", help="Where the model runs.  [default: where it did]"),
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
@@ -165,6 +175,14 @@ def model_of(values: dict[str, Any]) -> ModelOptions:
 
     names = ("model", "device", "workers", "tuning", "family", "chat", "executor", "ray_address", "workers_per_gpu")
     return ModelOptions(**{name: values[name] for name in names})
+
+
+def place_of(values: dict[str, Any]) -> PlaceOptions:
+    """Where a known run's workers are now."""
+    from autoprompt.run import PlaceOptions
+
+    names = ("executor", "ray_address", "workers", "workers_per_gpu", "device")
+    return PlaceOptions(**{name: values[name] for name in names})
 
 
 def print_json(value: Any) -> None:

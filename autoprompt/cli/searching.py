@@ -18,6 +18,7 @@ from autoprompt.cli.options import (
     leaderboard_option,
     model_of,
     model_options,
+    place_of,
     print_json,
     resume_place_options,
     unescaped,
@@ -131,10 +132,9 @@ def search(
 def resume(
     reference: str,
     track: str | None,
-    executor: str | None,
-    ray_address: str | None,
     leaderboard_file: Path,
     as_json: bool,
+    **place: Any,
 ) -> None:
     """Go on with RUN (id or name), which was stopped or killed; of a finished run, print the result again.
 
@@ -150,9 +150,7 @@ def resume(
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         config = board.run(reference).config
     with viewed(config.get("budget"), config.get("max_evaluations")) as shown, tracked(shown, track) as watched:
-        result = run.resume(
-            reference, leaderboard_file, watched, started=STARTED, executor=executor, ray_address=ray_address
-        )
+        result = run.resume(reference, leaderboard_file, watched, started=STARTED, place=place_of(place))
     if as_json:
         print_json(result)
     else:
@@ -174,12 +172,12 @@ def resume(
 @click.pass_context
 def verify(
     context: click.Context,
+    /,
     entry: str | None,
     run_name: str | None,
-    executor: str,
-    ray_address: str | None,
     leaderboard_file: Path,
     as_json: bool,
+    **place: Any,
 ) -> None:
     """Do all evaluations of ENTRY again (8 characters or more of its id) and compare every prediction and loss.
 
@@ -198,9 +196,7 @@ def verify(
         raise UsageError("Verify takes an ENTRY or --run RUN; give one of the two.")
     check = run.verify if entry is not None else run.verify_run
     with viewed() as shown:
-        result = check(
-            str(entry or run_name), leaderboard_file, shown, started=STARTED, executor=executor, ray_address=ray_address
-        )
+        result = check(str(entry or run_name), leaderboard_file, shown, started=STARTED, place=place_of(place))
     if as_json:
         print_json(result)
     elif entry is not None:

@@ -15,9 +15,10 @@ import torch
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
-from autoprompt.errors import WorkerLostError, first_line
+from autoprompt.errors import UsageError, WorkerLostError, first_line
 from autoprompt.evaluator.proxy import Proxy, cross_fit, deal
 from autoprompt.models import Features, LanguageModel, load_model
+from autoprompt.models.memory import is_short_memory
 
 FEATURES_KEPT = 4
 FROZEN = Settings("none")
@@ -136,13 +137,21 @@ _WORKER: Worker | None = None
 
 
 def start_worker(spec: WorkerSpec) -> None:
-    """Initialise this process."""
+    """Initialise this process. Raises UsageError where memory is too short for the model."""
     global _WORKER
-    _WORKER = Worker(spec)
+    try:
+        _WORKER = Worker(spec)
+    except (MemoryError, RuntimeError) as error:
+        if not is_short_memory(error):
+            raise
+        raise UsageError(
+            "The model does not fit into the memory of a worker; use fewer --workers, or a smaller --model."
+        ) from error
 
 
 def perform(task: Callable[[Worker], Any]) -> Work:
-    """Run one task in a process that ``start_worker`` prepared. Raises WorkerLostError where its device is lost."""
+    """Run one task in a process that ``start_worker`` prepared. Raises WorkerLostError where its device is lost,
+    or its memory too short for what cannot be done in parts."""
     if _WORKER is None:
         raise RuntimeError("this process was not prepared by start_worker")
     _WORKER.model.micro_batch = None  # what this task alone has to record
@@ -152,5 +161,9 @@ def perform(task: Callable[[Worker], Any]) -> Work:
         value = task(_WORKER)
     except torch.AcceleratorError as error:  # after one every further call in this process fails as well
         raise WorkerLostError(f"the device failed: {first_line(error)}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_short_memory(error):
+            raise
+        raise WorkerLostError("the memory is too short") from error
     cpu = time.process_time() - computed if _WORKER.spec.device == "cpu" else 0.0
     return Work(value, time.monotonic() - started, _WORKER.model.tokens_processed - before, cpu)

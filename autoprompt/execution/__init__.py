@@ -2,6 +2,14 @@
 
 from autoprompt.execution.local import LocalExecutor
 from autoprompt.execution.ordered import Executor
-from autoprompt.execution.placement import default_workers, environments, worker_count
+from autoprompt.execution.placement import check_workers, default_workers, environments, most_workers, worker_count
 
-__all__ = ["Executor", "LocalExecutor", "default_workers", "environments", "worker_count"]
+__all__ = [
+    "Executor",
+    "LocalExecutor",
+    "check_workers",
+    "default_workers",
+    "environments",
+    "most_workers",
+    "worker_count",
+]

@@ -8,13 +8,16 @@ from __future__ import annotations
 import pickle
 import signal
 import socket
+import sys
 from typing import Any
 
 
 class Actor:
-    """``start``: the pickled initializer and its arguments."""
+    """``start``: the pickled initializer and its arguments. ``unsafe``: folders in which no modules are looked for: the
+    driver's current one, where a program has connected to Ray by itself."""
 
-    def __init__(self, start: bytes) -> None:
+    def __init__(self, start: bytes, unsafe: list[str]) -> None:
+        sys.path[:] = [entry for entry in sys.path if entry and entry not in unsafe]
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver alone decides what Ctrl-C does
         self._start = start
         self._server: Any = None

@@ -14,7 +14,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a worker wit
 import ray
 from ray import exceptions
 
+from autoprompt import interpreter
 from autoprompt.errors import UsageError, WorkerLostError, first_line
 from autoprompt.execution import actor
 from autoprompt.execution.carrying import Carried, NodeFolder, carried, open_depot
@@ -107,7 +108,10 @@ def joined(address: str | None, cores: int, tell: Callable[[str], None]) -> Iter
         raise _unjoined(known, "nobody listens there")
     new = {"num_cpus": cores, "include_dashboard": False} if known == "local" else {}
     try:
-        ray.init(address=known, namespace=uuid.uuid4().hex, logging_level=logging.CRITICAL, log_to_driver=False, **new)
+        with chdir(os.sep):  # Ray has workers look for modules in the current folder, where a stranger's data may be
+            ray.init(
+                address=known, namespace=uuid.uuid4().hex, logging_level=logging.CRITICAL, log_to_driver=False, **new
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise _unjoined(known, first_line(error)) from error
     try:
@@ -167,7 +171,8 @@ class RayExecutor(Executor["_ActorSlot"]):
         self._needs = {"CPU": 1.0, "GPU": gpus}
         function, item = look or (_nothing, None)
         asked = pickle.dumps((function, item))
-        super().__init__([_ActorSlot(lambda: kind.remote(start), asked) for _ in range(workers)])
+        unsafe = interpreter.unsafe_folders()
+        super().__init__([_ActorSlot(lambda: kind.remote(start, unsafe), asked) for _ in range(workers)])
         self._since = time.monotonic()
         self._told: set[str] = set()
         self._refusals: list[str] = []

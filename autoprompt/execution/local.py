@@ -1,37 +1,46 @@
 """Workers as processes of this machine.
 
-Each is one process at the other end of a pipe of its own. The standard library's pool gives up all its tasks when one
-process dies, and cannot end a task that hangs; here a dead or hanging process costs its own task alone.
+Each is one process at the other end of a socket of its own. The standard library's pool gives up all its tasks when one
+process dies, and cannot end a task that hangs; here a dead, stopped or hanging process costs its own task alone. Its
+processes also import the program's main module, which starts the work again where that is a plain script, and look for
+modules in the current folder; these import this package alone.
 """
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
+import pickle
 import signal
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Any
 
-from autoprompt.errors import UsageError
-from autoprompt.execution.ordered import Executor, Slot
-from autoprompt.execution.serving import Server
+import psutil
 
-_END_SECONDS = 10.0
-"""How long a process may take to end before it is killed."""
+from autoprompt import interpreter
+from autoprompt.errors import UsageError
+from autoprompt.execution.channel import Channel
+from autoprompt.execution.ordered import Executor, Slot
+
 _EXIT_SECONDS = 1.0
-"""How long a process that has closed its pipe may take to exit: its own exit code tells more than our signal."""
-_CONTEXT = multiprocessing.get_context("spawn")  # a fork after torch has run hangs
+"""How long a process that has closed its socket may take to exit: its own exit code tells more than our signal."""
+_LOOK_SECONDS = 1.0
+"""How often it is looked whether a process was stopped."""
+_STOPPED_LOOKS = 5
+"""So many looks in a row at a stopped process: then it is ended. They are counted, since a driver that was stopped as
+well has lost the time."""
 
 _Start = tuple[Callable[..., None], tuple[Any, ...], Mapping[str, str]]
 """The initializer, its arguments, and environment variables of this process alone."""
 
 
 class LocalExecutor(Executor["_ProcessSlot"]):
-    """Spawned processes, one thread each; each runs the initializer once, before its first task."""
+    """New processes, one thread each; each runs the initializer once, before its first task."""
 
     def __init__(
         self,
@@ -44,116 +53,156 @@ class LocalExecutor(Executor["_ProcessSlot"]):
         """``environments``: variables that each process has beside this one's, one mapping a worker."""
         variables = list(environments) or [{}] * workers
         super().__init__([_ProcessSlot((initializer, arguments, own)) for own in variables[:workers]])
+        self._looked = time.monotonic()
 
     def close(self) -> None:
+        """End all at once: by SIGKILL, which a stopped process obeys as well; what they had is done again."""
         self._closed = True
         for slot in self._slots:
-            slot.terminate()
+            slot.kill()
         for slot in self._slots:
-            slot.join()
+            slot.end()
 
     def _wait(self, busy: Sequence[_ProcessSlot], timeout: float | None) -> list[_ProcessSlot]:
-        ready = wait([thing for slot in busy for thing in slot.waitable], timeout)
-        return [slot for slot in busy if any(thing in ready for thing in slot.waitable)]
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._closed:
+            left = _LOOK_SECONDS if until is None else min(_LOOK_SECONDS, max(0.0, until - time.monotonic()))
+            ready = wait([slot.fileno() for slot in busy if slot.running], left)
+            found = [slot for slot in busy if not slot.running or slot.fileno() in ready]
+            found += self._stopped([slot for slot in busy if slot not in found])
+            if found or (until is not None and time.monotonic() >= until):
+                return found
+        return []
+
+    def _stopped(self, busy: Sequence[_ProcessSlot]) -> list[_ProcessSlot]:
+        """Those that have been stopped for a while, or are gone without their socket's end."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return []
+        self._looked = time.monotonic()
+        return [slot for slot in busy if slot.lost()]
+
+
+@dataclass
+class _Process:
+    """A started one: ``socket`` and ``life`` are the driver's."""
+
+    running: subprocess.Popen[bytes]
+    socket: socket.socket
+    life: int
+    stopped: int = 0
+    """How often in a row it was found stopped."""
+
+    def __post_init__(self) -> None:
+        self.channel = Channel(self.socket, self.lost, _LOOK_SECONDS)
+
+    def lost(self) -> bool:
+        """Look at it: whether it has ended, or has been stopped for a while."""
+        try:
+            stopped = psutil.Process(self.running.pid).status() == psutil.STATUS_STOPPED
+        except psutil.Error:
+            stopped = False
+        self.stopped = self.stopped + 1 if stopped else 0
+        return self.stopped >= _STOPPED_LOOKS or self.running.poll() is not None
+
+    def end(self, patience: float) -> int:
+        """Its exit code, negative for a signal; it is killed where it does not end within so many seconds."""
+        try:
+            self.running.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.running.kill()
+        code = self.running.wait()
+        self.channel.close()
+        os.close(self.life)
+        return code
 
 
 class _ProcessSlot(Slot):
     def __init__(self, start: _Start) -> None:
         super().__init__()
         self._start = start
-        self._process: BaseProcess | None = None
-        self._connection: Connection[Any, Any] | None = None
+        self._process: _Process | None = None
 
     @property
-    def waitable(self) -> list[Any]:
-        """What becomes ready when the process has an answer, or has ended."""
-        return [self._connection, self._process.sentinel] if self._process else []
+    def running(self) -> bool:
+        """Whether a process was started here."""
+        return self._process is not None
 
-    def terminate(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
+    def fileno(self) -> int:
+        """What becomes readable when the process has an answer, or has ended."""
+        assert self._process is not None  # noqa: S101
+        return self._process.channel.fileno()
 
-    def join(self) -> None:
+    def lost(self) -> bool:
+        """Whether nothing can come from the process any more."""
+        return self._process is None or self._process.lost()
+
+    def kill(self) -> None:
+        """Send the signal, and wait for nothing."""
         if self._process is not None:
-            self._process.join(_END_SECONDS)
-            self._kill()
+            self._process.running.kill()
+
+    def end(self, patience: float = 0.0) -> int | None:
+        """The exit code of the process, which is gone then; None where there was none."""
+        process, self._process = self._process, None
+        return None if process is None else process.end(patience)
 
     def _send(self, asked: bytes) -> None:
-        connection = self._started()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.send_bytes(asked)
+        if self._process is not None and self._process.running.poll() is not None:
+            self.end()
+        if self._process is None:
+            initializer, arguments, variables = self._start
+            with _signals_blocked():  # none may come between a process's start and its being known
+                self._process = _started(variables)
+            self._process.channel.send(pickle.dumps((initializer, arguments)))
+        self._process.channel.send(asked)
 
     def _receive(self) -> bytes | None:
-        assert self._connection is not None  # noqa: S101
-        try:
-            return self._connection.recv_bytes() if self._connection.poll() else None
-        except (EOFError, OSError):
+        if self._process is None or not wait([self.fileno()], 0.0):
             return None
+        return self._process.channel.receive()
 
     def _end(self, *, at_once: bool) -> str:
-        code = self._kill(0.0 if at_once else _EXIT_SECONDS)
+        stopped = self._process is not None and self._process.stopped >= _STOPPED_LOOKS
+        code = self.end(0.0 if at_once or stopped else _EXIT_SECONDS)
+        if stopped:
+            return "at last ended because it was stopped (SIGSTOP) and did not go on"
         if code is not None and code < 0:
             return f"at last by signal {-code}: killed, or no memory left"
         return f"at last with exit code {code}: see what it wrote before"
 
-    def _started(self) -> Connection[Any, Any]:
-        if self._process is None or self._connection is None or not self._process.is_alive():
-            self._kill()
-            ours, theirs = _CONTEXT.Pipe()
-            process = _CONTEXT.Process(target=_serve, args=(theirs, *self._start), daemon=True)
+
+def _started(variables: Mapping[str, str]) -> _Process:
+    """Raises UsageError where the system has no room for one more process."""
+    try:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ending, life = os.pipe()
+            code = "from autoprompt.execution.worker_main import main; main(%d, %d)"
             try:
-                process.start()
-            except RuntimeError as error:
-                if "bootstrapping" not in str(error):  # else this is a worker, still importing the user's script
-                    raise
-                raise UsageError(
-                    "A worker process imports the script that it was started from, and this script starts workers when "
-                    'imported; put its calls of autoprompt beneath `if __name__ == "__main__":`.'
-                ) from error
-            theirs.close()  # so that the process's end is the end of the pipe
-            self._process, self._connection = process, ours
-        return self._connection
-
-    def _kill(self, patience: float = 0.0) -> int | None:
-        """End the process, if it does not end by itself within so many seconds; its exit code, negative for a
-        signal."""
-        if self._process is None or self._connection is None:
-            return None
-        self._process.join(patience)
-        self._process.kill()
-        self._process.join()
-        code = self._process.exitcode
-        self._connection.close()
-        self._process = self._connection = None
-        return code
+                running = subprocess.Popen(  # noqa: S603
+                    interpreter.command(code % (theirs.fileno(), ending)),
+                    env=interpreter.variables(**variables),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), ending),
+                )
+            except BaseException:
+                os.close(life)
+                ours.close()
+                raise
+            finally:
+                os.close(ending)
+    except OSError as error:
+        raise UsageError(
+            f"A worker process cannot be started ({error.strerror or error}); use fewer --workers."
+        ) from error
+    return _Process(running, ours, life)
 
 
-# In the worker's process
-
-
-def _serve(
-    connection: Connection[Any, Any],
-    initializer: Callable[..., None],
-    arguments: tuple[Any, ...],
-    variables: Mapping[str, str],
-) -> None:
-    """Answer each task until the driver is gone."""
-    # Ctrl-C reaches the whole process group: the driver alone decides what to do with it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_driver, daemon=True).start()
-    os.environ.update(variables)
-    server = Server(initializer, arguments)
-    while True:
-        try:
-            asked = connection.recv_bytes()
-        except (EOFError, OSError):
-            return
-        connection.send_bytes(server.answer(asked))
-
-
-def _end_with_driver() -> None:
-    """A driver that is killed can end nobody: each worker sees to its own end, even in the middle of a task."""
-    driver = multiprocessing.parent_process()
-    if driver is not None:
-        driver.join()
-        os._exit(1)
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """A process started meanwhile has them blocked as well, until it knows what to do about them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+import psutil
+
 from autoprompt.errors import UsageError
+
+_WORKERS_A_CORE = 8
+_LEAST_BOUND = 32
+_WORKER_BYTES = 256 << 20
+"""What a process takes for its libraries alone."""
+_MOST_IN_A_CLUSTER = 10_000
 
 
 def default_workers() -> int:
@@ -13,16 +21,34 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def worker_count(device: str, workers: int | None, per_gpu: int | None, *, cores: int, gpus: int) -> int:
+def most_workers(executor: str) -> int:
+    """How many workers may be asked for: what this machine has cores and memory for, or of a Ray cluster, whose nodes
+    may come later, a number that no cluster has."""
+    if executor == "ray":
+        return _MOST_IN_A_CLUSTER
+    memory = int(psutil.virtual_memory().total) // _WORKER_BYTES
+    return max(1, min(max(_LEAST_BOUND, _WORKERS_A_CORE * default_workers()), memory))
+
+
+def check_workers(workers: int | None, per_gpu: int | None, most: int) -> None:
+    """Raises UsageError for numbers that no machine has room for. ``most``: see ``most_workers``."""
+    for option, value in (("--workers", workers), ("--workers-per-gpu", per_gpu)):
+        if value is not None and value < 1:
+            raise UsageError(f"{option} is {value}; give at least 1.")
+        if value is not None and value > most:
+            raise UsageError(
+                f"{option} is {value}, and there are cores and memory for no more than {most} workers; give fewer, or "
+                "leave it out."
+            )
+
+
+def worker_count(device: str, workers: int | None, per_gpu: int | None, *, cores: int, gpus: int, most: int) -> int:
     """Workers of a machine or cluster with so many ``cores`` and ``gpus``: as asked for, else one a core where the work
     is done on the CPU, and one (or ``per_gpu``) for each device where it is done there.
 
-    ``device``: cpu, mps, cuda, or one of several by its number. Raises UsageError.
+    ``device``: cpu, mps, cuda, or one of several by its number. ``most``: see ``most_workers``. Raises UsageError.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers is {workers}; give at least 1.")
-    if per_gpu is not None and per_gpu < 1:
-        raise UsageError(f"--workers-per-gpu is {per_gpu}; give at least 1.")
+    check_workers(workers, per_gpu, most)
     if per_gpu is not None and device == "cpu":
         raise UsageError(
             "--workers-per-gpu is for a device cuda or mps, and the work is done on the CPU; use --workers."

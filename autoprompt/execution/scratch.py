@@ -4,30 +4,30 @@ these end."""
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from autoprompt.errors import StorageError
 
 _PREFIX = "autoprompt-"
+_NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}\.lock")
 
 
 def sweep() -> None:
-    """Remove what killed drivers left behind, as far as it is this user's."""
+    """Remove what killed drivers left behind: folders whose lock file has this program's name and content, is this
+    user's, and is held by nobody."""
     with contextlib.suppress(OSError):
         for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*.lock"):
-            folder = path.with_suffix("")
-            lock = _lock(folder)
-            with contextlib.suppress(Timeout, OSError):  # its driver lives, or it is somebody else's
-                lock.acquire()
-                _remove(folder, lock)
+            with contextlib.suppress(OSError):  # somebody else's, or gone by now
+                _sweep(path)
 
 
 @contextmanager
@@ -39,8 +39,11 @@ def scratch_folder() -> Iterator[Path]:
     """
     sweep()
     parent = Path(tempfile.gettempdir())
+    lock = parent / f"{_PREFIX}{uuid.uuid4().hex}.lock"
     try:
-        folder, lock = _new(parent)
+        handle = _marked(lock, fcntl.LOCK_EX)
+        folder = _folder(lock)
+        folder.mkdir(mode=0o700)  # after its lock: however early its driver is killed, no folder is without
     except OSError as error:
         raise StorageError(
             f"The folder {parent} for temporary files cannot be written ({error.strerror}); make room, or name another "
@@ -49,23 +52,25 @@ def scratch_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _remove(folder, lock)
+        _remove(lock)
+        os.close(handle)
 
 
 def joined(name: str) -> Path:
-    """The folder of this name on this machine, made by the first process that asks, shared by all that do, until the
-    last of them leaves or has ended. Raises StorageError where there is no place for it."""
+    """The folder of this name (32 hexadecimal digits) on this machine, made by the first process that asks, shared by
+    all that do, until the last of them leaves or has ended. Raises StorageError where there is no place for it."""
+    lock = Path(tempfile.gettempdir()) / f"{_PREFIX}{name}.lock"
+    folder = _folder(lock)
     if name not in _JOINED:
         sweep()
-        folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{name}"
         try:
-            _JOINED[name] = _shared_lock(folder)
+            _JOINED[name] = _marked(lock, fcntl.LOCK_SH)
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StorageError(
                 f"The folder {folder} cannot be made ({error.strerror}); make room, or name another place in TMPDIR."
             ) from error
-    return Path(tempfile.gettempdir()) / f"{_PREFIX}{name}"
+    return folder
 
 
 def leave() -> None:
@@ -79,39 +84,60 @@ _JOINED: dict[str, int] = {}
 """Open lock files by the folders' names."""
 
 
-def _shared_lock(folder: Path) -> int:
-    """The open lock file, held together with others. One that somebody has removed meanwhile holds nothing."""
-    import fcntl
-
-    path = Path(_lock(folder).lock_file)
+def _marked(lock: Path, kind: int) -> int:
+    """The open lock file, held, with the mark in it. One that somebody has removed meanwhile holds nothing."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_SH)
-        with contextlib.suppress(FileNotFoundError):
-            if os.stat(path).st_ino == os.fstat(handle).st_ino:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, kind)
+            if _same(lock, handle):
+                os.pwrite(handle, _mark(lock), 0)
                 return handle
+        except BaseException:
+            os.close(handle)
+            raise
         os.close(handle)
 
 
-def _new(parent: Path) -> tuple[Path, FileLock]:
-    """The lock comes first: however early its driver is killed, no folder is without."""
-    while True:
-        folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
-        lock = _lock(folder)
-        with contextlib.suppress(Timeout):  # another driver sweeps, and took the new file for one that was left behind
-            lock.acquire()
-            if Path(lock.lock_file).exists():
-                folder.mkdir(mode=0o700)
-                return folder, lock
-            lock.release()
+def _sweep(lock: Path) -> None:
+    """Raises OSError where it is in use, or cannot be opened."""
+    handle = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        facts = os.fstat(handle)
+        if (
+            _NAME.fullmatch(lock.name)
+            and stat.S_ISREG(facts.st_mode)
+            and facts.st_uid == os.geteuid()
+            and os.pread(handle, 1000, 0) == _mark(lock)
+        ):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _same(lock, handle):
+                _remove(lock)
+    finally:
+        os.close(handle)
 
 
-def _lock(folder: Path) -> FileLock:
-    return FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
-
-
-def _remove(folder: Path, lock: FileLock) -> None:
+def _remove(lock: Path) -> None:
     """The folder of a lock that is held, then the lock."""
-    shutil.rmtree(folder, ignore_errors=True)
-    Path(lock.lock_file).unlink(missing_ok=True)
-    lock.release()
+    folder = _folder(lock)
+    with contextlib.suppress(FileNotFoundError):
+        facts = folder.lstat()
+        if stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid():
+            shutil.rmtree(folder, ignore_errors=True)
+    lock.unlink(missing_ok=True)
+
+
+def _mark(lock: Path) -> bytes:
+    """What a lock file of this program holds; a copy under another name does not."""
+    return f"autoprompt keeps {lock.stem} for a running search\n".encode()
+
+
+def _folder(lock: Path) -> Path:
+    return lock.with_suffix("")
+
+
+def _same(path: Path, handle: int) -> bool:
+    """Whether the open file is still the one at this path."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(path.lstat(), os.fstat(handle))
+    return False

@@ -11,6 +11,19 @@ from autoprompt.models.base import FitFailedError
 
 T = TypeVar("T")
 
+SHORT_MEMORY = (
+    "out of memory",  # CUDA, HIP, XPU, MPS
+    "can't allocate memory",  # torch's allocator on Linux
+    "not enough memory",  # the same on Windows
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+    "FATAL ERROR :: MODULE:PT_DEVMEM Allocation failed",  # HPU
+    "could not create a memory",  # oneDNN
+    "std::bad_alloc",
+)
+"""What a RuntimeError says where memory is too short: accelerate knows some of these as well."""
+
 
 def in_memory(rows: Sequence[int], run: Callable[[Sequence[int]], T]) -> Iterator[tuple[list[int], T]]:
     """What ``run`` makes of the rows, all at once or, where memory is too short for that, in halves of halves.
@@ -35,14 +48,16 @@ def attempt(run: Callable[[Sequence[int]], T], rows: Sequence[int]) -> T | None:
     try:
         return run(rows)
     except (MemoryError, RuntimeError) as error:
-        if not _is_short_memory(error):
+        if not is_short_memory(error):
             raise
     # Outside of the handler, whose traceback holds on to the pass's tensors.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
     return None
 
 
-def _is_short_memory(error: Exception) -> bool:
-    """Whether it says so; on the CPU torch's allocator raises a plain RuntimeError."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+def is_short_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was too short, on any device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in SHORT_MEMORY)

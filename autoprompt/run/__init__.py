@@ -8,6 +8,7 @@ from autoprompt.run.options import (
     DEFAULT_MODEL,
     DataOptions,
     ModelOptions,
+    PlaceOptions,
     Progress,
     SearchOptions,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "DataOptions",
     "ModelOptions",
+    "PlaceOptions",
     "Progress",
     "SearchOptions",
     "Task",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,6 +64,25 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class PlaceOptions:
+    """Where the workers of a run that is known are from now on; None: not named."""
+
+    executor: str | None = None
+    ray_address: str | None = None
+    workers: int | None = None
+    workers_per_gpu: int | None = None
+    device: str | None = None
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What is named, as model options. A cluster's address names the executor, and the executor any address."""
+        found = {name: value for name, value in vars(self).items() if value is not None}
+        if self.executor is not None or self.ray_address is not None:
+            found |= {"executor": self.executor or "ray", "ray_address": self.ray_address}
+        return found
+
+
+@dataclass(frozen=True)
 class SearchOptions:
     """All that one search is asked for."""
 
@@ -113,13 +132,6 @@ def budget_of(options: SearchOptions) -> Budget:
     if seconds is None and options.max_evaluations is None:
         seconds = DEFAULT_BUDGET
     return Budget(seconds, options.max_evaluations, started=options.started)
-
-
-def elsewhere(options: SearchOptions, executor: str | None, ray_address: str | None, **other: Any) -> SearchOptions:
-    """The same search with its workers at another place, where one is named. ``other``: further model options."""
-    if executor is not None or ray_address is not None:
-        other |= {"executor": executor or "ray", "ray_address": ray_address}
-    return replace(options, model=replace(options.model, **other))
 
 
 def config_of(options: SearchOptions) -> SearchConfig:

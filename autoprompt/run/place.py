@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autoprompt.errors import UsageError
-from autoprompt.execution import Executor, LocalExecutor, default_workers, environments, worker_count
+from autoprompt.execution import (
+    Executor,
+    LocalExecutor,
+    default_workers,
+    environments,
+    most_workers,
+    worker_count,
+)
 from autoprompt.manifest import environment, files_of, source
 from autoprompt.models import check_device
 from autoprompt.run.options import EXECUTORS, ModelOptions, Progress
@@ -58,7 +65,8 @@ def placed(model: ModelOptions, progress: Progress) -> Iterator[Place]:
             f"--executor ray needs Ray, which cannot be imported ({error}); install it with `pip install "
             "'autoprompt-engine[ray]'`."
         ) from error
-    with joined(model.ray_address, model.workers or default_workers(), progress.note) as cluster:
+    cores = min(model.workers or default_workers(), most_workers("local"))  # of a new one
+    with joined(model.ray_address, cores, progress.note) as cluster:
         yield _OnRay(cluster, model)
 
 
@@ -68,7 +76,12 @@ class _Here:
         self.device = check_device(model.device)
         self._gpus = _gpus() if self.device == "cuda" else 0
         self.workers = worker_count(
-            self.device, model.workers, model.workers_per_gpu, cores=default_workers(), gpus=self._gpus
+            self.device,
+            model.workers,
+            model.workers_per_gpu,
+            cores=default_workers(),
+            gpus=self._gpus,
+            most=most_workers("local"),
         )
 
     def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
@@ -95,7 +108,9 @@ class _OnRay:
                 "--device auto or one that is there."
             )
         cores = max(1, cluster.total("CPU"))
-        self.workers = worker_count(self.device, model.workers, model.workers_per_gpu, cores=cores, gpus=gpus)
+        self.workers = worker_count(
+            self.device, model.workers, model.workers_per_gpu, cores=cores, gpus=gpus, most=most_workers("ray")
+        )
         self._gpus = 1 / (model.workers_per_gpu or 1) if self.device == "cuda" else 0.0
         self._facts = facts(self.device)
         self.warnings: list[str] = []

@@ -14,6 +14,7 @@ from autoprompt.artifacts import Progress
 from autoprompt.candidate import TUNING_MODES, Candidate, Settings, derived_seed
 from autoprompt.corpus import Corpus, Reading
 from autoprompt.errors import UsageError
+from autoprompt.execution import check_workers, most_workers
 from autoprompt.metrics import ALL_METRICS, metric_names
 from autoprompt.models import DEFAULT_TUNING, FAMILIES, TASKS, TUNING, locate_model
 from autoprompt.models.base import ModelSource
@@ -99,6 +100,7 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
         raise UsageError(f"The family {model.family!r} is unknown; use one of {', '.join(FAMILIES)}.")
     if metric is not None and metric not in ALL_METRICS:
         raise UsageError(f"The metric {metric!r} is unknown; use one of {', '.join(ALL_METRICS)}.")
+    check_workers(model.workers, model.workers_per_gpu, most_workers(model.executor))
     if data.max_length < 1:
         raise UsageError(f"--max-length is {data.max_length}; give at least 1 token.")
 

@@ -17,6 +17,7 @@ from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.run.options import TRANSFER, SearchOptions
+from autoprompt.run.ownership import MARK, mark_of
 from autoprompt.run.preparing import Task
 from autoprompt.run.resuming import diverged, request
 from autoprompt.run.workplace import warnings_of
@@ -28,8 +29,10 @@ PIECE = 100
 
 def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, facts: Mapping[str, Any]) -> RunRecord:
     """The record of a run that begins; ``facts``: its manifest."""
+    id_ = uuid.uuid4().hex[:12]
+    asked = request(options, task.space.config, workers)
     return RunRecord(
-        id=uuid.uuid4().hex[:12],
+        id=id_,
         name=options.name,
         corpus=options.corpus,
         fingerprint=task.corpus.fingerprint,
@@ -65,7 +68,8 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
                 **{part: facts[part] for part in ("data", "model", "code")},
                 "reading": task.corpus.summary.to_dict() if task.corpus.summary else None,
             },
-            "request": request(options, task.space.config, workers),
+            "request": asked,
+            MARK: mark_of(id_, asked),
         },
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=facts["environment"],

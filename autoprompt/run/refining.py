@@ -28,6 +28,7 @@ from autoprompt.models import check_device, locate_model
 from autoprompt.models.exchange import load_delta
 from autoprompt.models.saving import save
 from autoprompt.run.options import DataOptions, Progress
+from autoprompt.run.ownership import MARK, mark_of
 from autoprompt.run.parent import Parent, corpus_of, examples_of, joined, new_rows
 from autoprompt.run.recording import Recorder, data_rows, described
 from autoprompt.run.resuming import manifest_of
@@ -85,14 +86,16 @@ def refine(
     return result
 
 
-def done_again(board: Leaderboard, run: RunRecord, progress: Progress) -> tuple[list[Evaluation], list[str]]:
+def done_again(
+    board: Leaderboard, run: RunRecord, device: str, progress: Progress
+) -> tuple[list[Evaluation], list[str]]:
     """What a refined entry's run measured, measured anew from its parent's weights; and how versions and machine differ
     (see ``manifest``). Raises as ``refine`` does."""
     told = run.config["refine"]
     rows = board.attached(DataRow, run.id)
     corpus = corpus_of(run, run.corpus, {split: examples_of(rows, split) for split in SPLITS})
     candidate = Candidate.from_dict(told["candidate"])
-    with _worker(run, corpus, run.environment["device"], run.seed, progress) as worker:
+    with _worker(run, corpus, device, run.seed, progress) as worker:
         facts = _facts(run, corpus, worker)
         progress.stage("verify")
         done = refined(worker, candidate, load_delta(kept_weights(board.path, told["weights"])), told["new"])
@@ -157,9 +160,10 @@ def _record(
         "candidate": parent.candidate.to_dict(),
         "new": list(new),
     }
+    id_ = uuid.uuid4().hex[:12]
     return replace(
         parent.run,
-        id=uuid.uuid4().hex[:12],
+        id=id_,
         name=name,
         corpus=corpus.name,
         fingerprint=corpus.fingerprint,
@@ -174,6 +178,7 @@ def _record(
             "warm_start": None,
             "transfer": None,
             "request": None,
+            MARK: mark_of(id_, None),
             "refine": told,
             "warnings": list(notes),
             "manifest": {part: facts[part] for part in ("data", "model", "code")},

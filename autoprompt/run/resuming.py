@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from autoprompt.evaluator import Journal
 from autoprompt.leaderboard import Leaderboard, RunRecord, Step
 from autoprompt.leaderboard.records import pinned
 from autoprompt.manifest import INPUTS, differences
-from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
+from autoprompt.run.foreign import foreign
+from autoprompt.run.options import DataOptions, ModelOptions, PlaceOptions, Progress, SearchOptions
+from autoprompt.run.ownership import is_own
 from autoprompt.search import Budget, SearchConfig
 
 _TASK, _DECISION = "task", "decision"
@@ -97,16 +99,43 @@ def request(options: SearchOptions, config: SearchConfig, workers: int) -> dict[
     }
 
 
-def requested(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None, started: float) -> SearchOptions:
-    """The inverse. Raises StorageError, and UsageError for a run whose rows were in memory."""
+def requested(
+    run: RunRecord,
+    leaderboard: Path,
+    rows: Mapping[str, Any] | None,
+    started: float,
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
+    tell: Callable[[str], None] = lambda _: None,
+) -> SearchOptions:
+    """The inverse, with the workers that ``place`` names. A run that this user did not begin says nothing of workers:
+    ``tell`` is told what it asks for in vain.
+
+    Raises StorageError, UsageError for a run whose rows were in memory, and InputError where a stranger's run names
+    what is no file and no folder.
+    """
     asked = run.config.get("request")
     if asked is None:
         raise StorageError(f"The run {run.id} was begun by a version that kept no steps; start a new search.")
-    if asked["in_memory"] and rows is None:
-        raise UsageError(
-            f"The rows of run {run.id} were in memory; give them again in Python, as corpus=rows to "
-            "autoprompt.resume or autoprompt.verify."
-        )
+    try:
+        if asked["in_memory"] and rows is None:
+            raise UsageError(
+                f"The rows of run {run.id} were in memory; give them again in Python, as corpus=rows to "
+                "autoprompt.resume or autoprompt.verify."
+            )
+        options = _options(run, leaderboard, rows, started)
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's errors are the last
+        raise StorageError(
+            f"What the run {run.id} asked for cannot be read ({type(error).__name__}); start a new search."
+        ) from error
+    model = options.model
+    if not is_own(run):
+        model = foreign(run.id, options.corpus, model, place, tell)
+    return replace(options, model=replace(model, **place.named))
+
+
+def _options(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None, started: float) -> SearchOptions:
+    """As they are stored."""
+    asked = run.config["request"]
     model = asked["model"]["model"]
     named = {name: value for name, value in asked.items() if name not in (*_UNASKED, "in_memory")}
     return SearchOptions(

@@ -15,7 +15,7 @@ from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.manifest import manifest
 from autoprompt.metrics import verdict
-from autoprompt.run.options import Progress, SearchOptions, budget_of, elsewhere
+from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
 from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
@@ -44,13 +44,13 @@ def resume(
     *,
     rows: Mapping[str, Any] | None = None,
     started: float | None = None,
-    executor: str | None = None,
-    ray_address: str | None = None,
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
 ) -> dict[str, Any]:
     """Go on with a run that was stopped or killed; of a finished one, its result again.
 
     ``rows``: splits in memory, for a run whose data lay there. ``started``: when the command began (monotonic seconds).
-    ``executor``, ``ray_address``: where its workers are now; None: where they were.
+    ``place``: where its workers are now; what it leaves open is as it was, if this user began the run, and else as in a
+    new search.
     Raises NotFoundError, and StorageError while the run's driver lives, where data, model or settings are not what they
     were, and for a run without steps to go on from.
     """
@@ -62,8 +62,9 @@ def resume(
             if run.strategy == REFINE:
                 raise StorageError(f"The run {run.id} was stored in part while an entry was refined; refine it again.")
             if run.status != "finished":  # nor was it by another driver meanwhile
-                options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
-                return _Run(elsewhere(options, executor, ray_address), progress, run).search()
+                began = time.monotonic() if started is None else started
+                options = requested(run, leaderboard, rows, began, place, progress.note)
+                return _Run(options, progress, run).search()
     return run.result or {}
 
 

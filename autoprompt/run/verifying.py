@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.leaderboard.records import SPLITS
 from autoprompt.manifest import INPUTS, differences, manifest
-from autoprompt.run.options import Progress, SearchOptions, elsewhere
+from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, SearchOptions
+from autoprompt.run.ownership import is_own
 from autoprompt.run.place import Place, placed
 from autoprompt.run.preparing import Task
 from autoprompt.run.refining import REFINE, done_again
@@ -83,12 +84,12 @@ def verify(
     *,
     rows: Mapping[str, Any] | None = None,
     started: float | None = None,
-    executor: str = "local",
-    ray_address: str | None = None,
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
 ) -> dict[str, Any]:
     """Do all evaluations of an entry again, in the newest run that has it. Returns the JSON of ``verify --json``.
 
     ``rows``: splits in memory, for a run whose data lay there. ``started``: when the command began (monotonic seconds).
+    ``place``: as ``resume`` takes it, but workers that are not named are those of a new search.
     ``exact``: every prediction and every loss is the same to the last bit. Where program versions or machine are not
     what they were, ``within`` says that it came near. Raises NotFoundError, InputError for an entry that only failed,
     StorageError for a run without a manifest, VerificationError where data or model are not what they were.
@@ -100,7 +101,7 @@ def verify(
     records = [record for record in found if record.run == run.id and _verifiable(record)]
     if not records:
         raise InputError(f"The entry {entry!r} has nothing to verify: {found[0].reason}; name one that was scored.")
-    options = _asked(run, leaderboard, rows, started, executor, ray_address)
+    options = _asked(run, leaderboard, rows, started, place, progress)
     checked, changed = _checked(run, records, options, progress)
     return _report(checked, changed) | {
         "run": run.id,
@@ -116,8 +117,7 @@ def verify_run(
     *,
     rows: Mapping[str, Any] | None = None,
     started: float | None = None,
-    executor: str = "local",
-    ray_address: str | None = None,
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
 ) -> dict[str, Any]:
     """The same for all entries of a run (its id or name), with what was scored. The verdict is the worst of theirs.
 
@@ -128,7 +128,7 @@ def verify_run(
         records = [record for record in board.evaluations(run.id) if _verifiable(record)]
     if not records:
         raise InputError(f"The run {reference!r} has nothing to verify; name one that scored a prompt.")
-    options = _asked(run, leaderboard, rows, started, executor, ray_address)
+    options = _asked(run, leaderboard, rows, started, place, progress)
     checked, changed = _checked(run, records, options, progress)
     of_entry: dict[str, list[_Checked]] = {}
     for one in checked:
@@ -149,15 +149,18 @@ def _asked(
     leaderboard: Path,
     rows: Mapping[str, Any] | None,
     started: float | None,
-    executor: str,
-    ray_address: str | None,
+    place: PlaceOptions,
+    progress: Progress,
 ) -> SearchOptions:
     """The run's options, with workers as this machine has them; where an entry was refined, no more than the
-    leaderboard is needed."""
+    leaderboard and the device are needed."""
     if run.strategy == REFINE:
-        return SearchOptions(run.corpus, leaderboard=leaderboard)
-    options = requested(run, leaderboard, rows, time.monotonic() if started is None else started)
-    return elsewhere(options, executor, ray_address, workers=None, workers_per_gpu=None)
+        device = place.device or (run.environment["device"] if is_own(run) else "auto")
+        return SearchOptions(run.corpus, model=ModelOptions(device=device), leaderboard=leaderboard)
+    here = {"executor": "local", "ray_address": None, "workers": None, "workers_per_gpu": None}
+    began = time.monotonic() if started is None else started
+    options = requested(run, leaderboard, rows, began, place, progress.note)
+    return replace(options, model=replace(options.model, **here | place.named))
 
 
 def _verifiable(record: EvaluationRecord) -> bool:
@@ -169,7 +172,7 @@ def _checked(
 ) -> tuple[list[_Checked], list[str]]:
     """Each evaluation then and now, in order; and how versions and machine differ."""
     if run.strategy == REFINE:
-        return _refined_again(run, records, options.leaderboard, progress)
+        return _refined_again(run, records, options, progress)
     task = prepared(options, progress)
     with placed(options.model, progress) as place:
         return _done_again(run, records, options, task, place, progress)
@@ -201,11 +204,11 @@ def _done_again(
 
 
 def _refined_again(
-    run: RunRecord, records: Sequence[EvaluationRecord], leaderboard: Path, progress: Progress
+    run: RunRecord, records: Sequence[EvaluationRecord], options: SearchOptions, progress: Progress
 ) -> tuple[list[_Checked], list[str]]:
     """The same for an entry that went on from another's weights."""
-    with Leaderboard.open(leaderboard, read_only=True) as board:
-        done, changed = done_again(board, run, progress)
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        done, changed = done_again(board, run, options.model.device, progress)
     again = {evaluation.fold: evaluation for evaluation in done}
     return [_Checked(record, again[record.fold]) for record in records], changed
 

@@ -1,4 +1,5 @@
-"""Kill a running search again and again, its driver or a worker, at random moments, with SIGKILL.
+"""Kill a running search again and again, its driver or a worker, at random moments, with SIGKILL; or stop a worker with
+SIGSTOP.
 
 ``python tests/soak/kills.py --kills 100`` (ten kills took two minutes on two cores). A killed driver's run is resumed;
 what a killed worker had is the driver's to see to. Every run has to end as an undisturbed one does: no row that could
@@ -70,9 +71,10 @@ class Soak:
                 pass
             children = _workers(process.pid)
             if children and workers < MOST_WORKERS and self.rng.random() < 0.5:
-                os.kill(self.rng.choice(children), signal.SIGKILL)
+                kind, number = self.rng.choice((("worker", signal.SIGKILL), ("stopped", signal.SIGSTOP)))
+                os.kill(self.rng.choice(children), number)
                 workers += 1
-                self.killed["worker"] += 1
+                self.killed[kind] += 1
             else:
                 process.kill()
                 process.communicate()
@@ -120,7 +122,7 @@ def _rows(board: Path) -> dict[str, EvaluationRecord]:
 def _workers(driver: int) -> list[int]:
     """Process ids of a driver's workers."""
     children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
-    return [int(child) for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+    return [int(child) for child in children if "worker_main" in Path(f"/proc/{child}/cmdline").read_text()]
 
 
 def _wait_for_end(processes: list[int]) -> None:

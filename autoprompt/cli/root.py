@@ -1,0 +1,100 @@
+"""All commands, and what their errors look like."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from autoprompt.cli import board, embedded, layout, predicting, refining, reporting, searching, stopped
+from autoprompt.cli.telling import Verbosity, talkative, verbosity
+from autoprompt.errors import AutopromptError
+
+
+class Root(click.Group):
+    """Commands whose errors are one sentence; with --verbose, where they came from as well."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Help is as narrow as the terminal, where click's own stops at 50 columns."""
+        extra.setdefault("terminal_width", layout.terminal_width())
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except AutopromptError:
+            if verbosity() == Verbosity.VERBOSE:
+                traceback.print_exc()
+            raise
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="autoprompt-engine")
+def cli() -> None:
+    """Find the prompt template, label words and training settings that make a language model do your task best.
+
+    \b
+    autoprompt search rotten-tomatoes --budget 5m     # an embedded corpus
+    autoprompt search reviews.csv                     # your own data
+    autoprompt leaderboard                            # what was found
+    autoprompt export 3f2a9c0d --out best.json --with-weights
+    autoprompt predict best.json "A fine film."
+    """
+
+
+@click.command(short_help="Print what makes a shell complete names.")
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete commands, options, corpora, models, runs and entries.
+
+    \b
+    autoprompt completion bash >> ~/.bashrc
+    autoprompt completion zsh >> ~/.zshrc
+    autoprompt completion fish > ~/.config/fish/completions/autoprompt.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101 - these three are click's own
+    click.echo(kind(cli, {}, "autoprompt", "_AUTOPROMPT_COMPLETE").source())
+
+
+for _command in (
+    searching.search,
+    searching.resume,
+    searching.verify,
+    searching.evaluate,
+    refining.refine,
+    board.leaderboard,
+    reporting.report,
+    board.export,
+    predicting.predict,
+    embedded.models,
+    embedded.corpora,
+):
+    cli.add_command(talkative(_command))
+cli.add_command(completion)
+
+
+def run() -> int:
+    """Run the command of this process; its exit code. Every error is one sentence on standard error."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except AutopromptError as error:
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.Abort:
+        click.echo(stopped(), err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        return 0

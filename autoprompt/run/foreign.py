@@ -1,0 +1,59 @@
+"""A stored run that another user began: what it names is opened as data, and starts and joins nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+from autoprompt.errors import InputError
+from autoprompt.run.options import ModelOptions, PlaceOptions
+
+_MOST_SHOWN = 80
+
+
+def foreign(
+    run: str, corpus: str, model: ModelOptions, place: PlaceOptions, tell: Callable[[str], None]
+) -> ModelOptions:
+    """The model options without what they say of workers and device; ``tell`` is told of that, unless ``place`` names
+    it. Raises InputError where model or corpus are neither a name nor a file or folder."""
+    for what, name in (("model", model.model), ("corpus", corpus)):
+        _check(run, what, name)
+    default = ModelOptions()
+    own = replace(model, **{field.name: getattr(default, field.name) for field in fields(PlaceOptions)})
+    asked = [
+        f"--{field.name.replace('_', '-')} {_shown(getattr(model, field.name))}"
+        for field in fields(PlaceOptions)
+        if getattr(model, field.name) != getattr(default, field.name) and field.name not in place.named
+    ]
+    left = f" It asks for {' '.join(asked)}, which is not taken over: name what you want of it." if asked else ""
+    tell(
+        f"The run {run} was not begun by this user on this machine. Its model {_shown(model.model)} and its corpus "
+        f"{_shown(corpus)} are opened as data.{left}"
+    )
+    return own
+
+
+def _check(run: str, what: str, name: str) -> None:
+    """No pipe that never ends, no device, and no other machine's share."""
+    if not isinstance(name, str):
+        raise InputError(f"The {what} of run {run} is no name; start a new search.")
+    place = os.path.expanduser(name)
+    if re.match(r"[\\/]{2}", place):
+        raise InputError(f"The {what} of run {run} is a share of another machine, {_shown(name)}; start a new search.")
+    try:
+        mode = os.stat(place).st_mode
+    except (OSError, ValueError):  # a name, or nothing: whoever opens it says so
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(
+            f"The {what} of run {run}, {_shown(name)}, is neither a file nor a folder; start a new search."
+        )
+
+
+def _shown(value: object) -> str:
+    """A stranger's word as one short argument, with no sign that a terminal obeys."""
+    text = str(value)
+    return text if re.fullmatch(rf"[\w./:@-]{{1,{_MOST_SHOWN}}}", text, re.ASCII) else ascii(text[:_MOST_SHOWN])
