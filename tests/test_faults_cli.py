@@ -180,7 +180,9 @@ def test_fault_40_a_foreign_database(foreign, tmp_path):
     [
         (("--workers", "0"), "--workers"), (("--workers", "-2"), "--workers"), (("--budget", "-5m"), "--budget"),
         (("--budget", "0"), "--budget"), (("--budget", "soon"), "--budget"), (("--budget", "nan"), "--budget"),
-        (("--max-evaluations", "-1"), "--max-evaluations"),
+        (("--max-evaluations", "-1"), "--max-evaluations"), (("--workers", "1000000000"), "--workers is 1000000000"),
+        (("--workers-per-gpu", "1000000000"), "--workers-per-gpu is 1000000000"),
+        (("--workers", "100000", "--executor", "ray"), "--workers is 100000"),
     ],
     ids=str,
 )  # fmt: skip

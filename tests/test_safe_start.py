@@ -77,6 +77,26 @@ def test_nothing_beside_the_data_runs_where_the_module_path_has_an_empty_place(
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_nothing_beside_the_data_runs_in_workers_of_a_ray_cluster(
+    hostile: Path, model_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    script = tmp_path / "autoprompt"
+    script.write_text(f"import sys\n{RUN}\n")
+    command = [sys.executable, "-P", str(script)]
+    done = searched(
+        hostile,
+        command,
+        model_folders["llama"],
+        AUTOPROMPT_EXECUTOR="ray",
+        RAY_ADDRESS="local",
+        RAY_USAGE_STATS_ENABLED="0",
+    )
+    assert ran(hostile) == []
+    assert done.returncode == 0, done.stderr
+
+
 _WHERE = """
 import json, os
 from autoprompt.execution import LocalExecutor
