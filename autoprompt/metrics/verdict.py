@@ -24,7 +24,7 @@ def verdict(result: Mapping[str, Any]) -> str:
         return f"The {name} is better than the tuned manual template on the {split} rows: {said}."
     if found["high"] < 0:
         return f"The {name} is worse than the tuned manual template on the {split} rows: {said}; {KEEP}."
-    return f"{NONE_BETTER}: {name} - manual_tuned on the {split} rows is {said}, which includes no difference; {KEEP}."
+    return f"{NONE_BETTER}: {name} - manual_tuned on the {split} rows is {said}, and the interval includes 0; {KEEP}."
 
 
 def _judged(result: Mapping[str, Any]) -> tuple[str, str]:
