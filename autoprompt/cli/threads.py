@@ -17,8 +17,9 @@ def share_cores() -> None:
 
     Threads of OpenMP wait for each other some hundred times a pass, and by default in a loop that keeps the core busy.
     Beside other work, where one of them has no core, the others wait as long: 40 rows of SmolLM2 on two cores with
-    seven other processes took 22 to 30 s, with one thread 5 to 7 s, and with two that sleep 2.3 to 2.7 s. What the
-    user's environment says counts. Does nothing where torch has been loaded: it reads the environment then.
+    six to eight other processes took 7 to 30 s, with one thread 5 to 13 s, and with two that sleep 2.3 to 5.5 s
+    (medians of three, in three trials). What the user's environment says counts. Does nothing where torch has been
+    loaded: it reads the environment then.
     """
     if "torch" in sys.modules:
         return
