@@ -10,11 +10,12 @@ ROOT = Path(__file__).parent.parent / "autoprompt"
 
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "search", "execution"),
-    *("leaderboard", "transfer", "manifest", "report", "export", "files"),
+    *("leaderboard", "transfer", "manifest", "report", "export", "files", "terminal"),
 }
 # The data flows one way: a row may import the modules named in it, and errors.
 MAY_IMPORT = {
     "errors": set(),
+    "terminal": set(),
     "files": set(),
     "artifacts": {"files"},
     "corpus": {"artifacts"},
@@ -26,10 +27,10 @@ MAY_IMPORT = {
     "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models"},
     "execution": {"files"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "files"},
-    "leaderboard": {"candidate", "metrics", "files"},
+    "leaderboard": {"candidate", "metrics", "files", "terminal"},
     "transfer": {"corpus", "template", "candidate", "metrics", "leaderboard", "files"},
     "manifest": {"corpus", "candidate", "files"},
-    "report": {"leaderboard", "metrics", "template", "manifest", "files"},
+    "report": {"leaderboard", "metrics", "template", "manifest", "files", "terminal"},
     "export": {"candidate", "files", "predicting"},
     "run": ABOVE_RUN,
     "api": ABOVE_RUN | {"run", "prompt_model", "tracking"},

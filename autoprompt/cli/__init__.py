@@ -14,6 +14,7 @@ import click
 from autoprompt.cli import board, embedded, layout, predicting, refining, reporting, searching
 from autoprompt.cli.telling import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
+from autoprompt.terminal import echo, guard_streams
 
 
 class Root(click.Group):
@@ -32,7 +33,7 @@ class Root(click.Group):
             return super().invoke(ctx)
         except AutopromptError:
             if verbosity() == Verbosity.VERBOSE:
-                traceback.print_exc()
+                echo(traceback.format_exc().rstrip(), err=True)
             raise
 
 
@@ -54,6 +55,8 @@ def cli() -> None:
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completion(shell: str) -> None:
     """Print what makes SHELL complete commands, options, corpora, models, runs and entries.
+
+    Names that a shell would have to quote are not offered; a run with such a name is offered by its id.
 
     \b
     autoprompt completion bash >> ~/.bashrc
@@ -102,20 +105,21 @@ def main() -> NoReturn:
         signal.signal(signal.SIGINT, _stop)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without the letters of a template is no error
+    guard_streams()
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except AutopromptError as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
-        click.echo(
-            "Stopped; what was finished is in the leaderboard, and `autoprompt resume` goes on from it.", err=True
-        )
+        echo("Stopped; what was finished is in the leaderboard, and `autoprompt resume` goes on from it.", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        echo(said.getvalue().rstrip(), err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output has gone: nothing is left to say, not even at the interpreter's exit.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from autoprompt.errors import InputError
-from autoprompt.report.escaping import visible
+from autoprompt.terminal import visible
 
 if TYPE_CHECKING:
     from autoprompt.predicting import Answer

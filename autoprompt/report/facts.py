@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, verdict
 from autoprompt.leaderboard.ranking import rank
 from autoprompt.report import commands, course, outcome
 
@@ -60,15 +60,24 @@ class Facts:
         ]
 
     @property
+    def refined(self) -> str | None:
+        """What refining did, where it is a refined entry's run."""
+        return verdict(self.result.get("refine"))
+
+    @property
     def verdict(self) -> str:
         """Whether the winner is better than the tuned manual template, in a sentence."""
         found = self.result.get("difference")
         if not found:
             return "There are no test rows on which the winner and the tuned manual template could be compared."
         scale, unit = (100, "points of accuracy") if found["metric"] == "accuracy" else (1, found["metric"])
-        value, low, high = (scale * found[name] for name in ("value", "low", "high"))
         digits = 1 if scale == 100 else 3
-        said = f"{value:+.{digits}f} {unit} (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
+        ends = outcome.interval_of(self.result)
+        said = f"{scale * found['value']:+.{digits}f} {unit}"
+        if ends is None:
+            return f"The test rows are too few to tell the winner from the tuned manual template: {said}."
+        low, high = (scale * end for end in ends)
+        said += f" (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
         if low > 0:
             return f"The winner is better than the tuned manual template on the test rows: {said}."
         if high < 0:
@@ -80,7 +89,7 @@ def facts_of(board: Leaderboard, reference: str) -> Facts:
     """Read everything. Raises NotFoundError for an unknown run, StorageError for a damaged row."""
     run = board.run(reference)
     summaries = board.summaries(run.id)
-    entries = rank(summaries)
+    entries = rank(summaries, [run])
     origins = board.attached(Origin, run.id)
     data = board.attached(DataRow, run.id)
     tried = course.tried(summaries)

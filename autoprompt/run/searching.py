@@ -13,17 +13,18 @@ from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
 from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
+from autoprompt.leaderboard.records import REFINE
 from autoprompt.manifest import manifest
 from autoprompt.run.options import Progress, SearchOptions, budget_of, elsewhere
 from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
-from autoprompt.run.refining import REFINE
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.teaching import warmed, warmth_of
 from autoprompt.run.transferring import scored, transferred
 from autoprompt.run.workplace import check_model, prepared, workplace
 from autoprompt.search import Budget, Outcome, Search
+from autoprompt.terminal import command_line
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
 
@@ -183,7 +184,7 @@ def _recorded(
         yield finish
     except (KeyboardInterrupt, SystemExit):
         status = "stopped"
-        progress.note(f"Stopped; go on with: autoprompt resume {run.id}")
+        progress.note(f"Stopped; go on with: {command_line('resume', run.id, leaderboard=board.path)}")
         raise
     finally:
         if not finished:
