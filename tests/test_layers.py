@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "models": {"corpus", "template", "candidate", "artifacts"},
     "evaluator": {"corpus", "template", "candidate", "metrics", "models"},
     "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models"},
-    "execution": {"files"},
+    "execution": {"files", "terminal"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "files"},
     "leaderboard": {"candidate", "metrics", "files", "terminal"},
     "transfer": {"corpus", "template", "candidate", "metrics", "leaderboard", "files"},

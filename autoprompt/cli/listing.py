@@ -53,9 +53,11 @@ def group_line(group: Mapping[str, Any]) -> str:
     judged = f"judged on {group['n']} rows" if group["n"] else "judged on no rows"
     kind = f", {group['status']}" if group["status"] != "complete" else ""
     kind += ", refined" if group["refined"] else ""
+    line = f"{corpora} (data {group['fingerprint'][:8]}), rung {group['rung']}{kind}: {judged}"
+    if group["refined"]:  # on the validation rows of their parents, whose test rows they have as well
+        return line
     count = group["test_evaluations"]
-    tests = f"test rows of these data seen by {count} evaluation{'' if count == 1 else 's'}"
-    return f"{corpora} (data {group['fingerprint'][:8]}), rung {group['rung']}{kind}: {judged}; {tests}"
+    return f"{line}; test rows of these data seen by {count} evaluation{'' if count == 1 else 's'}"
 
 
 def _places(entries: Sequence[dict[str, Any]]) -> dict[int, int]:

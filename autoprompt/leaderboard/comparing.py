@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from autoprompt.errors import InputError
-from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
+from autoprompt.leaderboard.ranking import ONE_FOLD
+from autoprompt.leaderboard.records import REFINE, EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.metrics import METRICS, compare, mean_and_deviation
 
@@ -123,12 +124,17 @@ def _check_data(names: tuple[str, str], runs: Sequence[RunRecord]) -> None:
 
 
 def _placed(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord], split: str) -> _Placed:
-    """The complete evaluations of one split by their place, in the order of insertion."""
+    """The complete evaluations of one split by their place, in the order of insertion.
+
+    Of a refined entry all are of one rung: its old validation rows count as well as the new ones.
+    """
     found = defaultdict(list)
     for record in records:
         if record.split == split and record.status == "complete":
-            parts = (runs[record.run].config.get("folds") or 0) if record.fold else 0
-            found[_Place(record.rung, parts, record.fold, record.repeat)].append(record)
+            refined = runs[record.run].strategy == REFINE
+            parts = (runs[record.run].config.get("folds") or 0) if record.fold and not refined else 0
+            rung = min(record.rung, ONE_FOLD) if refined else record.rung
+            found[_Place(rung, parts, record.fold, record.repeat)].append(record)
     return found
 
 

@@ -86,7 +86,8 @@ def groups_of(entries: Iterable[EntryRow], runs: Iterable[RunRecord], tests: Map
 
 
 def _group(rows: Sequence[EntryRow], runs: Mapping[str, RunRecord], tests: Mapping[str, int]) -> Group:
-    first, own = rows[0], [runs[name] for name in dict.fromkeys(row.run for row in rows)]
+    first, having = rows[0], {row.run for row in rows}
+    own = [run for name, run in runs.items() if name in having]
     return Group(
         group=first.group,
         corpora=tuple(dict.fromkeys(run.corpus for run in own)),
