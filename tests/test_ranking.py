@@ -108,8 +108,8 @@ def test_a_refined_entry_of_four_rows_is_not_the_best_but_stands_under_its_paren
     monday = found[2]
     assert monday["parent"] == found[1]["entry"]
     assert monday["verdict"] == (
-        f"refined from {found[1]['entry'][:8]}: better on new rows (loss 0.900 to 0.100, n=4), worse on old (loss 0.179 "
-        "to 0.302, n=32)"
+        f"refined from {found[1]['entry'][:8]}: better on new rows (loss 0.900 to 0.100, n=4), "
+        "worse on old (loss 0.179 to 0.302, n=32)"
     )
     assert (monday["rung"], monday["validation"]["n"], monday["validation"]["loss"]) == (1, 32, 0.302)
     assert found[3]["parent"] == monday["entry"]
@@ -180,7 +180,8 @@ def test_models_compare_but_other_rows_folds_and_shown_examples_do_not(tmp_path)
     for row in rows:
         groups.setdefault(row.group, set()).add((row.template[0], row.run.rstrip("0")))
     assert sorted(map(sorted, groups.values())) == [
-        [("A", "one"), ("A", "other"), ("R", "one")], [("A", "parts")], [("H", "one")], [("{", "one")], [("{", "other")],
+        [("A", "one"), ("A", "other"), ("R", "one")], [("A", "parts")], [("H", "one")],
+        [("{", "one")], [("{", "other")],
     ]  # fmt: skip
 
 
@@ -217,7 +218,8 @@ def test_parents_that_descend_from_their_children_are_listed_once(path):
 @pytest.mark.parametrize(
     ("new", "old", "said"),
     [
-        (scores(0.5, 0.4, 4), scores(0.3, 0.3001, 32), "better on new rows (loss 0.500 to 0.400, n=4), no worse on old"),
+        (scores(0.5, 0.4, 4), scores(0.3, 0.3001, 32),
+         "better on new rows (loss 0.500 to 0.400, n=4), no worse on old (loss 0.300 to 0.300, n=32)"),
         (scores(0.5, 0.6, 4, clear=False), scores(0.3, 0.2, 32, clear=True),
          "worse on new rows (loss 0.500 to 0.600, n=4, no more than noise), better on old (loss 0.300 to 0.200, n=32)"),
         ({"before": None, "after": None}, scores(0.3, 0.4, 32), "new rows not judged, worse on old"),
