@@ -14,7 +14,7 @@ import click
 from autoprompt.cli import board, embedded, layout, predicting, refining, reporting, searching
 from autoprompt.cli.telling import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
-from autoprompt.terminal import echo, guard_streams
+from autoprompt.terminal import echo, guard_streams, visible
 
 
 class Root(click.Group):
@@ -111,7 +111,7 @@ def main() -> NoReturn:
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except AutopromptError as error:
-        echo(f"Error: {error}", err=True)
+        echo(visible(f"Error: {error}"), err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
         echo("Stopped; what was finished is in the leaderboard, and `autoprompt resume` goes on from it.", err=True)

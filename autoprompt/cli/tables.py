@@ -222,7 +222,7 @@ def show_entry(entry: dict[str, Any]) -> None:
     """One candidate with all its evaluations."""
     console = Console()
     console.print(plain(entry["entry"], "bold"))
-    console.print(entry["template"])
+    console.print(plain(repr(entry["template"])[1:-1]))
     for number, demo in enumerate(entry.get("demos", ()), 1):
         console.print(plain(f"example {number} ({demo['row_id']}): {demo['fields']} -> {demo['label']!r}"))
     if entry["label_words"]:
