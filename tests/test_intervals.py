@@ -1,9 +1,15 @@
 """How often 95 % intervals cover the true value, down to two rows, and where none is given."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from test_progress import COMPARISON, RESULT
 
+from autoprompt.cli import tables
 from autoprompt.metrics import FEW, paired_bootstrap, proportion_interval, stated_interval
+from autoprompt.report import outcome, wording
+from autoprompt.report.comparing import Gain, Pair
 
 ROUNDS = 400
 ERROR = 3 * (0.95 * 0.05 / ROUNDS) ** 0.5
@@ -55,6 +61,46 @@ def test_an_interval_of_an_accuracy_covers_it(n):
         for share in shares
     ]
     assert min(covered) >= 0.95 if n < FEW else np.mean(covered) >= 0.945
+
+
+def few(n: int, /, **difference: object) -> dict:
+    test = RESULT["best"]["test"] | {"n": n}
+    return RESULT | {
+        "best": RESULT["best"] | {"test": test},
+        "difference": {"metric": "accuracy", "value": 0.5} | difference,
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (few(5, low=None, high=None, n=5), "too few"),
+        (few(2, low=0.5, high=0.5), "too few"),  # as it was stored once
+        (few(40, low=0.25, high=0.75), "(95 % interval +25.0 to +75.0)"),
+        (few(5, low=0.25, high=0.75, n=5), "(95 % interval +25.0 to +75.0)"),
+    ],
+)
+def test_what_is_told_of_a_difference_has_an_interval_or_says_why_not(capsys, monkeypatch, result, said):
+    monkeypatch.setenv("COLUMNS", "200")
+    tables.show_result(result, Path("lb.sqlite"))
+    assert said in next(line for line in capsys.readouterr().out.splitlines() if "+50.0 points" in line)
+    ends = outcome.interval_of(result)
+    assert ends == (None if said == "too few" else (0.25, 0.75))
+    assert wording.gain(Gain("accuracy", 0.5, ends, "test")).startswith("+50.0 points" + (" (+25.0" if ends else ","))
+    told = Pair("a", "b", 5, 0.5, ends)
+    assert told.verdict == ("the first is better" if ends else "too few rows to tell")
+
+
+def test_a_comparison_of_few_rows_counts_no_resamples(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for changes, said in (
+        ({"n": 2, "difference": {"mean": -0.25, "low": None, "high": None}}, "of loss (too few rows for an interval)"),
+        ({"n": 9}, "(95 % interval -0.5000 to +0.0000)"),
+    ):
+        tables.show_comparison(COMPARISON | changes)
+        shown = capsys.readouterr().out
+        assert said in shown
+        assert "resamples" not in shown
 
 
 def test_a_stored_difference_of_few_rows_states_no_bootstrap():

@@ -104,7 +104,8 @@ def _head(facts: Facts) -> str:
 
 def _answer(facts: Facts) -> str:
     if not facts.judged:
-        so_far = f" Its leading prompt so far: {markdown_code(facts.lines[0].entry.template)}" if facts.lines else ""
+        leading = markdown_code(facts.lines[0].entry.template) if facts.lines else ""
+        so_far = f" Its leading prompt so far (validation, provisional): {leading}" if facts.lines else ""
         return f"## The answer\n\nThis run has not finished: no winner has been named.{so_far}"
     best = facts.result["best"]
     words = "; ".join(f"{markdown(label)}: {markdown_code(word)}" for label, word in best["label_words"].items())
