@@ -164,7 +164,9 @@ def refine(
     """Train an entry, the winner of a run, on with new labelled rows beside its own, as ``autoprompt refine`` does.
 
     ``corpus``: a name as in the command, or rows in memory. The result is a new entry, unless a paired test says that
-    it got worse. Returns the dict that ``autoprompt refine --json`` prints: ``best`` is the new entry, or None;
+    it got worse, or its loss rose on both the old validation rows and the new rows.
+
+    Returns the dict that ``autoprompt refine --json`` prints: ``best`` is the new entry, or None;
     ``refine`` the scores before and after. Raises AutopromptError.
     """
     source, data = _source(corpus, data)

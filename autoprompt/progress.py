@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Console as RichConsole
+from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from autoprompt.stage_times import StageTimes, clock
+from autoprompt.terminal import echo, visible
+from autoprompt.terminal.console import Console, plain
 
 if TYPE_CHECKING:  # loading torch would take seconds
     from autoprompt.evaluator import Evaluation, Evaluator
@@ -71,7 +72,7 @@ class View:
         """What the views show, ready to print."""
         spent = max(time.monotonic() - self.started, 1e-9)
         facts = {
-            "stage": self.text,
+            "stage": visible(self.text),
             "time": clock(spent) + (f" of {clock(self.seconds)}" if self.seconds else ""),
             "evaluations": str(self.fitted) + (f" of {self.limit}" if self.limit else ""),
             "speed": f"{self.fitted / spent * 60:.1f} evaluations/min, {self.tokens / spent:.0f} tokens/s",
@@ -80,10 +81,11 @@ class View:
             facts |= {"took": self.stages.took} if self.stages.took else {}
             facts["likely"] = self.stages.likely
         if self.best:
-            facts["best loss"] = f"{self.best.loss:.4f} on {len(self.best.losses)} validation rows"
+            # The lowest of many losses on few rows is mostly luck: finalists are judged again on more rows.
+            facts["best so far"] = f"loss {self.best.loss:.4f} on {len(self.best.losses)} validation rows, provisional"
             facts["template"] = repr(self.best.candidate.template.format())
             words = self.best.candidate.label_words.words
-            facts |= {"label words": ", ".join(words)} if words else {}
+            facts |= {"label words": visible(", ".join(words))} if words else {}
         return facts
 
 
@@ -95,7 +97,7 @@ class LiveView(View):
         self.live = live
 
     def note(self, text: str) -> None:
-        self.live.console.print(f"[yellow]Note:[/] {escape(text)}")
+        self.live.console.print(Text.assemble(("Note:", "yellow"), " ", plain(text)))
 
     def changed(self, *, important: bool) -> None:  # noqa: ARG002
         self.live.update(self)
@@ -103,7 +105,7 @@ class LiveView(View):
     def __rich__(self) -> Group:
         table = Table.grid(padding=(0, 2))
         for name, value in self.facts().items():
-            table.add_row(Text(name, style="bold cyan"), Text(value))
+            table.add_row(Text(name, style="bold cyan"), plain(value))
         share = None
         if self.seconds:
             share = min(1.0, (time.monotonic() - self.started) / self.seconds)
@@ -124,13 +126,13 @@ class PlainView(View):
     last = 0.0
 
     def note(self, text: str) -> None:
-        _say(f"note: {text}")
+        echo(f"note: {visible(text)}", err=True)
 
     def changed(self, *, important: bool) -> None:
         now = time.monotonic()
         if important or now - self.last >= PLAIN_SECONDS:
             self.last = now
-            _say(" | ".join(f"{name}: {value}" for name, value in self.facts().items()))
+            echo(" | ".join(f"{name}: {value}" for name, value in self.facts().items()), err=True)
 
 
 class QuietView(View):
@@ -153,7 +155,9 @@ class VerboseView(PlainView):
         rung = f"rung {int(evaluation.rung)}, fold {evaluation.fold}, repeat {evaluation.repeat}"
         outcome = f"loss {evaluation.loss:.4f}" if evaluation.complete else f"{evaluation.status} ({evaluation.reason})"
         words = "/".join(evaluation.candidate.label_words.words)
-        _say(f"  {rung}: {outcome} | {evaluation.candidate.template.format()!r} {words} | {evaluation.seconds:.1f} s")
+        template = evaluation.candidate.template.format()
+        line = visible(f"{rung}: {outcome} | {template!r} {words} | {evaluation.seconds:.1f} s")
+        echo(f"  {line}", err=True)
 
 
 @contextmanager
@@ -161,7 +165,7 @@ def view(
     started: float,
     seconds: float | None,
     evaluations: int | None,
-    console: Console | None = None,
+    console: RichConsole | None = None,
     *,
     quiet: bool = False,
     verbose: bool = False,
@@ -184,7 +188,7 @@ def pull_bar(name: str) -> Iterator[Callable[[str, float | None], None]]:
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
@@ -197,7 +201,3 @@ def pull_bar(name: str) -> Iterator[Callable[[str, float | None], None]]:
                        completed=fraction or 0.0)  # fmt: skip
 
         yield report
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

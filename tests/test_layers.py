@@ -10,13 +10,14 @@ ROOT = Path(__file__).parent.parent / "autoprompt"
 
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "search", "execution"),
-    *("leaderboard", "transfer", "manifest", "report", "export", "files", "duration"),
+    *("leaderboard", "transfer", "manifest", "report", "export", "files", "duration", "terminal"),
 }
 # The data flows one way: a row may import the modules named in it, and errors.
 MAY_IMPORT = {
     "errors": set(),
     "duration": set(),
     "stage_times": {"search"},
+    "terminal": set(),
     "files": set(),
     "interpreter": set(),
     "artifacts": {"files", "interpreter"},
@@ -27,12 +28,12 @@ MAY_IMPORT = {
     "models": {"corpus", "template", "candidate", "artifacts"},
     "evaluator": {"corpus", "template", "candidate", "metrics", "models"},
     "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models", "duration"},
-    "execution": {"files", "interpreter"},
+    "execution": {"files", "interpreter", "terminal"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "files"},
-    "leaderboard": {"candidate", "metrics", "files"},
+    "leaderboard": {"candidate", "metrics", "files", "terminal"},
     "transfer": {"corpus", "template", "candidate", "metrics", "leaderboard", "files"},
     "manifest": {"corpus", "candidate", "files"},
-    "report": {"leaderboard", "metrics", "template", "manifest", "files"},
+    "report": {"leaderboard", "metrics", "template", "manifest", "files", "terminal"},
     "export": {"candidate", "files", "predicting"},
     "run": ABOVE_RUN,
     "api": ABOVE_RUN | {"run", "prompt_model", "tracking"},

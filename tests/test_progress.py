@@ -11,7 +11,7 @@ from rich.console import Console
 
 from autoprompt import progress
 from autoprompt.candidate import Candidate, Settings
-from autoprompt.cli import tables
+from autoprompt.cli import listing, tables
 from autoprompt.evaluator import Evaluation
 from autoprompt.template import LabelWords, Template
 
@@ -104,8 +104,10 @@ SCORE = {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n"
 ROW = {
     "entry": "e" * 64, "run": "[blue]", "rung": 2, "status": "complete", "reason": None, "role": "search",
     "template": NASTY, "label_words": {"neg": "[b]", "pos": "[/]"}, "settings": SETTINGS.to_dict(),
-    "validation": SCORE, "test": SCORE,
+    "validation": SCORE, "test": SCORE, "group": "g" * 12,
 }  # fmt: skip
+GROUP = {"group": "g" * 12, "corpora": ["[/]", "reviews"], "fingerprint": "f" * 64, "status": "complete", "rung": 2,
+         "n": 32, "entries": 3, "refined": False, "test_evaluations": 5}  # fmt: skip
 RUN = {
     "id": "a" * 12, "name": "[red]name[/]", "corpus": "[/]", "model": "[m]", "strategy": "hybrid", "seed": 0,
     "status": "finished", "started": "2026-01-01T00:00:00+00:00", "result": {"best": ROW},
@@ -132,7 +134,7 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", width)
     failed = ROW | {"validation": None, "status": "failed"}
     shows = {
-        "entries": lambda: tables.show_entries([ROW, failed], 20),
+        "entries": lambda: listing.show_entries([ROW, failed], 20),
         "runs": lambda: tables.show_runs([RUN, RUN | {"name": None, "result": None}]),
         "entry": lambda: tables.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
         "result": lambda: tables.show_result(RESULT, Path("[x] lb.sqlite")),
@@ -169,7 +171,7 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
 def test_solved_examples_and_prompts_without_label_words(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     likely = TEXTS | {"validation": LIKELIHOOD, "role": "manual", "demos": []}
-    tables.show_entries([TEXTS | {"validation": WRITTEN}, likely], 20)
+    listing.show_entries([TEXTS | {"validation": WRITTEN}, likely], 20)
     header, _, written, likelihood = capsys.readouterr().out.splitlines()[-4:]
     assert "rougeL" in header
     assert "acc" not in header
@@ -208,7 +210,7 @@ def test_the_metric_asked_for_stands_beside_accuracy(capsys, monkeypatch):
     spread = {"metric": "f1_macro", "values": [0.7, 0.72], "mean": 0.71, "deviation": 0.0141}
     shows = (
         lambda: tables.show_result(RESULT | {"best": row, "spread": spread}, Path("lb")),
-        lambda: tables.show_entries([row], 20),
+        lambda: listing.show_entries([row], 20),
         lambda: tables.show_entry(row | {"evaluations": [EVALUATION | {"score": MACRO}]}),
         lambda: tables.show_runs([RUN | {"result": {"best": row}}]),
     )
@@ -218,7 +220,7 @@ def test_the_metric_asked_for_stands_beside_accuracy(capsys, monkeypatch):
         assert "f1_macro" in shown
         assert "0.71" in shown
         assert "75.0 %" in shown or "0.75" in shown
-    tables.show_entries([row, ROW | {"validation": LONG}, ROW], 20)
+    listing.show_entries([row, ROW | {"validation": LONG}, ROW], 20)
     mixed = capsys.readouterr().out
     assert "0.713 f1_macro" in mixed or "0.712 f1_macro" in mixed
     assert "0.625 balanced_accuracy" in mixed
@@ -266,17 +268,17 @@ def test_the_winner_of_each_run_is_marked_and_explained(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     runs = [RUN, RUN | {"id": "b" * 12, "name": None, "corpus": "reviews"}]
     entries = [entry("1", "a" * 12, winner=False), entry("2", "b" * 12, winner=True), entry("3", "a" * 12, winner=True)]
-    tables.show_entries(entries, 20, runs)
+    listing.show_entries(entries, 20, runs, [GROUP])
     shown = capsys.readouterr().out
     marked = [line.split()[1] for line in shown.splitlines() if line.startswith("* ") and "winner" not in line]
     assert marked == ["22222222", "33333333"]
     assert "* the winner of its run" in shown
-    for part in ("[red]name[/]", "b" * 12, "corpus", "reviews"):
+    for part in ("[red]name[/]", "b" * 12, "[/], reviews (data ffffffff)"):
         assert part in shown
-    tables.show_entries(entries[:1], 20, runs)
+    assert "rung 2: judged on 32 rows; test rows of these data seen by 5 evaluations" in " ".join(shown.split())
+    listing.show_entries(entries[:1], 20, runs, [GROUP])
     alone = capsys.readouterr().out
     assert "winner" not in alone
-    assert "corpus" not in alone
     assert "[red]name[/]" not in alone
 
 
@@ -285,7 +287,7 @@ def test_a_prompt_has_room_in_an_ordinary_terminal(capsys, monkeypatch):
     rates = (1e-3, 5e-4)
     settings = [SETTINGS.change(learning_rate=rate).to_dict() for rate in rates]
     entries = [entry(str(n), "a" * 12, settings=one) for n, one in enumerate(settings)]
-    tables.show_entries(entries, 20)
+    listing.show_entries(entries, 20)
     shown = capsys.readouterr().out
     assert "settings of all: tail batch 8 epochs 8 rank 8" in shown
     assert "label words: [b]/[/]" in shown
@@ -293,12 +295,12 @@ def test_a_prompt_has_room_in_an_ordinary_terminal(capsys, monkeypatch):
     assert "lr 1e-03" not in shown
     assert "leaderboard show" in shown
     several = [entry("1", run, validation=MACRO) for run in ("a" * 12, "b" * 12)]
-    tables.show_entries(several, 20, [RUN, RUN | {"id": "b" * 12, "corpus": "reviews"}])
+    listing.show_entries(several, 20, [RUN, RUN | {"id": "b" * 12, "corpus": "reviews"}], [GROUP])
     shown = capsys.readouterr().out
     assert shown.count(r"{text}\nA long enough question: {label}") == 1  # below the table, in full width
     assert "reviews" in shown
     monkeypatch.setenv("COLUMNS", "120")
-    tables.show_entries(entries, 20)
+    listing.show_entries(entries, 20)
     assert "lr 1e-03" in capsys.readouterr().out
 
 
@@ -306,8 +308,8 @@ def test_a_prompt_has_room_in_an_ordinary_terminal(capsys, monkeypatch):
 def test_no_terminal_is_too_narrow(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", width)
     entries = [entry(str(n), "ab"[n % 2] * 12, validation=(LONG, MACRO, None)[n % 3], winner=n < 2) for n in range(6)]
-    tables.show_entries(entries, 5, [RUN])
-    tables.show_entries([], 5)
+    listing.show_entries(entries, 5, [RUN])
+    listing.show_entries([], 5)
     assert capsys.readouterr().out
 
 
@@ -329,5 +331,5 @@ def test_a_live_view_without_label_words_names_none():
 
 
 def test_what_is_not_shown_is_counted(capsys):
-    tables.show_entries([ROW] * 5, 3)
+    listing.show_entries([ROW] * 5, 3)
     assert "2 more" in capsys.readouterr().out

@@ -229,10 +229,56 @@ def test_what_got_worse_is_not_kept(capsys, searched, board, monday, monkeypatch
         assert [stored.id for stored in opened.runs()] == [searched["run"]]
 
 
+def moved(monkeypatch: pytest.MonkeyPatch, new: float, old: float, spread: float) -> None:
+    """Refining changes the mean loss by so much on new and old rows, and single losses up and down by ``spread``."""
+
+    def changed(*given: Any) -> Any:
+        done = real(*given)
+        after = [
+            replace(one, losses=tuple(loss + change + spread * (-1) ** row for row, loss in enumerate(one.losses)))
+            for one, change in zip(done.before, (old, new, new), strict=False)
+        ]
+        return replace(done, after=after)
+
+    real = refining.refined
+    monkeypatch.setattr(refining, "refined", changed)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "spread", "kept"),
+    [
+        (0.01, 0.01, 0.5, False),  # no more than noise, but on both
+        (0.01, -0.01, 0.5, True),
+        (-0.01, 0.01, 0.5, True),
+        (-0.01, 0.2, 0.1, False),  # the paired test
+        (-0.01, -0.01, 0.5, True),
+    ],
+)
+def test_nothing_is_kept_whose_loss_rose_on_both_old_and_new_rows(
+    capsys, searched, board, monday, monkeypatch, new, old, spread, kept
+):
+    moved(monkeypatch, new, old, spread)
+    told = refine(searched, monday, board)["refine"]
+    assert told["kept"] is kept
+    assert [told[part]["after"]["loss"] - told[part]["before"]["loss"] for part in ("new", "validation")] == [
+        pytest.approx(new), pytest.approx(old)
+    ]  # fmt: skip
+    shown = " ".join(succeed(capsys, "refine", searched["best"]["entry"], monday, board=board).split())
+    assert f"{'better' if new < 0 else 'worse'} on new rows (loss" in shown
+    assert f"{'better' if old < 0 else 'worse'} on old (loss" in shown
+    if not kept:
+        assert ("its loss rose on both old and new rows" in shown) is (min(new, old) > 0)
+
+
 def test_the_terminal_says_what_came_of_it(capsys, searched, board, monday):
     shown = succeed(capsys, "refine", searched["best"]["entry"][:10], monday, board=board)
     assert "new, unseen (4)" in shown
     assert "New entry" in shown
+    assert f"refined from {searched['best']['entry'][:8]}: " in shown
+    listed = json.loads(succeed(capsys, "leaderboard", "list", "--json", board=board))["entries"]
+    above = next(place for place, row in enumerate(listed) if row["entry"] == searched["best"]["entry"])
+    assert listed[above + 1]["parent"] == searched["best"]["entry"]
+    assert listed[above + 1]["validation"]["n"] == len(tiny.rows(1))
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,11 @@ def main() -> NoReturn:
 def _run() -> int:
     from autoprompt import interpreter
     from autoprompt.cli import streams
+    from autoprompt.terminal import guard_streams
 
     interpreter.leave_current_folder()  # it holds data, which is not to be imported
     streams.prepare()
+    guard_streams()
     from autoprompt.cli.root import run
 
     return run()

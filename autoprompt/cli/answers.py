@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from autoprompt.errors import InputError
-from autoprompt.report.escaping import visible
+from autoprompt.terminal import visible
 
 if TYPE_CHECKING:
     from autoprompt.corpus.readers import Table

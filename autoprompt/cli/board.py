@@ -23,9 +23,11 @@ def leaderboard() -> None:
 @leaderboard_option
 @json_option
 def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, as_json: bool) -> None:
-    """The entries, best first: one row a candidate and run at its highest rung.
+    """The entries, best first within each group that was judged on the same rows of the same data; losses of
+    different groups do not compare.
 
-    Rung 0 is a score without training, 1 a short fine-tune, 2 a finalist's repeated ones; n counts the rows judged.
+    One row a candidate and run at its highest rung: 0 is a score without training, 1 a short fine-tune, 2 a finalist's
+    repeated ones; n counts the rows judged. A refined entry stands under its parent, with both losses.
 
     \b
     autoprompt leaderboard
@@ -33,18 +35,22 @@ def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, a
     """
     from dataclasses import asdict
 
-    from autoprompt.cli.tables import show_entries
-    from autoprompt.leaderboard import Leaderboard
+    from autoprompt.cli.listing import show_entries
+    from autoprompt.leaderboard import Leaderboard, groups_of, listed
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         entries = board.entries(board.run(run_name).id if run_name else None)
+        tests = board.test_evaluations()
         runs = board.runs()
     winners = {(run.id, run.winner) for run in runs}
-    rows = [entry.to_dict() | {"winner": (entry.run, entry.entry) in winners} for entry in entries]
+    lines = listed(entries, runs)
+    groups = [group.to_dict() for group in groups_of(entries, runs, tests)]
+    rows = [line.to_dict() | {"winner": (line.row.run, line.row.entry) in winners} for line in lines]
     if as_json:
-        print_json({"entries": rows})
+        print_json({"entries": rows, "groups": groups})
     else:
-        show_entries(rows, limit, [asdict(run) for run in runs])
+        depths = [row | {"depth": line.depth} for row, line in zip(rows, lines, strict=True)]
+        show_entries(depths, limit, [asdict(run) for run in runs], groups)
 
 
 @leaderboard.command("runs")
@@ -84,14 +90,17 @@ def leaderboard_show(entry: str, leaderboard_file: Path, as_json: bool) -> None:
     autoprompt leaderboard show 3f2a9c0d
     """
     from autoprompt.cli.tables import show_entry
-    from autoprompt.leaderboard import Leaderboard
+    from autoprompt.leaderboard import Leaderboard, refinement_verdict
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         evaluations = board.entry(entry)
+        having = {evaluation.run for evaluation in evaluations}
+        told = [(run.result or {}).get("refine") for run in board.runs() if run.id in having]
     shown = {
         "entry": evaluations[0].entry,
         **evaluations[0].candidate.to_dict(),
         "evaluations": [e.to_dict() for e in evaluations],
+        "verdicts": [said for said in map(refinement_verdict, told) if said],
     }
     if as_json:
         print_json(shown)

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich import box
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from autoprompt.metrics import METRICS
+from autoprompt.terminal import printable
+from autoprompt.terminal.console import Console, plain
 
 WIDE = 100
 """Columns of a terminal that has room beside the prompts."""
@@ -60,21 +61,33 @@ def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, str | Text]]) 
     table = Table(show_edge=False, pad_edge=False, collapse_padding=True, box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(
-            column.name,
+            Text(printable(column.name)),
             overflow="fold",
             no_wrap=not (column.wraps or column.most),
             max_width=column.most,
             justify="right" if column.right else "left",
         )
     for row in rows:
-        table.add_row(*(row.get(column.name, "") for column in columns))
+        table.add_row(*(_cell(row.get(column.name, "")) for column in columns))
     return table
+
+
+def _cell(value: str | Text) -> Text:
+    return plain(value) if isinstance(value, str) else value
+
+
+def print_words(console: Console, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The label words that all rows share, on a line; returns them."""
+    words = common_words(rows)
+    if words:
+        console.print(plain(f"label words: {words}"))
+    return words
 
 
 def prompt(row: Mapping[str, Any], *, words: bool = True, note: str = "") -> Text:
     """The template, and its label words unless they stand elsewhere, as one text."""
     added = f"  {word_list(row)}" if words and row["label_words"] else ""
-    return Text.assemble(repr(row["template"])[1:-1], (added + note, "dim"))
+    return plain(repr(row["template"])[1:-1]) + plain(added + note, "dim")
 
 
 def word_list(row: Mapping[str, Any]) -> str:

@@ -1,7 +1,12 @@
-"""What a shell offers after a tab: names of corpora, models, runs and entries."""
+"""What a shell offers after a tab: names of corpora, models, runs and entries.
+
+What is offered goes into the command line as it is. A name that a shell would have to quote (blanks, ``$``, quotes,
+wildcards, a leading dash) is not offered; a run with such a name is offered by its id.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +14,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from autoprompt.terminal import visible
+
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _SHOWN = 200
+_BARE = re.compile(r"[\w.+@%/][\w.+@%/-]*").fullmatch
+"""No shell takes any of these characters for more than itself, wherever it stands in a word."""
 
 
 def corpora(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -38,7 +47,7 @@ def runs(context: click.Context, _parameter: click.Parameter, begun: str) -> lis
 def entries(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """The leaderboard's best entries."""
     return _of_leaderboard(context, begun, lambda board: [
-        (entry.entry[:12], entry.template.replace("\n", "\\n")) for entry in board.entries()[:_SHOWN]
+        (entry.entry[:12], entry.template) for entry in board.entries()[:_SHOWN]
     ])  # fmt: skip
 
 
@@ -57,4 +66,5 @@ def _of_leaderboard(
 
 
 def _matching(begun: str, known: Any) -> list[CompletionItem]:
-    return [CompletionItem(name, help=text) for name, text in known if name.startswith(begun)]
+    # Lines end items, and what follows a line break would be one of its own.
+    return [CompletionItem(name, help=visible(text)) for name, text in known if name.startswith(begun) and _BARE(name)]

@@ -13,6 +13,7 @@ import click
 from autoprompt.candidate import TUNING_MODES
 from autoprompt.cli import complete
 from autoprompt.duration import parse_duration
+from autoprompt.terminal import echo
 
 if TYPE_CHECKING:
     from autoprompt.run import DataOptions, ModelOptions, PlaceOptions
@@ -187,4 +188,4 @@ def place_of(values: dict[str, Any]) -> PlaceOptions:
 
 def print_json(value: Any) -> None:
     """What a script reads: one line on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=True, allow_nan=False))
+    echo(json.dumps(value, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f"))

@@ -40,7 +40,8 @@ def refine(
     """Train ENTRY, the winner of a run, on with the labelled rows of CORPUS, beside those that it learnt from.
 
     The result is a new entry, unless a paired test over the old validation rows and the new ones says that it got
-    worse. Each half of the new rows is judged by a fine-tune that has seen the other half only.
+    worse, or its mean loss rose on both. Each half of the new rows is judged by a fine-tune that has seen the other
+    half only.
 
     \b
     autoprompt refine 3f2a9c0d monday.csv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 from typing import Any
@@ -11,6 +12,7 @@ import click
 from autoprompt.cli import board, embedded, layout, predicting, refining, reporting, searching, stopped
 from autoprompt.cli.telling import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
+from autoprompt.terminal import echo, visible
 
 
 class Root(click.Group):
@@ -29,7 +31,7 @@ class Root(click.Group):
             return super().invoke(ctx)
         except AutopromptError:
             if verbosity() == Verbosity.VERBOSE:
-                traceback.print_exc()
+                echo(traceback.format_exc().rstrip(), err=True)
             raise
 
 
@@ -51,6 +53,8 @@ def cli() -> None:
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completion(shell: str) -> None:
     """Print what makes SHELL complete commands, options, corpora, models, runs and entries.
+
+    Names that a shell would have to quote are not offered; a run with such a name is offered by its id.
 
     \b
     autoprompt completion bash >> ~/.bashrc
@@ -88,13 +92,15 @@ def run() -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except AutopromptError as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(visible(f"Error: {error}"), err=True)
         return error.exit_code
     except click.exceptions.Abort:
-        click.echo(stopped(), err=True)
+        echo(stopped(), err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        echo(said.getvalue().rstrip(), err=True)
         return error.exit_code
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         return 0

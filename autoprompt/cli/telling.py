@@ -12,6 +12,7 @@ import click
 
 from autoprompt.cli import layout
 from autoprompt.cli.options import STARTED
+from autoprompt.terminal import echo, visible
 
 if TYPE_CHECKING:
     from autoprompt.progress import View
@@ -36,7 +37,7 @@ def verbosity() -> Verbosity:
 def say(text: str) -> None:
     """A line for people, on standard error, unless they asked for none."""
     if verbosity() > Verbosity.QUIET:
-        click.echo(text, err=True)
+        echo(visible(text), err=True)
 
 
 @contextmanager

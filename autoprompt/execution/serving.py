@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autoprompt.execution.heap import Heap
+from autoprompt.terminal import guard_streams
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
@@ -23,6 +24,7 @@ class Server:
     as it is."""
 
     def __init__(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        guard_streams()  # a worker writes to its driver's terminal
         self._initializer = initializer
         self._arguments = arguments
         self._prepared = False

@@ -2,9 +2,11 @@
 
 from autoprompt.leaderboard.attached import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.comparing import EntryComparison, compare_entries
+from autoprompt.leaderboard.listing import Group, Line, groups_of, listed
 from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import Merged, merge
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
+from autoprompt.leaderboard.refined import refinement_verdict
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.leaderboard.weights import keep_weights, kept_weights
 
@@ -14,16 +16,21 @@ __all__ = [
     "EntryComparison",
     "EntryRow",
     "EvaluationRecord",
+    "Group",
     "Leaderboard",
+    "Line",
     "Merged",
     "Origin",
     "RunRecord",
     "Step",
     "Summary",
     "compare_entries",
+    "groups_of",
     "holding",
     "is_held",
     "keep_weights",
     "kept_weights",
+    "listed",
     "merge",
+    "refinement_verdict",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError, closest
 from autoprompt.leaderboard import records
 from autoprompt.leaderboard.records import RunRecord
+from autoprompt.terminal import command_line
 
 NAME_LIMIT = 200
 PREFIX_LENGTH = 8
@@ -54,10 +54,10 @@ def check_unused(path: Path, run_id: str | None, name: str | None, runs: Sequenc
         if known.id == run_id:
             raise StorageError(f"The run {run_id} is already in the leaderboard {path}; resume it.")
         if name is not None and known.name == name:
-            shown = shlex.quote(name) if name.isprintable() else known.id
+            shown = name if name.isprintable() else known.id
             raise UsageError(
                 f"The name {name!r} is used by run {known.id} in {path}; use another --name or "
-                f"`autoprompt resume {shown}`."
+                f"`{command_line('resume', shown, leaderboard=path)}`."
             )
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from autoprompt.errors import InputError
-from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
+from autoprompt.leaderboard.ranking import ONE_FOLD
+from autoprompt.leaderboard.records import REFINE, EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.metrics import METRICS, compare, mean_and_deviation
 
@@ -24,9 +25,10 @@ _Spread = tuple[float, float, int]
 class EntryComparison:
     """Mean losses of two entries, their paired difference (first - second), and the metric over folds and repeats.
 
-    ``interval``: of 95 %. ``p_first_better``: the share of resamples in which the first has the lower loss.
-    ``values``: of each entry the metric's mean and standard deviation, and over how many evaluations. ``reported``: the
-    metric that was asked for, where it is not ``metric`` and the same of both, with its values.
+    ``interval``: of 95 %, None where the rows are too few for one. ``p_first_better``: the share of resamples in which
+    the first has the lower loss. ``values``: of each entry the metric's mean and standard deviation, and over how many
+    evaluations. ``reported``: the metric that was asked for, where it is not ``metric`` and the same of both, with its
+    values.
     """
 
     entries: tuple[str, str]
@@ -35,7 +37,7 @@ class EntryComparison:
     n: int
     loss: tuple[float, float]
     difference: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     p_first_better: float
     metric: str
     values: tuple[_Spread, _Spread]
@@ -43,13 +45,14 @@ class EntryComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
+        low, high = self.interval or (None, None)
         return {
             "entries": list(self.entries),
             "split": self.split,
             "rung": self.rung,
             "n": self.n,
             "loss": list(self.loss),
-            "difference": {"mean": self.difference, "low": self.interval[0], "high": self.interval[1]},
+            "difference": {"mean": self.difference, "low": low, "high": high},
             "p_first_better": self.p_first_better,
             "metric": self.metric,
             "values": _spreads(self.values),
@@ -106,7 +109,7 @@ def compare_entries(board: Leaderboard, first: str, second: str, split: str = "v
         n=found.n,
         loss=(math.fsum(losses[0]) / found.n, math.fsum(losses[1]) / found.n),
         difference=found.mean,
-        interval=(found.low, found.high),
+        interval=found.ends,
         p_first_better=found.p_better,
         metric=metric,
         values=(_values(placed[0], rung, parts, metric), _values(placed[1], rung, parts, metric)),
@@ -121,12 +124,17 @@ def _check_data(names: tuple[str, str], runs: Sequence[RunRecord]) -> None:
 
 
 def _placed(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord], split: str) -> _Placed:
-    """The complete evaluations of one split by their place, in the order of insertion."""
+    """The complete evaluations of one split by their place, in the order of insertion.
+
+    Of a refined entry all are of one rung: its old validation rows count as well as the new ones.
+    """
     found = defaultdict(list)
     for record in records:
         if record.split == split and record.status == "complete":
-            parts = (runs[record.run].config.get("folds") or 0) if record.fold else 0
-            found[_Place(record.rung, parts, record.fold, record.repeat)].append(record)
+            refined = runs[record.run].strategy == REFINE
+            parts = (runs[record.run].config.get("folds") or 0) if record.fold and not refined else 0
+            rung = min(record.rung, ONE_FOLD) if refined else record.rung
+            found[_Place(rung, parts, record.fold, record.repeat)].append(record)
     return found
 
 

@@ -36,6 +36,7 @@ FULL = {
 }
 """By whether the file's version keeps losses."""
 ENTRIES = "SELECT DISTINCT entry FROM evaluations WHERE entry >= ? AND entry < ?"
+TESTS = "SELECT run, count(*) FROM evaluations WHERE split = 'test' GROUP BY run"
 IN_ORDER = " ORDER BY e.number"
 OF_RUN = f" WHERE e.run = ?{IN_ORDER}"
 OF_ENTRY = f" WHERE e.entry = ?{IN_ORDER}"

@@ -17,6 +17,8 @@ STATUSES = ("complete", "pruned", "failed")
 BASELINES = ("manual", "manual_tuned", "null", "random")
 ROLES = ("search", *BASELINES, "finalist")
 SPLITS = ("frozen", "validation", "test")
+REFINE = "refine"
+"""What stands for a strategy in the run of a refined entry, and for an operator in the origin of that entry."""
 _SHOWN = ("run", "role", "split", "rung", "fold", "repeat", "status", "reason", "readability", "seconds", "tokens",
           "predictions", "row_ids", "losses")  # fmt: skip
 
@@ -84,7 +86,10 @@ class EvaluationRecord:
 
 @dataclass(frozen=True)
 class EntryRow:
-    """A line of the leaderboard: one candidate of one run at its highest rung."""
+    """A line of the leaderboard: one candidate of one run at its highest rung.
+
+    ``group``: names the rows that it was judged on; losses compare within a group alone.
+    """
 
     entry: str
     run: str
@@ -101,6 +106,7 @@ class EntryRow:
     evaluations: int
     seconds: float
     tokens: int
+    group: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; not deep copies, since a listing makes tens of thousands."""

@@ -208,11 +208,13 @@ class Leaderboard:
         return found
 
     def entries(self, run: str | None = None) -> list[EntryRow]:
-        """The leaderboard: one row a run (its exact id) and candidate, best first.
+        """The leaderboard: one row a run (its exact id) and candidate, best first within each group of entries that
+        were judged on the same rows (see ``ranking``).
 
         Raises NotFoundError for an unknown run.
         """
-        return rank(self.summaries(run))
+        summaries = self.summaries(run)
+        return rank(summaries, self.runs())
 
     def entry(self, prefix: str) -> list[EvaluationRecord]:
         """All evaluations of the entry with this unique prefix of 8 characters or more; else NotFoundError."""
@@ -253,8 +255,14 @@ class Leaderboard:
 
     def count_test_evaluations(self, fingerprint: str) -> int:
         """How often the test split of this data was opened, over all runs."""
-        of_data = {record.id for record in self.runs() if record.fingerprint == fingerprint}
-        return sum(s.split == "test" and s.run in of_data for s in self.summaries(None))
+        return self.test_evaluations()[fingerprint]
+
+    def test_evaluations(self) -> Counter[str]:
+        """How often the test split of each data (its fingerprint) was opened, over all runs."""
+        with self._guard("read"), self._connection:
+            self._begin_reading()
+            counts: dict[str, int] = dict(self._connection.execute(queries.TESTS).fetchall())
+            return sum((Counter({r.fingerprint: counts.get(r.id, 0)}) for r, _ in self._runs()), Counter())
 
     # Transactions. Each is one block of the connection itself, which commits at its end and rolls back on any
     # exception: a signal may interrupt a context manager written in Python between its own steps, and leave a

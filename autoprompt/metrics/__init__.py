@@ -5,6 +5,7 @@ Heavy packages are imported where they are used, so that importing this package 
 
 from autoprompt.metrics.classification import classification_metrics, predict, score
 from autoprompt.metrics.comparison import (
+    FEW,
     Comparison,
     Interval,
     chance_better,
@@ -13,6 +14,7 @@ from autoprompt.metrics.comparison import (
     mean_and_deviation,
     paired_bootstrap,
     proportion_interval,
+    stated_interval,
 )
 from autoprompt.metrics.generation import example_values, generation_metrics, generation_score
 from autoprompt.metrics.types import ALL_METRICS, GENERATION_METRICS, METRICS, Score, metric_names
@@ -20,6 +22,7 @@ from autoprompt.metrics.verdict import verdict
 
 __all__ = [
     "ALL_METRICS",
+    "FEW",
     "GENERATION_METRICS",
     "METRICS",
     "Comparison",
@@ -38,5 +41,6 @@ __all__ = [
     "predict",
     "proportion_interval",
     "score",
+    "stated_interval",
     "verdict",
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoprompt.errors import InputError, UsageError
 
@@ -18,16 +18,24 @@ if TYPE_CHECKING:
 _CHUNK = 2_000_000  # resampled values held in memory at once
 _KEPT = 200_000  # most rows drawn that are kept: a race asks thousands of times for the same
 _ROUNDING = 2.0**-50  # more than a sum's relative error for each of its terms
+FEW = 10
+"""Rows from which on a bootstrap interval is given: its 95 % cover less than half of the true values at two rows."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Bootstrap interval of a mean paired difference; ``p_better`` is the share of resamples below 0."""
+    """Interval of a mean paired difference, None where the rows give none; ``p_better`` is the share of bootstrap
+    resamples below 0."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p_better: float
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """Both ends, or None."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,9 @@ def paired_bootstrap(
 ) -> Interval:
     """The mean of a - b over paired examples with its percentile interval; losses below 0 favour ``a``.
 
+    Of fewer than ``FEW`` rows the interval is Student's t, and none where that does not hold: for one row, equal
+    differences, and differences of right and wrong answers (-1, 0 and 1), which are no normal values.
+
     Raises InputError when the two are not paired, empty or not finite, and UsageError for other arguments.
     """
     import numpy as np
@@ -49,8 +60,27 @@ def paired_bootstrap(
     if not 0 < confidence < 1:
         raise UsageError(f"Give a confidence between 0 and 1, not {confidence}.")
     differences, means = _resampled(a, b, samples, seed)
+    mean, better = float(differences.mean()), _below_zero(means)
+    if len(differences) < FEW:
+        few = _student(differences, confidence)
+        return Interval(mean, few[0], few[1], better)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(differences.mean()), float(low), float(high), _below_zero(means))
+    return Interval(mean, float(low), float(high), better)
+
+
+def _student(differences: NDArray[np.float64], confidence: float) -> tuple[float, float] | tuple[None, None]:
+    """Student's t interval of a mean (Student 1908)."""
+    import numpy as np
+
+    spread = differences.max() - differences.min()
+    if not spread > np.abs(differences).max() * len(differences) * _ROUNDING or np.isin(differences, (-1, 0, 1)).all():
+        return None, None
+    from scipy.stats import t
+
+    n = len(differences)
+    half = float(t.ppf((1 + confidence) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n))
+    mean = float(differences.mean())
+    return mean - half, mean + half
 
 
 def chance_better(a: Sequence[float], b: Sequence[float], *, samples: int = 10_000, seed: int = 0) -> float:
@@ -172,7 +202,8 @@ def compare(
 
 
 def proportion_interval(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927), such as an accuracy over ``n`` rows.
+    """Wilson's score interval of a share (Wilson 1927), such as an accuracy over ``n`` rows; of fewer than ``FEW`` rows
+    the exact one (Clopper and Pearson 1934).
 
     Raises UsageError for a count outside 0 to n, or no rows.
     """
@@ -180,8 +211,18 @@ def proportion_interval(successes: int, n: int, *, confidence: float = 0.95) -> 
 
     if not 0 <= successes <= n or n < 1:
         raise UsageError(f"A share needs 0 to n of at least one row, not {successes} of {n}.")
-    found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    found = binomtest(successes, n).proportion_ci(confidence, method="exact" if n < FEW else "wilson")
     return float(found.low), float(found.high)
+
+
+def stated_interval(found: Mapping[str, Any], n: int) -> tuple[float, float] | None:
+    """Both ends of a stored difference (``low`` and ``high``) over ``n`` rows; None where it has none.
+
+    Those stored without ``n`` were bootstrapped, however few the rows: of fewer than ``FEW`` they are left out.
+    """
+    if found["low"] is None or found["high"] is None or ("n" not in found and n < FEW):
+        return None
+    return found["low"], found["high"]
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from autoprompt.leaderboard import RunRecord
 from autoprompt.leaderboard.records import pinned
+from autoprompt.terminal import command_line
 
 # Options of `autoprompt search` by the names that a run keeps them under, with the values that need not be said.
 _DATA = {"text_column": None, "label_column": None, "target_column": None, "drop_empty": False,
@@ -29,11 +29,12 @@ def repeat(run: RunRecord) -> str | None:
         return None
     transfer = run.config.get("transfer")
     corpus = pinned(asked["corpus"], run.config["corpus_revision"])
-    words = ["autoprompt", "evaluate" if transfer else "search", corpus, *_options(asked["data"], _DATA)]
+    words = _options(asked["data"], _DATA)
     words += _options(asked["model"] | {"model": pinned(asked["model"]["model"], run.config["model_revision"])}, _MODEL)
     if transfer:
         split = [] if transfer["split"] == "validation" else ["--split", transfer["split"]]
-        return shlex.join([*words, "--entry", transfer["entry"][:12], *split, *_options(asked, {"seed": 0})])
+        words += ["--entry", transfer["entry"][:12], *split, *_options(asked, {"seed": 0})]
+        return command_line("evaluate", corpus, options=words)
     words += _options(asked, _SEARCH)
     for template in asked["templates"]:
         words += ["--template", template.replace("\n", "\\n")]
@@ -47,19 +48,19 @@ def repeat(run: RunRecord) -> str | None:
     elif asked["max_evaluations"] is not None or asked["budget"] is not None:
         limit = ["--max-evaluations", str(asked["max_evaluations"])]
         words += limit if asked["max_evaluations"] is not None else ["--budget", f"{asked['budget']:g}s"]
-    return shlex.join(words)
+    return command_line("search", corpus, options=words)
 
 
 def verify(run: RunRecord) -> list[str]:
     """The checks: of the winner, and of everything."""
-    commands = [f"autoprompt verify {run.winner[:12]}"] if run.winner else []
-    return [*commands, f"autoprompt verify --run {run.id}"]
+    commands = [command_line("verify", run.winner[:12])] if run.winner else []
+    return [*commands, command_line("verify", options=["--run", run.id])]
 
 
 def export(run: RunRecord) -> str | None:
     """The winner as a file for other programs."""
-    weights = " --with-weights" if (run.result or {}).get("weights") else ""
-    return f"autoprompt export {run.winner[:12]} --out best.json{weights}" if run.winner else None
+    weights = ["--with-weights"] if (run.result or {}).get("weights") else []
+    return command_line("export", run.winner[:12], options=["--out", "best.json", *weights]) if run.winner else None
 
 
 def _options(values: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:

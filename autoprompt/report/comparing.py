@@ -26,30 +26,32 @@ class Compared(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Accuracy of the first winner minus that of the second on ``n`` test rows of the same data, at 95 %."""
+    """Accuracy of the first winner minus that of the second on ``n`` test rows of the same data. ``ends``: its 95 %
+    interval, None where the rows are too few for one."""
 
     first: str
     second: str
     n: int
     value: float
-    low: float
-    high: float
+    ends: tuple[float, float] | None
 
     @property
     def verdict(self) -> str:
         """Which is better, if any."""
-        if self.low > 0:
+        if self.ends is None:
+            return "too few rows to tell"
+        if self.ends[0] > 0:
             return "the first is better"
-        return "the second is better" if self.high < 0 else "no more than noise"
+        return "the second is better" if self.ends[1] < 0 else "no more than noise"
 
 
 class Gain(NamedTuple):
-    """A prompt minus the tuned manual one of the same place, at 95 %, and the rows' split."""
+    """A prompt minus the tuned manual one of the same place, with its 95 % interval if there is one, and the rows'
+    split."""
 
     metric: str
     value: float
-    low: float
-    high: float
+    ends: tuple[float, float] | None
     split: str
 
 
@@ -99,12 +101,15 @@ def _travels(runs: Sequence[RunRecord]) -> tuple[list[str], list[Traveller]]:
     for run in runs:
         source = (run.result or {}).get("transfer")
         entry: str | None = source["entry"] if source else run.winner
-        found = (run.result or {}).get("difference")
+        result = run.result or {}
+        found = result.get("difference")
         if source and entry:
             homes[entry] = (run.config["transfer"]["candidate"]["template"], _place(source["corpus"], source["model"]))
         if entry and found:
             split = source["split"] if source else "test"
-            gains[entry, _place(run.corpus, run.model)] = Gain(**found, split=split)
+            gains[entry, _place(run.corpus, run.model)] = Gain(
+                found["metric"], found["value"], outcome.interval_of(result), split
+            )
     gains = {place: gain for place, gain in gains.items() if place[0] in homes}
     places = list(dict.fromkeys(place for _, place in gains))
     return places, [
@@ -130,4 +135,4 @@ def _right(board: Leaderboard, run: RunRecord) -> dict[str, float]:
 
 def _pair(one: Compared, other: Compared, first: dict[str, float], second: dict[str, float]) -> Pair:
     found = compare(list(first.values()), list(second.values()), list(first), list(second))
-    return Pair(one.name, other.name, found.n, found.mean, found.low, found.high)
+    return Pair(one.name, other.name, found.n, found.mean, found.ends)

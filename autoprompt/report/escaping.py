@@ -9,13 +9,9 @@ from markupsafe import Markup, escape
 from autoprompt.errors import InputError
 from autoprompt.template import Literal, Template
 from autoprompt.template.parsing import written
+from autoprompt.terminal import visible
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~^$:@])")
-
-
-def visible(text: str) -> str:
-    """Line breaks, control and bidirectional characters as their escapes: ``\\n``, ``\\u202e``."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def markdown(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, refinement_verdict
 from autoprompt.leaderboard.ranking import rank
 from autoprompt.metrics import verdict
 from autoprompt.report import commands, course, outcome
@@ -67,6 +67,11 @@ class Facts:
         ]
 
     @property
+    def refined(self) -> str | None:
+        """What refining did, where it is a refined entry's run."""
+        return refinement_verdict(self.result.get("refine"))
+
+    @property
     def verdict(self) -> str:
         """Whether the winner is better than the tuned manual template, in a sentence."""
         return verdict(self.result)
@@ -76,7 +81,7 @@ def facts_of(board: Leaderboard, reference: str) -> Facts:
     """Read everything. Raises NotFoundError for an unknown run, StorageError for a damaged row."""
     run = board.run(reference)
     summaries = board.summaries(run.id)
-    entries = rank(summaries)
+    entries = rank(summaries, [run])
     origins = board.attached(Origin, run.id)
     data = board.attached(DataRow, run.id)
     tried = course.tried(summaries)

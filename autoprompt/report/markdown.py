@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from autoprompt.report.comparing import Compared, Comparison
-from autoprompt.report.escaping import markdown, markdown_code, visible
+from autoprompt.report.escaping import markdown, markdown_code
 from autoprompt.report.facts import Facts
 from autoprompt.report.wording import (
     accuracy,
@@ -19,9 +19,11 @@ from autoprompt.report.wording import (
     moment,
     number,
     own_settings,
+    points,
     settings_text,
     shared,
 )
+from autoprompt.terminal import visible
 
 
 def run_text(facts: Facts) -> str:
@@ -57,7 +59,7 @@ def comparison_text(comparison: Comparison) -> str:
     head = ["run", "corpus", "model", "strategy", "seed", "fine-tunes", "time", "test accuracy", "95 % interval",
             "metric", "n", "manual_tuned", "winner"]  # fmt: skip
     pairs = [[markdown(p.first), markdown(p.second), p.n, f"{100 * p.value:+.1f}",
-              f"{100 * p.low:+.1f} to {100 * p.high:+.1f}", p.verdict] for p in comparison.pairs]  # fmt: skip
+              points(p.ends), p.verdict] for p in comparison.pairs]  # fmt: skip
     travellers = [[markdown(t.entry[:8]), markdown(t.home), *map(gain, t.gains), markdown_code(t.template)]
                   for t in comparison.travellers]  # fmt: skip
     parts = [
@@ -103,13 +105,15 @@ def _head(facts: Facts) -> str:
 
 def _answer(facts: Facts) -> str:
     if not facts.judged:
-        so_far = f" Its leading prompt so far: {markdown_code(facts.lines[0].entry.template)}" if facts.lines else ""
+        leading = markdown_code(facts.lines[0].entry.template) if facts.lines else ""
+        so_far = f" Its leading prompt so far (validation, provisional): {leading}" if facts.lines else ""
         return f"## The answer\n\nThis run has not finished: no winner has been named.{so_far}"
     best = facts.result["best"]
     words = "; ".join(f"{markdown(label)}: {markdown_code(word)}" for label, word in best["label_words"].items())
     lines = [f"- Template: {markdown_code(best['template'])}"]
     lines += [f"- Label words: {words}"] if words else []
     lines += [f"- Settings: {markdown(settings_text(best['settings']))}", f"- Entry: {markdown_code(best['entry'])}"]
+    lines += [f"- Refined: {markdown(facts.refined)}"] if facts.refined else []
     rows = []
     for row in facts.judged:
         test, validation = row.test or {}, row.prompt["validation"]
@@ -136,7 +140,10 @@ def _board(facts: Facts) -> str:
                      score.n if score else "", entry.rung, *([] if words else [_words(entry.label_words)]),
                      markdown(own_settings(entry, settings)), markdown(entry.entry[:8])])  # fmt: skip
     head = ["", "prompt", "loss", "accuracy", "n", "rung", *([] if words else ["label words"]), "settings", "entry"]
-    notes = ["★ the winner; ≈ what a paired test (95 %) on their validation rows cannot tell from it."]
+    notes = [
+        "★ the winner; ≈ what a paired test (95 %) on their validation rows cannot tell from it.",
+        "Losses of the same rung and n compare, others do not.",
+    ]
     if settings or words:
         said = [markdown(settings_text(settings))] if settings else []
         said += [f"label words {_words(words)}"] if words else []

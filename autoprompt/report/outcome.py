@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from autoprompt.leaderboard import DataRow, EntryRow, EvaluationRecord, Leaderboard, RunRecord
-from autoprompt.metrics import compare, proportion_interval
+from autoprompt.metrics import compare, proportion_interval, stated_interval
 
 SHOWN_WORST = 8
 
@@ -59,6 +59,12 @@ def _judged(name: str, prompt: Mapping[str, Any]) -> Judged:
     return Judged(name, prompt, test, proportion_interval(round(test["accuracy"] * test["n"]), test["n"]))
 
 
+def interval_of(result: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The interval of a result's difference between winner and tuned manual template; None where it has none."""
+    found = result["difference"]
+    return stated_interval(found, (result["best"]["test"] or result["best"]["validation"])["n"])
+
+
 def lines(board: Leaderboard, run: RunRecord, entries: Sequence[EntryRow]) -> list[Line]:
     """Entries of the run, best first, and which tie with the winner on their rows and rung: a bootstrap each."""
     winner = run.winner
@@ -87,7 +93,7 @@ def _tied(ours: Mapping[str, float], theirs: Mapping[str, float]) -> bool | None
     if len(ours.keys() & theirs.keys()) < 2:
         return None
     found = compare(list(ours.values()), list(theirs.values()), list(ours), list(theirs))
-    return found.low <= 0 <= found.high
+    return None if found.ends is None else found.ends[0] <= 0 <= found.ends[1]
 
 
 def tested(board: Leaderboard, run: RunRecord) -> EvaluationRecord | None:

@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from autoprompt.report import charts, wording
 from autoprompt.report.comparing import Comparison
-from autoprompt.report.escaping import highlighted, visible
+from autoprompt.report.escaping import highlighted
 from autoprompt.report.facts import Facts
+from autoprompt.terminal import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -69,7 +70,7 @@ def _environment() -> Environment:
         "own": wording.own_settings,
         **{
             name: getattr(wording, name)
-            for name in ("number", "clock", "moment", "cut", "accuracy", "interval", "gain")
+            for name in ("number", "clock", "moment", "cut", "accuracy", "interval", "gain", "points")
         },
     }
     return environment

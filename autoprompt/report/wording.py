@@ -8,9 +8,9 @@ from typing import Any
 
 from autoprompt.leaderboard import EntryRow, RunRecord
 from autoprompt.report.comparing import Gain
-from autoprompt.report.escaping import visible
 from autoprompt.report.facts import Facts
 from autoprompt.report.outcome import Judged
+from autoprompt.terminal import visible
 
 LONGEST = 600
 """Characters of a field of the data that are shown."""
@@ -75,13 +75,19 @@ def interval(ends: tuple[float, float] | None) -> str:
     return " – ".join(f"{100 * end:.1f} %" for end in ends or ())
 
 
+def points(ends: tuple[float, float] | None) -> str:
+    """``-1.0 to +9.0``, of a difference of accuracies; nothing where there is no interval."""
+    return " to ".join(f"{100 * end:+.1f}" for end in ends or ())
+
+
 def gain(found: Gain | None) -> str:
     """``+4.0 points (-1.0 to +9.0), test``; points of accuracy, else the metric by its name."""
     if found is None:
         return ""
     scale, unit, digits = (100, "points", 1) if found.metric == "accuracy" else (1, visible(found.metric), 3)
-    value, low, high = (f"{scale * number:+.{digits}f}" for number in (found.value, found.low, found.high))
-    return f"{value} {unit} ({low} to {high}), {found.split}"
+    value, *ends = (f"{scale * number:+.{digits}f}" for number in (found.value, *(found.ends or ())))
+    within = f" ({' to '.join(ends)})" if ends else ""
+    return f"{value} {unit}{within}, {found.split}"
 
 
 def moment(iso: str) -> str:

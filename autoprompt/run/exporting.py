@@ -19,6 +19,7 @@ from autoprompt.models.encoding import Encoder
 from autoprompt.models.exchange import load_delta, write_delta
 from autoprompt.models.loading import loaded
 from autoprompt.models.signs import chat_format
+from autoprompt.terminal import command_line
 
 
 def prompt_of(board: Leaderboard, entry: str) -> Prompt:
@@ -79,7 +80,8 @@ def winner_of(board: Leaderboard, reference: str) -> str:
     run = board.run(reference)
     if run.winner is None:
         raise InputError(
-            f"The run {reference!r} is {run.status} and has no winner yet; go on with `autoprompt resume`."
+            f"The run {reference!r} is {run.status} and has no winner yet; go on with "
+            f"`{command_line('resume', run.id, leaderboard=board.path)}`."
         )
     return run.winner
 

@@ -205,8 +205,8 @@ def spread(recorder: Recorder, outcome: Outcome) -> dict[str, Any] | None:
 
 
 def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluation]) -> dict[str, Any] | None:
-    """The winner minus ``manual_tuned`` on the rows that both were scored on, with a paired bootstrap interval: of the
-    accuracy, or of the metric of written texts."""
+    """The winner minus ``manual_tuned`` on the ``n`` rows that both were scored on, with a paired interval (None where
+    they are too few): of the accuracy, or of the metric of written texts."""
     tuned = outcome.baselines.get("manual_tuned")
     ours = tests.get(outcome.best.candidate.id)
     theirs = tests.get(tuned.candidate.id) if tuned else None
@@ -215,7 +215,7 @@ def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluat
     metric = "accuracy" if ours.labels else recorder.metric
     values = [_example_values(evaluation, metric) for evaluation in (ours, theirs)]
     interval = paired_bootstrap(values[0], values[1])
-    return {"metric": metric, "value": interval.mean, "low": interval.low, "high": interval.high}
+    return {"metric": metric, "value": interval.mean, "low": interval.low, "high": interval.high, "n": len(values[0])}
 
 
 def _example_values(evaluation: Evaluation, metric: str) -> list[float]:

@@ -21,9 +21,10 @@ from autoprompt.evaluator.refining import REFINING_VERSION, Refined, refined
 from autoprompt.evaluator.worker import Worker
 from autoprompt.execution.scratch import scratch_folder
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, keep_weights, kept_weights
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard.records import REFINE, pinned
+from autoprompt.leaderboard.refined import worse_on_both
 from autoprompt.manifest import differences, manifest
-from autoprompt.metrics import paired_bootstrap
+from autoprompt.metrics import Interval, paired_bootstrap
 from autoprompt.models import check_device, locate_model
 from autoprompt.models.exchange import load_delta
 from autoprompt.models.saving import save
@@ -33,9 +34,6 @@ from autoprompt.run.parent import Parent, corpus_of, examples_of, joined, new_ro
 from autoprompt.run.recording import Recorder, data_rows, described
 from autoprompt.run.resuming import manifest_of
 from autoprompt.run.workplace import pulling
-
-REFINE = "refine"
-"""What stands for a strategy in such a run, and for an operator in the origin of its entry."""
 
 
 def refine(
@@ -50,7 +48,9 @@ def refine(
     name: str | None = None,
 ) -> dict[str, Any]:
     """Train an entry's weights on with new rows beside its own, and keep the result unless a paired test says that it
-    got worse. Returns the JSON of ``refine --json``, in the form of ``search --json``.
+    got worse, or its loss rose on both the old validation rows and the new rows.
+
+    Returns the JSON of ``refine --json``, in the form of ``search --json``.
 
     ``source``: new labelled rows, as a search reads a corpus; all are taken, of one with splits its training rows.
     Columns that are not named are called as in the entry's run. Rows that the entry knows already are left out, its
@@ -193,19 +193,36 @@ def _record(
 
 def _told(parent: Parent, done: Refined, recorder: Recorder, old: int, new: int) -> dict[str, Any]:
     """What came of it: scores before and after on the validation rows and on the new ones, and the paired test over
-    both: losses (in nats) after minus before."""
-    pairs = list(zip(done.after, done.before, strict=True))
-    after, before = ([loss for pair in pairs for loss in pair[side].losses] for side in (0, 1))
-    interval = paired_bootstrap(after, before)
-    return {
+    both: losses (in nats) after minus before.
+
+    Not kept is what the test says got worse, and what has a higher loss on both the old and the new rows, be it by no
+    more than noise. Where the rows are too few for a test, what has a higher loss over all.
+    """
+    interval = _interval(done, slice(None))
+    told = {
         "entry": parent.entry,
         "run": parent.run.id,
-        "kept": interval.low <= 0,
-        "rows": {"old": old, "new": new, "judged": len(after)},
-        "validation": {"before": _score(done.before[:1], recorder), "after": _score(done.after[:1], recorder)},
-        "new": {"before": _score(done.before[1:], recorder), "after": _score(done.after[1:], recorder)},
+        "rows": {"old": old, "new": new, "judged": sum(len(one.losses) for one in done.after)},
+        "validation": _part(done, slice(1), recorder),
+        "new": _part(done, slice(1, None), recorder),
         "difference": {"loss": interval.mean, "low": interval.low, "high": interval.high},
     }
+    worse = interval.mean > 0 if interval.low is None else interval.low > 0
+    return told | {"kept": not worse and not worse_on_both(told)}
+
+
+def _interval(done: Refined, folds: slice) -> Interval:
+    """The paired test of losses, after minus before, over the rows of some folds."""
+    after, before = ([loss for one in side[folds] for loss in one.losses] for side in (done.after, done.before))
+    return paired_bootstrap(after, before)
+
+
+def _part(done: Refined, folds: slice, recorder: Recorder) -> dict[str, Any]:
+    """Scores before and after over some folds, and whether the paired test tells them apart; None where it has nothing
+    to go by."""
+    scores = {"before": _score(done.before[folds], recorder), "after": _score(done.after[folds], recorder)}
+    ends = _interval(done, folds).ends if done.after[folds] else None
+    return scores | {"clear": None if ends is None else not ends[0] <= 0 <= ends[1]}
 
 
 def _score(parts: Sequence[Evaluation], recorder: Recorder) -> dict[str, Any] | None:

@@ -13,18 +13,19 @@ from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
 from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
+from autoprompt.leaderboard.records import REFINE
 from autoprompt.manifest import manifest
 from autoprompt.metrics import verdict
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
 from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
-from autoprompt.run.refining import REFINE
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.teaching import warmed, warmth_of
 from autoprompt.run.transferring import scored, transferred
 from autoprompt.run.workplace import check_model, prepared, workplace
 from autoprompt.search import Budget, Need, Outcome, Search, check_budget, needed
+from autoprompt.terminal import command_line
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
 
@@ -217,7 +218,7 @@ def _recorded(
         yield finish
     except (KeyboardInterrupt, SystemExit):
         status = "stopped"
-        progress.note(f"Stopped; go on with: autoprompt resume {run.id}")
+        progress.note(f"Stopped; go on with: {command_line('resume', run.id, leaderboard=board.path)}")
         raise
     finally:
         if not finished:

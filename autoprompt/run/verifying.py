@@ -13,13 +13,13 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, VerificationError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
-from autoprompt.leaderboard.records import SPLITS
+from autoprompt.leaderboard.records import REFINE, SPLITS
 from autoprompt.manifest import INPUTS, differences, manifest
 from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, SearchOptions
 from autoprompt.run.ownership import is_own
 from autoprompt.run.place import Place, placed
 from autoprompt.run.preparing import Task
-from autoprompt.run.refining import REFINE, done_again
+from autoprompt.run.refining import done_again
 from autoprompt.run.resuming import manifest_of, requested
 from autoprompt.run.workplace import check_model, prepared, workplace
 

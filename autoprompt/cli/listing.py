@@ -1,0 +1,122 @@
+"""The list of a leaderboard's entries: a table for each group that was judged on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.text import Text
+
+from autoprompt.cli import cells
+from autoprompt.cli.cells import WIDE, Column
+from autoprompt.terminal.console import Console, plain
+
+UNDER = "└"
+"""Marks a refined entry, under its parent."""
+
+
+def show_entries(
+    entries: Sequence[dict[str, Any]],
+    limit: int,
+    runs: Sequence[dict[str, Any]] = (),
+    groups: Sequence[dict[str, Any]] = (),
+) -> None:
+    """The leaderboard. ``runs``: those that the entries may be of; ``groups``: those of the entries."""
+    console = Console()
+    if not entries:
+        console.print("No entries.")
+        return
+    shown = entries[:limit]
+    known = {group["group"]: group for group in groups}
+    names = {run["id"]: run["name"] or run["id"] for run in runs}
+    several = len({entry["run"] for entry in entries}) > 1
+    common, own = cells.split_settings(shown)
+    if common:
+        console.print(plain(f"settings{' of all' if any(own) else ''}: {common}"))
+    words = cells.print_words(console, shown)
+    settings = dict(zip(map(id, shown), own, strict=True))
+    place = _places(shown)
+    for number, found in groupby(shown, lambda entry: place[id(entry)]):
+        part = list(found)
+        if number or any(own) or common or words:
+            console.print()
+        if part[0]["group"] in known:
+            console.print(plain(group_line(known[part[0]["group"]]), "bold"))
+        _print_group(console, part, [settings[id(entry)] for entry in part], names if several else {}, words=not words)
+    _explain(console, entries, limit, hidden=any(own))
+
+
+def group_line(group: Mapping[str, Any]) -> str:
+    """``reviews.csv (data 1f2e3d4c), rung 2: judged on 64 rows; test rows of these data seen by 5 evaluations``."""
+    corpora = ", ".join(group["corpora"][:2]) + (", ..." if len(group["corpora"]) > 2 else "")
+    judged = f"judged on {group['n']} rows" if group["n"] else "judged on no rows"
+    kind = f", {group['status']}" if group["status"] != "complete" else ""
+    kind += ", refined" if group["refined"] else ""
+    line = f"{corpora} (data {group['fingerprint'][:8]}), rung {group['rung']}{kind}: {judged}"
+    if group["refined"]:  # on the validation rows of their parents, whose test rows they have as well
+        return line
+    count = group["test_evaluations"]
+    return f"{line}; test rows of these data seen by {count} evaluation{'' if count == 1 else 's'}"
+
+
+def _places(entries: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """Which table each entry stands in: its group's, or that of the entry that it stands under."""
+    places: dict[int, int] = {}
+    number, last = -1, None
+    for entry in entries:
+        if not entry.get("depth") and entry["group"] != last:
+            number, last = number + 1, entry["group"]
+        places[id(entry)] = number
+    return places
+
+
+def _print_group(
+    console: Console, entries: Sequence[dict[str, Any]], own: Sequence[str], names: Mapping[str, str], *, words: bool
+) -> None:
+    tops = [entry["validation"] for entry in entries if not entry.get("depth")]
+    metric = cells.metric_column(tops)
+    columns = [
+        Column(""), Column("entry"), Column("run", most=14), Column("rung", right=True), Column("loss", right=True),
+        Column("acc", right=True), metric, Column("n", right=True), Column("prompt", wraps=True),
+        Column("settings", WIDE, wraps=True),
+    ]  # fmt: skip
+    rows: list[dict[str, str | Text]] = []
+    for entry, settings in zip(entries, own, strict=True):
+        run = names.get(entry["run"], entry["run"]) if names else ""
+        name = {"entry": entry["entry"][:8], "run": run}
+        if entry.get("depth"):  # other rows than the group's: its numbers stand in the verdict
+            rows.append(
+                name | {"": "  " * (entry["depth"] - 1) + UNDER, "prompt": plain(entry["verdict"] or "refined")}
+            )
+            continue
+        score = entry["validation"]
+        role = "" if entry["role"] in ("search", "finalist") else f" ({entry['role']})"
+        role += f" ({entry['reason']})" if score and entry["reason"] else ""
+        role += f" ({entry['verdict']})" if entry.get("verdict") else ""
+        rows.append(name | {
+            "": "*" if entry.get("winner") else "",
+            "rung": str(entry["rung"]),
+            "loss": f"{score['loss']:.3f}" if score else entry["status"],
+            "acc": cells.accuracy(score),
+            metric.name: cells.metric_cell(score, metric),
+            "n": str(score["n"]) if score else "",
+            "prompt": cells.prompt(entry, words=words, note=role),
+            "settings": settings,
+        })  # fmt: skip
+    cells.print_table(console, columns, rows, "entry")
+
+
+def _explain(console: Console, entries: Sequence[dict[str, Any]], limit: int, *, hidden: bool) -> None:
+    """What the tables' marks mean, and what they had no room for."""
+    shown = entries[:limit]
+    if console.width < WIDE and hidden:
+        console.print("Settings that differ: see `autoprompt leaderboard show ENTRY`, or a wider terminal.")
+    if len({entry["group"] for entry in shown}) > 1:
+        console.print(
+            "Losses compare within a group alone; `autoprompt leaderboard compare` takes the rows that two share."
+        )
+    if any(entry.get("winner") for entry in shown):
+        console.print("* the winner of its run: of what a test cannot tell from the lowest loss, the shortest template")
+    if len(entries) > limit:
+        console.print(f"{len(entries) - limit} more; use --limit or --json.")

@@ -1,0 +1,41 @@
+"""What a refined entry gained and lost against its parent, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+DIGITS = 3
+"""Of a loss: what is the same in them is no change."""
+
+
+def refinement_verdict(found: Mapping[str, Any] | None) -> str | None:
+    """``refined from 1f2e3d4c: better on new rows (loss 0.512 to 0.301, n=4), no worse on old (0.302 to 0.302, n=32)``.
+
+    ``found``: what the run's result keeps under ``refine``. None where a run has not come to it.
+    """
+    if not found:
+        return None
+    new, old = (_part(found[name]) for name in ("new", "validation"))
+    said = [f"{new[0]} on new rows ({new[1]})"] if new else ["new rows not judged"]
+    said += [f"{old[0]} on old ({old[1]})"] if old else []
+    return f"refined from {found['entry'][:8]}: {', '.join(said)}"
+
+
+def worse_on_both(found: Mapping[str, Any]) -> bool:
+    """Whether the mean loss rose on the new rows and on the old validation rows."""
+    return all(
+        found[name]["before"] is not None and found[name]["after"]["loss"] > found[name]["before"]["loss"]
+        for name in ("new", "validation")
+    )
+
+
+def _part(scores: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The change of the mean loss in a word, and both losses; None where nothing was judged."""
+    before, after = scores["before"], scores["after"]
+    if before is None or after is None:
+        return None
+    change = round(after["loss"], DIGITS) - round(before["loss"], DIGITS)
+    word = "better" if change < 0 else "worse" if change > 0 else "no worse"
+    noise = ", no more than noise" if change and scores.get("clear") is False else ""
+    return word, f"loss {before['loss']:.{DIGITS}f} to {after['loss']:.{DIGITS}f}, n={after['n']}{noise}"

@@ -1,0 +1,41 @@
+"""The console that tables and views are printed on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.console import ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from autoprompt.terminal.escaping import printable, visible
+from autoprompt.terminal.streams import unguarded
+
+
+class Console(RichConsole):
+    """Prints text as it is: no markup, emoji names, highlighting or links, and control characters as their escapes.
+
+    Styles are given as ``Text``.
+    """
+
+    def __init__(self, *, stderr: bool = False, **options: Any) -> None:
+        options.setdefault("file", unguarded(sys.stderr if stderr else sys.stdout))
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """All that is printed passes here, before it is laid out."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else _escaped(segment)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text from data, models and people on one line."""
+    return Text(visible(text), style=style)
+
+
+def _escaped(segment: Segment) -> Segment:
+    style = segment.style.update_link(None) if segment.style and segment.style.link else segment.style
+    return Segment(printable(segment.text), style)
