@@ -4,12 +4,16 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import commands
 import pytest
 import runs
+from test_faults_storage import writing
+from test_leaderboard import a_run, an_evaluation
 
+from autoprompt.errors import StorageError
 from autoprompt.leaderboard import Leaderboard, Step
 
 pytestmark = [
@@ -64,6 +68,41 @@ def test_fault_32_a_full_disk_stops_a_search_and_what_is_there_is_read_and_gone_
     assert runs.facts(board, json.loads(ended.out)) == runs.facts(tmp_path / "whole.sqlite", json.loads(whole.out))
     with Leaderboard.open(board, read_only=True) as opened:
         assert opened.evaluations()[: len(rows)] == rows
+
+
+def test_fault_32_a_full_disk_is_read_with_and_without_a_wal(disk, capsys):
+    remount(disk, "size=4m")
+    board = disk / "lb.sqlite"
+    with Leaderboard.open(board) as opened:
+        opened.start_run(a_run())
+        opened.add([an_evaluation(f"k{n}") for n in range(20)])
+    for left in (None, "with its index", "without"):
+        if left:
+            assert writing(board, kill=True) == ""
+            assert board.with_name("lb.sqlite-wal").stat().st_size
+        if left == "without":
+            board.with_name("lb.sqlite-shm").unlink()
+        fill(disk / "fill")
+        for arguments in (("list",), ("runs",), ("check",)):
+            done = commands.call(capsys, "leaderboard", *arguments, "--leaderboard", board)
+            assert done.code == 0, (left, done.err)
+        with Leaderboard.open(board, read_only=True) as opened:
+            assert len(opened.evaluations()) == (25 if left else 20)
+        with pytest.raises(StorageError, match=r"disk is full \(0 bytes free\)"), Leaderboard.open(board) as opened:
+            opened.add([an_evaluation(f"more {n}") for n in range(200)])
+        (disk / "fill").unlink()
+        with Leaderboard.open(board) as opened:  # nothing is lost
+            assert opened.inspect().problems == []
+            opened.remove(1)
+            opened.start_run(a_run())
+            opened.add([an_evaluation(f"k{n}") for n in range(20)])
+
+
+def fill(file: Path) -> None:
+    """Takes all room that there is."""
+    with file.open("wb", buffering=0) as out, suppress(OSError):
+        while True:
+            out.write(b"x" * 4096)
 
 
 def test_fault_32_no_room_for_temporary_files(disk, search, tmp_path):

@@ -39,6 +39,7 @@ def test_runs_of_another_machine_come_whole_and_entries_unite(tmp_path):
     before = content(there)
     assert merged(here, there) == {
         "added": [OTHER], "extended": [], "known": [], "evaluations": 2, "weights": 0, "conflicts": [],
+        "missing": [], "refused": [],
     }  # fmt: skip
     assert content(there) == before
     runs, evaluations, _ = content(here)
@@ -54,7 +55,7 @@ def test_merging_twice_changes_nothing(tmp_path):
     merged(here, there)
     before = content(here)
     assert merged(here, there) == {"added": [], "extended": [], "known": [OTHER], "evaluations": 0, "weights": 0,
-                                   "conflicts": []}  # fmt: skip
+                                   "conflicts": [], "missing": [], "refused": []}  # fmt: skip
     assert content(here) == before
     assert merged(there, here)["added"] == [a_run().id]
     assert {run.id for run in content(there)[0]} == {run.id for run in before[0]}
@@ -69,6 +70,7 @@ def test_a_run_that_went_on_elsewhere_is_brought_up_to_date(tmp_path):
         board.finish_run(a_run().id, "finished", {"best": {}})
     assert merged(here, there) == {
         "added": [], "extended": [a_run().id], "known": [], "evaluations": 1, "weights": 0, "conflicts": [],
+        "missing": [], "refused": [],
     }  # fmt: skip
     assert content(here) == content(there)
     assert merged(here, there)["known"] == [a_run().id]

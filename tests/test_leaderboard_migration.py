@@ -259,7 +259,7 @@ def test_a_kill_at_any_step_leaves_a_file_that_both_can_use(old, tmp_path):
     """Whole before or whole after, its backup too, and the next writer goes on from there."""
     root = str(Path(__file__).parent.parent)
     ends = set()
-    for calls in range(0, 100, 2):
+    for calls in range(0, 120, 4):
         path = tmp_path / f"killed {calls}" / "lb.sqlite"
         path.parent.mkdir()
         shutil.copy(old, path)

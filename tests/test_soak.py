@@ -3,7 +3,9 @@
 import json
 
 import commands
+import hostile_leaderboards
 import kills
+import many_runs
 import pytest
 import runs
 
@@ -29,3 +31,14 @@ def test_the_number_of_workers_changes_nothing(model_folders, corpus_folder, tmp
         assert ended.code == 0, ended.err
         found.append(runs.facts(options.leaderboard, json.loads(ended.out)))
     assert found[1:] == [found[0]] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_hostile_leaderboards_bring_no_command_down():
+    assert hostile_leaderboards.soak(60, seed=2)["faults"] == 0
+
+
+@pytest.mark.slow
+def test_adding_and_listing_take_no_memory_of_all_runs():
+    assert max(values["mb"] for values in many_runs.measure(2_000).values()) < 200

@@ -139,7 +139,7 @@ def board(tmp_path_factory):
     with Leaderboard.open(path) as opened:
         run = opened.runs()[0]
         (first, *_), result = opened.evaluations(run.id), spoilt_result(run.result)
-        stored = replace(run, id="fedcba9876543210"[:12], name=HOSTILE, corpus=HOSTILE, model=HOSTILE, strategy=HOSTILE,
+        stored = replace(run, id="fedcba9876543210"[:12], name=HOSTILE, corpus=HOSTILE, model=HOSTILE,
                          config=run.config | {"warnings": [HOSTILE]}, result=result,
                          environment={"device": HOSTILE})  # fmt: skip
         opened.start_run(stored)
@@ -155,7 +155,7 @@ def board(tmp_path_factory):
 
 
 def spoilt_result(result: dict[str, Any]) -> dict[str, Any]:
-    named = dict.fromkeys(("run", "corpus", "model"), HOSTILE)
+    named = dict.fromkeys(("corpus", "model", "verdict"), HOSTILE) | {"left_out": [HOSTILE]}
     return result | named | {"warnings": [HOSTILE], "best": result["best"] | {"entry": "e" * 64, "template": HOSTILE}}
 
 

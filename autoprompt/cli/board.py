@@ -1,20 +1,25 @@
-"""The commands that keep and read a leaderboard: list, runs, show, compare, merge, backup, and export."""
+"""The commands on a leaderboard: list, runs, show, compare, merge, backup, check, remove, and export."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from autoprompt.cli import complete
-from autoprompt.cli.options import DefaultGroup, json_option, leaderboard_option, print_json
+from autoprompt.cli.options import DefaultGroup, json_option, leaderboard_option, print_json, print_json_list
 from autoprompt.cli.telling import say
-from autoprompt.errors import UsageError
+from autoprompt.errors import StorageError, UsageError
 
 
 @click.group(cls=DefaultGroup, short_help="List, show, compare, merge and back up what was found.")
 def leaderboard() -> None:
-    """What searches found: list (the default, whose options need no name), runs, show, compare, merge, backup."""
+    """What searches found: list (the default, whose options need no name), runs, show, compare, merge, backup, check,
+    remove.
+    """
 
 
 @leaderboard.command("list")
@@ -33,50 +38,60 @@ def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, a
     autoprompt leaderboard
     autoprompt leaderboard list --run reviews --limit 5
     """
-    from dataclasses import asdict
-
     from autoprompt.cli.listing import show_entries
-    from autoprompt.leaderboard import Leaderboard, groups_of, listed
+    from autoprompt.leaderboard import Groups, Leaderboard
 
+    groups = Groups()
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
-        entries = board.entries(board.run(run_name).id if run_name else None)
-        tests = board.test_evaluations()
-        runs = board.runs()
-    winners = {(run.id, run.winner) for run in runs}
-    lines = listed(entries, runs)
-    groups = [group.to_dict() for group in groups_of(entries, runs, tests)]
-    rows = [line.to_dict() | {"winner": (line.row.run, line.row.entry) in winners} for line in lines]
-    if as_json:
-        print_json({"entries": rows, "groups": groups})
-    else:
-        depths = [row | {"depth": line.depth} for row, line in zip(rows, lines, strict=True)]
-        show_entries(depths, limit, [asdict(run) for run in runs], groups)
+        run = board.run(run_name).id if run_name else None
+        listing = board.listed_entries(run, None if as_json else limit)
+        entries = groups.counting(listing)
+
+        def found() -> list[dict[str, Any]]:
+            return [group.to_dict() for group in groups.all(board.count_test_evaluations)]
+
+        if as_json:
+            lines = (entry.to_dict() for entry in entries)
+            count = print_json_list("entries", lines, listing.problems, lambda: {"groups": found()})
+        else:
+            shown = list(entries)
+            count = len(shown)
+            if shown or not listing.problems:
+                rows = [entry.to_dict() | {"depth": entry.depth} for entry in shown]
+                show_entries(rows, limit, [vars(entry.run) for entry in shown], found(), listing.total)
+    tell_problems(listing.problems, count)
 
 
 @leaderboard.command("runs")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Runs to show (not with --json).")
 @leaderboard_option
 @json_option
-def leaderboard_runs(leaderboard_file: Path, as_json: bool) -> None:
+def leaderboard_runs(limit: int, leaderboard_file: Path, as_json: bool) -> None:
     """The runs, newest first; an interrupted one has lost its driver, and can be resumed like a stopped one.
 
     \b
     autoprompt leaderboard runs
     autoprompt leaderboard runs --json
     """
-    from dataclasses import asdict
-
     from autoprompt.cli.tables import show_runs
-    from autoprompt.leaderboard import Leaderboard, is_held
+    from autoprompt.leaderboard import Leaderboard, RunRecord, is_held
+
+    def shown(run: RunRecord) -> dict[str, Any]:
+        gone = run.status == "running" and not is_held(leaderboard_file, run.id)
+        return vars(run) | ({"status": "interrupted"} if gone else {})
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
-        runs = [asdict(run) for run in board.runs()]
-    for run in runs:
-        if run["status"] == "running" and not is_held(leaderboard_file, run["id"]):
-            run["status"] = "interrupted"
-    if as_json:
-        print_json({"runs": runs})
-    else:
-        show_runs(runs)
+        listing = board.listed_runs(None if as_json else limit)
+        if as_json:
+            count = print_json_list("runs", map(shown, listing), listing.problems)
+        else:
+            runs = list(map(shown, listing))
+            count = len(runs)
+            if runs or not listing.problems:
+                show_runs(runs)
+            if listing.total > limit:
+                say(f"{listing.total - limit} more; use --limit or --json.")
+    tell_problems(listing.problems, count)
 
 
 @leaderboard.command("show")
@@ -94,8 +109,8 @@ def leaderboard_show(entry: str, leaderboard_file: Path, as_json: bool) -> None:
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         evaluations = board.entry(entry)
-        having = {evaluation.run for evaluation in evaluations}
-        told = [(run.result or {}).get("refine") for run in board.runs() if run.id in having]
+        runs = [board.run(name) for name in dict.fromkeys(evaluation.run for evaluation in evaluations)]
+    told = [(run.result or {}).get("refine") for run in runs]
     shown = {
         "entry": evaluations[0].entry,
         **evaluations[0].candidate.to_dict(),
@@ -139,6 +154,8 @@ def leaderboard_compare(first: str, second: str, split: str, leaderboard_file: P
 def leaderboard_merge(other: Path, leaderboard_file: Path, as_json: bool) -> None:
     """Take the runs of another leaderboard FILE into this one, which is made if there is none; FILE stays as it is.
 
+    Fine-tuned weights come along, also later where they were missing. A run that is not autoprompt's is left out.
+
     \b
     autoprompt leaderboard merge from-the-other-machine.sqlite
     """
@@ -151,9 +168,11 @@ def leaderboard_merge(other: Path, leaderboard_file: Path, as_json: bool) -> Non
         return
     for conflict in merged.conflicts:
         say(f"Conflict: {conflict}.")
+    for problem in (*merged.refused, *merged.missing):
+        say(f"Left out: {problem}")
     say(
         f"{len(merged.added)} runs added, {len(merged.extended)} extended, {len(merged.known)} known; "
-        f"{merged.evaluations} evaluations, {len(merged.conflicts)} conflicts."
+        f"{merged.evaluations} evaluations, {merged.weights} files of weights, {len(merged.conflicts)} conflicts."
     )
 
 
@@ -161,7 +180,7 @@ def leaderboard_merge(other: Path, leaderboard_file: Path, as_json: bool) -> Non
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @leaderboard_option
 def leaderboard_backup(file: Path, leaderboard_file: Path) -> None:
-    """Copy the leaderboard into a new FILE, whole, also while a search writes to it.
+    """Copy the leaderboard into a new FILE, whole, also while a search writes to it, with the weights of its winners.
 
     \b
     autoprompt leaderboard backup copy.sqlite
@@ -169,8 +188,83 @@ def leaderboard_backup(file: Path, leaderboard_file: Path) -> None:
     from autoprompt.leaderboard import Leaderboard
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
-        board.back_up(file)
-    say(f"Wrote {file}.")
+        done = board.back_up(file)
+    for problem in done.missing:
+        say(f"Left out: {problem}")
+    say(f"Wrote {file}, and {done.weights} files of weights beside it." if done.weights else f"Wrote {file}.")
+
+
+@leaderboard.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@leaderboard_option
+@json_option
+def leaderboard_check(file: Path | None, leaderboard_file: Path, as_json: bool) -> None:
+    """Check a leaderboard FILE: its pages, tables, every row, the number of rows, and the weights beside it.
+
+    Exit code 4 says that something is wrong.
+
+    \b
+    autoprompt leaderboard check
+    autoprompt leaderboard check copy.sqlite
+    """
+    from autoprompt.leaderboard import Leaderboard
+
+    with Leaderboard.open(file or leaderboard_file, read_only=True) as board:
+        found = board.inspect()
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        for problem in found.problems:
+            click.echo(problem)
+    counts = ", ".join(
+        f"{value} {name.replace('_', ' ')}" for name, value in found.to_dict().items() if name != "problems"
+    )
+    if found.problems:
+        raise StorageError(
+            f"The leaderboard {board.path} has {len(found.problems)} problems ({counts}); restore a backup, or remove "
+            "the runs that are named."
+        )
+    if not as_json:
+        click.echo(f"OK: {counts}.")
+
+
+@leaderboard.command("remove")
+@click.argument("run_name", metavar="RUN", shell_complete=complete.runs)
+@click.option("--yes", is_flag=True, help="Ask no question.")
+@leaderboard_option
+def leaderboard_remove(run_name: str, yes: bool, leaderboard_file: Path) -> None:
+    """Remove RUN (its id or name, or @NUMBER as messages name it) with its entries, rows and weights, for good.
+
+    Weights that another run uses stay. A run that is going on is not removed.
+
+    \b
+    autoprompt leaderboard remove reviews
+    autoprompt leaderboard remove @17 --yes
+    """
+    from autoprompt.leaderboard import Leaderboard, remove
+
+    with Leaderboard.open(leaderboard_file, read_only=True) as board:
+        number = board.number_of(run_name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("Removing a run asks for confirmation on a terminal; without one, add --yes.")
+        click.confirm(f"Remove run @{number} ({run_name!r}) of {leaderboard_file} for good?", abort=True, err=True)
+    with Leaderboard.open(leaderboard_file) as board:
+        weights = remove(board, f"@{number}")
+    say(f"Removed run @{number} ({run_name!r})" + (f", and {weights} files of weights." if weights else "."))
+
+
+def tell_problems(problems: Sequence[StorageError], count: int) -> None:
+    """Name what was left out of a list of so many. Raises StorageError for damage, and where nothing was left."""
+    from autoprompt.leaderboard import DamagedError
+
+    damaged = next((problem for problem in problems if isinstance(problem, DamagedError)), None)
+    last = damaged or (problems[-1] if problems and not count else None)
+    for problem in problems:
+        if problem is not last:
+            click.echo(f"Left out: {problem}", err=True)
+    if last is not None:
+        raise last
 
 
 @click.command(short_help="Write an entry as best.json or best.py.")

@@ -21,8 +21,10 @@ def show_entries(
     limit: int,
     runs: Sequence[dict[str, Any]] = (),
     groups: Sequence[dict[str, Any]] = (),
+    total: int = 0,
 ) -> None:
-    """The leaderboard. ``runs``: those that the entries may be of; ``groups``: those of the entries."""
+    """The leaderboard. ``runs``: those that the entries may be of; ``groups``: those of the entries; ``total``: entries
+    with those that are not given."""
     console = Console()
     if not entries:
         console.print("No entries.")
@@ -44,7 +46,7 @@ def show_entries(
         if part[0]["group"] in known:
             console.print(plain(group_line(known[part[0]["group"]]), "bold"))
         _print_group(console, part, [settings[id(entry)] for entry in part], names if several else {}, words=not words)
-    _explain(console, entries, limit, hidden=any(own))
+    _explain(console, shown, max(total, len(entries)) - len(shown), hidden=any(own))
 
 
 def group_line(group: Mapping[str, Any]) -> str:
@@ -107,9 +109,8 @@ def _print_group(
     cells.print_table(console, columns, rows, "entry")
 
 
-def _explain(console: Console, entries: Sequence[dict[str, Any]], limit: int, *, hidden: bool) -> None:
+def _explain(console: Console, shown: Sequence[dict[str, Any]], more: int, *, hidden: bool) -> None:
     """What the tables' marks mean, and what they had no room for."""
-    shown = entries[:limit]
     if console.width < WIDE and hidden:
         console.print("Settings that differ: see `autoprompt leaderboard show ENTRY`, or a wider terminal.")
     if len({entry["group"] for entry in shown}) > 1:
@@ -118,5 +119,5 @@ def _explain(console: Console, entries: Sequence[dict[str, Any]], limit: int, *,
         )
     if any(entry.get("winner") for entry in shown):
         console.print("* the winner of its run: of what a test cannot tell from the lowest loss, the shortest template")
-    if len(entries) > limit:
-        console.print(f"{len(entries) - limit} more; use --limit or --json.")
+    if more > 0:
+        console.print(f"{more} more; use --limit or --json.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +20,8 @@ from autoprompt.terminal import echo
 if TYPE_CHECKING:
     from autoprompt.run import DataOptions, ModelOptions, PlaceOptions
 
+_PIECE = 200
+"""Items of a list that are printed in one go."""
 STARTED = time.monotonic()
 """When the command began: a budget counts from here."""
 F = TypeVar("F", bound=Callable[..., Any])
@@ -188,4 +192,39 @@ def place_of(values: dict[str, Any]) -> PlaceOptions:
 
 def print_json(value: Any) -> None:
     """What a script reads: one line on standard output."""
-    echo(json.dumps(value, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f"))
+    echo(_json(value))
+
+
+def print_json_list(
+    name: str,
+    items: Iterable[Any],
+    problems: Sequence[object],
+    more: Callable[[], Mapping[str, Any]] = dict,
+) -> int:
+    """The same for an object of one list, item by item as they come, and of what ``more`` gives at their end; nothing
+    where there is no item for its problems.
+
+    Returns how many there were.
+    """
+    count = 0
+    rest = iter(items)
+    while piece := list(islice(rest, _PIECE)):
+        _write_json(f", {_texts(piece)}" if count else f'{{"{name}": [{_texts(piece)}')
+        count += len(piece)
+    if not count and not problems:
+        _write_json(f'{{"{name}": [')
+    if count or not problems:
+        _write_json("".join(["]", *(f", {_texts([key])}: {_texts([value])}" for key, value in more().items()), "}\n"]))
+    return count
+
+
+def _texts(values: Iterable[Any]) -> str:
+    return ", ".join(map(_json, values))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")
+
+
+def _write_json(text: str) -> None:
+    sys.stdout.write(text)

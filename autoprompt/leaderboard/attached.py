@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from autoprompt.leaderboard import checking
+from autoprompt.errors import InputError
+from autoprompt.leaderboard import checking, migrations
+from autoprompt.leaderboard.limits import Meter
 from autoprompt.leaderboard.records import checksum, ordered_json
+from autoprompt.leaderboard.stored_json import parsed
 
 
 class Step(NamedTuple):
@@ -58,33 +61,51 @@ class _Table:
     since: int
 
 
-_TABLES: dict[type[Attached], _Table] = {
+_TABLES: dict[type[Any], _Table] = {
     Step: _Table("steps", "value", 3),
     Origin: _Table("origins", "parents", 4),
     DataRow: _Table("data_rows", "fields", 4),
 }
 
 
-def add(connection: sqlite3.Connection, items: Iterable[Attached]) -> None:
-    """Store rows; one whose place is taken (an entry's origin, a row of a split) stays as it was.
+def add(connection: sqlite3.Connection, path: Path, items: Iterable[Attached]) -> None:
+    """Store rows, and how many each run has; one whose place is taken (an entry's origin, a row of a split) stays as it
+    was.
 
-    Raises InputError for a value that JSON cannot hold.
+    Raises InputError for a value that JSON cannot hold, or that no row of ours has.
     """
+    added: Counter[tuple[str, str]] = Counter()
     for item in items:
         table = _TABLES[type(item)]
         values = [ordered_json(value) if name == table.json else value for name, value in item._asdict().items()]
+        _read(type(item), values)
         names = ", ".join((*item._fields, "checksum"))
         marks = ", ".join("?" * (len(values) + 1))
-        connection.execute(
+        cursor = connection.execute(
             f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({marks})",  # noqa: S608
             (*values, checksum(values)),
         )
+        added[item.run, table.name] += cursor.rowcount
+    for (run, kind), count in added.items():
+        n = count_of(connection, path, kind, run) + count
+        connection.execute(
+            "INSERT OR REPLACE INTO counts VALUES (?, ?, ?, ?)", (run, kind, n, checksum((run, kind, n)))
+        )
 
 
-def of_run(connection: sqlite3.Connection, path: Path, version: int, kind: type[A], run: str) -> list[A]:
+def count_of(connection: sqlite3.Connection, path: Path, kind: str, run: str) -> int:
+    """How many rows of one table a run has, as it was stored. Raises DamagedError."""
+    found = connection.execute("SELECT n, checksum FROM counts WHERE run = ? AND kind = ?", (run, kind)).fetchone()
+    if found is None:
+        return 0
+    checking.check_row(path, "counts", f"{run}, {kind}", (run, kind, found[0]), found[1])
+    return int(found[0])
+
+
+def of_run(connection: sqlite3.Connection, meter: Meter, path: Path, version: int, kind: type[A], run: str) -> list[A]:
     """A run's rows of one kind, in the order they were stored; none where the file's version has none.
 
-    Raises StorageError for a row that is damaged.
+    Raises DamagedError for a row that is damaged or gone, RefusedError for one that is none of ours.
     """
     table = _TABLES[kind]
     if version < table.since:
@@ -92,16 +113,39 @@ def of_run(connection: sqlite3.Connection, path: Path, version: int, kind: type[
     names = ", ".join(kind._fields)
     query = f"SELECT number, checksum, {names} FROM {table.name} WHERE run = ? ORDER BY number"  # noqa: S608
     found: list[A] = []
-    for number, check, *values in connection.execute(query, (run,)).fetchall():
+    for number, check, *values in list(meter.counted(connection.execute(query, (run,)))):
         checking.check_row(path, table.name, number, values, check)
-        found.append(kind._make(_read(kind._fields, table.json, values)))
+        try:
+            found.append(kind._make(_read(kind, values)))
+        except InputError as error:
+            raise checking.refused(path, table.name, number, error) from error
+    if version >= migrations.COUNTS_SINCE:
+        expected = count_of(connection, path, table.name, run)
+        if len(found) != expected:
+            why = checking.integrity(connection)
+            checking.check_count(path, table.name, run, len(found), expected, why)
     return found
 
 
 def forget_steps(connection: sqlite3.Connection, run: str) -> None:
     """A finished run has nothing left to go on from."""
     connection.execute("DELETE FROM steps WHERE run = ?", (run,))
+    connection.execute("DELETE FROM counts WHERE run = ? AND kind = 'steps'", (run,))
 
 
-def _read(names: Sequence[str], json_column: str, values: Sequence[Any]) -> list[Any]:
-    return [json.loads(value) if name == json_column else value for name, value in zip(names, values, strict=True)]
+def forget_all(connection: sqlite3.Connection, run: Any) -> None:
+    """Remove what belongs to a run."""
+    for name in (*(table.name for table in _TABLES.values()), "counts"):
+        connection.execute(f"DELETE FROM {name} WHERE run = ?", (run,))  # noqa: S608
+
+
+def _read(kind: type[Attached], values: Sequence[Any]) -> list[Any]:
+    """A row's values, its JSON read. Raises InputError for what no row of ours holds."""
+    from autoprompt.leaderboard import contents
+
+    where, table = f"The {kind.__name__} of a run", _TABLES[kind]
+    read = [
+        parsed(value, where) if name == table.json else value for name, value in zip(kind._fields, values, strict=True)
+    ]
+    contents.check(getattr(contents, kind.__name__), dict(zip(kind._fields, read, strict=True)), where)
+    return read

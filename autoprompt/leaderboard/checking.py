@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError, closest
 from autoprompt.leaderboard import records
-from autoprompt.leaderboard.records import RunRecord
 from autoprompt.terminal import command_line
 
 NAME_LIMIT = 200
+
+
+class DamagedError(StorageError):
+    """A row is not as it was stored, or gone."""
+
+
+class RefusedError(StorageError):
+    """A row is as it was stored, and nothing that this program stores."""
+
+
 PREFIX_LENGTH = 8
 
 
@@ -48,33 +58,50 @@ def not_found(
     return NotFoundError(f"The {what} {reference[:NAME_LIMIT]!r} is not in {path}: {why}; see `autoprompt {listing}`.")
 
 
-def check_unused(path: Path, run_id: str | None, name: str | None, runs: Sequence[RunRecord]) -> None:
-    """Raise StorageError for a new run's id that is used, UsageError for its name."""
-    for known in runs:
-        if known.id == run_id:
+def check_unused(path: Path, run_id: str | None, name: str | None, runs: Iterable[tuple[str, str | None]]) -> None:
+    """Raise StorageError for a new run's id that is used, UsageError for its name; ``runs``: ids and names."""
+    for known, its_name in runs:
+        if known == run_id:
             raise StorageError(f"The run {run_id} is already in the leaderboard {path}; resume it.")
-        if name is not None and known.name == name:
-            shown = name if name.isprintable() else known.id
+        if name is not None and its_name == name:
+            shown = name if name.isprintable() else known
             raise UsageError(
-                f"The name {name!r} is used by run {known.id} in {path}; use another --name or "
+                f"The name {name!r} is used by run {known} in {path}; use another --name or "
                 f"`{command_line('resume', shown, leaderboard=path)}`."
             )
 
 
 def check_row(path: Path, table: str, row: Any, values: Sequence[Any], check: object) -> None:
-    """Raise StorageError for a row that its checksum does not cover."""
+    """Raise DamagedError for a row that its checksum does not cover."""
     expected = records.checksum(values)
     if not expected or check != expected:
-        raise StorageError(
+        raise DamagedError(
             f"The leaderboard {path} is damaged: row {row} of table {table} does not match its checksum; restore a "
             "backup."
         )
 
 
-def check_count(path: Path, run: str, found: int, expected: int) -> None:
-    """Raise StorageError for rows that damage made invisible: they have no checksum to fail."""
+def check_count(path: Path, table: str, run: str, found: int, expected: int, why: str = "") -> None:
+    """Raise DamagedError for rows that damage made invisible: they have no checksum to fail. ``why``: what an integrity
+    check says."""
     if found != expected:
-        raise StorageError(
-            f"The leaderboard {path} is damaged: table evaluations has {found} of {expected} rows of run {run}; "
-            "restore a backup."
+        raise DamagedError(
+            f"The leaderboard {path} is damaged: table {table} has {found} of {expected} rows of run {run}"
+            f"{f' ({why})' if why else ''}; restore a backup."
         )
+
+
+def integrity(connection: sqlite3.Connection) -> str:
+    """What SQLite's own check finds first; nothing where it finds nothing."""
+    rows = connection.execute("PRAGMA integrity_check(1)").fetchall()
+    first = " ".join(str(rows[0][0]).split())[:200] if rows else ""
+    return "" if first == "ok" else f"SQLite's integrity check says: {first}"
+
+
+def refused(path: Path, table: str, row: Any, error: Exception) -> RefusedError:
+    """Why a row of a leaderboard is not used, though it is as it was stored."""
+    return RefusedError(
+        f"Row {row} of table {table} in the leaderboard {path} is refused: {str(error).rstrip('.')}; it comes from "
+        "another program or a newer version, so upgrade autoprompt or remove its run with `autoprompt leaderboard "
+        "remove`."
+    )

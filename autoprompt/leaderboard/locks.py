@@ -5,6 +5,7 @@ The system lets go of the lock when the process ends, however it ends and whatev
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +42,9 @@ def holding(board: Path, run: str) -> Iterator[None]:
 
 
 def lock_of(board: Path, run: str) -> Path:
-    """The file that a run's driver holds locked."""
-    return board.with_name(f"{board.name}.{run}.lock")
+    """The file that a run's driver holds locked: one for all links to a leaderboard."""
+    real = Path(os.path.realpath(board))
+    return real.with_name(f"{real.name}.{run}.lock")
 
 
 def is_held(board: Path, run: str) -> bool:

@@ -1,6 +1,7 @@
 """The leaderboard's schema, as the migrations that lead to it."""
 
-# Append only: a published migration is never edited. The file's user_version counts those applied.
+# Append only: a published migration is never edited. The file's user_version counts those applied. The SQL function
+# row_checksum is there while they run.
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "0001_runs_evaluations_examples",
@@ -59,9 +60,31 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 UNIQUE (run, split, row_id))""",
         ),
     ),
+    (
+        "0005_counts",
+        (
+            # How many rows of each attached kind a run has: damage to an index hides rows without changing any.
+            """CREATE TABLE counts (
+                run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL, n INTEGER NOT NULL, checksum TEXT NOT NULL,
+                PRIMARY KEY (run, kind)) WITHOUT ROWID""",
+            *(
+                f"INSERT INTO counts SELECT run, '{kind}', count(*), "  # noqa: S608
+                f"row_checksum(run, '{kind}', count(*)) FROM {kind} GROUP BY run"
+                for kind in ("steps", "origins", "data_rows")
+            ),
+            # All that ranks: the best of many thousands are found without reading prompts.
+            "DROP INDEX evaluations_entry",
+            """CREATE INDEX evaluations_ranked ON evaluations (
+                entry, run, split, rung, fold, status, loss, metric, n, length, readability)""",
+            "CREATE INDEX runs_data ON runs (fingerprint, id, strategy)",
+            "CREATE INDEX evaluations_key ON evaluations (key)",
+        ),
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 OLDEST_READABLE = 1
 LOSSES_SINCE = 2
+COUNTS_SINCE = 5
+RANKED_SINCE = 5
 ABSENT = "absent"
 """Stands for the checksum of losses that were never kept."""

@@ -17,7 +17,30 @@ ADD_EVALUATION = _insert("evaluations", records.EVALUATION_COLUMNS)
 ADD_EXAMPLES = _insert("examples", ["evaluation", *records.EXAMPLE_COLUMNS])
 ADD_LOSSES = _insert("losses", ["evaluation", "losses"])
 CHANGE_RUN = "UPDATE runs SET status = ?, finished = ?, result = ?, evaluations = ?, checksum = ? WHERE id = ?"
-RUNS = f"SELECT {', '.join(records.RUN_COLUMNS)}, checksum FROM runs ORDER BY number"  # noqa: S608
+RUNS = f"SELECT number, checksum, {', '.join(records.RUN_COLUMNS)} FROM runs"  # noqa: S608
+OLDEST_FIRST = " ORDER BY number"
+NEWEST_FIRST = " ORDER BY number DESC LIMIT ?"
+OF_ID = " WHERE id = ?"
+OF_NUMBER = " WHERE number = ?"
+NAMES = "SELECT name, id FROM runs ORDER BY number DESC LIMIT ?"
+USED = "SELECT id, name FROM runs WHERE id = ? OR name = ?"
+NUMBER_OF_ID = "SELECT number FROM runs WHERE id = ?"
+NUMBER_OF_NAME = "SELECT number FROM runs WHERE name = ?"
+NUMBERS_OF_PREFIX = "SELECT number FROM runs WHERE id >= ? AND id < ? LIMIT 2"
+UNINDEXED_RUN = "SELECT 1 FROM runs NOT INDEXED WHERE id = ? OR name = ?"
+NUMBER_OF_NUMBER = "SELECT number FROM runs WHERE number = ?"
+ID_OF_NUMBER = "SELECT id FROM runs WHERE number = ?"
+ID_OF_NAME = "SELECT id FROM runs WHERE name = ?"
+REMOVE_RUN = "DELETE FROM runs WHERE number = ?"
+REMOVE_EVALUATIONS = (
+    "DELETE FROM examples WHERE evaluation IN (SELECT number FROM evaluations WHERE run = ?)",
+    "DELETE FROM losses WHERE evaluation IN (SELECT number FROM evaluations WHERE run = ?)",
+    "DELETE FROM evaluations WHERE run = ?",
+)
+JSON_OF_RUNS = "SELECT config, result FROM runs"
+RAW_RUN = "SELECT id, config, result FROM runs WHERE number = ?"
+NAMING = "SELECT 1 FROM runs WHERE instr(config, ?) OR instr(result, ?) LIMIT 1"
+COUNT_RUNS = "SELECT count(*) FROM runs"
 _EVALUATION_NAMES = ", ".join(f"e.{name}" for name in records.EVALUATION_COLUMNS)
 SUMMARIES = f"SELECT e.number, e.checksum, {_EVALUATION_NAMES} FROM evaluations e"  # noqa: S608
 _EXAMPLE_NAMES = ", ".join(f"x.{name}" for name in records.EXAMPLE_COLUMNS)
@@ -36,7 +59,32 @@ FULL = {
 }
 """By whether the file's version keeps losses."""
 ENTRIES = "SELECT DISTINCT entry FROM evaluations WHERE entry >= ? AND entry < ?"
-TESTS = "SELECT run, count(*) FROM evaluations WHERE split = 'test' GROUP BY run"
+UNINDEXED_ENTRY = "SELECT count(*) FROM evaluations NOT INDEXED WHERE entry = ?"
+COUNT_UP_TO = "SELECT count(*) FROM (SELECT 1 FROM evaluations LIMIT ?)"
+TESTED = "SELECT count(*) FROM evaluations WHERE split = 'test' AND run IN (SELECT id FROM runs WHERE fingerprint = ?)"
+OF_KEY = " WHERE e.key = ? AND e.status = 'complete' ORDER BY e.number LIMIT 1"
 IN_ORDER = " ORDER BY e.number"
 OF_RUN = f" WHERE e.run = ?{IN_ORDER}"
 OF_ENTRY = f" WHERE e.entry = ?{IN_ORDER}"
+_PLAUSIBLE = (
+    "typeof(entry) = 'text' AND typeof(run) = 'text' AND typeof(rung) = 'integer' AND typeof(length) = 'integer' "
+    "AND typeof(fold) = 'integer' AND typeof(metric) IN ('text', 'null') "
+    "AND status IN ('complete', 'pruned', 'failed') AND typeof(n) IN ('integer', 'null') "
+    "AND (loss IS NULL OR loss BETWEEN -1e150 AND 1e150) "
+    "AND (readability IS NULL OR readability BETWEEN -1e150 AND 1e150)"
+)
+RANKED = (
+    "SELECT number, entry, run, split, rung, fold, status, loss, metric, n, length, readability, "  # noqa: S608
+    f"({_PLAUSIBLE}) FROM evaluations"
+)
+"""What ``ranking.place`` needs, and whether it can be compared; an index has all of it."""
+RANKED_OF_RUN = f"{RANKED} WHERE run = ? AND split != 'test' ORDER BY entry, run"
+RANKED_OF_ALL = f"{RANKED} WHERE split != 'test' ORDER BY entry, run"
+DATA_OF_RUNS = "SELECT number, id, fingerprint, strategy FROM runs"
+"""What ``ranking.data_of`` needs; an index has all of it."""
+COUNT_OF_RUN = "SELECT count(*) FROM evaluations WHERE run = ?"
+
+
+def summaries_of(numbers: Sequence[int]) -> str:
+    """The evaluations of these numbers, in order."""
+    return f"{SUMMARIES} WHERE e.number IN ({', '.join('?' * len(numbers))}){IN_ORDER}"

@@ -1,14 +1,16 @@
 """From evaluations to the ordered lines of the leaderboard.
 
 Entries compare when they were judged on the same rows of the same data at the same rung, whatever the model: these are
-a group. Within a group the best stands first; between groups losses say nothing.
+a group. Within a group the best stands first; between groups losses say nothing. Which rows judged is told by the
+data, the rung, and the folds with their numbers of rows: entries with equally many solved examples count as judged on
+the same rows, though nobody is judged on its own examples.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from autoprompt.candidate import digest
 from autoprompt.leaderboard.records import (
@@ -25,6 +27,56 @@ from autoprompt.metrics import METRICS, Score
 
 ONE_FOLD = 1
 """The rung that judges all candidates on the validation rows alone."""
+FAILED = STATUSES.index("failed")
+
+
+class RunData(NamedTuple):
+    """What the order depends on of an entry's run. ``newness``: 0 for the data of the newest run, then 1, 2 ...;
+    ``refined``: whether it refined an entry."""
+
+    newness: int = -1
+    fingerprint: str = ""
+    refined: bool = False
+
+
+UNKNOWN = RunData()
+
+
+class Placed(Protocol):
+    """What an evaluation's place in the order depends on."""
+
+    @property
+    def entry(self) -> str: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def rung(self) -> int: ...
+    @property
+    def fold(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def loss(self) -> float | None: ...
+    @property
+    def metric(self) -> str | None: ...
+    @property
+    def n(self) -> int | None: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def readability(self) -> float | None: ...
+
+
+P = TypeVar("P", bound=Placed)
+
+
+def data_of(runs: Iterable[tuple[str, str, str]]) -> dict[str, RunData]:
+    """Run id → what the order depends on. ``runs``: id, fingerprint and strategy of each, newest first."""
+    newest: dict[str, int] = {}
+    found = {}
+    for run, fingerprint, strategy in runs:
+        found[run] = RunData(newest.setdefault(fingerprint, len(newest)), fingerprint, strategy == REFINE)
+    return found
 
 
 def rank(summaries: Iterable[Summary], runs: Iterable[RunRecord] = ()) -> list[EntryRow]:
@@ -39,24 +91,36 @@ def rank(summaries: Iterable[Summary], runs: Iterable[RunRecord] = ()) -> list[E
     for summary in summaries:
         if summary.split != "test":
             found.setdefault((summary.run, summary.entry), []).append(summary)
-    known = {run.id: run for run in runs}
-    newest = {data: place for place, data in enumerate(dict.fromkeys(run.fingerprint for run in known.values()))}
-    lines = [_line(group, known.get(group[0].run), newest) for group in found.values()]
-    lines.sort(key=lambda line: line[0])
-    return [row for _, row in lines]
+    data = data_of((run.id, run.fingerprint, run.strategy) for run in runs)
+    groups = [(group, data.get(group[0].run, UNKNOWN)) for group in found.values()]
+    return [line(group, of_run) for group, of_run in sorted(groups, key=lambda each: place(*each))]
 
 
-def _line(
-    group: Sequence[Summary], run: RunRecord | None, newest: Mapping[str, int]
-) -> tuple[tuple[Any, ...], EntryRow]:  # fmt: skip
-    top = _judging(group, run)
+def place(group: Sequence[Placed], data: RunData) -> tuple[Any, ...]:
+    """What one entry of one run is sorted by, from its evaluations in the order of insertion."""
+    top = _judging(group, data)
+    scored = [each for each in top if each.loss is not None]
+    weights = _weights([each.n or 0 for each in scored])
+    loss = math.fsum(w * (each.loss or 0.0) for w, each in zip(weights, scored, strict=True)) if scored else math.inf
+    perplexity = next((each.readability for each in reversed(group) if each.readability is not None), math.inf)
+    status = max(STATUSES.index(each.status) for each in top)
+    judged = sum(each.n or 0 for each in scored)
+    first = top[0]
+    return (
+        *(status, -first.rung, data.newness, -judged, _rows_of(top, status, data)),
+        *(loss, first.length, perplexity, first.entry, first.run),
+    )
+
+
+def line(group: Sequence[Summary], data: RunData) -> EntryRow:
+    """One entry of one run, from its evaluations in the order of insertion."""
+    top = _judging(group, data)
     # The worst one: a mean over fewer folds than the others had is no fair comparison.
     worst = max(top, key=lambda summary: STATUSES.index(summary.status))
-    validation = _mean([summary.score for summary in top])
-    readability = next((s.readability for s in reversed(group) if s.readability is not None), None)
     baseline = next((summary.role for summary in group if summary.role in BASELINES), None)
     values = candidate_dict(top[0].candidate)
-    row = EntryRow(
+    rows = _rows_of(top, STATUSES.index(worst.status), data)
+    return EntryRow(
         entry=worst.entry,
         run=worst.run,
         rung=worst.rung,
@@ -67,46 +131,42 @@ def _line(
         label_words=values["label_words"],
         settings=values["settings"],
         demos=values.get("demos", []),
-        validation=validation,
-        readability=readability,
+        validation=_mean([summary.score for summary in top]),
+        readability=next((s.readability for s in reversed(group) if s.readability is not None), None),
         evaluations=len(group),
         seconds=math.fsum(summary.seconds for summary in group),
         tokens=sum(summary.tokens for summary in group),
-        group=_group(top, run, worst.status, values.get("demos", [])),
+        group=digest(ordered_json([worst.status, worst.rung, *rows]))[:12],
     )
-    loss = math.inf if validation is None else validation.loss
-    perplexity = math.inf if readability is None else readability
-    data = newest[run.fingerprint] if run else -1
-    judged = 0 if validation is None else validation.n
-    place = (STATUSES.index(row.status), -row.rung, data, -judged, row.group)
-    return (*place, loss, top[0].length, perplexity, row.entry, row.run), row
 
 
-def _judging(group: Sequence[Summary], run: RunRecord | None) -> list[Summary]:
+def _judging(group: Sequence[P], data: RunData) -> Sequence[P]:
     """The evaluations that a row is ranked by: those of the highest rung. A refined entry's other folds are its new
     rows, a few that no other entry was judged on: the validation rows rank it."""
-    if run is not None and run.strategy == REFINE:
-        return [summary for summary in group if summary.fold == 0] or list(group)
-    rung = max(summary.rung for summary in group)
-    return [summary for summary in group if summary.rung == rung]
+    if data.refined:
+        return [each for each in group if each.fold == 0] or group
+    if len(group) == 1:  # as most of many thousands
+        return group
+    rung = max(each.rung for each in group)
+    return [each for each in group if each.rung == rung]
 
 
-def _group(top: Sequence[Summary], run: RunRecord | None, status: str, demos: Sequence[Mapping[str, Any]]) -> str:
-    """A short hash of the rows: data, rung, folds and how many rows in each. Repeats judge the same rows again."""
-    parts = (run.config.get("folds") or 0) if run else 0
-    rung = top[0].rung
-    values = [
-        status,
-        run.fingerprint if run else "",
-        rung,
-        parts if rung > ONE_FOLD else 0,
-        sorted({(summary.fold, summary.n or 0) for summary in top}),
-        # Losses of written texts are those of their metric.
-        sorted({"" if summary.metric in METRICS else summary.metric or "" for summary in top}),
-        # Nobody is judged on its own solved examples, which are training rows.
-        [] if rung == ONE_FOLD else sorted(demo["row_id"] for demo in demos),
-    ]
-    return digest(ordered_json(values if status != "failed" else values[:3]))[:12]
+def _rows_of(top: Sequence[Placed], status: int, data: RunData) -> tuple[Any, ...]:
+    """Which rows judged: the data, each fold with its number of rows, and the metric of written texts, whose losses are
+    those of their metric. Repeats judge the same rows again."""
+    if status == FAILED:
+        return data.fingerprint, (), ()
+    if len(top) == 1:
+        folds: tuple[tuple[int, int], ...] = ((top[0].fold, top[0].n or 0),)
+    else:
+        folds = tuple(sorted({(each.fold, each.n or 0) for each in top}))
+    return data.fingerprint, folds, tuple(sorted({"" if each.metric in METRICS else each.metric or "" for each in top}))
+
+
+def _weights(counts: Sequence[int]) -> list[float]:
+    """Of folds and repeats, by their rows."""
+    n = sum(counts)
+    return [1.0] if len(counts) == 1 else [count / n if n else 1 / len(counts) for count in counts]
 
 
 def _mean(scores: Sequence[Score | None]) -> Score | None:
@@ -115,7 +175,7 @@ def _mean(scores: Sequence[Score | None]) -> Score | None:
     if len(found) < 2:
         return found[0] if found else None
     n = sum(score.n for score in found)
-    weights = [score.n / n if n else 1 / len(found) for score in found]
+    weights = _weights([score.n for score in found])
 
     def mean(values: Iterable[float]) -> float:
         return math.fsum(w * value for w, value in zip(weights, values, strict=True))

@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, NamedTuple
 
 from autoprompt.candidate import Candidate, canonical_json, digest
 from autoprompt.errors import InputError
+from autoprompt.leaderboard.stored_json import parsed
 from autoprompt.metrics import Score
 
 RUN_STATUSES = ("running", "finished", "stopped", "failed")
@@ -166,22 +168,40 @@ def checksum(values: Iterable[Any]) -> str:
 
 
 def run_values(record: RunRecord, evaluations: int) -> tuple[Any, ...]:
-    """The payload of a run's row. Raises InputError for values that JSON cannot hold."""
-    return (
+    """The payload of a run's row. Raises InputError for values that JSON cannot hold, or that no run has."""
+    values = (
         *(record.id, record.name, record.corpus, record.fingerprint, record.model, record.seed),
         *(record.strategy, ordered_json(record.config), record.started, record.status, record.finished),
         None if record.result is None else ordered_json(record.result),
         *(ordered_json(record.environment), evaluations),
     )
+    run_record(values)
+    return values
 
 
 def run_record(values: Sequence[Any]) -> RunRecord:
-    """The inverse of ``run_values``."""
+    """The inverse of ``run_values``. Raises InputError for a row that this program did not write."""
     row = dict(zip(RUN_COLUMNS, values, strict=True))
-    del row["evaluations"]
     for name in ("config", "result", "environment"):
-        row[name] = None if row[name] is None else json.loads(row[name])
+        row[name] = None if name == "result" and row[name] is None else parsed(row[name], f"The {name} of a run")
+    contents().check(contents().Run, row, "The run")
+    del row["evaluations"]
     return RunRecord(**row)
+
+
+def check_summary(values: Sequence[Any]) -> None:
+    """Raise InputError for an evaluation's row that this program did not write."""
+    row = dict(zip(EVALUATION_COLUMNS, values, strict=True))
+    row["candidate"] = parsed(row["candidate"], "The candidate of an evaluation")
+    contents().check(contents().Evaluation, row, "The evaluation")
+
+
+@cache
+def contents() -> Any:
+    """The schema of rows, which takes a while to load."""
+    from autoprompt.leaderboard import contents as found
+
+    return found
 
 
 def evaluation_values(record: EvaluationRecord) -> tuple[Any, ...]:
@@ -191,18 +211,22 @@ def evaluation_values(record: EvaluationRecord) -> tuple[Any, ...]:
     scores: tuple[Any, ...] = (None,) * 5
     if score is not None:
         scores = (_real(score.loss), _real(score.accuracy), score.metric, _real(score.value), int(score.n))
-    return (
+    values = (
         *(record.run, record.key, record.entry, record.role, record.split),
         *(int(record.rung), int(record.fold), int(record.repeat), record.status, record.reason),
         *(*scores, _real(record.readability), _real(record.seconds), int(record.tokens)),
         *(record.candidate.template.length, record.candidate.canonical()),
     )
+    check_summary(values)
+    return values
 
 
 def example_values(record: EvaluationRecord) -> tuple[str, str, str]:
     """The payload of an evaluation's examples. Raises InputError for a log-probability that is not finite."""
     log_probs = [[_real(value) for value in row] for row in record.log_probs]
-    return ordered_json(log_probs), ordered_json(record.predictions), ordered_json(record.row_ids)
+    values = ordered_json(log_probs), ordered_json(record.predictions), ordered_json(record.row_ids)
+    _read_examples(values, losses_value(record))
+    return values
 
 
 def losses_value(record: EvaluationRecord) -> str:
@@ -215,9 +239,18 @@ def losses_value(record: EvaluationRecord) -> str:
     return ordered_json([_real(value) for value in record.losses])
 
 
+def _read_examples(examples: Sequence[str], losses: str | None) -> dict[str, Any]:
+    """The columns of examples and losses. Raises InputError for what no row of ours holds."""
+    where = "The examples of an evaluation"
+    row = {name: parsed(text, where) for name, text in zip(EXAMPLE_COLUMNS, examples, strict=True)}
+    row["losses"] = None if losses is None else parsed(losses, where)
+    contents().check(contents().Examples, row, where)
+    return row
+
+
 def evaluation_record(summary: Summary, examples: Sequence[str], losses: str | None) -> EvaluationRecord:
-    """The inverse of all three. Raises InputError when this version does not know such a candidate."""
-    log_probs, predictions, row_ids = (json.loads(text) for text in examples)
+    """The inverse of all three. Raises InputError for rows that this program did not write."""
+    row = _read_examples(examples, losses)
     return EvaluationRecord(
         run=summary.run,
         key=summary.key,
@@ -231,13 +264,13 @@ def evaluation_record(summary: Summary, examples: Sequence[str], losses: str | N
         status=summary.status,
         reason=summary.reason,
         score=summary.score,
-        log_probs=log_probs,
-        predictions=predictions,
-        row_ids=row_ids,
+        log_probs=row["log_probs"],
+        predictions=row["predictions"],
+        row_ids=row["row_ids"],
         readability=summary.readability,
         seconds=summary.seconds,
         tokens=summary.tokens,
-        losses=[] if losses is None else json.loads(losses),
+        losses=row["losses"] or [],
     )
 
 
@@ -248,7 +281,7 @@ def pinned(name: str, revision: str | None) -> str:
 
 def candidate_dict(canonical: str) -> dict[str, Any]:
     """A candidate's canonical JSON as the plain dict of ``Candidate.to_dict``."""
-    values: dict[str, Any] = json.loads(canonical)
+    values: dict[str, Any] = parsed(canonical, "The candidate of an evaluation")
     return values | {"label_words": dict(values["label_words"])}
 
 

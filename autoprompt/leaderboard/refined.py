@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from autoprompt.leaderboard.records import RunRecord
+
 DIGITS = 3
 """Of a loss: what is the same in them is no change."""
 
@@ -20,6 +22,12 @@ def refinement_verdict(found: Mapping[str, Any] | None) -> str | None:
     said = [f"{new[0]} on new rows ({new[1]})"] if new else ["new rows not judged"]
     said += [f"{old[0]} on old ({old[1]})"] if old else []
     return f"refined from {found['entry'][:8]}: {', '.join(said)}"
+
+
+def parent_of(run: RunRecord) -> tuple[str, str] | None:
+    """Run and entry that a refined entry's run went on from; None of another run."""
+    told = run.config.get("refine") or {}
+    return (str(told["run"]), str(told["entry"])) if {"run", "entry"} <= told.keys() else None
 
 
 def worse_on_both(found: Mapping[str, Any]) -> bool:

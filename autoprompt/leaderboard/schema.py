@@ -12,23 +12,34 @@ import os
 import shutil
 import sqlite3
 import struct
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from autoprompt.errors import StorageError
+from autoprompt.leaderboard import failures, records
+from autoprompt.leaderboard.copies import beside
+from autoprompt.leaderboard.failures import explain, guard, may
+from autoprompt.leaderboard.limits import Meter, Objects, check_objects, harden, objects
 from autoprompt.leaderboard.migrations import MIGRATIONS, OLDEST_READABLE, SCHEMA_VERSION
 
 APPLICATION_ID = 0x61507274  # "aPrt"
-LOCK_SECONDS = 30.0
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 
 
-def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+class Opened(NamedTuple):
+    """A connection, and what ends endless work on it."""
+
+    connection: sqlite3.Connection
+    meter: Meter
+
+
+def connect(path: Path, *, read_only: bool) -> Opened:
     """Open or, unless ``read_only``, create the leaderboard at ``path``.
 
     Raises StorageError for a file that is no leaderboard, is damaged, too new, or cannot be read or written.
@@ -39,33 +50,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
                 raise StorageError(f"There is no leaderboard at {path}; run `autoprompt search` first.")
             _create(path)
         _look(path)
-        return _connect_to_read(path) if read_only else _connect_to_write(path)
-
-
-@contextmanager
-def guard(path: Path, doing: str) -> Iterator[None]:
-    """Turn the errors of SQLite and of the file system into StorageError."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, UnicodeError) as error:
-        raise StorageError(f"The leaderboard {path} cannot be {doing}: {_explain(path, error)}.") from error
-
-
-def _explain(path: Path, error: Exception) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = None if code is None else code & 0xFF
-    if primary == sqlite3.SQLITE_FULL:
-        free = shutil.disk_usage(path.absolute().parent).free
-        return f"the disk is full ({free} bytes free); make room and resume"
-    if primary == sqlite3.SQLITE_BUSY:
-        return f"another process has held it for {LOCK_SECONDS:.0f} s; wait for that process or end it"
-    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return f"the file or its folder is not writable ({error}); choose another --leaderboard"
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}; choose another --leaderboard"
-    if isinstance(error, UnicodeEncodeError):
-        return f"a value is not valid text ({error.reason}); clean the data or the name it came from"
-    return f"it is damaged ({error}); restore a backup"
+        return connect_to_read(path) if read_only else _connect_to_write(path)
 
 
 def _look(path: Path) -> None:
@@ -104,23 +89,22 @@ def refuse_newer(path: Path, version: int) -> None:
 
 
 def _wal(path: Path) -> Path:
-    # The name SQLite uses: beside the file that a link points to.
-    real = path.resolve()
-    return real.with_name(real.name + "-wal")
+    return path.with_name(path.name + "-wal")
 
 
-def _raw(path: Path, query: str) -> sqlite3.Connection:
+def _raw(path: Path, query: str) -> Opened:
     uri = f"{path.absolute().as_uri()}?{query}"
-    return sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(uri, uri=True, timeout=failures.LOCK_SECONDS, isolation_level=None)
+    try:
+        return Opened(connection, harden(connection, path))
+    except BaseException:
+        connection.close()
+        raise
 
 
-def version_of(connection: sqlite3.Connection) -> int:
-    """How many migrations the file has had."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _connect_to_write(path: Path) -> sqlite3.Connection:
-    connection = _raw(path, "mode=rw")
+def _connect_to_write(path: Path) -> Opened:
+    opened = _raw(path, "mode=rw")
+    connection = opened.connection
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -132,31 +116,45 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
     except (sqlite3.Error, StorageError):
         connection.close()
         raise
-    return connection
+    return opened
 
 
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    """Read where writing is impossible, too.
+class _Way(NamedTuple):
+    """How to open a file for reading. ``alone``: the index of the -wal file is kept in memory, under a lock of the
+    whole file, where none can be made on the disk."""
+
+    query: str
+    alone: bool = False
+
+
+def connect_to_read(path: Path) -> Opened:
+    """Read where writing is impossible, too: from a full disk, or in a folder that may only be read.
 
     Where the folder is writable, an ordinary connection that refuses to change anything is best: unlike
     ``mode=ro`` it removes its -wal and -shm files on closing. ``immutable`` ignores a -wal, so it is only for
-    a file that has none.
+    a file that has none, or an empty one.
     """
-    writable = os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
-    queries = (["mode=rw"] if writable else []) + ["mode=ro"]
-    if not _wal(path).exists():
-        queries.append("mode=ro&immutable=1")
-    for query in queries[:-1]:
+    writable = may(path, os.W_OK) and may(path.absolute().parent, os.W_OK)
+    ways = ([_Way("mode=rw")] if writable else []) + [_Way("mode=ro")]
+    if not _wal(path).exists() or _wal(path).stat().st_size == 0:
+        ways.append(_Way("mode=ro&immutable=1"))
+    elif writable:
+        ways.append(_Way("mode=rw", alone=True))
+    first: sqlite3.OperationalError | None = None
+    for way in ways:
         try:
-            return _read_through(path, query)
-        except sqlite3.OperationalError:
-            continue  # no -shm can be made here, or the like: the last way's error is the one to tell
-    return _read_through(path, queries[-1])
+            return _read_through(path, way)
+        except sqlite3.OperationalError as error:  # no -shm can be made here, or the like
+            first = first or error
+    raise first or StorageError(f"The leaderboard {path} cannot be opened; choose another --leaderboard.")
 
 
-def _read_through(path: Path, query: str) -> sqlite3.Connection:
-    connection = _raw(path, query)
+def _read_through(path: Path, way: _Way) -> Opened:
+    opened = _raw(path, way.query)
+    connection = opened.connection
     try:
+        if way.alone:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA query_only = ON")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         version = version_of(connection)
@@ -166,29 +164,49 @@ def _read_through(path: Path, query: str) -> sqlite3.Connection:
                 f"The leaderboard {path} has the old schema version {version}, which only opening it for "
                 f"writing migrates; run `autoprompt search` on it once."
             )
+        _check_objects(connection, path, version)
     except (sqlite3.Error, StorageError):
         connection.close()
         raise
-    return connection
+    return opened
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """How many migrations the file has had."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_objects(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    """Refuse whatever a file of this version has beyond what this program makes. Raises StorageError."""
+    check_objects(connection, path, _made(version, MIGRATIONS))
+
+
+@cache
+def _made(version: int, _migrations: tuple[Any, ...]) -> Objects:
+    """What a new file of this version has."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        if version:
+            _migrate(fresh, version)
+        return objects(fresh)
 
 
 def _create(path: Path) -> None:
     """Build an empty leaderboard beside ``path`` and link it there, unless another process was faster."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".autoprompt-", dir=path.parent) as folder:
-        new = Path(folder, "new.sqlite")
+    with beside(path.parent) as folder:
+        new = folder / "new.sqlite"
         new.touch()
-        with closing(_raw(new, "mode=rw")) as connection:
+        with closing(_raw(new, "mode=rw").connection) as connection:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 _migrate(connection)
             connection.execute("PRAGMA journal_mode = WAL")
         with suppress(FileExistsError):  # another process was faster
-            _publish(new, path)
+            publish(new, path)
 
 
-def _publish(new: Path, path: Path) -> None:
+def publish(new: Path, path: Path) -> None:
     """Give a file its name, unless that is taken. Raises FileExistsError."""
     try:
         os.link(new, path)
@@ -217,6 +235,7 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     """
     version = version_of(connection)
     refuse_newer(path, version)
+    _check_objects(connection, path, version)
     if version == SCHEMA_VERSION:
         return
     _back_up(path, version)
@@ -242,36 +261,22 @@ def _back_up(path: Path, version: int) -> None:
     """Copy what is committed, in place of an earlier copy of the same version."""
     place = path.with_name(f"{path.name}.v{version}.backup")
     try:
-        with _copied(_raw(path, "mode=rw"), path, place) as new:
+        with copied(_raw(path, "mode=rw").connection, path, place) as new:
             new.replace(place)
             _sync(place.parent)
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
             f"The leaderboard {path} has the old schema version {version}, and its backup {place}, which migrating "
-            f"it needs, cannot be written: {_explain(place, error)}."
+            f"it needs, cannot be written: {explain(place, error)}."
         ) from error
 
 
-def copy_to(path: Path, place: Path) -> None:
-    """Copy what is committed, the -wal file's part included, into a new file, whole or not at all.
-
-    Raises StorageError, also for a file that exists.
-    """
-    try:
-        with _copied(_connect_to_read(path), path, place) as new:
-            _publish(new, place)
-    except FileExistsError as error:
-        raise StorageError(f"The file {place} exists and was left alone; name a new one.") from error
-    except (sqlite3.Error, OSError) as error:
-        raise StorageError(f"The backup {place} cannot be written: {_explain(place, error)}.") from error
-
-
 @contextmanager
-def _copied(source: sqlite3.Connection, path: Path, place: Path) -> Iterator[Path]:
+def copied(source: sqlite3.Connection, path: Path, place: Path) -> Iterator[Path]:
     """A copy beside its place-to-be, on the disk for good. ``source``: a connection of its own, closed at the end,
     since the caller's may hold the lock that keeps other writers away."""
-    with closing(source), tempfile.TemporaryDirectory(prefix=".autoprompt-", dir=place.parent) as folder:
-        new = Path(folder, "backup.sqlite")
+    with closing(source), beside(place.parent) as folder:
+        new = folder / "new.sqlite"
         with closing(sqlite3.connect(new)) as copy:
             source.backup(copy)
         shutil.copymode(path, new)
@@ -279,17 +284,19 @@ def _copied(source: sqlite3.Connection, path: Path, place: Path) -> Iterator[Pat
         yield new
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, version: int = SCHEMA_VERSION) -> None:
     """Apply the missing migrations inside the caller's transaction, and record each by name."""
     done = version_of(connection)
-    if done == SCHEMA_VERSION:
+    if done == version:
         return
+    connection.create_function("row_checksum", -1, lambda *values: records.checksum(values), deterministic=True)
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied TEXT)"
     )
-    for number, (name, statements) in enumerate(MIGRATIONS[done:], done + 1):
+    for number, (name, statements) in enumerate(MIGRATIONS[done:version], done + 1):
         for statement in statements:
             connection.execute(statement)
         applied = datetime.now(UTC).isoformat(timespec="seconds")
         connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, name, applied))
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.create_function("row_checksum", -1, None)

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
-import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from autoprompt.errors import StorageError
 from autoprompt.files import sha256
+from autoprompt.leaderboard.copies import beside
+
+_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 def folder_of(board: Path) -> Path:
-    """Where the weights of a leaderboard's winners lie."""
-    return board.with_name(f"{board.name}.weights")
+    """Where the weights of a leaderboard's winners lie: beside the file itself, not beside a link to it."""
+    real = Path(os.path.realpath(board))
+    return real.with_name(f"{real.name}.weights")
+
+
+def is_name(name: object) -> bool:
+    """Whether weights can be called so: what a stranger's leaderboard says is no path."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def named_by(config: Mapping[str, Any] | None, result: Mapping[str, Any] | None) -> list[str]:
+    """The weights that a run needs: its winner's, and those that a refined one was trained on from."""
+    found = [(result or {}).get("weights"), ((config or {}).get("refine") or {}).get("weights")]
+    return list(dict.fromkeys(name for name in found if name and isinstance(name, str)))
 
 
 def keep_weights(board: Path, file: Path) -> str:
@@ -23,9 +41,11 @@ def keep_weights(board: Path, file: Path) -> str:
         place = _place(folder, name)
         if not place.exists():
             folder.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".autoprompt-", dir=folder) as own:
-                shutil.copyfile(file, Path(own, "weights"))
-                Path(own, "weights").replace(place)
+            with beside(folder) as own:
+                shutil.copyfile(file, own / "weights")
+                if sha256(own / "weights") != name:
+                    raise StorageError(f"The weights {file} changed while they were copied; do it again.")
+                (own / "weights").replace(place)
     except OSError as error:
         raise StorageError(
             f"The winner's weights cannot be kept in {folder} ({error.strerror}); make room there and resume the run."
@@ -47,15 +67,43 @@ def kept_weights(board: Path, name: str) -> Path:
     return place
 
 
-def bring(board: Path, other: Path, name: str) -> bool:
-    """Copy a file of this name from beside another leaderboard, if it lies there. Raises StorageError."""
-    if not _place(folder_of(other), name).exists():
+def bring_all(board: Path, other: Path, names: Iterable[str]) -> tuple[int, list[str]]:
+    """Copy files of these names from beside another leaderboard, those that are whole here excepted.
+
+    Returns how many came, and a sentence for each that did not.
+    """
+    brought, missing = 0, []
+    for name in names:
+        try:
+            kept_weights(board, name)
+            continue
+        except StorageError:
+            pass  # not here, or damaged: the other one's takes its place
+        try:
+            source = kept_weights(other, name)
+            place = _place(folder_of(board), name)
+            place.unlink(missing_ok=True)
+            keep_weights(board, source)
+        except (StorageError, OSError) as error:
+            missing.append(str(error))
+        else:
+            brought += 1
+    return brought, missing
+
+
+def forget(board: Path, name: str) -> bool:
+    """Remove the file of this name, if it is there. Raises StorageError."""
+    place = _place(folder_of(board), name)
+    try:
+        place.unlink()
+    except FileNotFoundError:
         return False
-    keep_weights(board, kept_weights(other, name))
+    except OSError as error:
+        raise StorageError(f"The weights {place} cannot be removed ({error.strerror}); remove them by hand.") from error
     return True
 
 
 def _place(folder: Path, name: str) -> Path:
-    if len(name) != 64 or not set(name) <= set("0123456789abcdef"):  # what a stranger's leaderboard says is no path
-        raise StorageError(f"{name!r} names no weights; restore a backup of the leaderboard.")
+    if not is_name(name):
+        raise StorageError(f"{str(name)[:80]!r} names no weights; restore a backup of the leaderboard.")
     return folder / f"{name}.safetensors"

@@ -47,7 +47,9 @@ class Line(NamedTuple):
 
 
 def judged(result: Mapping[str, Any]) -> list[Judged]:
-    """The winner and the baselines, in the order of the result."""
+    """The winner and the baselines, in the order of the result; nobody where it names no winner."""
+    if not result.get("best"):
+        return []
     prompts = {"winner": result["best"]} | {name: row for name, row in result["baselines"].items() if row}
     return [_judged(name, prompt) for name, prompt in prompts.items()]
 
@@ -85,7 +87,7 @@ def _losses(board: Leaderboard, run: RunRecord, entry: str, rung: int) -> dict[s
         f"{record.fold}.{record.repeat}.{row}": loss
         for record in board.entry(entry)
         if (record.run, record.split, record.rung, record.status) == (run.id, "validation", rung, "complete")
-        for row, loss in zip(record.row_ids, record.losses, strict=True)
+        for row, loss in zip(record.row_ids, record.losses, strict=bool(record.losses))
     }
 
 
@@ -103,9 +105,9 @@ def tested(board: Leaderboard, run: RunRecord) -> EvaluationRecord | None:
 
 
 def gold_of(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[str] | None:
-    """The right label of each row; None for written texts, and where the rows were not kept."""
+    """The right label of each row; None for written texts, and where rows or predictions were not kept."""
     gold = [rows[row].label for row in test.row_ids if row in rows]
-    whole = len(gold) == len(test.row_ids) and min(map(len, test.log_probs), default=0) >= 2
+    whole = len(gold) == len(test.row_ids) == len(test.predictions) and min(map(len, test.log_probs), default=0) >= 2
     return gold if whole else None
 
 
@@ -122,8 +124,10 @@ def confusion(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> Confusion 
 
 
 def worst(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[Mistake]:
-    """The mistakes that cost most."""
-    found = []
+    """The mistakes that cost most; none where predictions or losses were not kept."""
+    found: list[Mistake] = []
+    if not len(test.row_ids) == len(test.predictions) == len(test.losses) == len(test.log_probs):
+        return found
     for row, predicted, loss, log_probs in zip(
         test.row_ids, test.predictions, test.losses, test.log_probs, strict=True
     ):

@@ -1,0 +1,162 @@
+"""The schema of a leaderboard's rows, the same for writing and for reading.
+
+A row that does not fit was not written by this program, whatever its checksum says: anybody can compute one. Keys of
+JSON that this version does not know are let through; keys that are missing raise StorageError where they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, JsonValue, StringConstraints, ValidationError, model_validator
+
+from autoprompt.errors import InputError
+from autoprompt.leaderboard.run_contents import Config, Result
+from autoprompt.leaderboard.stored_json import WHOLE
+from autoprompt.leaderboard.values import (
+    Canonical,
+    Count,
+    Id,
+    Line,
+    Moment,
+    Part,
+    Real,
+    Seconds,
+    Share,
+    Small,
+    Text,
+    Word,
+)
+
+_SHOWN = 60
+
+
+class Run(Part):
+    """A row of ``runs``; of a name, ``checking.check_name`` says more."""
+
+    id: Id
+    name: Annotated[str, Field(max_length=200)] | None
+    corpus: Line
+    fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{0,128}$")]
+    model: Line
+    seed: Annotated[int, Field(ge=-WHOLE, lt=WHOLE)]
+    strategy: Word
+    config: Config
+    started: Moment
+    status: Literal["running", "finished", "stopped", "failed"]
+    finished: Moment | None
+    result: Result | None
+    environment: dict[Text, Text | int | float | None]
+    evaluations: Count
+
+
+class Evaluation(Part):
+    """A row of ``evaluations``."""
+
+    run: Id
+    key: Annotated[str, Field(max_length=5_000)]
+    entry: Id
+    role: Literal["search", "manual", "manual_tuned", "null", "random", "finalist"]
+    split: Literal["frozen", "validation", "test"]
+    rung: Annotated[int, Field(ge=0, le=100)]
+    fold: Small
+    repeat: Small
+    status: Literal["complete", "pruned", "failed"]
+    reason: Text | None
+    loss: Real | None
+    accuracy: Share | None
+    metric: Word | None
+    value: Real | None
+    n: Count | None
+    readability: Real | None
+    seconds: Seconds
+    tokens: Count
+    length: Count
+    candidate: Canonical
+
+    @model_validator(mode="after")
+    def _whole(self) -> Evaluation:
+        scored = [value is not None for value in (self.loss, self.metric, self.value, self.n)]
+        if any(scored) != all(scored):
+            raise ValueError("a score is there in part")
+        if self.status == "complete" and not all(scored):
+            raise ValueError("it is complete without a score")
+        if self.status == "failed" and not self.reason:
+            raise ValueError("it failed without a reason")
+        return self
+
+
+class Examples(Part):
+    """Rows of ``examples`` and ``losses``: one prediction and loss a row of the data, or none."""
+
+    log_probs: list[list[Real]]
+    predictions: list[Text]
+    row_ids: list[Text]
+    losses: list[Real] | None
+
+    @model_validator(mode="after")
+    def _alike(self) -> Examples:
+        for name in ("predictions", "losses"):
+            count = len(getattr(self, name) or ())
+            if count not in (0, len(self.row_ids)):
+                raise ValueError(f"it has {count} {name} and {len(self.row_ids)} rows")
+        return self
+
+
+class Step(Part):
+    """A row of ``steps``."""
+
+    run: Id
+    kind: Literal["task", "decision"]
+    key: Text
+    value: Any
+    spent: Seconds
+
+
+class Origin(Part):
+    """A row of ``origins``."""
+
+    run: Id
+    entry: Id
+    operator: Line
+    parents: Annotated[list[Id], Field(max_length=1_000)]
+
+
+class DataRow(Part):
+    """A row of ``data_rows``."""
+
+    run: Id
+    split: Literal["train", "validation", "test"]
+    row_id: Text
+    fields: dict[Line, JsonValue]
+    label: Text
+
+
+M = TypeVar("M", bound=Part)
+
+
+def check(model: type[M], values: Mapping[str, Any], where: str) -> None:
+    """Raise InputError, which begins with ``where``, for values that do not fit the schema."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(part)[:40] for part in first["loc"]) or "whole"
+        raise InputError(
+            f"{where} cannot be used at {place[:200]!r}: {first['msg'].removeprefix('Value error, ')}, and it is "
+            f"{_shown(first['input'])}."
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{where} is nested too deeply.") from error
+
+
+def _shown(value: Any) -> str:
+    """A part of a value. Only short ones are put into words: the words of a nested one may be endless."""
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int):
+        return repr(value) if -WHOLE <= value < WHOLE else "a huge number"
+    if isinstance(value, str):
+        return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
+    return f"a {type(value).__name__}"

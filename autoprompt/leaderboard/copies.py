@@ -1,0 +1,74 @@
+"""New files beside their place-to-be: built in a folder of their own, which a later command sweeps after a kill.
+
+A folder is this program's, and left behind, only if its name has the form that is made here, its file ``owner`` says
+just what is written here, it is this user's, and nobody holds its lock. Then only files of the names used here go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_NAME = re.compile(r"\.autoprompt-([0-9a-f]{32})")
+_OWNER, _LOCK = "owner", "lock"
+_MADE = ("new.sqlite", "new.sqlite-journal", "new.sqlite-wal", "new.sqlite-shm", "weights", _LOCK)
+
+
+@contextmanager
+def beside(parent: Path) -> Iterator[Path]:
+    """A new folder in ``parent``, removed at the end; those that killed processes left there go first.
+
+    Its files are called ``new.sqlite`` or ``weights``. Raises OSError.
+    """
+    sweep(parent)
+    name = uuid.uuid4().hex
+    folder = parent / f".autoprompt-{name}"
+    folder.mkdir(mode=0o700)
+    try:
+        lock = FileLock(folder / _LOCK, timeout=0)
+        with lock:
+            (folder / _OWNER).write_text(_mark(name), encoding="ascii")
+            yield folder
+    finally:
+        _remove(folder)
+
+
+def sweep(parent: Path) -> None:
+    """Remove what killed processes left behind in a folder, as far as it is this program's and this user's."""
+    with contextlib.suppress(OSError):
+        for folder in list(parent.iterdir()):
+            found = _NAME.fullmatch(folder.name)
+            if found and _is_ours(folder, found[1]):
+                with contextlib.suppress(Timeout, OSError), FileLock(folder / _LOCK, timeout=0):
+                    _remove(folder)
+
+
+def _is_ours(folder: Path, name: str) -> bool:
+    mark = folder / _OWNER
+    try:
+        if folder.is_symlink() or mark.is_symlink() or not mark.is_file() or (folder / _LOCK).is_symlink():
+            return False
+        mine = not hasattr(os, "geteuid") or folder.stat().st_uid == mark.stat().st_uid == os.geteuid()
+        return mine and mark.stat().st_size < 200 and mark.read_bytes() == _mark(name).encode("ascii")
+    except OSError:
+        return False
+
+
+def _mark(name: str) -> str:
+    return f"autoprompt leaderboard: work in progress {name}\n"
+
+
+def _remove(folder: Path) -> None:
+    """Its files of our names, the mark last, and the folder if nothing else is in it."""
+    for name in (*_MADE, _OWNER):
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()

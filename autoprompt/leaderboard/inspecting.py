@@ -1,0 +1,107 @@
+"""All that can be wrong with a leaderboard file: its pages, its rows, their numbers, and the weights beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from autoprompt.errors import AutopromptError
+from autoprompt.leaderboard import checking, migrations, queries, weights
+from autoprompt.leaderboard.attached import DataRow, Origin, Step
+from autoprompt.leaderboard.rows import Rows
+
+_MOST_PROBLEMS = 100
+_MOST_LINES = 10
+"""Of SQLite's own check, which says the same of every row."""
+_PIECE = 500
+_KINDS: dict[Any, str] = {Step: "steps", Origin: "origins", DataRow: "data_rows"}
+
+
+@dataclass
+class Inspection:
+    """``problems``: a sentence each, the first hundred."""
+
+    runs: int = 0
+    evaluations: int = 0
+    steps: int = 0
+    origins: int = 0
+    data_rows: int = 0
+    weights: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    def note(self, problem: object) -> None:
+        """Add a problem that is not known yet."""
+        if len(self.problems) < _MOST_PROBLEMS and str(problem) not in self.problems:
+            self.problems.append(str(problem))
+
+
+def inspect(rows: Rows) -> Inspection:
+    """Check everything, within a transaction of the caller's. Tables and indices were compared when it was opened."""
+    found = Inspection()
+    for (line,) in rows.connection.execute(f"PRAGMA integrity_check({_MOST_LINES})"):
+        if line != "ok":
+            found.note(f"SQLite's integrity check says: {' '.join(str(line).split())[:200]}.")
+    for row in rows.connection.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
+        found.note(f"Row {row[1]} of table {row[0]} belongs to nothing in table {row[2]}.")
+    counted = _evaluations(rows, found)
+    for row in _each(rows, found, "runs", queries.RUNS, "number"):
+        _run(rows, found, counted, row)
+    return found
+
+
+def _run(rows: Rows, found: Inspection, counted: Counter[str], row: Any) -> None:
+    found.runs += 1
+    try:
+        known = rows.run(row)
+    except AutopromptError as error:
+        found.note(error)
+        return
+    run = known.record.id
+    try:
+        checking.check_count(rows.path, "evaluations", run, counted[run], known.evaluations)
+    except AutopromptError as error:
+        found.note(error)
+    for kind, name in _KINDS.items():
+        try:
+            setattr(found, name, getattr(found, name) + len(rows.attached(kind, run)))
+        except AutopromptError as error:
+            found.note(error)
+    for name in weights.named_by(known.record.config, known.record.result):
+        try:
+            weights.kept_weights(rows.path, name)
+            found.weights += 1
+        except AutopromptError as error:
+            found.note(error)
+
+
+def _evaluations(rows: Rows, found: Inspection) -> Counter[str]:
+    """How many each run has, each of them read whole."""
+    counted: Counter[str] = Counter()
+    kept = rows.version >= migrations.LOSSES_SINCE
+    for row in _each(rows, found, "evaluations", queries.FULL[kept], "e.number"):
+        found.evaluations += 1
+        try:
+            counted[rows.full(row, kept).run] += 1
+        except AutopromptError as error:
+            found.note(error)
+    return counted
+
+
+def _each(rows: Rows, found: Inspection, table: str, query: str, number: str) -> Iterator[Any]:
+    """All rows of a table by their numbers, some hundred at a time."""
+    last = -(2**63)
+    while True:
+        piece = rows.all(f"{query} WHERE {number} > ? ORDER BY {number} LIMIT {_PIECE}", (last,))
+        yield from piece
+        if len(piece) < _PIECE:
+            return
+        if piece[-1][0] <= last:
+            found.note(f"Table {table} lists its rows again and again.")
+            return
+        last = piece[-1][0]

@@ -1,0 +1,185 @@
+"""Rows of a leaderboard as records: each checked against its checksum, then against the schema of its content."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from autoprompt.errors import InputError, StorageError
+from autoprompt.leaderboard import attached, checking, migrations, queries, records, schema
+from autoprompt.leaderboard.limits import Meter
+from autoprompt.leaderboard.records import EvaluationRecord, RunRecord, Summary
+
+A = TypeVar("A", attached.Step, attached.Origin, attached.DataRow)
+_SUGGESTED = 1_000
+"""Names among which the nearest to an unknown one is looked for."""
+WHOLE = 2_000
+"""Evaluations up to which readers check what they could also leave out: all of a file, without its indices."""
+
+
+class RunRow(NamedTuple):
+    """A run and its number in the file; ``evaluations``: how many were stored."""
+
+    number: int
+    record: RunRecord
+    evaluations: int
+
+
+class Rows:
+    """The rows of one open leaderboard. Every method belongs into a transaction of the caller's.
+
+    Raises DamagedError for a row that is not as it was stored, RefusedError for one that this program does not store.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, meter: Meter, path: Path) -> None:
+        self.connection = connection
+        self.meter = meter
+        self.path = path
+
+    @property
+    def version(self) -> int:
+        return schema.version_of(self.connection)
+
+    def fetch(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[Sequence[Any]]:
+        """Rows one by one, no more than the file can hold."""
+        return self.meter.counted(self.connection.execute(query, parameters))
+
+    def all(self, query: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]:
+        """Rows at once: a cursor left open by a damaged one would hold its table locked."""
+        return list(self.fetch(query, parameters))
+
+    def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        """The first column of the first row; None where there is none."""
+        row = self.connection.execute(query, parameters).fetchone()
+        return row and row[0]
+
+    # Runs
+
+    def run(self, row: Sequence[Any]) -> RunRow:
+        """From a row of ``queries.RUNS``."""
+        number, check, *values = row
+        checking.check_row(self.path, "runs", _named(number, values[0]), values, check)
+        try:
+            return RunRow(number, records.run_record(values), values[-1])
+        except InputError as error:
+            raise checking.refused(self.path, "runs", _named(number, values[0]), error) from error
+
+    def runs(self) -> list[RunRow]:
+        """All, in the order of their start."""
+        return [self.run(row) for row in self.all(queries.RUNS + queries.OLDEST_FIRST)]
+
+    def run_of_id(self, run: str) -> RunRow:
+        """Raises NotFoundError."""
+        rows = self.all(queries.RUNS + queries.OF_ID, (run,)) if _is_text(run) else []
+        if not rows:
+            raise self.unknown_run(run, 0)
+        return self.run(rows[0])
+
+    def run_named(self, reference: str) -> RunRow:
+        """The run of this id, name, or unique prefix of an id of 8 characters or more; else NotFoundError."""
+        number = self.number_of(reference)
+        return self.run(self.all(queries.RUNS + queries.OF_NUMBER, (number,))[0])
+
+    def number_of(self, reference: str) -> int:
+        """The number of a run, whatever it holds. Raises as ``run_named`` does."""
+        if not _is_text(reference):
+            raise self.unknown_run(reference, 0)
+        for query in (queries.NUMBER_OF_ID, queries.NUMBER_OF_NAME):
+            number = self.value(query, (reference,))
+            if number is not None:
+                return int(number)
+        found = [number for (number,) in self.all(queries.NUMBERS_OF_PREFIX, (reference, reference + "\U0010ffff"))]
+        if len(reference) < checking.PREFIX_LENGTH or len(found) != 1:
+            raise self.unknown_run(reference, len(found))
+        return int(found[0])
+
+    def unknown_run(self, reference: str, matches: int) -> StorageError | InputError:
+        """Why a reference names no run; DamagedError where the file has it and its index does not."""
+        if _is_text(reference) and self.value(queries.UNINDEXED_RUN, (reference, reference)):
+            why = checking.integrity(self.connection)
+            return checking.DamagedError(
+                f"The leaderboard {self.path} is damaged: an index lacks the run {reference!r}"
+                f"{f' ({why})' if why else ''}; restore a backup."
+            )
+        named = self.all(queries.NAMES, (_SUGGESTED,))
+        names = [text for row in named for text in row if isinstance(text, str) and text]
+        return checking.not_found("run", reference, matches, self.path, "leaderboard runs", names)
+
+    # Evaluations
+
+    def summary(self, number: int, check: str, values: Sequence[Any]) -> Summary:
+        """From a row of ``queries.SUMMARIES``."""
+        checking.check_row(self.path, "evaluations", number, values, check)
+        try:
+            records.check_summary(values)
+        except InputError as error:
+            raise checking.refused(self.path, "evaluations", number, error) from error
+        return Summary._make(values)
+
+    def checked(self, row: Sequence[Any], kept: bool) -> tuple[Summary, Sequence[str], str | None]:
+        """From a row of ``queries.FULL``; ``kept``: whether the file's version has losses."""
+        number, check, example_check, losses_check, losses, *rest = row
+        width = len(records.EXAMPLE_COLUMNS)
+        summary = self.summary(number, check, rest[width:])
+        examples = rest[:width]
+        checking.check_row(self.path, "examples", number, (summary.run, summary.key, *examples), example_check)
+        if kept and (losses, losses_check) != (None, migrations.ABSENT):
+            checking.check_row(self.path, "losses", number, (summary.run, summary.key, losses), losses_check)
+        return summary, examples, losses
+
+    def full(self, row: Sequence[Any], kept: bool) -> EvaluationRecord:
+        """The same as a record."""
+        checked = self.checked(row, kept)
+        try:
+            return records.evaluation_record(*checked)
+        except InputError as error:
+            raise checking.refused(self.path, "evaluations", row[0], error) from error
+
+    def count(self, run: str, found: int, expected: int) -> None:
+        """Raise DamagedError where an index hides evaluations of a run."""
+        if found != expected:
+            why = checking.integrity(self.connection)
+            checking.check_count(self.path, "evaluations", run, found, expected, why)
+
+    def of_entry(self, prefix: str, kept: bool) -> list[EvaluationRecord]:
+        """All evaluations of the entry with this unique prefix; else NotFoundError."""
+        bounds = (prefix, prefix + "\U0010ffff")
+        names = [name for (name,) in self.all(queries.ENTRIES, bounds)] if prefix.isascii() else []
+        names = [prefix] if prefix in names else names
+        if len(prefix) < checking.PREFIX_LENGTH or len(names) != 1:
+            raise checking.not_found("entry", prefix, len(names), self.path, "leaderboard list")
+        rows = self.all(queries.FULL[kept] + queries.OF_ENTRY, names)
+        if self.is_small() and self.value(queries.UNINDEXED_ENTRY, names) != len(rows):
+            why = checking.integrity(self.connection)
+            raise checking.DamagedError(
+                f"The leaderboard {self.path} is damaged: an index lacks evaluations of the entry {names[0][:12]!r}"
+                f"{f' ({why})' if why else ''}; restore a backup."
+            )
+        return [self.full(row, kept) for row in rows]
+
+    def is_small(self) -> bool:
+        """Whether all evaluations can be looked at for any command."""
+        return bool(self.value(queries.COUNT_UP_TO, (WHOLE + 1,)) <= WHOLE)
+
+    def attached(self, kind: type[A], run: str) -> list[A]:
+        """What of one kind belongs to a run (its exact id), in order."""
+        return attached.of_run(self.connection, self.meter, self.path, self.version, kind, run)
+
+
+def _named(number: Any, run: Any) -> str:
+    return f"@{number} ({run[:40]!r})" if isinstance(run, str) else f"@{number}"
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def names(rows: Iterable[Sequence[Any]]) -> list[tuple[str, str | None]]:
+    """Ids and names of runs, as far as they are text."""
+    return [(str(run), None if name is None else str(name)) for run, name in rows]
