@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +15,9 @@ from autoprompt.template import LabelWords, Template
 
 SCORING_VERSION = 10  # raised whenever the same candidate would get another score
 
+MOST = {"learning_rate": 3.4e38, "batch_size": 65_536, "epochs": 10_000, "rank": 4_096}
+"""The largest value of each hyperparameter, wherever it comes from. A rate is a float32, and absurd ones fail at once;
+of the others, more would never end."""
 _TRAINED = ("learning_rate", "batch_size", "epochs")
 _USED: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -56,16 +59,19 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.tuning not in TUNING_MODES:
-            raise UsageError(f"The tuning mode {self.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
+            shown = reprlib.repr(self.tuning)
+            raise UsageError(f"The tuning mode {shown} is unknown; use one of {', '.join(TUNING_MODES)}.")
         if not isinstance(self.calibration, bool):
-            raise UsageError(f"The setting calibration is {self.calibration!r}; give true or false.")
+            raise UsageError(f"The setting calibration is {reprlib.repr(self.calibration)}; give true or false.")
         for name in ("learning_rate", "batch_size", "epochs", "rank"):
             value, kind = getattr(self, name), float if name == "learning_rate" else int
             if name not in _USED[self.tuning]:
                 value = 0
-            elif isinstance(value, bool) or not isinstance(value, int | kind) or not 0 < value < math.inf:
+            elif isinstance(value, bool) or not isinstance(value, int | kind) or not 0 < value <= MOST[name]:
                 number = "a number" if kind is float else "a whole number"
-                raise UsageError(f"The setting {name} is {value!r}; give {number} above 0.")
+                raise UsageError(
+                    f"The setting {name} is {reprlib.repr(value)}; give {number} above 0 and at most {MOST[name]:g}."
+                )
             object.__setattr__(self, name, kind(value))
 
     @classmethod
@@ -94,10 +100,14 @@ class Settings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
         """The inverse of ``to_dict``. Raises InputError for unknown or missing keys and unusable values."""
+        if not isinstance(values, Mapping):
+            raise InputError(f"The settings {reprlib.repr(values)} are no object of names and values.")
         tuning = values.get("tuning")
         expected = {"tuning", *_USED.get(str(tuning), ())}
         if tuning not in TUNING_MODES or set(values) - {"calibration"} != expected:
-            raise InputError(f"The settings {dict(values)} do not fit; expected the keys {sorted(expected)}.")
+            raise InputError(
+                f"The settings {reprlib.repr(dict(values))} do not fit; expected the keys {sorted(expected)}."
+            )
         try:
             return cls(**dict(values))
         except UsageError as error:  # no option of a command, but a value in a file
@@ -155,7 +165,7 @@ class Candidate:
             words = LabelWords.of(values["label_words"], list(values["label_words"]))
             settings = Settings.from_dict(values["settings"])
             demos = tuple(Demo.of(d["row_id"], d["fields"], d["label"]) for d in values.get("demos", ()))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"This is no candidate (template, label_words, settings): {error!r}.") from error
         return cls(template, words, settings, demos)
 

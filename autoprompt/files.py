@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +15,12 @@ from pathlib import Path
 from typing import TextIO
 
 from autoprompt.errors import StorageError
+from autoprompt.untrusted import open_regular
+
+_DESCRIPTOR = re.compile(rf"/dev/(?:std(in|out|err)|fd/([0-9]+))\Z|/proc/(?:self|{os.getpid()})/fd/([0-9]+)\Z")
+"""Names of this process's open files; whatever they lead to is written on, and never replaced."""
+_STANDARD = {"in": 0, "out": 1, "err": 2}
+_MOST_LINKS = 40
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -23,33 +33,122 @@ def write_whole(path: Path, text: str) -> None:
 def whole_file(path: Path) -> Iterator[TextIO]:
     """A text file to write to, which takes the place of an older one when all is written.
 
-    Raises StorageError; after any error the older one is as it was.
+    It keeps the older one's permissions and owner, as far as this user may give them, and a symbolic link stays one:
+    the file that it leads to is replaced. A named pipe, a device or an open file (``/dev/stdout``) is written to
+    directly. Raises StorageError; after any error the older file is as it was.
     """
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".autoprompt-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        if _written_directly(path):
+            with _direct(path) as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
-            share(Path(temporary))
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            return
+        with _beside(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
-        raise StorageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+        raise _failed(path, error) from error
 
 
 def share(path: Path) -> None:
-    """Give a file that was made for its writer alone the rights of any new file."""
+    """Give a file that was made for its writer alone the permissions of any new file."""
     path.chmod(0o666 & ~_umask())
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of what a file holds, as hex digits. Raises OSError."""
-    with path.open("rb") as file:
+    """The SHA-256 of what a file holds, as hex digits. Raises OSError, also for what is no regular file."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlast a loss of power, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A new file beside the one that ``path`` leads to, moved into its place at the end. Raises OSError."""
+    target = Path(os.path.realpath(path))
+    old = _stat(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".autoprompt-")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        if old is None:
+            share(temporary)
+        else:
+            _keep_rights(temporary, target, old)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def _keep_rights(temporary: Path, target: Path, old: os.stat_result) -> None:
+    """Owner first: a change of it takes special permissions away."""
+    if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+        with contextlib.suppress(OSError):  # only the superuser may give a file away
+            os.chown(temporary, old.st_uid, old.st_gid)
+    temporary.chmod(stat.S_IMODE(old.st_mode))
+    if hasattr(os, "listxattr"):  # access lists are among them
+        with contextlib.suppress(OSError):
+            for name in os.listxattr(target):
+                os.setxattr(temporary, name, os.getxattr(target, name))
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Of what ``path`` leads to; None where there is nothing yet. Raises OSError."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _written_directly(path: Path) -> bool:
+    """Whether ``path`` leads to something that must not be replaced. Raises OSError for a folder."""
+    if _descriptor(path) is not None:
+        return True
+    found = _stat(path)
+    if found is not None and stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(0, "Is a directory")
+    return found is not None and not stat.S_ISREG(found.st_mode)
+
+
+@contextmanager
+def _direct(path: Path) -> Iterator[TextIO]:
+    number = _descriptor(path)
+    opened = path.open("wb") if number is None else os.fdopen(os.dup(number), "wb")
+    with opened, open(os.dup(opened.fileno()), "w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of this process's open file that ``path`` leads to, such as 1 for ``/dev/stdout``."""
+    place = os.path.abspath(path)
+    for _ in range(_MOST_LINKS):
+        found = _DESCRIPTOR.match(place)
+        if found:
+            return _STANDARD[found[1]] if found[1] else int(found[2] or found[3])
+        try:
+            place = os.path.abspath(os.path.join(os.path.dirname(place), os.readlink(place)))
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def _failed(path: Path, error: OSError) -> StorageError:
+    free = ""
+    with contextlib.suppress(OSError):
+        free = f"; {shutil.disk_usage(path.parent).free} bytes are free there" if error.errno == 28 else ""
+    return StorageError(f"{path} cannot be written ({error.strerror or error}{free}); choose another place.")
 
 
 def _umask() -> int:

@@ -16,12 +16,12 @@ from typing import Any
 
 from autoprompt.candidate import SCORING_VERSION, digest
 from autoprompt.corpus import Corpus, Example
+from autoprompt.errors import InputError
 from autoprompt.files import sha256
+from autoprompt.model_folder import model_files
 
 PACKAGES = ("autoprompt-engine", "torch", "transformers", "tokenizers", "peft", "deap", "numpy", "scikit-learn")
 INPUTS = ("data", "model")
-_MODEL_FILES = (".safetensors", ".json", ".txt", ".model", ".jinja")
-"""What a model folder is read for."""
 _GIT_SECONDS = 5
 
 
@@ -44,8 +44,14 @@ def manifest(corpus: Corpus, test: Sequence[Example], folder: Path, revision: st
 
 
 def files_of(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file that a model is loaded from, by name."""
-    return {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.suffix in _MODEL_FILES}
+    """The SHA-256 of each file that a model is loaded from, by name; shards in subfolders with ``/``.
+
+    Raises InputError for a file that is missing, or is no regular one.
+    """
+    try:
+        return {name: sha256(folder / name) for name in model_files(folder)}
+    except OSError as error:
+        raise InputError(f"The model in {folder} cannot be read ({error.strerror}); save it again.") from error
 
 
 def environment(device: str) -> dict[str, Any]:

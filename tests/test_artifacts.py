@@ -1,6 +1,7 @@
 """Artifacts are pulled through the real pip, into a cache of the test's own."""
 
 import dataclasses
+import hashlib
 import importlib
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,67 @@ def test_another_hash_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -
         artifacts.pull("bbc-news")
     assert not artifacts.folder("bbc-news").exists()
     assert not list(cache.rglob("*.whl"))
+
+
+def _spoil_rows(root: Path) -> None:
+    """Another label in a file of the same size."""
+    rows = (root / "rows.jsonl").read_bytes()
+    (root / "rows.jsonl").write_bytes(rows.replace(b'"business"', b'"politics"'))
+
+
+def _add_marker_file(root: Path, name: str) -> None:
+    marker = json.loads((root / "complete.json").read_text(encoding="utf-8"))
+    marker["files"][name] = [0, hashlib.sha256(b"").hexdigest()]
+    (root / "complete.json").write_text(json.dumps(marker), encoding="utf-8")
+
+
+def _replace(path: Path, make: Callable[[Path], None]) -> None:
+    path.unlink()
+    make(path)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "poison",
+    [
+        _spoil_rows,
+        lambda root: (root / "adapter_config.json").write_text('{"base_model_name_or_path": "/etc"}'),
+        lambda root: _add_marker_file(root, "../../outside"),
+        lambda root: _add_marker_file(root, "/dev/null"),
+        lambda root: _replace(root / "rows.jsonl", os.mkfifo),
+        lambda root: _replace(root / "complete.json", os.mkfifo),
+        lambda root: _replace(root / "complete.json", lambda path: path.symlink_to("/dev/zero")),
+        lambda root: (root / "complete.json").write_text("[" * 100_000),
+        lambda root: (root / "complete.json").write_text('{"files": {}, "files": {}}'),
+    ],
+    ids=["same size", "more files", "outside", "absolute", "pipe", "marker pipe", "marker device", "depth", "twice"],
+)
+def test_a_poisoned_cache_is_pulled_again(copied: Path, monkeypatch: pytest.MonkeyPatch, poison: Any) -> None:
+    """Without an index that is an error, never the poisoned file."""
+    root = artifacts.folder("bbc-news")
+    assert artifacts.ensure("bbc-news") == root
+    poison(root)
+    with monkeypatch.context() as offline:
+        _go_offline(offline)
+        with pytest.raises(InputError, match="package index could not be reached"):
+            artifacts.ensure("bbc-news")
+    assert copied.is_dir()
+
+
+@pytest.mark.usefixtures("copied")
+def test_a_poisoned_file_is_replaced_by_the_pinned_one() -> None:
+    before = _rows("bbc-news")
+    _spoil_rows(artifacts.folder("bbc-news"))
+    assert artifacts.is_pulled("bbc-news"), "sizes alone do not tell"
+    assert not artifacts.verify("bbc-news")
+    artifacts.ensure("bbc-news")
+    assert _rows("bbc-news") == before
+
+
+@pytest.mark.usefixtures("copied")
+def test_files_of_the_system_in_a_folder_do_no_harm() -> None:
+    (artifacts.folder("bbc-news") / ".DS_Store").touch()
+    assert artifacts.verify("bbc-news")
 
 
 @pytest.mark.usefixtures("copied")

@@ -25,11 +25,13 @@ VALUES = st.recursive(
 
 
 def prompt(template: str = "{text}\nMood: {label}", words: dict[str, str] | None = None, **changes) -> Prompt:
+    words = {"neg": "bad", "pos": "good"} if words is None else words
     values = {
         "format": FORMAT,
         "version": VERSION,
         "template": template,
-        "label_words": {"neg": "bad", "pos": "good"} if words is None else words,
+        "label_words": words,
+        "labels": list(words),
         "settings": Settings.default("tail", 32).to_dict(),
         "model": "tiny",
         "corpus": "rows.csv",
@@ -124,16 +126,12 @@ def test_the_turns_of_a_chat_say_what_render_says(chat):
         given.messages(text="a film", label="none")
 
 
-def test_a_file_of_the_first_version_is_read(tmp_path):
-    values = prompt().model_dump()
-    newer = ("labels", "label_column", "target_length", "model_files", "weights")
-    for name in ("family", "max_length", "model_revision", "chat", *newer):
-        del values[name]
-    (tmp_path / "best.json").write_text(json.dumps(values | {"version": 1}), encoding="utf-8")
-    loaded = load(tmp_path / "best.json")
-    assert loaded == prompt(family=None, max_length=None, model_revision="", labels=("neg", "pos"))
-    save(loaded, tmp_path / "again.json")
-    assert load(tmp_path / "again.json") == loaded
+@pytest.mark.parametrize("version", [1, 2, 3, 5, True, 4.0, "4", None, 10**400])
+def test_a_file_of_another_version_is_to_be_exported_again(tmp_path, version):
+    values = prompt().model_dump() | {"version": version if version != 10**400 else 10**30}
+    (tmp_path / "best.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(InputError, match="export it again"):
+        load(tmp_path / "best.json")
 
 
 def test_the_module_says_how_the_model_was_loaded(tmp_path):
@@ -283,7 +281,7 @@ def test_what_render_cannot_do(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": "something"}, {"version": 4}, {"version": "1"}, {"extra": 1}, {"scores": []},
+        {"format": "something"}, {"version": 3}, {"version": "1"}, {"extra": 1}, {"scores": []},
         {"chat": ["<s>"]}, {"max_length": "some"},
         {"template": "{text.__class__} {label}"}, {"template": "{text"}, {"template": 7},
         {"label_words": {"neg": "same", "pos": "same"}}, {"label_words": ["bad"]}, {"label_words": {"neg": ""}},

@@ -214,7 +214,7 @@ def test_solved_examples_are_rows_and_stay_at_home(model_folders, corpus_folder,
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "neither a leaderboard nor a bundle"),
+        ("{", "leaderboard or bundle .* is not valid JSON"),
         ("[]", "is no bundle"),
         ('{"format": "autoprompt-bundle", "version": 99}', "version 99"),
         ('{"format": "autoprompt-bundle", "version": 1, "sources": [{"run": 1}]}', "damaged at '0."),
@@ -230,8 +230,14 @@ def test_a_strangers_file_is_refused_in_one_sentence(tmp_path, text, said):
 @pytest.mark.parametrize(
     ("where", "value"),
     [
-        ("0.lessons.0.better", float("nan")),
         ("0.lessons.0.better", 2),
+        ("0.lessons.0.better", "1"),
+        ("0.lessons.0.n", -1),
+        ("0.lessons.0.template", "{text}{label}" + "x" * 200_000),
+        ("0.lessons.0.settings.epochs", [4]),
+        ("0.profile.texts.words", -1.0),
+        ("0.profile.fields", ["text"] * 2_001),
+        ("0.operators.words.1", 10**13),
         ("0.operators.words.0", -2),
         ("0.run", "\x1b[2J"),
         ("0.profile.labels", "neg"),
@@ -251,6 +257,44 @@ def test_a_strangers_values_are_bounded(tmp_path, where, value):
     path.write_text(json.dumps(values))
     with pytest.raises(InputError, match=re.escape(f"damaged at '{where}")):
         read_bundle(path)
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", "1" + "0" * 400])
+def test_a_number_that_is_none_is_refused(tmp_path, value):
+    path = tmp_path / "bundle.json"
+    write_bundle([Source("a", "films", "tiny", FILMS, (replace(a_lesson(), better=0.75),))], path)
+    path.write_text(path.read_text().replace("0.75", value))
+    with pytest.raises(InputError, match="is not valid JSON"):
+        read_bundle(path)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"epochs": 10**9}, {"learning_rate": 10**39}, {"learning_rate": 1e39}, {"rank": 10**6}, {"batch_size": 10**9},
+     {"epochs": 10_000}, {"epochs": 4_000, "batch_size": 1}],
+    ids=str,
+)  # fmt: skip
+def test_a_bundle_that_asks_for_endless_fine_tunes_gets_none(tmp_path, corpus_folder, settings):
+    """Values beyond the bounds are no candidate; within them, the manual prompt's settings stand in."""
+    corpus = load(str(corpus_folder))
+    words = LabelWords((("positive", "good"), ("negative", "bad")))
+    manual = Candidate(Template.parse("{text}\nSentiment: {label}"), words, TAIL)
+    lesson = replace(a_lesson(), settings=a_lesson().settings | settings)
+    path = tmp_path / "bundle.json"
+    write_bundle([Source("a", "films", "tiny", replace(FILMS, labels=("neg", "pos")), (lesson,))], path)
+    (found,) = taught(read_bundle(path), corpus, manual)
+    allowed = settings.get("epochs") in (10_000, 4_000)
+    assert [candidate.settings for candidate, _ in found.candidates] == [TAIL] * allowed
+    mild = replace(lesson, settings=TAIL.change(epochs=8).to_dict())
+    (found,) = taught([Source("a", "films", "tiny", FILMS, (mild,))], corpus, manual)
+    assert [candidate.settings.epochs for candidate, _ in found.candidates] == [8]
+
+
+def test_labels_are_matched_each_once_by_name_then_by_beginning():
+    one, other = ("neg", "Pos.", "positive", "ab"), ("positively", "POS", "negative", "abc", "neg")
+    assert matched_labels(one, other) == {"neg": "neg", "Pos.": "POS", "positive": "positively"}
+    many = tuple(f"label {number}" for number in range(2_000))
+    assert matched_labels(many, many[::-1]) == {label: label for label in many}
 
 
 def test_what_cannot_be_exported_or_begun_with(tmp_path, capsys, corpus_folder):

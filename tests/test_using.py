@@ -16,7 +16,7 @@ from autoprompt import load, run
 from autoprompt.api import Silent
 from autoprompt.candidate import Settings
 from autoprompt.corpus import load as load_corpus
-from autoprompt.errors import InputError, UsageError
+from autoprompt.errors import InputError, StorageError, UsageError
 from autoprompt.export import FORMAT, VERSION, Prompt
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.prompt_model import PromptModel
@@ -36,8 +36,8 @@ def won(model_folders, corpus_folder, tmp_path_factory) -> tuple[Path, dict, Pat
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         written = run.export(board, result["best"]["entry"], out, with_weights=True)
     assert written[0] == out
-    assert {path.parent for path in written[1:]} == {out.parent / "best.weights"}
-    assert set((out.parent / "best.weights").iterdir()) == set(written[1:])
+    (folder,) = (out.parent / "best.weights").iterdir()
+    assert set(folder.iterdir()) == set(written[1:])
     assert {path.stat().st_mode for path in written} == {out.stat().st_mode}, "others may read them, too"
     return options.leaderboard, result, out
 
@@ -96,7 +96,8 @@ def test_a_model_that_has_moved_is_named(won, model_folders, tmp_path):
 def spoiled(won, to: Path, change) -> Prompt:
     """The export with its weights' folder changed."""
     shutil.copytree(won[2].parent, to)
-    change(to / "best.weights")
+    (stored,) = (to / "best.weights").iterdir()
+    change(stored)
     return load(to / "best.json")
 
 
@@ -206,15 +207,96 @@ def test_a_classifier_needs_its_head(tmp_path):
     assert prompt.fit(tiny.rows(0)).evaluate(tiny.rows(0))["accuracy"] > 0.8
 
 
-def test_a_file_of_an_older_version_predicts_frozen(model_folders, tmp_path):
-    prompt = a_prompt(model_folders["llama"], label_words={"negative": "bad", "positive": "good"}, labels=tiny.LABELS)
-    values = prompt.model_dump()
-    for name in ("labels", "label_column", "target_length", "model_files", "weights"):
-        del values[name]
-    (tmp_path / "old.json").write_text(json.dumps(values | {"version": 2}), encoding="utf-8")
-    old = load(tmp_path / "old.json")
-    assert old.labels == ("negative", "positive")
-    assert set(old.predict(TEXTS, frozen=True)) <= {"negative", "positive"}
-    (tmp_path / "old.json").write_text(json.dumps(values | {"version": 2, "label_words": {}}), encoding="utf-8")
-    with pytest.raises(InputError, match="export the prompt again"):
-        load(tmp_path / "old.json").predict(TEXTS, frozen=True)
+def reversed_words(values):
+    values["labels"].reverse()
+    values["label_words"] = dict(reversed(values["label_words"].items()))
+
+
+@pytest.mark.parametrize("change", [
+    lambda v: v.update(template=v["template"].replace("{label}", "then {label}")), reversed_words,
+    lambda v: v.update(label_words={label: word + "er" for label, word in v["label_words"].items()}),
+    lambda v: v["settings"].update(rank=v["settings"]["rank"] + 1), lambda v: v.update(label_column="other"),
+    lambda v: v.update(max_length=7), lambda v: v.update(chat=["a", "b"]), lambda v: v.update(family="masked"),
+    lambda v: v["model_files"].update({"model.safetensors": "0" * 64}), lambda v: v.update(model_files={}),
+    lambda v: v["weights"]["files"].update({"adapter_model.safetensors": "0" * 64}),
+    lambda v: v["weights"].update(binding="0" * 64),
+])  # fmt: skip
+def test_weights_are_bound_to_what_they_were_trained_with(won, tmp_path, change):
+    values = json.loads(won[2].read_text(encoding="utf-8"))
+    shutil.copytree(won[2].with_suffix(".weights"), tmp_path / "best.weights")
+    change(values)
+    (tmp_path / "best.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(InputError, match="are not those that its weights were trained with") as caught:
+        load(tmp_path / "best.json")
+    assert "\n" not in str(caught.value)
+    del values["weights"]
+    (tmp_path / "best.json").write_text(json.dumps(values), encoding="utf-8")
+    load(tmp_path / "best.json")  # without weights it is a prompt like any other
+
+
+def test_labels_in_another_order_than_their_words_are_refused(won, tmp_path):
+    values = json.loads(won[2].read_text(encoding="utf-8"))
+    del values["weights"]
+    for labels in ([*reversed(values["labels"])], values["labels"][:1], [*values["labels"], "more"], []):
+        (tmp_path / "best.json").write_text(json.dumps(values | {"labels": labels}), encoding="utf-8")
+        with pytest.raises(InputError, match="are not the same"):
+            load(tmp_path / "best.json")
+    double = values | {"label_words": {}, "labels": ["a", "b", "a"]}
+    (tmp_path / "best.json").write_text(json.dumps(double), encoding="utf-8")
+    with pytest.raises(InputError, match="stands twice"):
+        load(tmp_path / "best.json")
+
+
+def test_a_prompt_of_other_labels_predicts_by_them(won, tmp_path):
+    """Both orders of the same labels give the same answers, and probabilities in the file's order."""
+    values = json.loads(won[2].read_text(encoding="utf-8"))
+    del values["weights"]
+    prompts = []
+    for name in ("one.json", "other.json"):
+        (tmp_path / name).write_text(json.dumps(values), encoding="utf-8")
+        prompts.append(load(tmp_path / name))
+        reversed_words(values)
+    one, other = prompts
+    assert one.predict(TEXTS, frozen=True) == other.predict(TEXTS, frozen=True)
+    turned = [row[::-1] for row in other.predict_proba(TEXTS, frozen=True)]
+    for left, right in zip(one.predict_proba(TEXTS, frozen=True), turned, strict=True):
+        assert left == pytest.approx(right, abs=1e-6)
+
+
+def test_a_linked_prompt_file_finds_its_weights(won, tmp_path):
+    board, result, out = won
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    link, real = tmp_path / "here" / "best.json", tmp_path / "there" / "stored.json"
+    real.write_text("older")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    with Leaderboard.open(board, read_only=True) as opened:
+        run.export(opened, result["best"]["entry"], link, with_weights=True)
+    assert link.is_symlink()
+    assert link.resolve() == real
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert {path.name for path in real.parent.iterdir()} == {"stored.json", "stored.weights"}
+    assert load(link).predict(TEXTS) == load(real).predict(TEXTS) == load(out).predict(TEXTS)
+
+
+def test_a_new_export_leaves_what_is_the_users(won, tmp_path):
+    board, result, out = won
+    shelf = tmp_path / "best.weights"
+    older, left, mine, odd = (shelf / name for name in ("a" * 16, ".autoprompt-killed", "mine", "b" * 16))
+    for folder in (older, left, mine, odd):
+        folder.mkdir(parents=True)
+        (folder / "adapter_model.safetensors").touch()
+    (odd / "notes.txt").touch()
+    with Leaderboard.open(board, read_only=True) as opened:
+        written = run.export(opened, result["best"]["entry"], tmp_path / "best.json", with_weights=True)
+    assert set(shelf.iterdir()) == {mine, odd, written[1].parent}
+    assert load(tmp_path / "best.json").predict(TEXTS) == load(out).predict(TEXTS)
+
+
+def test_a_failed_export_leaves_nothing(won, tmp_path):
+    board, result, _ = won
+    (tmp_path / "best.json").mkdir()
+    with Leaderboard.open(board, read_only=True) as opened, pytest.raises(StorageError, match="Is a directory"):
+        run.export(opened, result["best"]["entry"], tmp_path / "best.json", with_weights=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["best.json"]

@@ -7,41 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from autoprompt.candidate import Candidate
+from autoprompt.candidate import Candidate, canonical_json, digest
 from autoprompt.errors import InputError, NotFoundError
+from autoprompt.export import schema
+from autoprompt.export.schema import MAX_LENGTH, Weights
 
 if TYPE_CHECKING:
     from autoprompt.predicting import Session
 
-FORMAT = "autoprompt-prompt"
-VERSION = 3
-VERSIONS = (1, 2, VERSION)
-"""Version 1 says nothing of how the model was loaded, 1 and 2 nothing of labels and weights: those fields have
-defaults."""
-LABELS_SINCE = 3
-MAX_LENGTH = 128
-"""Tokens of a field where a file does not say."""
 _SESSIONS = threading.Lock()
-
-
-class Weights(BaseModel):
-    """Fine-tuned weights beside a prompt file: a folder's name, and its files with their SHA-256."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folder: str
-    files: dict[str, str]
-
-    @field_validator("folder", "files")
-    @classmethod
-    def _plain(cls, value: Any) -> Any:
-        """What a stranger's file says is a name beside it, and no path to elsewhere."""
-        for name in [value] if isinstance(value, str) else value:
-            if name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
-                raise ValueError(f"{name!r} is no plain name")
-        return value
 
 
 class Prompt(BaseModel):
@@ -65,25 +41,25 @@ class Prompt(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: str
-    version: int
-    template: str
-    label_words: dict[str, str]
-    settings: dict[str, Any]
-    model: str
-    corpus: str
-    fingerprint: str
-    entry: str
-    run: str
-    scores: dict[str, dict[str, Any]]
-    family: str | None = None
-    max_length: int | None = None
-    model_revision: str = ""
-    chat: tuple[str, str] | None = None
-    labels: tuple[str, ...] = ()
-    label_column: str = "label"
-    target_length: int = 0
-    model_files: dict[str, str] = {}
+    format: schema.Word
+    version: schema.Number
+    template: schema.Text
+    label_words: schema.LabelWordsMap
+    settings: schema.SettingsMap
+    model: schema.Name
+    corpus: schema.Text
+    fingerprint: schema.Id
+    entry: schema.Id
+    run: schema.Id
+    scores: schema.Scores
+    family: schema.Word | None = None
+    max_length: schema.Tokens | None = None
+    model_revision: schema.Name = ""
+    chat: tuple[schema.Text, schema.Text] | None = None
+    labels: schema.Labels = ()
+    label_column: schema.Column = "label"
+    target_length: schema.Written = 0
+    model_files: schema.ModelFiles = {}
     weights: Weights | None = None
 
     _home: Path | None = PrivateAttr(None)
@@ -94,6 +70,19 @@ class Prompt(BaseModel):
     def __eq__(self, other: object) -> bool:
         """Whether both would be written alike, wherever they lie and whatever is loaded."""
         return isinstance(other, Prompt) and self.model_dump() == other.model_dump()
+
+    def with_weights(self, folder: str, files: Mapping[str, str]) -> Prompt:
+        """The prompt with fine-tuned weights: a folder's name beside its file, and SHA-256 by file name."""
+        weights = Weights(folder=folder, files=dict(files), binding=self.binding(files))
+        return self.model_copy(update={"weights": weights})
+
+    def binding(self, files: Mapping[str, str]) -> str:
+        """A SHA-256 over weights (SHA-256 by file name) and all that they were trained with."""
+        trained = [
+            self.candidate.canonical(), self.labels, self.label_column, self.target_length, self.family,
+            self.max_length, self.chat, self.model_files, dict(files),
+        ]  # fmt: skip
+        return digest(canonical_json(trained))
 
     @property
     def candidate(self) -> Candidate:
@@ -173,7 +162,7 @@ class Prompt(BaseModel):
 
     @property
     def session(self) -> Session:
-        """What it predicts with, once for all calls. Raises InputError for a file of a version without labels."""
+        """What it predicts with, once for all calls. Raises InputError where the file has no labels."""
         if self._session is None:
             session = self._new_session()
             with _SESSIONS:  # of two threads that come at the same time one's is kept

@@ -2,47 +2,66 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from autoprompt.errors import InputError
-from autoprompt.export.prompt import FORMAT, LABELS_SINCE, VERSION, VERSIONS, Prompt
+from autoprompt.export.prompt import Prompt
+from autoprompt.export.schema import FORMAT, MAX_FILE, VERSION
+from autoprompt.untrusted import misfit, read_json
 
 
 def load(path: str | os.PathLike[str], *, model: str | None = None, device: str = "auto") -> Prompt:
     """Read a ``best.json``.
 
     ``model``: where the prompt's model is, if not where it was (an embedded model, a folder, a Hub name). Neither it
-    nor torch is loaded before the prompt predicts. Raises InputError for anything that is no prompt file of a version
-    known here.
+    nor torch is loaded before the prompt predicts. Raises InputError for anything that is no prompt file of this
+    version, and for one whose weights were trained with other labels, another template or other settings.
     """
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"The prompt file {path} cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"The prompt file {path} is not JSON ({error}); export it again.") from error
+    place = Path(path)
+    prompt = checked(read_json(place, "The prompt file", MAX_FILE), str(place))
+    return prompt.found_at(_home(place, prompt), model, device)
+
+
+def checked(values: Any, where: str) -> Prompt:
+    """The prompt that a file's values say. Raises InputError, see ``load``."""
     if not isinstance(values, Mapping) or values.get("format") != FORMAT:
-        raise InputError(f"{path} is no prompt file; write one with `autoprompt export`.")
-    if values.get("version") not in VERSIONS:
-        raise InputError(f"{path} has version {values.get('version')!r}, not {VERSION}; export it again.")
-    if values["version"] < LABELS_SINCE and isinstance(values.get("label_words"), Mapping):
-        values = {**values, "labels": list(values["label_words"])}
+        raise InputError(f"{where} is no prompt file; write one with `autoprompt export`.")
+    version = values.get("version")
+    if type(version) is not int or version != VERSION:
+        raise InputError(f"{where} has version {version!r:.40}, not {VERSION}; export it again.")
     try:
-        prompt = Prompt.model_validate({**values, "version": VERSION})
+        prompt = Prompt.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"The prompt file {where} is damaged {misfit(error)}; export it again.") from error
+    _check_parts(prompt, where)
+    if prompt.weights is not None and prompt.weights.binding != prompt.binding(prompt.weights.files):
         raise InputError(
-            f"The prompt file {path} is damaged at {place!r} ({first['msg']}); export it again."
-        ) from error
-    # A template from elsewhere is checked before it is used.
-    if prompt.candidate.template.slots.count("label") != 1:
-        raise InputError(f"The template in {path} does not have exactly one {{label}} slot; export it again.")
-    if prompt.candidate.template.demos or prompt.candidate.template.soft:
-        raise InputError(f"The template in {path} has {{demos}} or {{soft}}, which are no text; export it again.")
-    return prompt.found_at(Path(path).parent, model, device)
+            f"In {where} the labels, the template, the settings or the model are not those that its weights were "
+            "trained with; export it again, or remove its weights."
+        )
+    return prompt
+
+
+def _check_parts(prompt: Prompt, where: str) -> None:
+    """What fits together only in part. A template from elsewhere is checked before it is used."""
+    template = prompt.candidate.template
+    if template.slots.count("label") != 1:
+        raise InputError(f"The template in {where} does not have exactly one {{label}} slot; export it again.")
+    if template.demos or template.soft:
+        raise InputError(f"The template in {where} has {{demos}} or {{soft}}, which are no text; export it again.")
+    if prompt.label_words and list(prompt.label_words) != list(prompt.labels):
+        raise InputError(f"In {where} the labels and those of the label words are not the same; export it again.")
+    if len(set(prompt.labels)) < len(prompt.labels):
+        raise InputError(f"In {where} a label stands twice; export it again.")
+
+
+def _home(place: Path, prompt: Prompt) -> Path:
+    """The folder that weights are looked for in: the file's, or where a symbolic link leads to."""
+    if prompt.weights is None or (place.parent / prompt.weights.folder).exists():
+        return place.parent
+    return Path(os.path.realpath(place)).parent

@@ -9,7 +9,9 @@ from pathlib import Path
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
 from autoprompt.export.prompt import Prompt
+from autoprompt.export.reading import checked
 from autoprompt.files import write_whole
+from autoprompt.untrusted import parse_json
 
 
 def written_out(candidate: Candidate, demos: str | None = None) -> Candidate:
@@ -33,11 +35,13 @@ def written_out(candidate: Candidate, demos: str | None = None) -> Candidate:
 def save(prompt: Prompt, path: Path) -> None:
     """Write ``.json`` or ``.py``, all or nothing.
 
-    Raises UsageError for another ending and for a template that is not written out, StorageError.
+    Raises UsageError for another ending and for a template that is not written out, InputError for what ``load`` would
+    refuse, StorageError.
     """
     prompt.candidate.template.parts()
     if path.suffix == ".json":
         text = json.dumps(prompt.model_dump(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        checked(parse_json(text.encode(), str(path)), str(path))  # what is written is read back
     elif path.suffix == ".py":
         text = _module(prompt)
     else:

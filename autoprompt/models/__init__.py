@@ -61,6 +61,7 @@ def _loaded(folder: Path, options: LoadOptions) -> LanguageModel:
 
     from autoprompt.models.causal import CausalModel
     from autoprompt.models.classifier import ClassifierModel, load_network
+    from autoprompt.models.faults import translated
     from autoprompt.models.loading import loaded, read_family
     from autoprompt.models.masked import MaskedModel
     from autoprompt.models.seq2seq import Seq2SeqModel
@@ -75,7 +76,8 @@ def _loaded(folder: Path, options: LoadOptions) -> LanguageModel:
             lambda *a, **k: load_network(options.labels, AutoModelForSequenceClassification.from_pretrained, *a, **k),
             dtype=torch.float32,
         )
-        return ClassifierModel(network, tokenizer, options, missing)
+        with translated(f"The model in {folder} cannot be used"):
+            return ClassifierModel(network, tokenizer, options, missing)
     kinds: dict[str, tuple[type[Any], type[Any]]] = {
         "causal": (AutoModelForCausalLM, CausalModel),
         "masked": (AutoModelForMaskedLM, MaskedModel),
@@ -88,5 +90,6 @@ def _loaded(folder: Path, options: LoadOptions) -> LanguageModel:
             f"The model in {folder} lacks weights that a {family} model needs ({min(report['missing_keys'])}); use "
             "another model, or this one as a classifier."
         )
-    model: LanguageModel = kind(network, tokenizer, options)
-    return model
+    with translated(f"The model in {folder} cannot be used"):
+        model: LanguageModel = kind(network, tokenizer, options)
+        return model

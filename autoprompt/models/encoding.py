@@ -14,6 +14,7 @@ from typing import Any
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
+from autoprompt.models.faults import translated
 from autoprompt.models.rendered import Rendered, Span
 from autoprompt.models.signs import Chat, Signs, keep_literal
 from autoprompt.template import LABEL, Piece, Template, render_value
@@ -34,6 +35,8 @@ class Encoder:
     max_length: int
     limit: int = 1 << 30
     chat: Chat | None = None
+    vocabulary: int | None = None
+    """Rows of the model's embedding: a tokenizer of another model may have more tokens."""
     _cut: dict[tuple[str, int], str] = field(default_factory=dict)
     _length: dict[str, int] = field(default_factory=dict)
     _size: dict[tuple[Piece, ...], int] = field(default_factory=dict)
@@ -208,6 +211,13 @@ class Encoder:
                 return self.cut(text, length)
         return ""
 
+    def _check_known(self, ids: Sequence[int]) -> None:
+        if self.vocabulary is not None and ids and max(ids) >= self.vocabulary:
+            raise InputError(
+                f"The model's tokenizer gives token {max(ids)}, and its embedding has {self.vocabulary} rows; bring "
+                "the tokenizer that the model was trained with."
+            )
+
     @cached_property
     def _signs(self) -> Signs:
         return Signs(self.tokenizer, self.chat)
@@ -226,6 +236,7 @@ class Encoder:
         ):
             stop = len(ids) if closing else end
             own = signs.read(ids[:stop]) if signs else ids[:stop]
+            self._check_known(own)
             out.append(Rendered(tuple(own), tuple(spans[:stop]), tuple(pieces)))
         return out
 
@@ -234,14 +245,15 @@ def _tokenized(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[t
     """Ids, spans, and where the closing special tokens begin; those spelled in a text stay text."""
     if not texts:
         return []
-    encoded = tokenizer(
-        list(texts),
-        add_special_tokens=special,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        split_special_tokens=True,
-        verbose=False,  # a text that is too long is no news here
-    )
+    with translated("The model's tokenizer fails on a text"):
+        encoded = tokenizer(
+            list(texts),
+            add_special_tokens=special,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            split_special_tokens=True,
+            verbose=False,  # a text that is too long is no news here
+        )
     out = []
     columns = (encoded[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))
     for text, ids, spans, added in zip(texts, *columns, strict=True):

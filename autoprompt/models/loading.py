@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ import torch
 
 from autoprompt import artifacts
 from autoprompt.errors import InputError, NotFoundError, UsageError, closest, first_line
+from autoprompt.model_folder import MAX_JSON, TOKENIZERS, check_folder, check_weights, weight_files
 from autoprompt.models.base import ModelSource, pick_device
+from autoprompt.models.building import bounded_by_weights
 from autoprompt.models.families import family_of
+from autoprompt.models.faults import translated
+from autoprompt.untrusted import read_json
 
-_CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
-"""Where transformers looks for code to load; other programs have files beside them that are none of its own."""
-_TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "vocab.*", "*.model")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -28,30 +28,10 @@ def locate_model(name: str, progress: artifacts.Progress | None = None) -> Model
     gated, pickle-only weights, remote code, no tokenizer, none of the families.
     """
     folder, revision = _folder(name, progress)
-    if not (folder / "config.json").is_file():
-        raise InputError(f"The model folder {folder} has no config.json; name a folder saved by save_pretrained.")
-    configs = {name: _config(folder / name) for name in _CONFIGS if (folder / name).is_file()}
-    coded = next((file for file, config in configs.items() if "auto_map" in config), None)
-    if coded is not None:
-        raise InputError(
-            f"The model {name!r} needs code of its own (auto_map in {coded}), which is never run; use another."
-        )
-    if not list(folder.glob("*.safetensors")):
-        raise InputError(f"The model {name!r} has no safetensors weights; convert them to safetensors first.")
-    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
-        raise InputError(f"The model {name!r} has no tokenizer beside its weights; save it there.")
-    return ModelSource(name, folder, configs["config.json"], read_family(folder), revision)
-
-
-def _config(file: Path) -> dict[str, Any]:
-    """What a config of the model, its tokenizer or its processor says."""
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not valid JSON ({error}); save the model again.") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{file} holds no JSON object; save the model again.")
-    return config
+    config = check_folder(folder, name)
+    family = _family(folder, config)
+    check_weights(folder, name)
+    return ModelSource(name, folder, config, family, revision)
 
 
 def _folder(name: str, progress: artifacts.Progress | None) -> tuple[Path, str]:
@@ -121,12 +101,11 @@ def _lacking(folder: Path) -> str:
     """Which of a model's files a snapshot lacks; nothing where it is whole."""
     if not (folder / "config.json").is_file():
         return "config.json is"
-    index = folder / "model.safetensors.index.json"
-    parts = set(_config(index).get("weight_map", {}).values()) if index.is_file() else set()
-    if not list(folder.glob("*.safetensors")) or not all((folder / part).is_file() for part in parts):
+    weights = weight_files(folder)
+    if not weights or not all(part.is_file() for part in weights):
         return "weights are"
     # A tokenizer's config says nothing of its vocabulary.
-    known = any(path for pattern in _TOKENIZERS[1:] for path in folder.glob(pattern))
+    known = any(path for pattern in TOKENIZERS[1:] for path in folder.glob(pattern))
     return "" if known else "the tokenizer is"
 
 
@@ -141,12 +120,16 @@ def _transport_error() -> type[Exception]:
 
 def read_family(folder: Path) -> str:
     """The family of a folder's model (see ``families``). Raises InputError for one that is none."""
-    config = _config(folder / "config.json")
+    config = read_json(folder / "config.json", "The file", MAX_JSON)
+    return _family(folder, config if isinstance(config, dict) else {})
+
+
+def _family(folder: Path, config: Mapping[str, Any]) -> str:
     family = family_of(config)
     if family is None:
         raise InputError(
-            f"The model in {folder} (type {config.get('model_type')!r}) is neither a causal, masked, encoder-decoder "
-            "nor classification model of transformers; use one such as smollm2-135m."
+            f"The model in {folder} (type {config.get('model_type')!r:.80}) is neither a causal, masked, "
+            "encoder-decoder nor classification model of transformers; use one such as smollm2-135m."
         )
     return family
 
@@ -156,16 +139,14 @@ def loaded(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
 
     ``options``: what else ``load`` is given, such as a network's dtype. Raises InputError.
     """
-    from safetensors import SafetensorError
     from transformers.utils import logging
 
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # a fresh head is what was asked for
     try:
-        return load(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise InputError(f"The model in {folder} cannot be loaded ({first_line(error)}).") from error
+        with translated(f"The model in {folder} cannot be loaded"), bounded_by_weights(folder):
+            return load(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options)
     finally:
         logging.set_verbosity(level)
         if bars:

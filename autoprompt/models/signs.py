@@ -12,6 +12,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, pre_tokenizers
 
 from autoprompt.errors import InputError, first_line
+from autoprompt.models.chat_template import render_chat
 from autoprompt.models.rendered import MARKER
 from autoprompt.template import LABEL, Piece
 
@@ -91,17 +92,16 @@ def _without_end(pieces: list[Piece]) -> list[Piece]:
 
 def chat_format(tokenizer: Any) -> Chat:
     """What the tokenizer's chat template puts around a user's message. Raises InputError where there is none."""
-    from jinja2 import TemplateError
-
     if not getattr(tokenizer, "chat_template", None):
         raise InputError("The model's tokenizer has no chat template; leave --chat out.")
     mark = "autoprompt user message"
     try:
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": mark}], tokenize=False, add_generation_prompt=True
-        )
-    except (TemplateError, TypeError, ValueError) as error:
+        template = tokenizer.get_chat_template()
+    except ValueError as error:
         raise InputError(f"The model's chat template fails ({first_line(error)}); leave --chat out.") from error
+    if not isinstance(template, str):
+        raise InputError("The model's chat template is no text; leave --chat out.")
+    text = render_chat(template, [{"role": "user", "content": mark}], tokenizer.special_tokens_map)
     before, found, after = text.partition(mark)
     if not found:
         raise InputError("The model's chat template does not repeat the user's message; leave --chat out.")

@@ -71,7 +71,8 @@ class TextModel(LanguageModel):
         pack(self.model, linear_names(self.model))
         self.options = options
         chat = chat_format(tokenizer) if options.chat else None
-        self.encoder = Encoder(tokenizer, options.max_length, limit(self.model, tokenizer), chat)
+        rows = embedding(self.model).weight.shape[0]
+        self.encoder = Encoder(tokenizer, options.max_length, limit(self.model, tokenizer), chat, rows)
         tokenizer.model_max_length = int(1e30)  # the encoder keeps the limit; fields are tokenised before they are cut
         self.pad = padding(self.model, tokenizer)
         self.vectors = SoftVectors(embedding(self.model), ordinary(self.model, tokenizer))

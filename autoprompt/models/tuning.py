@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
+from autoprompt.errors import InputError
 from autoprompt.models.adapters import Adapters, adapter_name
 from autoprompt.models.base import Delta, FitFailedError
 from autoprompt.models.memory import attempt
@@ -146,16 +147,17 @@ class Tuner:
 
     @contextmanager
     def applied(self, settings: Settings, delta: Delta) -> Iterator[None]:
-        """The model with a fine-tune's result in place."""
+        """The model with a fine-tune's result in place. Raises InputError for a result of other parts or shapes."""
         if settings.tuning == "none":
             yield
             return
-        soft = len(delta[SOFT]) if SOFT in delta else 0
+        soft = len(delta[SOFT]) if SOFT in delta and delta[SOFT].ndim else 0
         with ExitStack() as stack:
             parameters = attempt(lambda _: stack.enter_context(self._trainable(settings, 0, soft)), ())
             if parameters is None:
                 raise FitFailedError("the memory is too short to put a fine-tune in its place")
             stack.enter_context(torch.no_grad())
+            _check_fits(parameters, delta)
             for name, parameter in parameters.items():
                 parameter.copy_(delta[name])
             yield
@@ -236,3 +238,16 @@ def row_order(rows: int, settings: Settings, seed: int) -> Iterator[list[int]]:
         generator.shuffle(order)
         for start in range(0, rows, settings.batch_size):
             yield order[start : start + settings.batch_size]
+
+
+def _check_fits(parameters: Mapping[str, Tensor], delta: Delta) -> None:
+    """Weights from a file may be of another model, or of nobody's."""
+    wrong = next(iter(sorted(parameters.keys() ^ delta.keys())), None)
+    for name, parameter in parameters.items():
+        if wrong is None and (delta[name].shape != parameter.shape or not delta[name].is_floating_point()):
+            wrong = name
+    if wrong is not None:
+        raise InputError(
+            f"The weights of a fine-tune do not fit the model and the settings (see {wrong[:120]!r}); export the "
+            "prompt again."
+        )

@@ -11,12 +11,16 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import InputError
 from autoprompt.files import sha256
 from autoprompt.manifest import files_of
+from autoprompt.model_folder import weight_files
 from autoprompt.models import LanguageModel, check_device, load_model, locate_model
 from autoprompt.models.base import Delta, ModelSource
 from autoprompt.models.exchange import read_delta
 from autoprompt.models.turns import Turn
 from autoprompt.predicting.predictor import Predictor
 from autoprompt.predicting.training import labelled, tuned
+
+MOST_WEIGHTS = 64 << 20
+"""Bytes of a fine-tune's weights, beside four times the model's: in float32, and as adapters of a high rank."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,14 @@ class StoredWeights:
     folder: Path
     files: Mapping[str, str]
 
-    def read(self, settings: Settings) -> Delta:
-        """Raises InputError for a file that is gone or another by now."""
+    def read(self, settings: Settings, model: Path) -> Delta:
+        """Raises InputError for a file that is gone or another by now, or many times as large as the model."""
+        most = MOST_WEIGHTS + 4 * sum(file.stat().st_size for file in weight_files(model))
         for name, expected in self.files.items():
             path = self.folder / name
             try:
+                if path.stat().st_size > most:
+                    raise InputError(f"The weights {path} have more than {most >> 20} MiB; export both again.")
                 found = sha256(path)
             except OSError as error:
                 raise InputError(
@@ -138,7 +145,7 @@ class Session:
                 f"The model {self.loading.model!r} is not the one that the weights were trained with ({changed[0]} is "
                 "another); use that one, or call fit."
             )
-        return self._weights.read(self.candidate.settings)
+        return self._weights.read(self.candidate.settings, self._source.folder)
 
     def _check_frozen(self) -> None:
         if self._source.family == "classifier" or self.loading.family == "classifier":

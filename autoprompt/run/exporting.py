@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autoprompt.candidate import Candidate
-from autoprompt.errors import InputError, StorageError, UsageError
-from autoprompt.export import FORMAT, VERSION, Prompt, Weights, save, written_out
-from autoprompt.files import sha256, share
+from autoprompt.errors import InputError, UsageError
+from autoprompt.export import FORMAT, VERSION, Prompt, save, weights_beside, written_out
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights
 from autoprompt.leaderboard.records import pinned
 from autoprompt.models import locate_model
@@ -61,17 +60,16 @@ def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = Fa
     Raises as ``prompt_of`` and ``save`` do, and InputError for an entry whose weights were not kept.
     """
     prompt = prompt_of(board, entry)
-    files: list[Path] = []
-    if with_weights:
-        if out.suffix != ".json":
-            raise UsageError(
-                f"--with-weights goes with a prompt file that predicts, not with {out}; name it best.json."
-            )
-        files = _write_weights(_kept(board, prompt), prompt, out.with_suffix(".weights"))
-        named = {file.name: sha256(file) for file in files}
-        prompt = prompt.model_copy(update={"weights": Weights(folder=files[0].parent.name, files=named)})
-    save(prompt, out)
-    return [out, *files]
+    if not with_weights:
+        save(prompt, out)
+        return [out]
+    if out.suffix != ".json":
+        raise UsageError(f"--with-weights goes with a prompt file that predicts, not with {out}; name it best.json.")
+    target = Path(os.path.realpath(out))  # weights lie beside the file that a symbolic link leads to
+    with weights_beside(target, _writer(_kept(board, prompt), prompt)) as stored:
+        named = {file.name: digest for file, digest in stored.files.items()}
+        save(prompt.with_weights(stored.folder, named), out)
+    return [out, *stored.files]
 
 
 def winner_of(board: Leaderboard, reference: str) -> str:
@@ -102,22 +100,11 @@ def _kept(board: Leaderboard, prompt: Prompt) -> Path:
     return kept_weights(board.path, name)
 
 
-def _write_weights(kept: Path, prompt: Prompt, folder: Path) -> list[Path]:
-    """The weights in peft's format; the files of an older export make way."""
+def _writer(kept: Path, prompt: Prompt) -> Callable[[Path], list[Path]]:
+    """Writes the kept weights in peft's format into a folder."""
     delta = load_delta(kept)
-    try:
-        folder.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".autoprompt-", dir=folder.parent) as own:
-            written = write_delta(
-                delta, prompt.candidate.settings, prompt.model.partition("@")[0], prompt.model_revision, Path(own)
-            )
-            for file in written:
-                share(file)  # safetensors makes files for their writer alone
-            return [file.replace(folder / file.name) for file in written]
-    except OSError as error:
-        raise StorageError(
-            f"The weights cannot be written to {folder} ({error.strerror}); choose another place."
-        ) from error
+    settings, model = prompt.candidate.settings, prompt.model.partition("@")[0]
+    return lambda folder: write_delta(delta, settings, model, prompt.model_revision, folder)
 
 
 def _scores(

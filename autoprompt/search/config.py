@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import reprlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from autoprompt.candidate import MOST
 from autoprompt.duration import parse_duration
 from autoprompt.errors import InputError, UsageError
 from autoprompt.template import MAX_PARTS
+from autoprompt.untrusted import read_toml
 
+MAX_FILE = 1 << 20
+"""Bytes of a search configuration."""
 MAX_SIZE = 100_000
 """The most that any size may be: a search of more would never get anywhere."""
 OperatorName = Literal[
     "gradient", "phrase", "words", "infill", "slots", "crossover", "label_words", "settings", "demos", "soft", "label"
 ]
 _WANTED = {
-    "learning_rate": "a number above 0",
-    "batch_size": "a whole number above 0",
-    "epochs": "a whole number above 0",
-    "rank": "a whole number above 0",
+    "learning_rate": f"a number above 0 and at most {MOST['learning_rate']:g}",
+    **{n: f"a whole number above 0 and at most {MOST[n]}" for n in ("batch_size", "epochs", "rank")},
     "calibration": "true or false",
     "demos": f"a whole number from 0 to {MAX_PARTS['demos']}",
     "soft": f"a whole number from 0 to {MAX_PARTS['soft']}",
@@ -45,15 +46,17 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 _SOME = (Field(min_length=1), AfterValidator(_distinct))
-_Rate = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-_Seconds = Annotated[_Rate, BeforeValidator(lambda value: parse_duration(value) if isinstance(value, str) else value)]
-_Number = Annotated[int, Field(strict=True, gt=0)]
+_Rate = Annotated[float, Field(strict=True, gt=0, le=MOST["learning_rate"], allow_inf_nan=False)]
+_Limit = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+_Seconds = Annotated[_Limit, BeforeValidator(lambda value: parse_duration(value) if isinstance(value, str) else value)]
+_Batch = Annotated[int, Field(strict=True, gt=0, le=MOST["batch_size"])]
+_Epochs = Annotated[int, Field(strict=True, gt=0, le=MOST["epochs"])]
+_Rank = Annotated[int, Field(strict=True, gt=0, le=MOST["rank"])]
 _Demos = Annotated[int, Field(strict=True, ge=0, le=MAX_PARTS["demos"])]
 _Soft = Annotated[int, Field(strict=True, ge=0, le=MAX_PARTS["soft"])]
 _Flag = Annotated[bool, Field(strict=True)]
 _Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)]
 Rates = Annotated[tuple[_Rate, ...], _SOME[0], _SOME[1]]
-Numbers = Annotated[tuple[_Number, ...], _SOME[0], _SOME[1]]
 Flags = Annotated[tuple[_Flag, ...], _SOME[0], _SOME[1]]
 
 
@@ -68,11 +71,11 @@ class SettingsRanges(_Section):
     """
 
     learning_rate: Rates | None = None
-    batch_size: Numbers | None = None
-    epochs: Numbers | None = None
+    batch_size: Annotated[tuple[_Batch, ...], _SOME[0], _SOME[1]] | None = None
+    epochs: Annotated[tuple[_Epochs, ...], _SOME[0], _SOME[1]] | None = None
     """Whole passes over the training rows, not factors. None: four, seven and ten tenths of the default's;
     without label words a half, one and one and a half."""
-    rank: Numbers | None = None
+    rank: Annotated[tuple[_Rank, ...], _SOME[0], _SOME[1]] | None = None
     calibration: Flags | None = None
     """None: both where nothing is tuned, else off."""
 
@@ -130,14 +133,9 @@ class SearchConfig(_Section):
     @classmethod
     def load(cls, path: Path) -> SearchConfig:
         """Read a TOML file. Raises InputError naming the file, the key and what would do."""
-        where = f"The search configuration {path}"
-        try:
-            values = tomllib.loads(path.read_bytes().decode())
-        except OSError as error:
-            raise InputError(f"{where} cannot be read ({error.strerror}); name another file.") from error
-        except (ValueError, RecursionError) as error:  # TOML's and UTF-8's errors are ValueErrors
-            problem = " ".join(str(error).split())
-            raise InputError(f"{where} is not valid TOML ({problem}); correct it.") from error
+        what = "The search configuration"
+        values = read_toml(path, what, MAX_FILE)
+        where = f"{what} {path}"
         search = values.get("search")
         if isinstance(search, dict) and not isinstance(search.get("time_limit", ""), str):
             raise InputError(_refusal(where, values, ("search", "time_limit")))  # a number has no unit

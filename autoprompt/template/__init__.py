@@ -4,11 +4,12 @@ A template is parsed once into literal and slot segments, and rendered segment b
 """
 
 from autoprompt.template.label_words import LabelWords
-from autoprompt.template.segments import LABEL, MAX_PARTS, Demos, Literal, Piece, Segment, Slot, Soft
+from autoprompt.template.segments import LABEL, MAX_CHARACTERS, MAX_PARTS, Demos, Literal, Piece, Segment, Slot, Soft
 from autoprompt.template.template import Template, render_value
 
 __all__ = [
     "LABEL",
+    "MAX_CHARACTERS",
     "MAX_PARTS",
     "Demos",
     "LabelWords",

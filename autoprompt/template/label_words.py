@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from autoprompt.errors import InputError
 from autoprompt.template.parsing import check_text
 
+MAX_WORD = 2_000
+"""Characters of one label word."""
+
 
 @dataclass(frozen=True)
 class LabelWords:
@@ -21,6 +24,10 @@ class LabelWords:
         for label, word in self.pairs:
             if not word.strip():
                 raise InputError(f"The label word of {label!r} is empty; give each label a word.")
+            if len(word) > MAX_WORD:
+                raise InputError(
+                    f"The label word of {label!r} has {len(word)} characters, and {MAX_WORD} are the most; shorten it."
+                )
             check_text(word, f"label word of {label!r}")
             key = unicodedata.normalize("NFC", word.strip())
             if key in seen:
@@ -30,8 +37,9 @@ class LabelWords:
     @classmethod
     def of(cls, words: Mapping[str, str], labels: Sequence[str]) -> LabelWords:
         """Check ``words`` (label → word) against the labels. Raises InputError naming what is off."""
+        known = set(labels)
         missing = [label for label in labels if label not in words]
-        unknown = [label for label in words if label not in labels]
+        unknown = [label for label in words if label not in known]
         if missing or unknown:
             what = f"miss {missing}" if missing else f"name {unknown}, which the data does not have"
             raise InputError(f"The label words {what}; the labels are {list(labels)}.")

@@ -9,6 +9,11 @@ LABEL = "label"
 MAX_PARTS = {"demos": 32, "soft": 64}
 """The most solved examples and trainable vectors that one part may ask for."""
 
+MAX_CHARACTERS = 200_000
+"""Of a template's text, solved examples included."""
+MAX_SEGMENTS = 1_000
+"""Slots of a template and the literal texts between them."""
+
 
 @dataclass(frozen=True)
 class Literal:
@@ -56,9 +61,19 @@ class Piece:
 def canonical(segments: Iterable[Segment]) -> tuple[Segment, ...]:
     """The segments with adjacent literals joined and empty ones dropped."""
     out: list[Segment] = []
+    texts: list[str] = []
+
+    def close() -> None:
+        text = "".join(texts)
+        texts.clear()
+        if text:
+            out.append(Literal(text))
+
     for segment in segments:
-        if isinstance(segment, Literal) and out and isinstance(out[-1], Literal):
-            out[-1] = Literal(out[-1].text + segment.text)
-        elif segment != Literal(""):
+        if isinstance(segment, Literal):
+            texts.append(segment.text)
+        else:
+            close()
             out.append(segment)
+    close()
     return tuple(out)

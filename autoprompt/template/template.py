@@ -5,13 +5,25 @@ Text from the data is always literal text, even when it spells a slot.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.errors import InputError, UsageError
 from autoprompt.template.parsing import check_text, parse, written
-from autoprompt.template.segments import LABEL, Demos, Literal, Piece, Segment, Slot, Soft, canonical
+from autoprompt.template.segments import (
+    LABEL,
+    MAX_CHARACTERS,
+    MAX_SEGMENTS,
+    Demos,
+    Literal,
+    Piece,
+    Segment,
+    Slot,
+    Soft,
+    canonical,
+)
 
 _BETWEEN_DEMOS = "\n\n"
 
@@ -33,12 +45,23 @@ class Template:
     def parse(cls, source: str) -> Template:
         """Parse ``"Review: {text}\\nSentiment: {label}"``; ``{{`` and ``}}`` are literal braces.
 
-        Raises InputError for unbalanced braces and for slots that are more than a plain name.
+        Raises InputError for unbalanced braces, for slots that are more than a plain name, and for a text of more than
+        ``MAX_CHARACTERS`` or ``MAX_SEGMENTS``.
         """
         if not isinstance(source, str):
-            raise InputError(f"The template {source!r} is not text.")
+            raise InputError(f"The template {reprlib.repr(source)} is not text.")
+        if len(source) > MAX_CHARACTERS:
+            raise InputError(
+                f"The template has {len(source)} characters, and {MAX_CHARACTERS} are the most; shorten it."
+            )
         check_text(source, "template")
-        return cls(tuple(parse(source)))
+        template = cls(tuple(parse(source)))
+        if len(template.segments) > MAX_SEGMENTS:
+            raise InputError(
+                f"The template {source[:80]!r}... has {len(template.segments)} slots and texts between them, and "
+                f"{MAX_SEGMENTS} are the most; shorten it."
+            )
+        return template
 
     @property
     def slots(self) -> tuple[str, ...]:

@@ -18,6 +18,10 @@ LEAST_SIMILARITY = 0.25
 OPERATOR_TRIES = 4.0
 """What all earlier runs together count for an operator, in generations of this one."""
 
+MOST_STEPS_FACTOR = 8
+"""Times the steps of the manual prompt's fine-tune: what asks for more gets the manual's settings, so that no file can
+use up a search's budget with one candidate."""
+
 
 @dataclass(frozen=True)
 class Taught:
@@ -30,22 +34,26 @@ class Taught:
 
 def taught(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list[Taught]:
     """What each source has for a corpus, the most alike first; ``manual``: its label words and settings are kept where
-    the source's do not fit."""
+    the source's do not fit, or ask for many times as long a fine-tune."""
     own = profile_of(corpus)
     found = []
     for source in sources:
         alike = similarity(own, source.profile)
-        candidates = _adapted(source, own, manual) if alike.value >= LEAST_SIMILARITY else ()
+        rows = len(corpus.train)
+        candidates = _adapted(source, own, manual, rows) if alike.value >= LEAST_SIMILARITY else ()
         found.append(Taught(source, alike, candidates))
     return sorted(found, key=lambda one: (-one.similarity.value, one.source.run))
 
 
-def _adapted(source: Source, own: Profile, manual: Candidate) -> tuple[tuple[Candidate, Lesson], ...]:
+def _adapted(source: Source, own: Profile, manual: Candidate, rows: int) -> tuple[tuple[Candidate, Lesson], ...]:
+    """``rows``: this corpus's for training."""
     out: dict[str, tuple[Candidate, Lesson]] = {}
     for lesson in source.lessons[:MOST_LESSONS]:
         with suppress(InputError):  # what a stranger's bundle holds may be no candidate
             candidate = adapt(lesson.candidate, source.profile, own, manual)
             if candidate is not None:
+                if candidate.settings.steps(rows) > MOST_STEPS_FACTOR * manual.settings.steps(rows):
+                    candidate = replace(candidate, settings=manual.settings)
                 out.setdefault(candidate.id, (candidate, lesson))
     return tuple(out.values())
 

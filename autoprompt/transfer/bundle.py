@@ -6,17 +6,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path, PurePath
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from autoprompt.errors import InputError
 from autoprompt.files import write_whole
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.transfer.lessons import Source, sources_of
+from autoprompt.untrusted import misfit, open_regular, read_json
 
 FORMAT = "autoprompt-bundle"
 VERSION = 1
-_SOURCES = TypeAdapter(tuple[Source, ...])
+MAX_FILE = 32 << 20
+"""Bytes of a bundle."""
+MAX_SOURCES = 1_000
+_SOURCES = TypeAdapter(Annotated[tuple[Source, ...], Field(max_length=MAX_SOURCES)])
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -29,28 +34,22 @@ def write_bundle(sources: Sequence[Source], path: Path) -> None:
 
 def read_bundle(path: Path) -> list[Source]:
     """The inverse of ``write_bundle``, checked as what a stranger may have written. Raises InputError."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"The bundle {path} cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"The file {path} is neither a leaderboard nor a bundle ({error}); name another.") from error
+    values = read_json(path, "The leaderboard or bundle", MAX_FILE)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(f"{path} is no bundle; write one with `autoprompt export --bundle`.")
-    if values.get("version") != VERSION:
-        raise InputError(f"The bundle {path} has version {values.get('version')!r}, not {VERSION}; upgrade autoprompt.")
+    version = values.get("version")
+    if type(version) is not int or version != VERSION:
+        raise InputError(f"The bundle {path} has version {version!r:.40}, not {VERSION}; upgrade autoprompt.")
     try:
         return list(_SOURCES.validate_python(values.get("sources")))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"The bundle {path} is damaged at {place!r} ({first['msg']}); export it again.") from error
+        raise InputError(f"The bundle {path} is damaged {misfit(error)}; export it again.") from error
 
 
 def read_sources(path: Path) -> list[Source]:
     """What a leaderboard or a bundle can teach. Raises InputError, StorageError."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             stored = file.read(len(_MAGIC)) == _MAGIC
     except OSError as error:
         raise InputError(

@@ -12,8 +12,9 @@ from pydantic import Field
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
 from autoprompt.metrics import compare
-from autoprompt.template import LabelWords, Template
-from autoprompt.transfer.profile import Profile, texts_of
+from autoprompt.template import MAX_CHARACTERS, LabelWords, Template
+from autoprompt.transfer.profile import MAX_LABELS, Profile, texts_of
+from autoprompt.transfer.profile import Label as _Label
 
 MOST_LESSONS = 8
 """Of one run, its best."""
@@ -21,7 +22,17 @@ FIRST_TUNED = 1
 """The first rung that fine-tunes."""
 MANUAL = ("manual_tuned", "manual")
 """Baselines that others are held against: where nothing is tuned there is but the second."""
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(strict=True, ge=0, le=10**12)]
+_Word = Annotated[str, Field(max_length=1_000)]
+_Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+_Value = (
+    Annotated[bool, Field(strict=True)]
+    | _Count
+    | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    | _Word
+    | None
+)
+_Values = Annotated[Mapping[_Word, _Value], Field(max_length=64)]
 _Place = tuple[int, int, int]
 """Rung, fold and repeat."""
 
@@ -31,12 +42,12 @@ class Lesson:
     """A prompt with its evidence: ``better`` is the share of resamples of ``n`` rows in which its loss was lower than
     that of the run's tuned manual prompt; .5 says nothing."""
 
-    template: str
-    label_words: Mapping[str, str]
-    settings: Mapping[str, Any]
-    better: Annotated[float, Field(ge=0, le=1)]
-    n: int
-    score: Mapping[str, Any] = field(default_factory=dict)
+    template: _Text
+    label_words: Annotated[Mapping[_Label, _Label], Field(max_length=MAX_LABELS)]
+    settings: _Values
+    better: Annotated[float, Field(strict=True, ge=0, le=1)]
+    n: _Count
+    score: _Values = field(default_factory=dict)
     """On the run's own validation rows: for readers alone."""
 
     @property
@@ -52,11 +63,11 @@ class Source:
     they then had a lower loss than their parent. The bounds of values are those of what a stranger's file may say."""
 
     run: Annotated[str, Field(pattern=r"^\w{1,64}$")]
-    corpus: str
-    model: str
+    corpus: _Text
+    model: _Text
     profile: Profile
-    lessons: tuple[Lesson, ...]
-    operators: Mapping[str, tuple[_Count, _Count]] = field(default_factory=dict)
+    lessons: Annotated[tuple[Lesson, ...], Field(max_length=1_000)]
+    operators: Annotated[Mapping[_Word, tuple[_Count, _Count]], Field(max_length=1_000)] = field(default_factory=dict)
 
 
 def sources_of(board: Leaderboard) -> list[Source]:

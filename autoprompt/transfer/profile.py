@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from autoprompt.corpus import Corpus
 
@@ -16,17 +18,21 @@ _WEIGHTS = {"labels": 0.4, "fields": 0.2, "texts": 0.4}
 _ENOUGH = 1e-3
 """Shares of letters are taken as no smaller: below, their ratio says nothing."""
 
+MAX_LABELS = 2_000
+Label = Annotated[str, Field(max_length=10_000)]
+"""A stranger's file says no more and no longer ones."""
+
 
 @dataclass(frozen=True)
 class Profile:
     """Task, names, and numbers of the texts: words a row, letters a word, and the shares of capitals, digits and
     punctuation among the letters."""
 
-    task: str
-    label_column: str
-    labels: tuple[str, ...]
-    fields: tuple[str, ...]
-    texts: Mapping[str, float]
+    task: Label
+    label_column: Label
+    labels: Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS)]
+    fields: Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS)]
+    texts: Annotated[Mapping[Label, Annotated[float, Field(ge=0, allow_inf_nan=False)]], Field(max_length=64)]
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,16 @@ def similarity(one: Profile, other: Profile) -> Similarity:
 def matched_labels(one: Sequence[str], other: Sequence[str]) -> dict[str, str]:
     """Which of the other labels mean the same, each once: by equal names, then by names that begin alike."""
     found: dict[str, str] = {}
-    for alike in (lambda a, b: a == b, _begin_alike):
-        for label in one:
-            free = [o for o in other if o not in found.values() and alike(_plain(label), _plain(o))]
-            if label not in found and free:
-                found[label] = free[0]
+    used: set[str] = set()
+    plain = [(o, _plain(o)) for o in other]
+    for alike in (str.__eq__, _begin_alike):
+        for label in dict.fromkeys(one):
+            if label not in found:
+                name = _plain(label)
+                free = next((o for o, theirs in plain if alike(name, theirs) and o not in used), None)
+                if free is not None:
+                    found[label] = free
+                    used.add(free)
     return found
 
 
@@ -89,8 +100,9 @@ def _plain(label: str) -> str:
 
 
 def _begin_alike(one: str, other: str) -> bool:
-    short, long = sorted((one, other), key=len)
-    return len(short) >= SAME_BEGINNING and long.startswith(short)
+    if min(len(one), len(other)) < SAME_BEGINNING:
+        return False
+    return one.startswith(other) or other.startswith(one)
 
 
 def _alike_labels(one: Sequence[str], other: Sequence[str]) -> float:

@@ -48,6 +48,7 @@ with _watching():
     from autoprompt.corpus import inputs, load
     from autoprompt.corpus.cards import parse_card
     from autoprompt.errors import AutopromptError
+    from autoprompt.export import Prompt
     from autoprompt.export import load as load_prompt
     from autoprompt.leaderboard import Leaderboard, RunRecord, Step
     from autoprompt.models.exchange import ADAPTERS, read_delta
@@ -97,8 +98,8 @@ def targets(folder: Path) -> dict[str, Target]:
         "template": Target(_TEMPLATES, _BRACES, _read_template),
         "card": Target([_CARD.encode()], _TOML, lambda data: parse_card("reviews", data.decode("utf-8", "replace"))),
         "config": Target([_CONFIG.encode()], _TOML, lambda data: SearchConfig.load(_written(folder / "c.toml", data))),
-        "prompt": Target([json.dumps(values).encode() for values in (_OLD_PROMPT, _PROMPT)], [*_JSON, *_PATHS],
-                         lambda data: _read_prompt(_written(folder / "best.json", data))),
+        "prompt": Target([json.dumps(v).encode() for v in (_FROZEN_PROMPT, _PROMPT, _WEIGHTED_PROMPT)],
+                         [*_JSON, *_PATHS], lambda data: _read_prompt(_written(folder / "best.json", data))),
         "weights": Target([_weights()], _JSON, lambda data: read_delta([_written(folder / ADAPTERS, data)], _TAIL)),
         "lines": Target([_JSONL.encode()], _JSON, _read_lines),
         "csv": Target([_CSV.encode(), _CSV.replace('"', "").replace(",", ";").encode()], _CELLS,
@@ -181,17 +182,21 @@ pool = 8
 operators = ["phrase", "words"]
 time_limit = "60.5s"
 """
-_OLD_PROMPT = {
-    "format": "autoprompt-prompt", "version": 1, "template": "{text}\nMood: {label}",
+_FROZEN_PROMPT = {
+    "format": "autoprompt-prompt", "version": 4, "labels": ["neg", "pos"], "template": "{text}\nMood: {label}",
     "label_words": {"neg": "bad", "pos": "good"}, "settings": {"tuning": "none"}, "model": "tiny",
     "corpus": "rows.csv", "fingerprint": "f" * 64, "entry": "e" * 64, "run": "r" * 12,
     "scores": {"validation": {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n": 32}},
 }  # fmt: skip
 _PROMPT = {
-    **_OLD_PROMPT, "version": 3, "family": "causal", "max_length": 128, "chat": ["<s>", "</s>"],
-    "labels": ["neg", "pos"], "label_column": "label", "model_files": {"model.safetensors": "a" * 64},
-    "weights": {"folder": "best.weights", "files": {"adapter_model.safetensors": "b" * 64}},
+    **_FROZEN_PROMPT, "family": "causal", "max_length": 128, "chat": ["<s>", "</s>"], "label_column": "label",
+    "model_files": {"model.safetensors": "a" * 64},
 }  # fmt: skip
+_WEIGHTED_PROMPT = (
+    Prompt.model_validate(_PROMPT)
+    .with_weights("best.weights/0123456789abcdef", {"adapter_model.safetensors": "b" * 64})
+    .model_dump()
+)
 _ROWS = [(f"text {n} is {word}", label) for n in range(20) for word, label in (("good", "pos"), ("bad", "neg"))]
 _CSV = "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in _ROWS)
 _JSONL = "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in _ROWS)
@@ -264,7 +269,7 @@ def _read_prompt(path: Path) -> None:
     prompt.messages(text="some text")
     assert prompt.session.fields is not None
     if prompt.weights is not None:
-        assert (path.parent / prompt.weights.folder).parent == path.parent
+        assert path.parent in (path.parent / prompt.weights.folder).parents
     prompt.render(text="some text")
     prompt.render(text="{label} {text}", label=next(iter(prompt.label_words), "x"))
 

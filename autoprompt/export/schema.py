@@ -1,0 +1,76 @@
+"""What a prompt file may say: the types and bounds of its values."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from autoprompt.untrusted import plain_parts
+
+FORMAT = "autoprompt-prompt"
+VERSION = 4
+MAX_FILE = 8 << 20
+"""Bytes of a prompt file."""
+MAX_LABELS = 10_000
+MAX_LENGTH = 128
+"""Tokens of a field where a file does not say."""
+_MAX_FILES = 10_000
+_MAX_TOKENS = 1_000_000
+_MAX_WRITTEN = 100_000
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it has control characters")
+    return text
+
+
+def _plain(name: str) -> str:
+    plain_parts(name)
+    return name
+
+
+def _place(name: str) -> str:
+    plain_parts(name, most=2)
+    return name
+
+
+def _model_file(name: str) -> str:
+    plain_parts(name, most=8)
+    return name
+
+
+Text = Annotated[str, Field(max_length=1_000_000)]
+Label = Annotated[str, Field(max_length=10_000)]
+Labels = Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS)]
+LabelWordsMap = Annotated[dict[Label, Label], Field(max_length=MAX_LABELS)]
+Column = Annotated[str, Field(min_length=1, max_length=1_000)]
+Name = Annotated[str, Field(max_length=4_096), AfterValidator(_printable)]
+Id = Annotated[str, Field(pattern=r"^\w{0,64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Number = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+Word = Annotated[str, Field(max_length=1_000)]
+Value = Flag | Number | Real | Word | None
+SettingsMap = Annotated[dict[Word, Value], Field(max_length=16)]
+Scores = Annotated[dict[Word, Annotated[dict[Word, Value], Field(max_length=64)]], Field(max_length=16)]
+Tokens = Annotated[int, Field(strict=True, ge=1, le=_MAX_TOKENS)]
+Written = Annotated[int, Field(strict=True, ge=0, le=_MAX_WRITTEN)]
+ModelFiles = Annotated[dict[Annotated[str, AfterValidator(_model_file)], Digest], Field(max_length=_MAX_FILES)]
+WeightFiles = Annotated[dict[Annotated[str, AfterValidator(_plain)], Digest], Field(min_length=1, max_length=16)]
+
+
+class Weights(BaseModel):
+    """Fine-tuned weights beside a prompt file: their folder, and its files with their SHA-256.
+
+    ``binding``: a SHA-256 over these files and all that the prompt file says of what they were trained with: template,
+    label words, settings, labels in their order, label column, how the model was loaded, and the model's files.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Annotated[str, AfterValidator(_place)]
+    files: WeightFiles
+    binding: Digest

@@ -1,0 +1,143 @@
+"""Fine-tuned weights beside a prompt file, in folders named by what they hold.
+
+``best.weights/0123456789abcdef`` belongs to the ``best.json`` that names it. A new export writes a folder of its own
+first, then the prompt file, by one rename, and removes the older folders last: whenever it is killed, the prompt file
+is the old one with its old weights or the new one with its new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoprompt.errors import StorageError
+from autoprompt.files import sha256, share, sync_folder
+
+_NAME = re.compile(r"[0-9a-f]{16}\Z")
+_PREFIX = ".autoprompt-"
+_WRITTEN = frozenset({"adapter_config.json", "adapter_model.safetensors", "other_parts.safetensors"})
+"""All that an export writes into a folder: a folder with anything else is the user's."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Weights in their place: the folder's name as the prompt file gives it, and SHA-256 by file."""
+
+    folder: str
+    files: Mapping[Path, str]
+    fresh: bool
+    """Whether nothing lay there before."""
+
+
+@contextmanager
+def weights_beside(path: Path, write: Callable[[Path], list[Path]]) -> Iterator[Stored]:
+    """The weights of the prompt file ``path``, which is to be written inside the block.
+
+    ``write`` puts files into a folder and returns them. Older weights are removed when the block ends well. Raises
+    StorageError.
+    """
+    shelf = path.with_suffix(".weights")
+    with _translated(shelf):
+        shelf.mkdir(exist_ok=True)
+    with _alone(shelf):
+        stored = _stored(shelf, write)
+        try:
+            yield stored
+        except BaseException:
+            if stored.fresh:
+                _take_back(shelf, Path(stored.folder).name)
+            raise
+        _remove_others(shelf, Path(stored.folder).name)
+
+
+def _stored(shelf: Path, write: Callable[[Path], list[Path]]) -> Stored:
+    """Write the folder, or find it there whole."""
+    with _translated(shelf), tempfile.TemporaryDirectory(prefix=_PREFIX, dir=shelf) as own:
+        made = Path(own, "made")
+        made.mkdir()
+        digests = {file.name: sha256(file) for file in write(made)}
+        name = hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()[:16]
+        place = shelf / name
+        fresh = not place.exists()
+        if not _whole(place, digests):
+            for file in made.iterdir():
+                if file.name in digests:
+                    share(file)  # safetensors makes files for their writer alone
+                    _sync(file)
+                else:
+                    file.unlink()  # peft's README
+            sync_folder(made)
+            if place.exists():
+                place.replace(Path(own, "damaged"))
+            made.replace(place)
+            sync_folder(shelf)
+    return Stored(f"{shelf.name}/{name}", {place / file: digest for file, digest in digests.items()}, fresh)
+
+
+def _whole(place: Path, digests: Mapping[str, str]) -> bool:
+    try:
+        return all(sha256(place / name) == digest for name, digest in digests.items())
+    except OSError:
+        return False
+
+
+def _take_back(shelf: Path, name: str) -> None:
+    """Remove what no prompt file names, and the folder that was made for it."""
+    shutil.rmtree(shelf / name, ignore_errors=True)
+    with contextlib.suppress(OSError):  # other weights lie there
+        shelf.rmdir()
+
+
+def _remove_others(shelf: Path, name: str) -> None:
+    """What older exports, and killed ones, left behind; what cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        for other in list(shelf.iterdir()):
+            if other.name != name and not other.is_symlink() and other.is_dir() and _is_ours(other):
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    if folder.name.startswith(_PREFIX):
+        return True
+    return _NAME.match(folder.name) is not None and {file.name for file in folder.iterdir()} <= _WRITTEN
+
+
+@contextmanager
+def _alone(shelf: Path) -> Iterator[None]:
+    """One export at a time has the folder: another would remove what is not named in the prompt file yet."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        yield
+        return
+    with _translated(shelf):
+        handle = os.open(shelf, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+@contextmanager
+def _translated(shelf: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"The weights cannot be written to {shelf} ({error.strerror or error}); choose another place."
+        ) from error

@@ -1,0 +1,64 @@
+"""A tokenizer's chat template, which is a stranger's program, rendered in a process that can be stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from autoprompt.errors import InputError, first_line
+from autoprompt.model_folder import MAX_TEMPLATE
+
+MOST_SECONDS = 1
+"""Of computing: no template needs a hundredth."""
+MOST_MEMORY = 512 << 20
+MOST_TEXT = 1 << 20
+"""Characters of a rendered prompt."""
+_WAIT_SECONDS = 60
+"""On a busy machine, before a process that computes nothing is given up."""
+_PROGRAM = Path(__file__).with_name("chat_renderer.py")
+
+
+def render_chat(template: str, messages: Sequence[Mapping[str, str]], tokens: Mapping[str, str]) -> str:
+    """The messages in a chat template's format, an answer to follow. ``tokens``: special tokens by name.
+
+    As transformers renders it, in jinja2's sandbox. Raises InputError for a template that fails, or takes more time,
+    memory or text than any needs.
+    """
+    if len(template) > MAX_TEMPLATE:
+        raise InputError(f"The model's chat template has more than {MAX_TEMPLATE} characters; leave --chat out.")
+    return _rendered(json.dumps([template, [dict(m) for m in messages], dict(tokens)], sort_keys=True))
+
+
+@lru_cache(maxsize=16)
+def _rendered(request: str) -> str:
+    import jinja2
+    import markupsafe
+
+    places = dict.fromkeys(str(Path(str(package.__file__)).parent.parent) for package in (jinja2, markupsafe))
+    limits: list[Any] = [MOST_SECONDS, MOST_MEMORY, MOST_TEXT]
+    try:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-I", "-S", str(_PROGRAM), json.dumps([*limits, list(places)])],
+            input=request.encode(),
+            capture_output=True,
+            timeout=_WAIT_SECONDS,
+            check=False,
+            env={name: os.environ[name] for name in ("SYSTEMROOT", "TZ") if name in os.environ},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError("The model's chat template does not end; leave --chat out.") from error
+    except OSError as error:
+        raise InputError(f"The model's chat template cannot be rendered ({first_line(error)}).") from error
+    try:
+        kind, text = json.loads(done.stdout)
+    except ValueError:
+        kind, text = "failed", f"it takes more than {MOST_SECONDS} s or {MOST_MEMORY >> 20} MiB"
+    if kind != "rendered":
+        raise InputError(f"The model's chat template fails ({text}); leave --chat out.")
+    return str(text)
