@@ -1,5 +1,6 @@
 """Nothing of data, models and strangers' leaderboards acts on a terminal, and printed commands can be pasted."""
 
+import ast
 import io
 import json
 import logging
@@ -83,6 +84,38 @@ def test_styles_are_rich_s_own_and_links_are_none():
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text("bold", style="bold link http://x"))
     assert console.file.getvalue() == "\x1b[1mbold\x1b[0m\n"
+
+
+OWN = {
+    "terminal/streams.py": {"print"},  # echo
+    "terminal/console.py": {"rich.console.Console"},
+    "cli/__init__.py": {"click.echo"},  # the completion's source, which is run
+    "cli/answers.py": {"print"},  # answers, into a stream that is guarded where it is a terminal
+    "progress.py": {"rich.console.Console"},  # a caller may bring one: its texts are escaped before
+}
+"""What prints by itself, and where."""
+
+
+def printing(tree: ast.AST) -> set[str]:
+    """What of the ways to print past the one function a module uses."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "click.echo", "traceback.print_exc"):
+            found.add(ast.unparse(node.func))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("sys.stdout.write", "sys.stderr.write"):
+            found.add(ast.unparse(node.func))
+        if isinstance(node, ast.ImportFrom) and node.module in ("rich.console", "rich.markup", "rich"):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & {"rich.console.Console", "rich.markup.escape", "rich.print"}
+    return found
+
+
+def test_nothing_prints_past_the_one_function():
+    root = Path(progress.__file__).parent
+    used = {
+        path.relative_to(root).as_posix(): printing(ast.parse(path.read_text("utf-8"))) for path in root.rglob("*.py")
+    }
+    assert {name: ways for name, ways in used.items() if ways} == OWN
 
 
 # Every command that prints what is stored
