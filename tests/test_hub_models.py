@@ -7,7 +7,6 @@ from pathlib import Path
 import hub
 import pytest
 
-
 NO_TENSORS = "\2" + "\0" * 7 + "{}"
 """A safetensors file of none."""
 
