@@ -143,8 +143,9 @@ def check(model: type[M], values: Mapping[str, Any], where: str) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part)[:40] for part in first["loc"]) or "whole"
+        said = "it should be an object" if first["type"] in ("model_type", "dict_type") else first["msg"]
         raise InputError(
-            f"{where} cannot be used at {place[:200]!r}: {first['msg'].removeprefix('Value error, ')}, and it is "
+            f"{where} cannot be used at {place[:200]!r}: {said.removeprefix('Value error, ')}, and it is "
             f"{_shown(first['input'])}."
         ) from error
     except RecursionError as error:

@@ -50,11 +50,11 @@ def merge(board: Leaderboard, other: Leaderboard) -> Merged:
     """
     merged = Merged()
     theirs = other.listed_runs()
-    runs = list(theirs)
+    ids = [run.id for run in theirs]
     refused: list[StorageError] = [*theirs.problems]
-    for run in reversed(runs):  # the oldest first, as they were begun
+    for run in reversed(ids):  # the oldest first, as they were begun
         try:
-            named = _take(merged, board, other, run)
+            named = _take(merged, board, other, other.run(run))
         except RefusedError as error:
             refused.append(error)
             continue
