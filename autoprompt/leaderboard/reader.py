@@ -233,3 +233,5 @@ class Reader:
         known: list[RunRow] = self._rows.runs() if run is None else [self._rows.run_of_id(run)]
         for row in known:
             self._rows.count(row.record.id, found[row.record.id], row.evaluations)
+        for name in found:
+            self._rows.check_known(name)

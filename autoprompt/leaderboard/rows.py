@@ -157,7 +157,18 @@ class Rows:
                 f"The leaderboard {self.path} is damaged: an index lacks evaluations of the entry {names[0][:12]!r}"
                 f"{f' ({why})' if why else ''}; restore a backup."
             )
-        return [self.full(row, kept) for row in rows]
+        found = [self.full(row, kept) for row in rows]
+        for run in {record.run for record in found}:
+            self.check_known(run)
+        return found
+
+    def check_known(self, run: str) -> None:
+        """Raise DamagedError for evaluations whose run is gone."""
+        if self.value(queries.NUMBER_OF_ID, (run,)) is None:
+            raise checking.DamagedError(
+                f"The leaderboard {self.path} is damaged: it has evaluations of the run {run}, which is gone; restore a "
+                "backup."
+            )
 
     def is_small(self) -> bool:
         """Whether all evaluations can be looked at for any command."""

@@ -37,7 +37,7 @@ class _Named(Part):
     label_words: dict[Text, Text] = ABSENT
     settings: Settings = Settings()
     demos: list[Demo] = ABSENT
-    validation: Score | None = None
+    validation: Score = ABSENT
     test: Score | None = None
 
 
@@ -68,7 +68,7 @@ class _Refined(Part):
     entry: Id = ""
     run: Id = ""
     weights: Hash = "0" * 64
-    candidate: PlainCandidate | None = None
+    candidate: PlainCandidate = ABSENT
     new: list[Text] | _Scores = ABSENT
     kept: bool = True
     rows: dict[Word, Count] = ABSENT
@@ -89,8 +89,8 @@ class _Transfer(Part):
     corpus: Line = ""
     model: Line = ""
     split: Literal["validation", "test"] = "validation"
-    candidate: PlainCandidate | None = None
-    profile: _Profile | None = None
+    candidate: PlainCandidate = ABSENT
+    profile: _Profile = ABSENT
 
 
 class _Source(Part):
@@ -221,7 +221,7 @@ class Config(Part):
     label_column: Line = ""
     target_length: Small = 0
     warnings: list[Text] | None = None
-    manifest: _Manifest | None = None
+    manifest: _Manifest = ABSENT
     request: _Asked | None = None
     mark: Line | None = None
     refine: _Refined | None = None
