@@ -11,10 +11,6 @@ NO_TENSORS = "\2" + "\0" * 7 + "{}"
 """A safetensors file of none."""
 
 
-NO_TENSORS = "\2" + "\0" * 7 + "{}"
-"""A safetensors file of none."""
-
-
 def _files(hidden: int, **more: object) -> dict[str, str]:
     config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": hidden, **more}
     return {"config.json": json.dumps(config), "tokenizer.json": "{}", "model.safetensors": NO_TENSORS}

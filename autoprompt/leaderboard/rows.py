@@ -166,8 +166,8 @@ class Rows:
         """Raise DamagedError for evaluations whose run is gone."""
         if self.value(queries.NUMBER_OF_ID, (run,)) is None:
             raise checking.DamagedError(
-                f"The leaderboard {self.path} is damaged: it has evaluations of the run {run}, which is gone; restore a "
-                "backup."
+                f"The leaderboard {self.path} is damaged: it has evaluations of the run {run}, which is gone; "
+                "restore a backup."
             )
 
     def is_small(self) -> bool:
