@@ -78,7 +78,7 @@ def test_the_folder_of_a_living_driver_and_what_is_not_ours_stay(parent: Path) -
     assert [path.name for path in parent.iterdir()] == ["autoprompt-notes"]
 
 
-NAME = f"autoprompt-{uuid.uuid4().hex}"
+NAME = f"autoprompt-{uuid.UUID(int=0x1F2E3D4C5A6B4778899AABBCCDDEEFF0).hex}"
 
 
 def _left(parent: Path, name: str = NAME, content: str | None = None) -> Path:
