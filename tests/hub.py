@@ -19,6 +19,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_TENSORS = "\2" + "\0" * 7 + "{}"
+"""A safetensors file of none."""
 _ERRORS = {"RepoNotFound": 401, "GatedRepo": 401, "RevisionNotFound": 404, "EntryNotFound": 404}
 
 

@@ -7,13 +7,10 @@ from pathlib import Path
 import hub
 import pytest
 
-NO_TENSORS = "\2" + "\0" * 7 + "{}"
-"""A safetensors file of none."""
-
 
 def _files(hidden: int, **more: object) -> dict[str, str]:
     config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": hidden, **more}
-    return {"config.json": json.dumps(config), "tokenizer.json": "{}", "model.safetensors": NO_TENSORS}
+    return {"config.json": json.dumps(config), "tokenizer.json": "{}", "model.safetensors": hub.NO_TENSORS}
 
 
 def test_a_revision_is_pinned_recorded_and_found_again_offline(tmp_path):
@@ -50,7 +47,7 @@ def test_fault_17_18_19_what_cannot_be_used_is_refused_within_seconds(tmp_path):
     assert unreachable["seconds"] < 15
 
 
-SHARDS = {"model-1.safetensors": NO_TENSORS, "model-2.safetensors": NO_TENSORS}
+SHARDS = {"model-1.safetensors": hub.NO_TENSORS, "model-2.safetensors": hub.NO_TENSORS}
 
 
 @pytest.mark.parametrize(
