@@ -89,6 +89,21 @@ def test_json_that_is_none_is_refused(folder, name, text):
     refused(folder, name)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "name",
+    ["🙂" * 1_000, "x" * 5_000, "./" + "x" * 300, "/" + "y" * 5_000, "a\0b", "./a\0b", "~\0", "~nobody-of-this-name/x",
+     "a/" * 2_000 + "b", "\x1b[2J", "", "@"],
+    ids=lambda name: ascii(name[:9]),
+)  # fmt: skip
+def test_a_name_that_no_folder_can_have_is_refused(name):
+    """A stranger's prompt file names its model."""
+    with pytest.raises(InputError) as caught:
+        locate_model(name)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1_500
+
+
 # What would run, or load something else
 
 

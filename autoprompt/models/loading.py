@@ -17,6 +17,7 @@ from autoprompt.models.families import family_of
 from autoprompt.models.faults import translated
 from autoprompt.untrusted import read_json
 
+_SHOWN = 200
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -38,16 +39,32 @@ def _folder(name: str, progress: artifacts.Progress | None) -> tuple[Path, str]:
     """The model's folder, and of a Hub model the commit."""
     if name in {artifact.name for artifact, _ in artifacts.list_artifacts("model")}:
         return artifacts.ensure(name, progress=progress), ""
-    path = Path(name).expanduser()
+    path = _expanded(name)
     if path.is_absolute() or name.startswith(("./", "../", "~")):
-        if not path.is_dir():
-            raise NotFoundError(f"There is no model folder {path}; check the path.")
+        if not _is_folder(path):
+            raise NotFoundError(f"There is no model folder {str(path)[:_SHOWN]}; check the path.")
         return path, ""
-    if path.is_dir():
+    if _is_folder(path):
         raise InputError(f"{name!r} is a folder here and may be a Hub model too; write ./{name} for the folder.")
     repository, _, revision = name.partition("@")
     folder = _from_hub(repository, revision or None)
     return folder, folder.name
+
+
+def _expanded(name: str) -> Path:
+    """The path with the user's home folder in it; as it is for a user who is unknown."""
+    try:
+        return Path(name).expanduser()
+    except (RuntimeError, ValueError):
+        return Path(name)
+
+
+def _is_folder(path: Path) -> bool:
+    """A name may be too long for a path, or have a character that no path has."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
@@ -71,7 +88,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
             return folder
     except HFValidationError as error:
         raise NotFoundError(
-            f"{name!r} is neither an embedded model, a folder, nor a Hub model's name{_meant(name)}."
+            f"{name[:_SHOWN]!r} is neither an embedded model, a folder, nor a Hub model's name{_meant(name[:_SHOWN])}."
         ) from error
     except LocalEntryNotFoundError:
         pass
