@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import commands
 import datasets
@@ -18,7 +19,9 @@ from autoprompt.candidate import Settings
 from autoprompt.corpus import load as load_corpus
 from autoprompt.errors import InputError, StorageError, UsageError
 from autoprompt.export import FORMAT, VERSION, Prompt
+from autoprompt.export.schema import Family
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.models import FAMILIES
 from autoprompt.prompt_model import PromptModel
 
 TEXTS = [row["text"] for row in tiny.rows(2)]
@@ -232,6 +235,15 @@ def test_weights_are_bound_to_what_they_were_trained_with(won, tmp_path, change)
     del values["weights"]
     (tmp_path / "best.json").write_text(json.dumps(values), encoding="utf-8")
     load(tmp_path / "best.json")  # without weights it is a prompt like any other
+
+
+def test_a_prompt_file_may_name_every_family_and_no_other(won, tmp_path):
+    assert set(get_args(Family)) == set(FAMILIES)
+    values = json.loads(won[2].read_text(encoding="utf-8"))
+    del values["weights"]
+    (tmp_path / "best.json").write_text(json.dumps(values | {"family": "lasuac"}), encoding="utf-8")
+    with pytest.raises(InputError, match="damaged at 'family'"):
+        load(tmp_path / "best.json")
 
 
 def test_labels_in_another_order_than_their_words_are_refused(won, tmp_path):

@@ -52,7 +52,7 @@ class Prompt(BaseModel):
     entry: schema.Id
     run: schema.Id
     scores: schema.Scores
-    family: schema.Word | None = None
+    family: schema.Family | None = None
     max_length: schema.Tokens | None = None
     model_revision: schema.Name = ""
     chat: tuple[schema.Text, schema.Text] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -53,6 +53,7 @@ Number = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Word = Annotated[str, Field(max_length=1_000)]
+Family = Literal["causal", "masked", "seq2seq", "classifier"]
 Value = Flag | Number | Real | Word | None
 SettingsMap = Annotated[dict[Word, Value], Field(max_length=16)]
 Scores = Annotated[dict[Word, Annotated[dict[Word, Value], Field(max_length=64)]], Field(max_length=16)]
