@@ -40,6 +40,9 @@ _REFUSED = {
     "transformers_weights": f"names weights of its own (transformers_weights in {{file}}); call them {WEIGHTS}",
     "kernel_config": "needs kernels of its own (kernel_config in {file}), which are never run; use another",
 }
+_TOKENS = ("extra_special_tokens", "additional_special_tokens", "added_tokens", "added_tokens_decoder")
+_MOST_TOKENS = 10_000
+"""Beside the vocabulary; no tokenizer of a well-known model has 7,000."""
 _COUNTS = re.compile(r"(layer|block|depth|stage|expert|head|label|group|bucket|codebook)s?$")
 _MOST_COUNTED = 100_000
 _MOST_INT = 1 << 40
@@ -179,6 +182,8 @@ def _check_values(config: Mapping[str, Any], name: str, file: str) -> None:
     for key, value in _items(config):
         if key in _REFUSED and value:
             raise InputError(f"The model {name!r} {_REFUSED[key].format(file=file)}.")
+        if key in _TOKENS and isinstance(value, list | dict) and len(value) > _MOST_TOKENS:
+            raise InputError(f"The model {name!r} has {len(value)} {key} in {file}; use another.")
         if not _is_known(key, value):
             raise InputError(f"The model {name!r} asks for {key} = {value!r:.60} in {file}; use another.")
 
@@ -211,6 +216,7 @@ def _check_config(config: Mapping[str, Any], name: str) -> None:
 
 def _check_tokenizer(tokenizer: Mapping[str, Any], file: Path) -> None:
     """A chain of replacements may make a short text endless, and a template of special tokens any text."""
+    _check_values({"added_tokens": tokenizer.get("added_tokens")}, str(file.parent), file.name)
     growth = 1
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         for key, value in _items(tokenizer.get(part)):

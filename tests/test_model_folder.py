@@ -218,6 +218,14 @@ def test_a_tokenizer_that_makes_texts_endless_is_refused(folder, values):
     refused(folder, "tokenizer.json", "many times as long")
 
 
+@pytest.mark.parametrize("key", ["extra_special_tokens", "additional_special_tokens"])
+def test_a_tokenizer_of_very_many_special_tokens_is_refused(folder, key):
+    edit(folder / "tokenizer_config.json", **{key: [f"<{number}>" for number in range(10_001)]})
+    refused(folder, key)
+    edit(folder / "tokenizer_config.json", **{key: ["<1>", "<2>"]})
+    load_model(locate_model(str(folder)).folder)
+
+
 def test_a_tokenizer_that_panics_on_a_text_ends_in_a_sentence(folder):
     pattern = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
     edit(folder / "tokenizer.json", pre_tokenizer=pattern)

@@ -44,6 +44,8 @@ SHARES = (30, 8, 16, 8, 28, 7, 3)
 MOST_SECONDS = 10
 """More than the same command takes with valid files, on a machine that is as busy."""
 MOST_WAIT = 60
+MOST_COMMANDS = 200
+"""Of one process, whose memory grows with every model; users give it one."""
 MOST_BYTES = 1 << 30
 CODES = {0, 2, 3, 4, 5, 6}
 TEXT = "The soup was lovely."
@@ -475,12 +477,16 @@ class Suite:
     most_bytes: int = 0
     _process: Any = None
     _pipe: Any = None
+    _given: int = 0
     _taken: dict[str, float] = field(default_factory=dict)
 
     def run(self, kind: str, seed: str) -> None:
         """One variant."""
+        if self._process is not None and self._given >= MOST_COMMANDS:
+            self.close()
         if self._process is None:
             self._start()
+        self._given += 1
         self._pipe.send((kind, seed))
         assert self._pipe.poll(MOST_WAIT), f"the variant {kind} {seed} cannot be made"
         what, command = self._pipe.recv()
@@ -512,7 +518,7 @@ class Suite:
         self._process.start()
         theirs.close()
         assert self._pipe.poll(5 * MOST_WAIT), "the process does not start"
-        self._taken = self._pipe.recv()
+        self._taken, self._given = self._pipe.recv(), 0
 
     def _found(self, kind: str, seed: str, what: str, why: str) -> None:
         self.findings.append(f"{kind} {seed} ({what}) {why}")
