@@ -76,8 +76,8 @@ def few(n: int, /, **difference: object) -> dict:
     [
         (few(5, low=None, high=None, n=5), "too few"),
         (few(2, low=0.5, high=0.5), "too few"),  # as it was stored once
-        (few(40, low=0.25, high=0.75), "(95 % interval +25.0 to +75.0)"),
-        (few(5, low=0.25, high=0.75, n=5), "(95 % interval +25.0 to +75.0)"),
+        (few(40, low=0.25, high=0.75), "(95 % interval +25.0 to +75.0, n = "),
+        (few(5, low=0.25, high=0.75, n=5), "(95 % interval +25.0 to +75.0, n = "),
     ],
 )
 def test_what_is_told_of_a_difference_has_an_interval_or_says_why_not(capsys, monkeypatch, result, said):

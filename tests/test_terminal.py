@@ -89,8 +89,11 @@ def test_styles_are_rich_s_own_and_links_are_none():
 OWN = {
     "terminal/streams.py": {"print"},  # echo
     "terminal/console.py": {"rich.console.Console"},
-    "cli/__init__.py": {"click.echo"},  # the completion's source, which is run
+    "cli/__init__.py": {"print"},  # one sentence, where a signal came before anything else was imported
+    "cli/root.py": {"click.echo"},  # the completion's source, which is run
+    "cli/options.py": {"sys.stdout.write"},  # JSON in ASCII, piece by piece
     "cli/answers.py": {"print"},  # answers, into a stream that is guarded where it is a terminal
+    "models/chat_renderer.py": {"sys.stdout.write"},  # a process of its own, to the one that started it
     "progress.py": {"rich.console.Console"},  # a caller may bring one: its texts are escaped before
 }
 """What prints by itself, and where."""

@@ -331,8 +331,8 @@ def test_a_warm_search_says_what_it_takes_over_and_tunes_the_best_of_it(searched
     (source,) = read_sources(searched.leaderboard)
     (used,) = result["warm_start"]
     assert (used["run"], used["prompts"]) == (source.run, len(source.lessons))
-    assert f"of run {source.run}" in said[0]
-    assert f"similarity {used['similarity']:.2f} (labels 1.00" in said[0]
+    (taken,) = [text for text in said if f"of run {source.run}" in text]
+    assert f"similarity {used['similarity']:.2f} (labels 1.00" in taken
     best = source.lessons[0]
     with Leaderboard.open(warm.leaderboard, read_only=True) as board:
         known = board.run(result["run"])

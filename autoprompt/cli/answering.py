@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import click
-
 from autoprompt.cli import answers
 from autoprompt.cli.counting import counted
 from autoprompt.cli.options import STARTED, print_json
 from autoprompt.cli.partial import partial_file
 from autoprompt.cli.telling import say
 from autoprompt.errors import AutopromptError
+from autoprompt.terminal import echo
 
 if TYPE_CHECKING:
     from autoprompt.cli.rows import Waiting
@@ -45,11 +44,11 @@ def stoppable(out: Path | None) -> Iterator[Done]:
         of = "" if done.total is None else f" of {done.total}"
         word = "row" if (done.total if done.total is not None else done.rows) == 1 else "rows"
         where = f"; they are in {done.partial}, and {out} is not written" if done.partial and done.rows else ""
-        click.echo(f"Stopped after {done.rows}{of} {word}{where}.", err=True)
+        echo(f"Stopped after {done.rows}{of} {word}{where}.", err=True)
         raise SystemExit(stop.code if isinstance(stop, SystemExit) else 130) from None
     except AutopromptError:
         if done.partial and done.rows:
-            click.echo(f"The first {done.rows} rows are in {done.partial}.", err=True)
+            echo(f"The first {done.rows} rows are in {done.partial}.", err=True)
         raise
 
 

@@ -13,6 +13,7 @@ from autoprompt.cli import complete
 from autoprompt.cli.options import DefaultGroup, json_option, leaderboard_option, print_json, print_json_list
 from autoprompt.cli.telling import say
 from autoprompt.errors import StorageError, UsageError
+from autoprompt.terminal import echo
 
 
 @click.group(cls=DefaultGroup, short_help="List, show, compare, merge and back up what was found.")
@@ -215,7 +216,7 @@ def leaderboard_check(file: Path | None, leaderboard_file: Path, as_json: bool) 
         print_json(found.to_dict())
     else:
         for problem in found.problems:
-            click.echo(problem)
+            echo(problem)
     counts = ", ".join(
         f"{value} {name.replace('_', ' ')}" for name, value in found.to_dict().items() if name != "problems"
     )
@@ -225,7 +226,7 @@ def leaderboard_check(file: Path | None, leaderboard_file: Path, as_json: bool) 
             "the runs that are named."
         )
     if not as_json:
-        click.echo(f"OK: {counts}.")
+        echo(f"OK: {counts}.")
 
 
 @leaderboard.command("remove")
@@ -262,7 +263,7 @@ def tell_problems(problems: Sequence[StorageError], count: int) -> None:
     last = damaged or (problems[-1] if problems and not count else None)
     for problem in problems:
         if problem is not last:
-            click.echo(f"Left out: {problem}", err=True)
+            echo(f"Left out: {problem}", err=True)
     if last is not None:
         raise last
 

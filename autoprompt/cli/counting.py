@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from autoprompt.cli.telling import Verbosity, verbosity
+from autoprompt.terminal import echo
 
 SECONDS = 10.0
 """Between two lines."""
@@ -22,7 +22,7 @@ def counted(total: int | None, *, shown: bool = True) -> Iterator[Count]:
     if not shown or verbosity() == Verbosity.QUIET:
         yield lambda _: None
         return
-    from rich.console import Console
+    from autoprompt.terminal.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -55,6 +55,6 @@ def _lines(total: int | None) -> Count:
         speed = done / (now - started)
         left = f", about {(total - done) / speed:.0f} s left" if total is not None and speed else ""
         of = "" if total is None else f" of {total}"
-        print(f"{done}{of} rows, {speed:.1f} rows/s{left}", file=sys.stderr, flush=True)
+        echo(f"{done}{of} rows, {speed:.1f} rows/s{left}", err=True)
 
     return tell

@@ -19,7 +19,7 @@ _LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
 _RARE_MARK = 0.05
 """A label -1 beside 0 and 1 alone is a class of its own, unless it is this rare."""
 _SCALE = 20
-"""Distinct numbers with decimals that are still classes, such as half stars."""
+"""Distinct labels that are still classes however few the rows are: half stars, languages."""
 _LONE_SHARE = 0.05
 """The share of rows whose labels may come once and be taken for typing errors."""
 
@@ -118,7 +118,7 @@ def _refuse_scale(source: str, rows: Sequence[Row], gold: Sequence[str], columns
                 f"{source}: the column {columns.label!r} holds {len(gold)} different numbers, and a prompt predicts "
                 "one of a few classes; round them to a few values, or name another --label-column."
             )
-    elif len(gold) > max(2, len(rows) // 2):
+    elif len(gold) > max(_SCALE, len(rows) // 2):
         raise InputError(
             f"{source}: the column {columns.label!r} has {len(gold)} different labels in {len(rows)} rows, too many "
             "for classes; name another --label-column, or have texts written with --target-column."

@@ -91,8 +91,7 @@ def _whole(found: Source, reading: Reading, drop_empty: bool, *, trains: bool) -
     found = with_chats(found, reading)
     columns = _columns(found, reading)
     name, table = found.name, found.tables["train"]
-    rows, _ = plain_labels(name, {"train": select_rows(table, columns)}, columns)
-    kept, notes, _ = checks.usable_rows(table.source, rows["train"], columns, drop=drop_empty)
+    kept, notes, _ = checks.usable_rows(table.source, select_rows(table, columns), columns, drop=drop_empty)
     notes = [*found.warnings, *table.notes, *notes]
     if trains and columns.task == "classification":
         checks.require_classes(name, (row.label for row in kept))

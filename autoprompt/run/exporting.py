@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
 from autoprompt.export import FORMAT, VERSION, Prompt, save, weights_beside, written_out
@@ -19,6 +21,7 @@ from autoprompt.models.exchange import load_delta, write_delta
 from autoprompt.models.loading import loaded
 from autoprompt.models.signs import chat_format
 from autoprompt.terminal import command_line
+from autoprompt.untrusted import misfit
 
 
 def prompt_of(board: Leaderboard, entry: str) -> Prompt:
@@ -32,25 +35,32 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
     run = next(run for run in board.runs() if run.id in having)
     name, candidate = evaluations[0].entry, evaluations[0].candidate
     reading = _Reading.of(run, candidate)
-    return Prompt(
-        format=FORMAT,
-        version=VERSION,
-        model=run.model,
-        corpus=run.corpus,
-        fingerprint=run.fingerprint,
-        entry=name,
-        run=run.id,
-        scores=_scores(board, run, name, evaluations),
-        family=run.config.get("family"),
-        max_length=run.config.get("max_length"),
-        model_revision=run.config.get("model_revision", ""),
-        chat=reading.chat,
-        labels=run.config.get("labels", list(candidate.label_words.mapping())),
-        label_column=run.config.get("label_column", "label"),
-        target_length=run.config.get("target_length", 0),
-        model_files=run.config.get("manifest", {}).get("model", {}).get("files", {}),
-        **written_out(candidate, reading.demos).to_dict(),
-    )
+    said: dict[str, Any] = written_out(candidate, reading.demos).to_dict()
+    values = said | {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": run.model,
+        "corpus": run.corpus,
+        "fingerprint": run.fingerprint,
+        "entry": name,
+        "run": run.id,
+        "scores": _scores(board, run, name, evaluations),
+        "family": run.config.get("family"),
+        "max_length": run.config.get("max_length"),
+        "model_revision": run.config.get("model_revision", ""),
+        "chat": reading.chat,
+        "labels": run.config.get("labels", list(candidate.label_words.mapping())),
+        "label_column": run.config.get("label_column", "label"),
+        "target_length": run.config.get("target_length", 0),
+        "model_files": run.config.get("manifest", {}).get("model", {}).get("files", {}),
+    }
+    try:
+        return Prompt(**values)
+    except ValidationError as error:
+        raise InputError(
+            f"The entry {name[:12]} of run {run.id} cannot be a prompt file {misfit(error)}; it was stored by another "
+            "program."
+        ) from error
 
 
 def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = False) -> list[Path]:
