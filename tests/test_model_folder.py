@@ -197,6 +197,20 @@ def test_a_model_whose_tokenizer_has_more_tokens_is_refused_where_it_counts(fold
     model.prompt(prompt, tiny.examples("The walk was good"))
 
 
+@pytest.mark.parametrize("name", ["bos_token", "eos_token", "mask_token", "cls_token", "sep_token"])
+def test_a_special_token_that_the_model_does_not_know_is_refused(folder, name):
+    edit(folder / "tokenizer_config.json", **{name: "<new>"})
+    refused(folder, "embedding has")
+
+
+def test_a_padding_token_that_the_model_does_not_know_is_none(folder):
+    """Many fine-tuned models have one, and padding may be any token."""
+    edit(folder / "tokenizer_config.json", pad_token="<new>")  # noqa: S106
+    model = load_model(locate_model(str(folder)).folder)
+    prompted = model.prompt(tiny.prompt_of(TEMPLATE, WORDS), tiny.examples("The walk was good", "bad"))
+    assert torch.isfinite(model.score(prompted)).all()
+
+
 # Tokenizers
 
 

@@ -45,6 +45,8 @@ class Encoder:
         if not self.tokenizer.is_fast:
             raise InputError("The model's tokenizer has no fast version, which is needed to find places in a text.")
         keep_literal(self.tokenizer)
+        named = (getattr(self.tokenizer, f"{name}_token_id") for name in ("bos", "eos", "mask", "cls", "sep"))
+        self._check_known([token for token in named if token is not None])
 
     # Texts
 
