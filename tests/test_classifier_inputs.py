@@ -196,3 +196,10 @@ def test_sample_weights_are_refused_as_scikit_learn_does(quick):
 def test_missing_cells():
     assert all(map(missing, (None, float("nan"), np.nan, np.float32("nan"), np.float64("nan"), NA, pandas.NaT)))
     assert not any(map(missing, ("", 0, False, "nan", [], "None", np.int64(0))))
+
+
+def test_a_number_that_no_float_holds_is_not_missing():
+    from autoprompt.corpus import inputs, missing
+
+    assert not missing(10**400)
+    assert inputs([{"text": 10**400}], ["text"])[0].fields["text"] == str(10**400)

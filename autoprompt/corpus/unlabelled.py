@@ -1,6 +1,5 @@
 """Rows without labels, as predictors are given them: texts, dicts, arrays, frames, generators."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -62,7 +61,7 @@ def given(rows: Any, name: str = "the input") -> Any:
 
 def missing(cell: Any) -> bool:
     """Whether the cell says that there is no value: None, NaN, NA, NaT."""
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, Real) and math.isnan(cell))
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, Real) and cell != cell)
 
 
 def _listed(rows: Any, name: str) -> list[Any]:

@@ -42,7 +42,7 @@ CELLS: tuple[Callable[[Any], Any], ...] = (
     lambda value: {"value": value},
     lambda _value: float("nan"),
     lambda _value: None,
-    lambda value: {value},
+    lambda value: {str(value)},
     lambda value: datetime.datetime(2024, 1, 3, tzinfo=datetime.UTC) if value else value,
     lambda value: f"b'{value}'",
     lambda value: f"[{value}, {value}]",
