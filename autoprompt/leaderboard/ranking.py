@@ -40,6 +40,7 @@ class RunData(NamedTuple):
 
 
 UNKNOWN = RunData()
+_OF_CLASSES = frozenset(METRICS)
 
 
 class Placed(Protocol):
@@ -98,6 +99,8 @@ def rank(summaries: Iterable[Summary], runs: Iterable[RunRecord] = ()) -> list[E
 
 def place(group: Sequence[Placed], data: RunData) -> tuple[Any, ...]:
     """What one entry of one run is sorted by, from its evaluations in the order of insertion."""
+    if len(group) == 1:  # as most of many thousands
+        return _place_of_one(group[0], data)
     top = _judging(group, data)
     scored = [each for each in top if each.loss is not None]
     weights = _weights([each.n or 0 for each in scored])
@@ -109,6 +112,23 @@ def place(group: Sequence[Placed], data: RunData) -> tuple[Any, ...]:
     return (
         *(status, -first.rung, data.newness, -judged, _rows_of(top, status, data)),
         *(loss, first.length, perplexity, first.entry, first.run),
+    )
+
+
+def _place_of_one(only: Placed, data: RunData) -> tuple[Any, ...]:
+    status = STATUSES.index(only.status)
+    scored = only.loss is not None
+    return (
+        status,
+        -only.rung,
+        data.newness,
+        -(only.n or 0) if scored else 0,
+        _rows_of((only,), status, data),
+        only.loss if scored else math.inf,
+        only.length,
+        math.inf if only.readability is None else only.readability,
+        only.entry,
+        only.run,
     )
 
 
@@ -145,8 +165,6 @@ def _judging(group: Sequence[P], data: RunData) -> Sequence[P]:
     rows, a few that no other entry was judged on: the validation rows rank it."""
     if data.refined:
         return [each for each in group if each.fold == 0] or group
-    if len(group) == 1:  # as most of many thousands
-        return group
     rung = max(each.rung for each in group)
     return [each for each in group if each.rung == rung]
 
@@ -157,10 +175,14 @@ def _rows_of(top: Sequence[Placed], status: int, data: RunData) -> tuple[Any, ..
     if status == FAILED:
         return data.fingerprint, (), ()
     if len(top) == 1:
-        folds: tuple[tuple[int, int], ...] = ((top[0].fold, top[0].n or 0),)
-    else:
-        folds = tuple(sorted({(each.fold, each.n or 0) for each in top}))
-    return data.fingerprint, folds, tuple(sorted({"" if each.metric in METRICS else each.metric or "" for each in top}))
+        (only,) = top
+        return data.fingerprint, ((only.fold, only.n or 0),), (_judging_metric(only),)
+    folds = tuple(sorted({(each.fold, each.n or 0) for each in top}))
+    return data.fingerprint, folds, tuple(sorted(set(map(_judging_metric, top))))
+
+
+def _judging_metric(each: Placed) -> str:
+    return "" if each.metric in _OF_CLASSES else each.metric or ""
 
 
 def _weights(counts: Sequence[int]) -> list[float]:
