@@ -173,6 +173,21 @@ def test_a_config_that_does_not_fit_its_weights_is_refused(folder, values):
     refused(folder)
 
 
+def test_weights_of_another_kind_of_model_are_no_classifier(folder):
+    """Not one of them fits: a network of random numbers would be fine-tuned."""
+    edit(folder / "config.json", model_type="distilbert", architectures=["DistilBertModel"])
+    refused(folder, "not those of its config", labels=LABELS)
+
+
+def test_a_vocabulary_without_words_is_searched(capsys, family_folder, corpus_folder, tmp_path):
+    """One of another script has none that could stand for a label."""
+    folder = Path(shutil.copytree(family_folder("llama"), tmp_path / "model"))
+    edit(folder / "tokenizer.json", decoder=None)
+    done = commands.call(capsys, "search", corpus_folder, "--model", folder, "--max-evaluations", 2, "--fix",
+                         "epochs=1", "--leaderboard", tmp_path / "lb.sqlite")  # fmt: skip
+    assert done.code == 0, done.err
+
+
 @pytest.mark.parametrize("family", ["distilbert-head", "gpt2", "bert", "t5", "bart"])
 @pytest.mark.parametrize("key", ["max_position_embeddings", "n_positions", "vocab_size", "d_model", "dim"])
 def test_a_table_of_a_billion_is_never_made(family_folder, tmp_path, family, key):

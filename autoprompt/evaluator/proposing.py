@@ -76,6 +76,8 @@ class WordsTask:
         if not torch.isfinite(features.vocabulary).all():
             return []
         texts = worker.model.word_tokens()
+        if not texts:  # a vocabulary of another script, or of nothing
+            return []
         gold = worker.gold(worker.unshown(self.candidate, worker.splits[0]))
         vocabulary = features.vocabulary[: len(gold)]
         log_probs = vocabulary.log_softmax(-1)

@@ -60,7 +60,7 @@ def _loaded(folder: Path, options: LoadOptions) -> LanguageModel:
     )
 
     from autoprompt.models.causal import CausalModel
-    from autoprompt.models.classifier import ClassifierModel, load_network
+    from autoprompt.models.classifier import ClassifierModel, load_network, mostly_missing
     from autoprompt.models.faults import translated
     from autoprompt.models.loading import loaded, read_family
     from autoprompt.models.masked import MaskedModel
@@ -76,6 +76,10 @@ def _loaded(folder: Path, options: LoadOptions) -> LanguageModel:
             lambda *a, **k: load_network(options.labels, AutoModelForSequenceClassification.from_pretrained, *a, **k),
             dtype=torch.float32,
         )
+        if mostly_missing(network, missing):
+            raise InputError(
+                f"The weights in {folder} are not those of its config ({min(missing)} and most others lack)."
+            )
         with translated(f"The model in {folder} cannot be used"):
             return ClassifierModel(network, tokenizer, options, missing)
     kinds: dict[str, tuple[type[Any], type[Any]]] = {

@@ -144,3 +144,10 @@ def load_network(labels: Sequence[str], load: Callable[..., Any], *place: Any, *
             *place, **how, num_labels=len(labels), ignore_mismatched_sizes=True, output_loading_info=True
         )
     return network, [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
+
+
+def mostly_missing(network: Any, missing: Sequence[str]) -> bool:
+    """Whether the checkpoint lacks most of the base model: a head may be fresh, and a pooler, but no whole network."""
+    base = network.base_model_prefix + "."
+    own = [name for name, _ in network.named_parameters() if name.startswith(base)]
+    return 2 * len(set(own) & set(missing)) > len(own)
