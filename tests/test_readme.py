@@ -157,7 +157,7 @@ def test_every_python_example_runs(capsys, desk, model_folders, monkeypatch):
     named = {"positive": "fresh", "negative": "rotten"}
     given = {"texts": [row["text"] for row in tiny.rows(0)], "labels": [named[row["label"]] for row in tiny.rows(0)]}
     for number, example in enumerate([*blocks(README, "python"), *blocks(GUIDE, "python")]):
-        example = example.replace("budget=120", "max_evaluations=2").replace(
+        example = example.replace("budget=300", "max_evaluations=2").replace(
             '"smollm2-135m"', f'"{model_folders["llama"]}"'
         )
         place = desk / f"example{number}.py"
