@@ -55,7 +55,7 @@ def changed_json(rng: random.Random, values: Any) -> bytes:
     """Up to three values replaced, left out, doubled or turned round; sometimes what JSON does not know."""
     values = copy.deepcopy(values)
     raw = None
-    for _ in range(rng.randint(1, 3)):
+    for number in range(rng.randint(1, 3)):
         holder, key = _place(rng, values)
         if holder is None:
             break
@@ -68,8 +68,9 @@ def changed_json(rng: random.Random, values: Any) -> bytes:
             del holder[key]
         elif kind == 7 and isinstance(holder, dict):
             holder[rng.choice(TEXTS)] = rng.choice(VALUES)
-        else:
+        elif number == 0:
             holder[key] = _turned(rng, holder[key])
+            break  # what is repeated ten thousand times stays small otherwise
     text = json.dumps(values)
     if raw is not None:
         text = text.replace(f'"{_MARK}"', raw)
