@@ -78,8 +78,8 @@ def _loaded(folder: Path, options: LoadOptions) -> LanguageModel:
         )
         if mostly_missing(network, missing):
             raise InputError(
-                f"The weights in {folder} are not those of its config ({min(missing)} and most others are missing); save "
-                "the model again."
+                f"The weights in {folder} are not those of its config ({min(missing)} and most others are missing); "
+                "save the model again."
             )
         with translated(f"The model in {folder} cannot be used"):
             return ClassifierModel(network, tokenizer, options, missing)
