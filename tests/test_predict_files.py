@@ -203,6 +203,10 @@ def test_a_file_is_read_as_a_corpus_is(best, capsys, tmp_path):
     assert [row["text"] for row in csv.DictReader(io.StringIO(shown.out))] == ["qué día", "solo, malo"]
     assert "semicolon" in shown.err
     assert "1 blank line was skipped" in shown.err
+    lines = tmp_path / "lines.txt"
+    lines.write_bytes("qué día\n".encode("cp1252"))
+    shown = commands.call(capsys, "predict", best, "--input", lines, "--encoding", "cp1252", "--format", "csv")
+    assert [row["text"] for row in csv.DictReader(io.StringIO(shown.out))] == ["qué día"]
     commands.refused(commands.call(capsys, "predict", best, "a text", "--delimiter", ";"), 2, "--input")
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from autoprompt.cli.telling import say
 from autoprompt.corpus import inputs, require_columns
-from autoprompt.corpus.readers import FileOptions, Table, check_characters, json_row, read_lines, read_table
+from autoprompt.corpus.readers import FileOptions, Table, check_characters, json_row, read_inputs
 from autoprompt.errors import InputError
 
 STDIN = "standard input"
@@ -32,12 +32,7 @@ class Waiting(NamedTuple):
 
 def of_file(path: Path, fields: Sequence[str], options: FileOptions = FileOptions()) -> Waiting:  # noqa: B008 - frozen
     """A file's rows, read and checked whole. What its reader assumed is said. Raises InputError."""
-    if path.suffix.lower() == ".txt":
-        if len(fields) > 1:
-            raise InputError(f"{path} has one text a line, and the prompt has the fields {', '.join(fields)}; use csv.")
-        table = read_lines(path, fields[0])
-    else:
-        table = read_table(path, options)
+    table = read_inputs(path, fields, options)
     for note in table.notes:
         say(f"Note: {note}")
     return _of_table(table, fields)

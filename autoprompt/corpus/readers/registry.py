@@ -1,5 +1,6 @@
 """The formats of data files, and reading one by its ending."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from autoprompt.corpus.readers import columnar, delimited, excel, json_files
@@ -65,7 +66,7 @@ def read_lines(path: Path, column: str, options: FileOptions | None = None) -> T
     return Table(str(path), (column,), rows, tuple(f"line {number}" for number in range(1, len(rows) + 1)))
 
 
-def read_inputs(path: Path, fields: tuple[str, ...] | list[str], options: FileOptions | None = None) -> Table:
+def read_inputs(path: Path, fields: Sequence[str], options: FileOptions | None = None) -> Table:
     """A file of rows that wait for answers: a txt file is a text a line, any other a table.
 
     Raises InputError and UsageError as ``read_table`` does.
