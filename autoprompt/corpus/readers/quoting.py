@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,8 +183,3 @@ def _bare_cells(line: str, delimiter: str) -> list[str]:
 
 def _has_known(cells: Sequence[str], known: dict[int, set[str]]) -> bool:
     return any(cells[number] in values for number, values in known.items())
-
-
-def widths(records: Iterable[Record]) -> set[int]:
-    """Numbers of cells that rows have, blank lines aside."""
-    return {len(row.cells) for row in records if row.cells}
