@@ -127,7 +127,7 @@ def test_an_index_is_neither_text_nor_label(name: str) -> None:
 
 @pytest.mark.parametrize("column", ["split", "Set", "partition"])
 def test_a_split_column_gives_the_splits(column: str) -> None:
-    parts = ("train", "train", "train", "dev", "test")
+    parts = ("train", "Train ", "training", "dev", "eval")  # as files of a folder may be called
     rows = [{"text": f"a film {n}", "label": "ab"[n // 5 % 2], column: parts[n % 5]} for n in range(50)]
     corpus = of(rows)
     assert [len(split) for split in (corpus.train, corpus.validation, corpus.test)] == [30, 10, 10]

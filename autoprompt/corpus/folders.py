@@ -1,28 +1,22 @@
 """The splits of a folder of data files.
 
-Which split a file is for stands in its name, in any case, by the words of the datasets library: train, training;
-validation, valid, dev, val; test, testing, eval, evaluation. A file that is called so comes before one whose name only
-contains such a word. Shards (``train-00000-of-00002.parquet``, ``part-0001.csv``) are joined in their order. Folders of
-``datasets.save_to_disk`` are read by the lists of files in them.
+Which split a file is for stands in its name (see ``split_names``). A file that is called so comes before one whose name
+only contains such a word. Shards (``train-00000-of-00002.parquet``, ``part-0001.csv``) are joined in their order.
+Folders of ``datasets.save_to_disk`` are read by the lists of files in them.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autoprompt.corpus.readers import FileOptions, Table, format_names, is_data_file, joined, read_table
 from autoprompt.corpus.readers.content import ending, stem
+from autoprompt.corpus.split_names import SPLIT_WORDS, split_of
 from autoprompt.errors import InputError
 
-SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "dev", "val"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
-_SPLIT_OF = {word: split for split, words in SPLIT_WORDS.items() for word in words}
 _SHARD = re.compile(r"(?P<series>.+?)[-_.](?P<number>\d+)-of-(?P<count>\d+)(?P<rest>.*)")
 _PART = re.compile(r"(?P<series>part)[-_](?P<number>\d+).*")
 _DESCRIPTIONS = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
@@ -36,11 +30,6 @@ class Folder:
     tables: dict[str, Table]
     notes: tuple[str, ...]
     whole: bool = True
-
-
-def split_of(name: str) -> str | None:
-    """The split that a name stands for: ``validation`` of Dev."""
-    return _SPLIT_OF.get(name.strip().casefold())
 
 
 def read_folder(folder: Path, options: FileOptions) -> Folder:

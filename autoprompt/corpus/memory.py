@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from autoprompt.corpus.cells import check_characters, plain
-from autoprompt.corpus.folders import split_of
 from autoprompt.corpus.readers import Table
+from autoprompt.corpus.split_names import split_of
 from autoprompt.errors import InputError, UsageError
 
 _EXPECTED = (

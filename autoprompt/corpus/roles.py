@@ -13,14 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from autoprompt.corpus.readers import Table
-
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "eval"),
-    "test": ("test", "testing"),
-    "unlabeled": ("unlabeled", "unlabelled", "unsupervised"),
-}
-"""Split → what the cells of a split column call it."""
+from autoprompt.corpus.split_names import UNLABELLED_WORDS, split_of
 
 _SPLIT_COLUMNS = ("split", "splits", "set", "subset", "partition", "fold")
 _INDEX_NAME = re.compile(r"unnamed(: ?\d+)?|__index_level_\d+__|level_\d+|index|id|idx|guid|uid|uuid|row_?id|")
@@ -111,21 +104,20 @@ def is_varied(table: Table, name: str) -> bool:
 
 def split_column(table: Table, taken: Iterable[str]) -> str | None:
     """The column whose cells say which split a row is in, if there is one that is not among ``taken``."""
-    known = {name for names in SPLIT_NAMES.values() for name in names}
     for column in table.columns:
         if column.strip().casefold() in _SPLIT_COLUMNS and column not in taken:
             values = {text_of(row.get(column)) for row in table.rows}
-            if values <= known and values & set(SPLIT_NAMES["train"]):
+            splits = {_split_of(value) for value in values}
+            if None not in splits and "train" in splits:
                 return column
     return None
 
 
 def split_by(table: Table, column: str) -> dict[str, Table]:
-    """The rows of each split that a split column names; each keeps its place in the file."""
-    split_of = {name: split for split, names in SPLIT_NAMES.items() for name in names}
+    """The rows of each split that a split column names, and those that it calls "unlabeled"; each keeps its place."""
     members: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(table.rows):
-        members[split_of[text_of(row[column])]].append(number)
+        members[str(_split_of(text_of(row[column])))].append(number)
     return {
         split: replace(
             table,
@@ -134,6 +126,10 @@ def split_by(table: Table, column: str) -> dict[str, Table]:
         )
         for split, numbers in members.items()
     }
+
+
+def _split_of(cell: str) -> str | None:
+    return "unlabeled" if cell in UNLABELLED_WORDS else split_of(cell)
 
 
 def _holds(texts: Sequence[str], rule: Callable[[str], bool]) -> bool:
