@@ -16,8 +16,9 @@ class DataSummary:
     """How a source became a corpus. Each row that was read is in a split, unused, or dropped.
 
     ``rows``: read in all. ``splits``: split → rows. ``classes``: label → rows in "all" (of what was kept) and in each
-    split; empty for target texts. ``unused``: rows that no split needs. ``dropped``: reason → rows. ``left_out``:
-    column → why it is no field. ``sources``: field → its column, where the names differ.
+    split; empty for target texts. ``unused``: rows that no split needs, such as a text that stands there again.
+    ``dropped``: reason → rows. ``left_out``: column → why it is no field. ``sources``: field → its column, where the
+    names differ.
     """
 
     source: str
