@@ -194,7 +194,7 @@ def _classes(y: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if labels.ndim not in (1, 2) or len(labels) != rows:
         raise InputError(f"X has {rows} rows and y the shape {labels.shape}; give one label a row.")
     labels = column_or_1d(labels, warn=True)
-    without = sum(map(corpora.missing, labels.tolist()))
+    without = sum(map(corpora.is_missing, labels.tolist()))
     if without:
         raise InputError(f"y has no label (None, NaN or NA) in {without} of {rows} rows; leave these rows out.")
     if "bytes" in kinds:

@@ -89,7 +89,7 @@ def parse_json(data: bytes, where: str) -> Any:
     try:
         value = json.loads(
             data.decode(),
-            object_pairs_hook=_object,
+            object_pairs_hook=unique_keys,
             parse_constant=_refuse_constant,
             parse_float=_float,
             parse_int=_int,
@@ -132,7 +132,8 @@ def _check_regular(found: os.stat_result) -> None:
         raise OSError(errno.EINVAL, "Is no regular file")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's pairs as a dict, for ``object_pairs_hook``. Raises ValueError for a key that stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from test_predict import a_prompt
 
 from autoprompt import PromptClassifier
-from autoprompt.corpus import missing
+from autoprompt.corpus import is_missing
 from autoprompt.errors import InputError, UsageError
 
 X = [row["text"] for row in tiny.rows(0)]
@@ -194,12 +194,12 @@ def test_sample_weights_are_refused_as_scikit_learn_does(quick):
 
 
 def test_missing_cells():
-    assert all(map(missing, (None, float("nan"), np.nan, np.float32("nan"), np.float64("nan"), NA, pandas.NaT)))
-    assert not any(map(missing, ("", 0, False, "nan", [], "None", np.int64(0))))
+    assert all(map(is_missing, (None, float("nan"), np.nan, np.float32("nan"), np.float64("nan"), NA, pandas.NaT)))
+    assert not any(map(is_missing, ("", 0, False, "nan", [], "None", np.int64(0))))
 
 
 def test_a_number_that_no_float_holds_is_not_missing():
-    from autoprompt.corpus import inputs, missing
+    from autoprompt.corpus import inputs
 
-    assert not missing(10**400)
+    assert not is_missing(10**400)
     assert inputs([{"text": 10**400}], ["text"])[0].fields["text"] == str(10**400)

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "safetensors_header": {"untrusted"},
     "model_folder": {"safetensors_header", "untrusted"},
     "artifacts": {"files", "interpreter", "untrusted"},
-    "corpus": {"artifacts"},
+    "corpus": {"artifacts", "untrusted"},
     "template": set(),
     "candidate": {"template"},
     "metrics": set(),

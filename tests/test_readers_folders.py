@@ -1,6 +1,7 @@
 """Folders of data files: splits by their names, shards, what datasets and Spark write, and what is not used."""
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,14 @@ def test_folders_of_save_to_disk(tmp_path: Path) -> None:
 def test_a_stranger_state_file_is_refused(tmp_path: Path, state: str) -> None:
     (tmp_path / "state.json").write_text(state, encoding="utf-8")
     with pytest.raises(InputError, match="save the dataset again"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_dict.json"])
+def test_a_description_that_is_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "train").mkdir()
+    with pytest.raises(InputError, match="Is no regular file"):
         load(str(tmp_path))
 
 

@@ -1,10 +1,11 @@
 """Labelled data: load, check, split, sample and fingerprint it; the cards of the embedded corpora."""
 
 from autoprompt.corpus.cards import Card, card, list_cards
+from autoprompt.corpus.cells import is_missing
 from autoprompt.corpus.loading import load, of, rows_of, whole
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.types import Corpus, Example, normalised
-from autoprompt.corpus.unlabelled import given, inputs, missing, require_columns
+from autoprompt.corpus.unlabelled import given, inputs, require_columns
 
 __all__ = [
     "Card",
@@ -14,9 +15,9 @@ __all__ = [
     "card",
     "given",
     "inputs",
+    "is_missing",
     "list_cards",
     "load",
-    "missing",
     "normalised",
     "of",
     "require_columns",

@@ -88,6 +88,11 @@ def _digits(number: decimal.Decimal) -> Any:
     return format(number, "f") if abs(number.adjusted()) < _MOST_DIGITS else str(number)
 
 
+def is_missing(cell: Any) -> bool:
+    """Whether the cell says that there is no value: None, NaN, NA, NaT."""
+    return plain(cell) is None
+
+
 def field(cell: Any, place: str, column: str) -> Any:
     """The value of a template's field: text, or a list or dict as JSON has them; missing is an empty string.
 

@@ -16,11 +16,14 @@ from autoprompt.corpus.readers import FileOptions, Table, format_names, is_data_
 from autoprompt.corpus.readers.content import ending, stem
 from autoprompt.corpus.split_names import SPLIT_WORDS, split_of
 from autoprompt.errors import InputError
+from autoprompt.untrusted import read_bytes
 
 _SHARD = re.compile(r"(?P<series>.+?)[-_.](?P<number>\d+)-of-(?P<count>\d+)(?P<rest>.*)")
 _PART = re.compile(r"(?P<series>part)[-_](?P<number>\d+).*")
 _DESCRIPTIONS = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 _SHOWN = 8
+_MOST_DESCRIPTION = 8 << 20
+"""Bytes of a description that the datasets library writes."""
 
 
 @dataclass(frozen=True)
@@ -201,11 +204,10 @@ def _saved(folder: Path, options: FileOptions) -> Table:
 
 def _listing(path: Path, key: str, inner: str | None = None) -> list[str]:
     """Names of files or folders beside a description of the datasets library. Raises InputError for any others."""
+    content = read_bytes(path, "The description", _MOST_DESCRIPTION)
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))[key]
+        found: Any = json.loads(content)[key]
         names = [str(entry[inner]) if inner else str(entry) for entry in found]
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}; save the dataset again.") from error
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is not as the datasets library writes it; save the dataset again.") from error
     if not names or any(not name or Path(name).name != name for name in names):

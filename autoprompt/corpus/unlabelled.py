@@ -1,10 +1,10 @@
 """Rows without labels, as predictors are given them: texts, dicts, arrays, frames, generators."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 from autoprompt.corpus import chat
+from autoprompt.corpus.cells import is_missing
 from autoprompt.corpus.columns import column_of, listed, select_fields
 from autoprompt.corpus.memory import table_of
 from autoprompt.corpus.readers import Table
@@ -59,11 +59,6 @@ def given(rows: Any, name: str = "the input") -> Any:
     return listed
 
 
-def missing(cell: Any) -> bool:
-    """Whether the cell says that there is no value: None, NaN, NA, NaT."""
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, Real) and cell != cell)
-
-
 def _listed(rows: Any, name: str) -> list[Any]:
     shape = getattr(rows, "shape", None)
     if isinstance(shape, tuple):
@@ -90,7 +85,7 @@ def _unpacked(row: Any) -> Any:
 
 def _called(row: Any) -> str:
     """What messages call a row that is no text and no dict."""
-    if missing(row):
+    if is_missing(row):
         return f"missing ({row})"
     if isinstance(row, bytes):
         return "bytes that are not UTF-8"
@@ -114,7 +109,7 @@ def _require_cells(table: Table, fields: Sequence[str]) -> None:
     """Raise InputError for a row that has none of the fields."""
     columns = [column_of(table, field) for field in fields]
     for cells, place in zip(table.rows, table.places, strict=True):
-        if all(column in cells and missing(cells[column]) for column in columns):
+        if all(column in cells and is_missing(cells[column]) for column in columns):
             raise InputError(
                 f"{table.source}: {place} has no {' and no '.join(map(repr, fields))} (missing); leave the row out, or "
                 "give an empty text."

@@ -1,7 +1,7 @@
 """jsonl files (one object a line) and json files (an array of objects, or what pandas writes)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +11,7 @@ from autoprompt.corpus.readers.formats import Format
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.table import Table
 from autoprompt.errors import InputError
+from autoprompt.untrusted import unique_keys
 
 _SHAPES = "give an array of objects, or one object a line"
 
@@ -71,20 +72,11 @@ def json_row(place: str, line: str) -> dict[str, Any]:
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
+    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=unique_keys)
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON, write null")
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _value in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice!r} stands twice in an object")
-    return found
 
 
 def _of_value(path: Path, value: Any) -> Table:
