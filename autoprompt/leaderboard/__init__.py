@@ -3,15 +3,16 @@
 from autoprompt.leaderboard.attached import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.checking import DamagedError
 from autoprompt.leaderboard.comparing import EntryComparison, compare_entries
+from autoprompt.leaderboard.entry_stream import Entry
+from autoprompt.leaderboard.groups import Group, Groups
 from autoprompt.leaderboard.inspecting import Inspection
-from autoprompt.leaderboard.listing import Group, Groups
 from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import Merged, merge
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
 from autoprompt.leaderboard.refined import refinement_verdict
 from autoprompt.leaderboard.removing import remove
 from autoprompt.leaderboard.store import Leaderboard
-from autoprompt.leaderboard.streaming import Entry, Listing
+from autoprompt.leaderboard.streaming import Listing
 from autoprompt.leaderboard.weights import keep_weights, kept_weights
 
 __all__ = [

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from autoprompt.candidate import canonical_json, digest
 from autoprompt.leaderboard import (
+    entry_stream,
     failures,
     inspecting,
     migrations,
@@ -130,12 +131,12 @@ class Reader:
         """Runs one by one, newest first, at most so many, and a sentence for each that cannot be shown."""
         return streaming.of_runs(self._rows, self._guard, limit)
 
-    def listed_entries(self, run: str | None = None, limit: int | None = None) -> streaming.Listing[streaming.Entry]:
+    def listed_entries(self, run: str | None = None, limit: int | None = None) -> streaming.Listing[entry_stream.Entry]:
         """The lines of ``entries`` one by one, at most so many, and a sentence for each that cannot be shown.
 
         What is read of the others is what ranks them. Raises NotFoundError for an unknown run (its exact id).
         """
-        return streaming.of_entries(self._rows, self._guard, run, limit)
+        return entry_stream.of_entries(self._rows, self._guard, run, limit)
 
     def evaluations(self, run: str | None = None) -> list[EvaluationRecord]:
         """Everything stored for a run (its exact id) or for all, in the order of insertion.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from autoprompt.leaderboard.entry_stream import Entry
 from autoprompt.leaderboard.records import REFINE
-from autoprompt.leaderboard.streaming import Entry
 
 
 @dataclass
