@@ -85,6 +85,5 @@ SCHEMA_VERSION = len(MIGRATIONS)
 OLDEST_READABLE = 1
 LOSSES_SINCE = 2
 COUNTS_SINCE = 5
-RANKED_SINCE = 5
 ABSENT = "absent"
 """Stands for the checksum of losses that were never kept."""
