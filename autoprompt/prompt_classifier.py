@@ -82,8 +82,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         ``X``: texts (a list, an array, a series, a generator, a column [rows, 1]), rows as dicts, or a pandas frame
         [rows]; the only column of a frame is the text, whatever it is called. A number is no text, but in a column of
-        rows with several it becomes its text. ``y``: labels [rows], of any kind that ``numpy.unique`` sorts. Raises
-        UsageError, InputError (a missing label or text, several labels a row, one class), NothingSucceededError.
+        rows with several it becomes its text. Without a template, columns that say nothing of their row (identifiers,
+        dates, constants) or that give the label away are not read, as in a search. ``y``: labels [rows], of any kind
+        that ``numpy.unique`` sorts. Raises UsageError, InputError (a missing label or text, several labels a row, one
+        class), NothingSucceededError.
         """
         frame = _columns(X)
         rows = _rows(X)

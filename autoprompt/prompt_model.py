@@ -88,6 +88,9 @@ class PromptModel:
     ) -> PromptModel:
         """Fine-tune on all rows of ``train``: a ``datasets.Dataset``, a list of dicts or a pandas frame.
 
+        Without ``text_column``, columns that say nothing of their row (identifiers, dates, constants) or that give the
+        label away are no fields, as in a search; ``candidate_.template`` shows those that are.
+
         ``template``: default the manual one of the data's columns. ``settings``: epochs, learning_rate, batch_size,
         rank, calibration. Solved examples (``{demos:k}``) are drawn from ``train``, and nothing is learnt of them.
         After an error the model is what it was before. Raises UsageError, InputError, NothingSucceededError for a

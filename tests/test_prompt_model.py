@@ -56,6 +56,17 @@ def test_rows_of_any_kind_give_the_same(fitted, rows):
         assert fitted.labels_[row.index(max(row))] == label
 
 
+def test_columns_that_say_nothing_are_no_fields_unless_they_are_named(model_folders, rows):
+    numbered = [{"ticket_id": f"T-{1000 + n}", "message": row["text"], "sentiment": row["label"]}
+                for n, row in enumerate(rows[0])]  # fmt: skip
+    model = PromptModel.from_pretrained(str(model_folders["llama"]))
+    model.fit(numbered, tuning="none")
+    assert set(model.candidate_.template.fields) == {"message"}
+    assert model.predict([numbered[0]["message"]]) == model.predict(numbered[:1])
+    model.fit(numbered, text_column="ticket_id,message", tuning="none")
+    assert set(model.candidate_.template.fields) == {"ticket_id", "message"}
+
+
 def test_it_learns_and_a_second_fit_starts_anew(model_folders, rows):
     model = PromptModel.from_pretrained(str(model_folders["llama"]))
     frozen = model.fit(rows[0], template=REVIEW, tuning="none").evaluate(rows[0])["loss"]
