@@ -37,6 +37,7 @@ import hostile_changes as change
 import runs
 import tiny
 import tiny_families
+from memory import peak
 
 KINDS = ("prompt", "weights", "bundle", "config", "model", "chat", "search")
 SHARES = (30, 8, 16, 8, 28, 7, 3)
@@ -45,7 +46,7 @@ MOST_SECONDS = 10
 MOST_WAIT = 60
 MOST_COMMANDS = 200
 """Of one process, whose memory grows with every model; users give it one."""
-MOST_BYTES = 1 << 30
+MOST_MEGABYTES = 1024
 CODES = {0, 2, 3, 4, 5, 6}
 TEXT = "The soup was lovely."
 JSONS = ("config.json", "tokenizer_config.json", "tokenizer.json", "generation_config.json")
@@ -461,13 +462,8 @@ def _serve(folder: Path, pipe: Connection) -> None:
             pipe.send((what, arguments[0]))
             started = time.monotonic()
             code, err = _command(arguments)
-            peak = _peak()
-            pipe.send((code, err[-2000:], time.monotonic() - started, peak))
-
-
-def _peak() -> int:
-    """Most bytes that this process held; what ``getrusage`` says counts those of the process that started it."""
-    return int(Path("/proc/self/status").read_text(encoding="ascii").split("VmHWM:")[1].split()[0]) << 10
+            most = peak()
+            pipe.send((code, err[-2000:], time.monotonic() - started, most))
 
 
 @dataclass
@@ -478,7 +474,7 @@ class Suite:
     ends: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
     most_seconds: float = 0.0
-    most_bytes: int = 0
+    most_megabytes: int = 0
     _process: Any = None
     _pipe: Any = None
     _given: int = 0
@@ -499,18 +495,18 @@ class Suite:
             if not self._pipe.poll(seconds):
                 self._end(kind, seed, what, f"takes more than {seconds:.1f} s")
                 return
-            code, err, seconds, peak = self._pipe.recv()
+            code, err, seconds, most = self._pipe.recv()
         except EOFError:
             self._end(kind, seed, what, "ends the process")
             return
-        self.most_seconds, self.most_bytes = max(self.most_seconds, seconds), max(self.most_bytes, peak)
+        self.most_seconds, self.most_megabytes = max(self.most_seconds, seconds), max(self.most_megabytes, most)
         self.ends["accepted" if code == 0 else f"exit {code}"] += 1
         if code not in CODES or "Traceback" in err:
             self._found(kind, seed, what, f"ends with {code}: {err.strip()[-400:]}")
         elif code and not err.strip().splitlines()[-1].startswith("Error: "):
             self._found(kind, seed, what, f"says {err.strip()[-200:]!r}")
-        if peak > MOST_BYTES:
-            self._end(kind, seed, what, f"takes {peak >> 20} MiB")
+        if most > MOST_MEGABYTES:
+            self._end(kind, seed, what, f"takes {most} MB")
         if self.world.canary.exists():
             self._found(kind, seed, what, "runs code")
             self.world.canary.unlink()
@@ -559,7 +555,7 @@ def attack(variants: int, seed: int, kinds: tuple[str, ...] = KINDS) -> dict[str
             suite.close()
     return {
         "variants": variants, "kinds": dict(counts), "ends": dict(suite.ends), "findings": len(suite.findings),
-        "slowest": round(suite.most_seconds, 1), "most_mib": suite.most_bytes >> 20, "seed": seed,
+        "slowest": round(suite.most_seconds, 1), "mb": suite.most_megabytes, "seed": seed,
         "seconds": round(time.monotonic() - started),
     }  # fmt: skip
 

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from memory import peak
 from synthetic import write
 
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, records
@@ -401,13 +402,10 @@ def attack(variant: Variant, board: Path, entry: str, some: Callable[[int], bool
     return faults
 
 
-def peak() -> int:
-    """The most memory of this process, in MB."""
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
-
-
 def soak(count: int, seed: int) -> dict[str, Any]:
-    """Try so many variants, a few of them in processes of their own. Raises AssertionError for any fault."""
+    """Try so many variants, a few of them in processes of their own.
+
+    Raises AssertionError when this process ever took more memory than a command may: run it in one of its own."""
     from autoprompt import run as loaded  # as long as it takes, it is not the file's fault
 
     del loaded

@@ -25,20 +25,22 @@ from autoprompt.leaderboard import Leaderboard, queries, records
 
 ROWS = 2
 """Evaluations of a run."""
-_WATCHED = """
+_WATCHED = f"""
 import sys, time
 sys.argv[0] = "autoprompt"
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from memory import peak
 from autoprompt.cli import main
 started = time.perf_counter()
 try:
     main()
 finally:
-    peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) // 1024
-    print(f"{time.perf_counter() - started:.2f} {peak}", file=sys.stderr)
+    print(f"{{time.perf_counter() - started:.2f}} {{peak()}}", file=sys.stderr)
 """
-_ADDED = """
+_ADDED = f"""
 import sys, time
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]}
+from memory import peak
 from dataclasses import replace
 from pathlib import Path
 from autoprompt.leaderboard import Leaderboard
@@ -47,8 +49,7 @@ with Leaderboard.open(sys.argv[1]) as board:
     started = time.perf_counter()
     board.add([replace(one, key="added")])
     seconds = time.perf_counter() - started
-peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) // 1024
-print(f"{{seconds:.2f}} {{peak}}", file=sys.stderr)
+print(f"{{seconds:.2f}} {{peak()}}", file=sys.stderr)
 """
 
 
@@ -102,7 +103,7 @@ def measure(runs: int) -> dict[str, Any]:
         started = time.perf_counter()
         last = build(path, runs)
         print(f"{runs} runs, {path.stat().st_size // 1024**2} MB, built in {time.perf_counter() - started:.0f} s")
-        found = {"add": measured(_ADDED.format(tests=str(Path(__file__).resolve().parents[1])), path, last)}
+        found = {"add": measured(_ADDED, path, last)}
         for name, arguments in {
             "list": ("list",),
             "list of a run": ("list", "--run", last),
