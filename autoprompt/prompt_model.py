@@ -10,7 +10,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
 from autoprompt.models import DEFAULT_TUNING, LanguageModel, check_device, load_model, locate_model
-from autoprompt.models.turns import Turn
+from autoprompt.models.locks import Turn
 from autoprompt.predicting import Predictor, labelled, tuned
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
 from autoprompt.run.preparing import check_options, shown, words_of

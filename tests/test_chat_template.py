@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from autoprompt.errors import InputError
 from autoprompt.models import load_model
-from autoprompt.models.chat_template import render_chat
-from autoprompt.models.signs import chat_format
+from autoprompt.models.prompts.chat_template import render_chat
+from autoprompt.models.prompts.special_tokens import chat_format
 
 USER = [{"role": "user", "content": "autoprompt user message"}]
 CHATML = (

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
-from autoprompt.models.closing import closing_tokens
-from autoprompt.models.rendered import EncodedRow, Target
+from autoprompt.models.adaptation.lora_init import closing_tokens
+from autoprompt.models.prompts.tokenized import EncodedRow, Target
 from autoprompt.template import Template
 
 CAUSAL = [name for name, family in contract.FAMILY.items() if family == "causal"]

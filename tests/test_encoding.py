@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from autoprompt.errors import InputError
 from autoprompt.models import LanguageModel, load_model
-from autoprompt.models.causal import MIN_TAIL
-from autoprompt.models.encoding import Encoder
+from autoprompt.models.families.causal import MIN_TAIL
+from autoprompt.models.prompts.encoding import Encoder
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
 FAMILY = ("llama", "gpt2", "llama-closed")
@@ -222,7 +222,7 @@ def test_a_field_is_cut_to_a_beginning_of_its_tokens(encoders: dict[str, Encoder
 
 
 def test_what_is_remembered_of_texts_is_bounded(encoders: dict[str, Encoder], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoprompt.models.encoding.SIZES_KEPT", 10)
+    monkeypatch.setattr("autoprompt.models.prompts.encoding.SIZES_KEPT", 10)
     encoder = Encoder(encoders["llama"].tokenizer, 4)
     for _ in range(2):
         for number in range(40):

@@ -10,7 +10,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError
 from autoprompt.models import load_model
-from autoprompt.models.exchange import ADAPTERS, OTHERS, read_delta, write_delta
+from autoprompt.models.adaptation.peft_io import ADAPTERS, OTHERS, read_delta, write_delta
 from autoprompt.template import LabelWords, Template
 
 CHANGES: dict[str, dict[str, Any]] = {

@@ -152,7 +152,7 @@ def _multiply(rows: range) -> float:
     import torch
     from torch import nn
 
-    from autoprompt.models.packed import pack
+    from autoprompt.models.acceleration.onednn import pack
 
     network = nn.Sequential(nn.Linear(576, 64)).requires_grad_(False)
     pack(network, ["0"])

@@ -18,9 +18,9 @@ from torch import Tensor
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import UsageError
-from autoprompt.models import FitFailedError, locate_model, support
-from autoprompt.models.families import family_of
-from autoprompt.models.gradients import over_rows
+from autoprompt.models import FitFailedError, locate_model
+from autoprompt.models.adaptation.token_gradients import over_rows
+from autoprompt.models.families.detection import family_of, registry
 from autoprompt.template import LabelWords, Template
 
 names = pytest.mark.parametrize("name", sorted(FAMILY))
@@ -72,7 +72,7 @@ def test_the_family_of_a_config(config: dict[str, Any], family: str | None) -> N
     assert family_of(config) == family
 
 
-@pytest.mark.parametrize("family", support.FAMILIES)
+@pytest.mark.parametrize("family", registry.FAMILIES)
 def test_the_readmes_table_is_what_models_say_of_themselves(shared: Callable[[str], Any], family: str) -> None:
     """All modes of a row are some model's, and what a model of the family lacks stands under a condition."""
     meets: dict[str | None, Callable[[Any], bool]] = {
@@ -84,11 +84,11 @@ def test_the_readmes_table_is_what_models_say_of_themselves(shared: Callable[[st
         ),
         "where the model is no encoder-decoder": lambda model: not model.model.config.is_encoder_decoder,
     }
-    modes = support.TUNING[family]
+    modes = registry.TUNING[family]
     models = [shared(name) for name in FAMILY if FAMILY[name] == family]
     assert {mode for model in models for mode in model.tuning_modes} == set(modes)
     for model in models:
-        assert set(model.tuning_modes) == {m for m in modes if meets[support.condition(family, m)](model)}
+        assert set(model.tuning_modes) == {m for m in modes if meets[registry.condition(family, m)](model)}
 
 
 # (b) Scores

@@ -27,8 +27,8 @@ from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError
 from autoprompt.models import load_model
-from autoprompt.models.text import SOFT_TOKENS
-from autoprompt.models.tuning import SOFT
+from autoprompt.models.adaptation.tuning import SOFT
+from autoprompt.models.families.base import SOFT_TOKENS
 from autoprompt.template import LabelWords, Template
 
 names = pytest.mark.parametrize("name", sorted(FAMILY))

@@ -97,7 +97,7 @@ def _run(model: Any, candidate: Candidate, rows: Sequence[Example]) -> Run:
     prompted = model.prompt(candidate, rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.utils, "clip_grad_norm_", watched)
-        patch.setattr("autoprompt.models.text.LEARNT", 0.0)  # all passes, whatever is learnt
+        patch.setattr("autoprompt.models.families.base.LEARNT", 0.0)  # all passes, whatever is learnt
         delta = model.tune(prompted, gold, candidate.settings, 1)
     assert len(steps) == candidate.settings.epochs
     values, gradients = zip(*steps[-1], strict=True)

@@ -17,7 +17,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError, UsageError
 from autoprompt.models import load_model
-from autoprompt.models.tuning import SOFT
+from autoprompt.models.adaptation.tuning import SOFT
 from autoprompt.template import LabelWords, Template
 
 WRITERS = [name for name, family in FAMILY.items() if family in ("causal", "seq2seq")]

@@ -22,7 +22,7 @@ from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError
 from autoprompt.models import FitFailedError, load_model, locate_model
-from autoprompt.models.memory import is_short_memory
+from autoprompt.models.acceleration.micro_batches import is_short_memory
 from autoprompt.template import LabelWords
 
 names = pytest.mark.parametrize("name", sorted(FAMILY))
@@ -237,7 +237,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from autoprompt.models.memory import in_memory
+from autoprompt.models.acceleration.micro_batches import in_memory
 
 torch.ones(8, 8) @ torch.ones(8, 8)
 pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -375,7 +375,7 @@ def test_fault_24_a_fine_tune_goes_on_in_smaller_parts(fresh: Callable[..., Any]
 def test_fault_24_prefixes_and_lower_layers_are_computed_in_smaller_parts(
     fresh: Callable[..., Any], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autoprompt.models.layers.LOWER_SHARE", 0.5)  # one of the two layers is a lower one
+    monkeypatch.setattr("autoprompt.models.acceleration.layer_replay.LOWER_SHARE", 0.5)  # one layer of two
     rows = corpus.train[:8]
     candidate = contract.candidate("llama", "tail")
     plenty, short = fresh("llama"), fresh("llama")
@@ -395,7 +395,7 @@ def test_fault_24_prefixes_and_lower_layers_are_computed_in_smaller_parts(
 def test_fault_24_no_memory_for_one_row_fails_a_candidate_and_no_run(
     fresh: Callable[..., Any], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autoprompt.models.layers.LOWER_SHARE", 0.5)
+    monkeypatch.setattr("autoprompt.models.acceleration.layer_replay.LOWER_SHARE", 0.5)
     model, rows = fresh("llama"), corpus.train[:4]
     candidate = contract.candidate("llama", "tail")
     prompted = fresh("llama").prompt(candidate, rows)

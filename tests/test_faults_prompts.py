@@ -15,7 +15,7 @@ from autoprompt.candidate import Settings
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError, NotFoundError
 from autoprompt.models import LanguageModel, load_model, locate_model
-from autoprompt.models.encoding import Encoder
+from autoprompt.models.prompts.encoding import Encoder
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords.of(tiny.WORDS, tiny.LABELS)

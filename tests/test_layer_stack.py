@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus
 from autoprompt.models import LanguageModel, load_model
-from autoprompt.models.base import Delta
-from autoprompt.models.layers import LayerStack
+from autoprompt.models.acceleration.layer_replay import LayerStack
+from autoprompt.models.types import Delta
 from autoprompt.template import LabelWords, Template
 
 SIZES = {

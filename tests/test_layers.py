@@ -154,7 +154,7 @@ def test_a_forbidden_import_is_found(tmp_path, file, source, expected):
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("models/causal.py", "from autoprompt.models.tuning import x\nfrom . import tuning\nfrom .tuning import y"),
+        ("models/causal.py", "from autoprompt.models.loading import x\nfrom . import tuning\nfrom .tuning import y"),
         ("models/causal.py", "from ..corpus import Corpus\nfrom autoprompt.errors import InputError"),
         ("export.py", "def load():\n    from autoprompt import predicting"),
         ("export.py", "if TYPE_CHECKING:\n    from autoprompt.predicting import Session"),

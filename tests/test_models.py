@@ -19,10 +19,10 @@ from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, UsageError
 from autoprompt.models import FitFailedError, LanguageModel, check_device, load_model, locate_model
-from autoprompt.models.base import Delta
-from autoprompt.models.gradients import over_rows
-from autoprompt.models.prefix import PrefixStore, blocks
-from autoprompt.models.tuning import LEARNT
+from autoprompt.models.acceleration.prefix_cache import PrefixStore, blocks
+from autoprompt.models.adaptation.token_gradients import over_rows
+from autoprompt.models.adaptation.tuning import LEARNT
+from autoprompt.models.types import Delta
 from autoprompt.template import LabelWords, Literal, Template
 
 TEMPLATE = Template.parse("{text}\nSentiment: {label}")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoprompt.models import packed
+from autoprompt.models.acceleration import onednn
 
 
 def layers(*sizes: tuple[int, int], bias: bool = True) -> tuple[nn.Sequential, nn.Sequential]:
@@ -16,7 +16,7 @@ def layers(*sizes: tuple[int, int], bias: bool = True) -> tuple[nn.Sequential, n
     plain = nn.Sequential(*(nn.Linear(*size, bias=bias) for size in sizes)).requires_grad_(False)
     own = nn.Sequential(*(nn.Linear(*size, bias=bias) for size in sizes)).requires_grad_(False)
     own.load_state_dict(plain.state_dict())
-    packed.pack(own, [str(i) for i in range(len(sizes))])
+    onednn.pack(own, [str(i) for i in range(len(sizes))])
     return plain, own
 
 
@@ -89,11 +89,11 @@ def test_a_row_is_the_same_whatever_stands_beside_it() -> None:
 
 def test_what_cannot_be_packed_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     other = nn.Sequential(nn.Linear(8, 6, dtype=torch.bfloat16), nn.Conv1d(1, 1, 1)).requires_grad_(False)
-    packed.pack(other, ["0", "1"])
+    onednn.pack(other, ["0", "1"])
     assert not any(map(is_packed, other))
-    monkeypatch.setattr(packed, "LIMIT_BYTES", 8 * 6 * 4 + 6 * 6 * 4 - 1)
+    monkeypatch.setattr(onednn, "LIMIT_BYTES", 8 * 6 * 4 + 6 * 6 * 4 - 1)
     assert not any(map(is_packed, layers((8, 6), (6, 6))[1]))
-    monkeypatch.setattr(packed, "LIMIT_BYTES", 8 * 6 * 4 + 6 * 6 * 4)
+    monkeypatch.setattr(onednn, "LIMIT_BYTES", 8 * 6 * 4 + 6 * 6 * 4)
     assert all(map(is_packed, layers((8, 6), (6, 6))[1]))
 
 

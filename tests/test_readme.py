@@ -14,7 +14,7 @@ import commands
 import pytest
 import tiny
 
-from autoprompt.models import support
+from autoprompt.models.families.detection import registry
 from autoprompt.search import SearchConfig
 
 ROOT = Path(__file__).parent.parent
@@ -27,8 +27,8 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def test_the_table_of_families_is_the_code_s():
-    table = support.table()
-    hint = 'print it again with: python -c "from autoprompt.models.support import table; print(table())"'
+    table = registry.table()
+    hint = 'print it again with: python -c "from autoprompt.models.families.registry import table; print(table())"'
     assert table in GUIDE, hint
 
 

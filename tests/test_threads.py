@@ -23,7 +23,7 @@ from autoprompt import PromptClassifier, PromptModel, artifacts, load
 from autoprompt.candidate import Settings
 from autoprompt.errors import UsageError
 from autoprompt.export import save
-from autoprompt.models.turns import SharedVariable, Turn
+from autoprompt.models.locks import SharedVariable, Turn
 from autoprompt.predicting import session as sessions
 
 ROWS = tiny.rows(0)

@@ -8,7 +8,7 @@ from statistics import median, quantiles
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator.measuring import Speed
-from autoprompt.models.support import KEEPS_PREFIX
+from autoprompt.models.families.registry import KEEPS_PREFIX
 from autoprompt.template import Template
 
 TAIL_TOKENS = 6

@@ -31,8 +31,8 @@ from autoprompt.evaluator.tasks import (
 )
 from autoprompt.evaluator.worker import FROZEN, Work, perform
 from autoprompt.models import TokenProposals
+from autoprompt.models.families.registry import KEEPS_PREFIX
 from autoprompt.models.saving import writing
-from autoprompt.models.support import KEEPS_PREFIX
 from autoprompt.template import LabelWords
 
 FIRST_LIMIT, LEAST_LIMIT = 3600.0, 300.0

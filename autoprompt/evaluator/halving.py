@@ -19,7 +19,7 @@ from autoprompt.evaluator.scoring import label_scores, read
 if TYPE_CHECKING:
     from autoprompt.corpus import Example
     from autoprompt.evaluator.worker import Worker
-    from autoprompt.models.base import Prompted
+    from autoprompt.models.types import Prompted
 
 MILESTONE_ROWS = 64
 """Training rows seen, each as often as it was, when a fine-tune is looked at: some 8 steps. Over 26 random draws on

@@ -13,7 +13,7 @@ from autoprompt.corpus import Example
 from autoprompt.evaluator.tasks import TimeWriting
 from autoprompt.evaluator.worker import FROZEN, Worker
 from autoprompt.models import FitFailedError
-from autoprompt.models.base import Prompted
+from autoprompt.models.types import Prompted
 
 MEASURED_ROWS = 8
 """Training rows that are measured: a batch of the default size."""

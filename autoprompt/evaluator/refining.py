@@ -14,7 +14,7 @@ from autoprompt.evaluator.proxy import deal
 from autoprompt.evaluator.scoring import scored_with, without_content
 from autoprompt.evaluator.worker import Worker
 from autoprompt.models import FitFailedError
-from autoprompt.models.base import Delta, Prompted
+from autoprompt.models.types import Delta, Prompted
 
 REFINING_VERSION = 2  # raised whenever the same refine would come to other weights or scores
 

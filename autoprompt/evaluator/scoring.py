@@ -13,7 +13,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.evaluator.evaluation import Evaluation
 from autoprompt.evaluator.worker import Worker
-from autoprompt.models.base import Prompted
+from autoprompt.models.types import Prompted
 
 CONSTANT = "constant predictions"
 """The reason given with a score where every row got the same label or text."""

@@ -18,7 +18,7 @@ from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import UsageError, WorkerLostError, first_line
 from autoprompt.evaluator.proxy import Proxy, cross_fit, deal
 from autoprompt.models import Features, LanguageModel, load_model
-from autoprompt.models.memory import is_short_memory
+from autoprompt.models.acceleration.micro_batches import is_short_memory
 
 FEATURES_KEPT = 4
 FROZEN = Settings("none")

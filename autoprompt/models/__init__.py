@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.errors import InputError
-from autoprompt.models.base import Features, FitFailedError, LanguageModel, LoadOptions, Prompted, TokenProposals
+from autoprompt.models.families.registry import DEFAULT_TUNING, FAMILIES, TASKS, TUNING
 from autoprompt.models.loading import check_device, locate_model
-from autoprompt.models.support import DEFAULT_TUNING, FAMILIES, TASKS, TUNING
-from autoprompt.models.turns import PROCESS
+from autoprompt.models.locks import PROCESS
+from autoprompt.models.types import Features, FitFailedError, LanguageModel, LoadOptions, Prompted, TokenProposals
 
 __all__ = [
     "DEFAULT_TUNING",
@@ -59,12 +59,12 @@ def _loaded(folder: Path, options: LoadOptions) -> LanguageModel:
         AutoTokenizer,
     )
 
-    from autoprompt.models.causal import CausalModel
-    from autoprompt.models.classifier import ClassifierModel, load_network, mostly_missing
-    from autoprompt.models.faults import translated
+    from autoprompt.models.families.causal import CausalModel
+    from autoprompt.models.families.classifier import ClassifierModel, load_network, mostly_missing
+    from autoprompt.models.families.masked import MaskedModel
+    from autoprompt.models.families.seq2seq import Seq2SeqModel
+    from autoprompt.models.library_errors import translated
     from autoprompt.models.loading import loaded, read_family
-    from autoprompt.models.masked import MaskedModel
-    from autoprompt.models.seq2seq import Seq2SeqModel
 
     family = options.family or read_family(folder)
     tokenizer = loaded(folder, AutoTokenizer.from_pretrained)

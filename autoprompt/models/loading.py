@@ -11,10 +11,10 @@ import torch
 from autoprompt import artifacts
 from autoprompt.errors import InputError, NotFoundError, UsageError, closest, first_line
 from autoprompt.model_folder import MAX_JSON, TOKENIZERS, check_folder, check_weights, weight_files
-from autoprompt.models.base import ModelSource, pick_device
-from autoprompt.models.building import bounded_by_weights
-from autoprompt.models.families import family_of
-from autoprompt.models.faults import translated
+from autoprompt.models.families.detection import family_of
+from autoprompt.models.library_errors import translated
+from autoprompt.models.size_bound import bounded_by_weights
+from autoprompt.models.types import ModelSource, pick_device
 from autoprompt.untrusted import read_json
 
 _SHOWN = 200

@@ -13,9 +13,9 @@ from autoprompt.files import sha256
 from autoprompt.manifest import files_of
 from autoprompt.model_folder import weight_files
 from autoprompt.models import LanguageModel, check_device, load_model, locate_model
-from autoprompt.models.base import Delta, ModelSource
-from autoprompt.models.exchange import read_delta
-from autoprompt.models.turns import Turn
+from autoprompt.models.adaptation.peft_io import read_delta
+from autoprompt.models.locks import Turn
+from autoprompt.models.types import Delta, ModelSource
 from autoprompt.predicting.predictor import Predictor
 from autoprompt.predicting.training import labelled, tuned
 

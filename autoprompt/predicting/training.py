@@ -10,7 +10,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError
 from autoprompt.models import LanguageModel
-from autoprompt.models.base import Delta
+from autoprompt.models.types import Delta
 from autoprompt.predicting.predictor import Predictor, failures
 
 

@@ -16,10 +16,10 @@ from autoprompt.export import FORMAT, VERSION, Prompt, save, weights_beside, wri
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights
 from autoprompt.leaderboard.records import pinned
 from autoprompt.models import locate_model
-from autoprompt.models.encoding import Encoder
-from autoprompt.models.exchange import load_delta, write_delta
+from autoprompt.models.adaptation.peft_io import load_delta, write_delta
 from autoprompt.models.loading import loaded
-from autoprompt.models.signs import chat_format
+from autoprompt.models.prompts.encoding import Encoder
+from autoprompt.models.prompts.special_tokens import chat_format
 from autoprompt.terminal import command_line
 from autoprompt.untrusted import misfit
 

@@ -17,7 +17,7 @@ from autoprompt.errors import UsageError
 from autoprompt.execution import check_workers, most_workers
 from autoprompt.metrics import ALL_METRICS, metric_names
 from autoprompt.models import DEFAULT_TUNING, FAMILIES, TASKS, TUNING, locate_model
-from autoprompt.models.base import ModelSource
+from autoprompt.models.types import ModelSource
 from autoprompt.run.options import DataOptions, ModelOptions
 from autoprompt.search import SearchConfig, Space, demos_of, draw_demos, make_space
 from autoprompt.template import LabelWords, Template

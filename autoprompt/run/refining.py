@@ -26,7 +26,7 @@ from autoprompt.leaderboard.refined import worse_on_both
 from autoprompt.manifest import differences, manifest
 from autoprompt.metrics import Interval, paired_bootstrap
 from autoprompt.models import check_device, locate_model
-from autoprompt.models.exchange import load_delta
+from autoprompt.models.adaptation.peft_io import load_delta
 from autoprompt.models.saving import save
 from autoprompt.run.options import DataOptions, Progress
 from autoprompt.run.ownership import MARK, mark_of

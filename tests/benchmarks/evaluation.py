@@ -46,7 +46,7 @@ from tasks import MODEL, Task, by_group, by_length, few_shot, first_of_each, wor
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.models import LanguageModel, load_model, locate_model
-from autoprompt.models.base import Delta
+from autoprompt.models.types import Delta
 from autoprompt.template import LABEL, Template
 
 MAX_LENGTH = 128

@@ -9,7 +9,7 @@ from torch import Tensor
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.models import LanguageModel
-from autoprompt.models.base import Delta
+from autoprompt.models.types import Delta
 
 
 def gold(rows: Sequence[Example], labels: Sequence[str]) -> list[int]:

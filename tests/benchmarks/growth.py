@@ -31,7 +31,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.evaluator import Evaluator
 from autoprompt.models import load_model, locate_model
-from autoprompt.models.base import Delta
+from autoprompt.models.types import Delta
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
 SIZES = {"30 M": (320, 12, 5), "135 M": (576, 30, 9), "360 M": (960, 32, 15)}

@@ -22,7 +22,8 @@ from tasks import MODEL, Task, few_shot, words_of
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
-from autoprompt.models import LanguageModel, layers, load_model, locate_model
+from autoprompt.models import LanguageModel, load_model, locate_model
+from autoprompt.models.acceleration import layer_replay
 from autoprompt.template import LABEL, LabelWords, Template
 
 SHARES = (0.0, 0.2, 0.4, 0.6)
@@ -32,12 +33,12 @@ KINDS = {MODEL: "tail", "minilm-l6": "lora"}
 @contextmanager
 def _without_adapters(share: float) -> Iterator[None]:
     """Models loaded inside the context leave so many of their layers alone."""
-    default = layers.LOWER_SHARE
-    layers.LOWER_SHARE = share
+    default = layer_replay.LOWER_SHARE
+    layer_replay.LOWER_SHARE = share
     try:
         yield
     finally:
-        layers.LOWER_SHARE = default
+        layer_replay.LOWER_SHARE = default
 
 
 def measured(corpus: Corpus, name: str, share: float, repeats: int) -> Cell:

@@ -39,10 +39,10 @@ from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.models import load_model
-from autoprompt.models.base import LoadOptions
-from autoprompt.models.batching import Batch
-from autoprompt.models.masked import MaskedModel
-from autoprompt.models.rendered import EncodedRow, Rendered, Target
+from autoprompt.models.families.masked import MaskedModel
+from autoprompt.models.prompts.batching import Batch
+from autoprompt.models.prompts.tokenized import EncodedRow, Rendered, Target
+from autoprompt.models.types import LoadOptions
 from autoprompt.template import LabelWords, Template
 
 VOCABULARY = 4000

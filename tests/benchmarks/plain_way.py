@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Example
-from autoprompt.models.tuning import row_order
+from autoprompt.models.adaptation.tuning import row_order
 from autoprompt.template import LabelWords, Template
 
 BLOCK = 32

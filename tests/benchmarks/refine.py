@@ -32,8 +32,8 @@ from autoprompt.evaluator.scoring import scored_with
 from autoprompt.evaluator.worker import Worker
 from autoprompt.leaderboard import Leaderboard, kept_weights
 from autoprompt.models import locate_model
-from autoprompt.models.base import Delta
-from autoprompt.models.exchange import load_delta
+from autoprompt.models.adaptation.peft_io import load_delta
+from autoprompt.models.types import Delta
 from autoprompt.run.parent import Parent
 
 NAME, SEEDS, BATCHES, ROWS, TEST, SEARCH = "rotten-tomatoes", (1, 2), 10, 8, 200, 8

@@ -51,7 +51,7 @@ with _watching():
     from autoprompt.export import Prompt
     from autoprompt.export import load as load_prompt
     from autoprompt.leaderboard import Leaderboard, RunRecord, Step
-    from autoprompt.models.exchange import ADAPTERS, read_delta
+    from autoprompt.models.adaptation.peft_io import ADAPTERS, read_delta
     from autoprompt.search.config import SearchConfig
     from autoprompt.template import LabelWords, Template
 

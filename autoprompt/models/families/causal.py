@@ -15,18 +15,18 @@ from torch import Tensor
 from autoprompt.candidate import Candidate, Settings, canonical_json, digest
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models.base import FitFailedError, LoadOptions, Prompted, pick_device
-from autoprompt.models.batching import Batch, EncodedPrompt, padded
-from autoprompt.models.layers import LayerStack
-from autoprompt.models.memory import attempt
-from autoprompt.models.network import cache_name, cache_of, linear_names
-from autoprompt.models.output import Asked
-from autoprompt.models.prefix import PrefixStore, blocks
-from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, Target, encoded_row
-from autoprompt.models.support import KEEPS_PREFIX
-from autoprompt.models.text import TextModel
-from autoprompt.models.tuning import Parts
-from autoprompt.models.turns import SharedVariable
+from autoprompt.models.acceleration.layer_replay import LayerStack
+from autoprompt.models.acceleration.lm_head import Asked
+from autoprompt.models.acceleration.micro_batches import attempt
+from autoprompt.models.acceleration.prefix_cache import PrefixStore, blocks
+from autoprompt.models.adaptation.tuning import Parts
+from autoprompt.models.families.base import TextModel
+from autoprompt.models.families.registry import KEEPS_PREFIX
+from autoprompt.models.introspection import cache_name, cache_of, linear_names
+from autoprompt.models.locks import SharedVariable
+from autoprompt.models.prompts.batching import Batch, EncodedPrompt, padded
+from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Rendered, Target, encoded_row
+from autoprompt.models.types import FitFailedError, LoadOptions, Prompted, pick_device
 from autoprompt.template import LABEL, Literal, Slot, Soft
 
 _SHARED_HEADS = SharedVariable("TRANSFORMERS_SDPA_FORCE_GQA", "1")
@@ -265,7 +265,7 @@ class CausalModel(TextModel):
 
     @torch.no_grad()
     def generate(self, prompted: Prompted, length: int) -> list[str]:
-        from autoprompt.models.decoding import greedy
+        from autoprompt.models.acceleration.decoding import greedy
 
         assert isinstance(prompted, EncodedPrompt)  # noqa: S101
         return greedy(self, prompted, length)

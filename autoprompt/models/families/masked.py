@@ -17,11 +17,11 @@ from torch import Tensor
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models.base import FitFailedError, LoadOptions
-from autoprompt.models.batching import Batch, EncodedPrompt
-from autoprompt.models.output import Asked
-from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, Target, encoded_row
-from autoprompt.models.text import TextModel
+from autoprompt.models.acceleration.lm_head import Asked
+from autoprompt.models.families.base import TextModel
+from autoprompt.models.prompts.batching import Batch, EncodedPrompt
+from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Rendered, Target, encoded_row
+from autoprompt.models.types import FitFailedError, LoadOptions
 
 INFILL_ROWS = 8
 """Rows that infills are asked of: each literal place costs a pass of its own."""

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
-from autoprompt.models import vocabulary
-from autoprompt.models.base import TokenProposals
-from autoprompt.models.batching import EncodedPrompt
-from autoprompt.models.memory import attempt
-from autoprompt.models.rendered import LiteralToken
+from autoprompt.models.acceleration.micro_batches import attempt
+from autoprompt.models.prompts import vocabulary
+from autoprompt.models.prompts.batching import EncodedPrompt
+from autoprompt.models.prompts.tokenized import LiteralToken
+from autoprompt.models.types import TokenProposals
 from autoprompt.template import Literal, Template
 
 if TYPE_CHECKING:
-    from autoprompt.models.text import TextModel
+    from autoprompt.models.families.base import TextModel
 
 OVERSAMPLE = 4
 """Shortlisted ids for each one wanted: some fall to the round trip."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from autoprompt.errors import InputError
-from autoprompt.models.encoding import Encoder
+from autoprompt.models.prompts.encoding import Encoder
 from autoprompt.template import LabelWords
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from autoprompt.candidate import Settings
 from autoprompt.errors import InputError
-from autoprompt.models.adapters import adapter_name
-from autoprompt.models.base import Delta
+from autoprompt.models.adaptation.lora import adapter_name
 from autoprompt.models.saving import save
+from autoprompt.models.types import Delta
 
 ADAPTERS, OTHERS = "adapter_model.safetensors", "other_parts.safetensors"
 _PREFIX = "base_model.model."

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
 from autoprompt.errors import InputError
-from autoprompt.models.adapters import Adapters, adapter_name
-from autoprompt.models.base import Delta, FitFailedError
-from autoprompt.models.memory import attempt
-from autoprompt.models.soft import SoftVectors
+from autoprompt.models.acceleration.micro_batches import attempt
+from autoprompt.models.adaptation.lora import Adapters, adapter_name
+from autoprompt.models.adaptation.soft_prompts import SoftVectors
+from autoprompt.models.types import Delta, FitFailedError
 
 MAX_GRADIENT_NORM = 1.0
 NEW_PART_RATE = 2e-2

@@ -12,8 +12,8 @@ from typing import Any
 from tokenizers import AddedToken, Regex, pre_tokenizers
 
 from autoprompt.errors import InputError, first_line
-from autoprompt.models.chat_template import render_chat
-from autoprompt.models.rendered import MARKER
+from autoprompt.models.prompts.chat_template import render_chat
+from autoprompt.models.prompts.tokenized import MARKER
 from autoprompt.template import LABEL, Piece
 
 Chat = tuple[str, str]

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
-from autoprompt.models.base import LoadOptions
-from autoprompt.models.batching import Batch
-from autoprompt.models.layers import LayerStack
-from autoprompt.models.network import padding
-from autoprompt.models.output import OutputLayer
-from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
-from autoprompt.models.text import TextModel
-from autoprompt.models.tuning import Parts
+from autoprompt.models.acceleration.layer_replay import LayerStack
+from autoprompt.models.acceleration.lm_head import OutputLayer
+from autoprompt.models.adaptation.tuning import Parts
+from autoprompt.models.families.base import TextModel
+from autoprompt.models.introspection import padding
+from autoprompt.models.prompts.batching import Batch
+from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Target
+from autoprompt.models.types import LoadOptions
 
 
 @dataclass(frozen=True)

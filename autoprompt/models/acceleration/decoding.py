@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from autoprompt.models.batching import EncodedPrompt
-from autoprompt.models.network import cache_of
+from autoprompt.models.introspection import cache_of
+from autoprompt.models.prompts.batching import EncodedPrompt
 
 if TYPE_CHECKING:
-    from autoprompt.models.causal import CausalModel
+    from autoprompt.models.families.causal import CausalModel
 
 
 def greedy(model: CausalModel, prompted: EncodedPrompt, length: int) -> list[str]:

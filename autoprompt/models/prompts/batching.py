@@ -9,10 +9,10 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from autoprompt.models.base import Prompted
-from autoprompt.models.kept import Past
-from autoprompt.models.output import Asked
-from autoprompt.models.rendered import EncodedRow
+from autoprompt.models.acceleration.lm_head import Asked
+from autoprompt.models.acceleration.prefix_states import Past
+from autoprompt.models.prompts.tokenized import EncodedRow
+from autoprompt.models.types import Prompted
 
 
 @dataclass

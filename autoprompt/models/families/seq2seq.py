@@ -16,12 +16,12 @@ from transformers import GenerationConfig
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models import vocabulary
-from autoprompt.models.base import LoadOptions, Prompted
-from autoprompt.models.batching import Batch, EncodedPrompt
-from autoprompt.models.prefix import blocks
-from autoprompt.models.rendered import EncodedRow, LiteralToken, Rendered, encoded_row
-from autoprompt.models.text import SCORE_SEQUENCES, TextModel
+from autoprompt.models.acceleration.prefix_cache import blocks
+from autoprompt.models.families.base import SCORE_SEQUENCES, TextModel
+from autoprompt.models.prompts import vocabulary
+from autoprompt.models.prompts.batching import Batch, EncodedPrompt
+from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Rendered, encoded_row
+from autoprompt.models.types import LoadOptions, Prompted
 from autoprompt.template import LABEL, Slot
 
 SENTINEL = "<extra_id_0>"

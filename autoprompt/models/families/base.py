@@ -17,8 +17,22 @@ from torch import Tensor
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError, UsageError
-from autoprompt.models import vocabulary
-from autoprompt.models.base import (
+from autoprompt.models.acceleration.layer_replay import LayerStack
+from autoprompt.models.acceleration.lm_head import Asked, OutputLayer
+from autoprompt.models.acceleration.micro_batches import attempt, in_memory
+from autoprompt.models.acceleration.onednn import pack
+from autoprompt.models.acceleration.prefix_cache import blocks
+from autoprompt.models.adaptation.lora_init import mean_inputs
+from autoprompt.models.adaptation.soft_prompts import SoftVectors
+from autoprompt.models.adaptation.tuning import LEARNT, Parts, Tuner
+from autoprompt.models.introspection import embedding, limit, linear_names, ordinary, padding
+from autoprompt.models.locks import Turn
+from autoprompt.models.prompts import vocabulary
+from autoprompt.models.prompts.batching import Batch, EncodedPrompt, collate, label_scores
+from autoprompt.models.prompts.encoding import Encoder
+from autoprompt.models.prompts.special_tokens import chat_format
+from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Target
+from autoprompt.models.types import (
     Delta,
     Features,
     FitFailedError,
@@ -28,20 +42,6 @@ from autoprompt.models.base import (
     TokenProposals,
     pick_device,
 )
-from autoprompt.models.batching import Batch, EncodedPrompt, collate, label_scores
-from autoprompt.models.closing import mean_inputs
-from autoprompt.models.encoding import Encoder
-from autoprompt.models.layers import LayerStack
-from autoprompt.models.memory import attempt, in_memory
-from autoprompt.models.network import embedding, limit, linear_names, ordinary, padding
-from autoprompt.models.output import Asked, OutputLayer
-from autoprompt.models.packed import pack
-from autoprompt.models.prefix import blocks
-from autoprompt.models.rendered import EncodedRow, LiteralToken, Target
-from autoprompt.models.signs import chat_format
-from autoprompt.models.soft import SoftVectors
-from autoprompt.models.tuning import LEARNT, Parts, Tuner
-from autoprompt.models.turns import Turn
 from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template, render_value
 
 T = TypeVar("T")
@@ -397,7 +397,7 @@ class TextModel(LanguageModel):
         replacements: int,
         infills: int,
     ) -> TokenProposals:
-        from autoprompt.models.gradients import propose
+        from autoprompt.models.adaptation.token_gradients import propose
 
         return propose(self, candidate, rows, loss, replacements=replacements, infills=infills)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
-from autoprompt.models.turns import Turn
+from autoprompt.models.locks import Turn
 from autoprompt.template import Template
 
 Delta = Mapping[str, Tensor]

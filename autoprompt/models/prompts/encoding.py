@@ -14,9 +14,9 @@ from typing import Any
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models.faults import translated
-from autoprompt.models.rendered import Rendered, Span
-from autoprompt.models.signs import Chat, Signs, keep_literal
+from autoprompt.models.library_errors import translated
+from autoprompt.models.prompts.special_tokens import Chat, Signs, keep_literal
+from autoprompt.models.prompts.tokenized import Rendered, Span
 from autoprompt.template import LABEL, Piece, Template, render_value
 
 SIZES_KEPT = 20_000

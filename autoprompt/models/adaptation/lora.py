@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
-from autoprompt.models.base import FitFailedError
-from autoprompt.models.turns import PROCESS
+from autoprompt.models.locks import PROCESS
+from autoprompt.models.types import FitFailedError
 
 ROW_LENGTH = 1 / math.sqrt(3)
 """What a row of A has in peft's own draw."""

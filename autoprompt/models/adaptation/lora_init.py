@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from autoprompt.models.batching import EncodedPrompt
-from autoprompt.models.layers import hooked
-from autoprompt.models.rendered import EncodedRow
+from autoprompt.models.acceleration.layer_replay import hooked
+from autoprompt.models.prompts.batching import EncodedPrompt
+from autoprompt.models.prompts.tokenized import EncodedRow
 
 if TYPE_CHECKING:
-    from autoprompt.models.text import TextModel
+    from autoprompt.models.families.base import TextModel
 
 SOME_ROWS = 8
 """Whose means are taken: the closing words are the same in all."""

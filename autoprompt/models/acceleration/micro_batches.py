@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from autoprompt.models.base import FitFailedError
+from autoprompt.models.types import FitFailedError
 
 T = TypeVar("T")
 

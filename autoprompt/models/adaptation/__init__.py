@@ -1,0 +1,1 @@
+"""Tuning modes: what a fine-tune trains, starts from, saves and exchanges."""

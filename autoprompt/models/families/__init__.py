@@ -1,0 +1,1 @@
+"""One model family a file: causal, masked, encoder-decoder, classifier."""

@@ -1,0 +1,1 @@
+"""From templates and rows to token ids: encoding, chat formats, special tokens, batches."""
