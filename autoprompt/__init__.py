@@ -3,8 +3,6 @@
 Public names are imported on first use, so that ``import autoprompt`` costs nothing.
 """
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,6 +37,7 @@ _HOME = {
     "load": "autoprompt.export",
     "refine": "autoprompt.api",
     "resume": "autoprompt.api",
+    "search": "autoprompt.api",
     "verify": "autoprompt.api",
 }
 
@@ -53,21 +52,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
-
-
-class _Package(ModuleType):
-    """``autoprompt.search`` is the function, also once the package of that name, which does the work, is imported:
-    the import system would set the attribute to it."""
-
-    @property
-    def search(self) -> Any:
-        from autoprompt.api import search
-
-        return search
-
-    @search.setter
-    def search(self, _module: ModuleType) -> None:
-        """The package stays reachable by ``from autoprompt.search import ...``."""
-
-
-sys.modules[__name__].__class__ = _Package

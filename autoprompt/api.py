@@ -9,12 +9,12 @@ from typing import Any
 
 from autoprompt.duration import parse_duration
 from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.optimizer import Expected
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, PlaceOptions, SearchOptions
 from autoprompt.run import refine as run_refine
 from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
 from autoprompt.run import verify as run_verify
-from autoprompt.search import Expected
 from autoprompt.tracking import tracked
 
 ROWS = "rows"

@@ -20,7 +20,7 @@ from autoprompt.terminal.console import Console, plain
 
 if TYPE_CHECKING:  # loading torch would take seconds
     from autoprompt.evaluator import Evaluation, Evaluator
-    from autoprompt.search import Expected
+    from autoprompt.optimizer import Expected
 
 PLAIN_SECONDS = 10.0
 """A plain view reports what did not change at most this often."""

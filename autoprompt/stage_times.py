@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # loading torch would take seconds
-    from autoprompt.search import Expected
+    from autoprompt.optimizer import Expected
 
 MEASURING = "measuring"
 _STAGE_OF = {"first use": "data", "generation": "search", "measuring": "model"}

@@ -10,8 +10,8 @@ from typing import Any
 
 from autoprompt.errors import StorageError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
+from autoprompt.optimizer import Expected
 from autoprompt.run import Progress
-from autoprompt.search import Expected
 
 
 class Tracked:

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from autoprompt.candidate import Candidate, Demo, Settings, derived_seed
 from autoprompt.evaluator import Evaluation, Journal, Rung
 from autoprompt.models import TokenProposals
-from autoprompt.search import Budget, Outcome, Search, Space, phrases
-from autoprompt.search.space import flaw
+from autoprompt.optimizer import Budget, Outcome, Search, Space, phrases
+from autoprompt.optimizer.space import flaw
 from autoprompt.template import LabelWords, Template
 
 

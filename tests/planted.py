@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from autoprompt.search import phrases
+from autoprompt.optimizer import phrases
 from autoprompt.template import LabelWords
 
 PLANTED = "zorp"

@@ -51,11 +51,11 @@ def test_other_code_or_another_machine_is_another_cell(tmp_path: Path, monkeypat
 
 def test_only_the_code_that_a_benchmark_uses_makes_other_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "ROOT", tmp_path)
-    for name in ("autoprompt/models/families/causal.py", "autoprompt/candidate.py", "autoprompt/search/loop.py"):
+    for name in ("autoprompt/models/families/causal.py", "autoprompt/candidate.py", "autoprompt/optimizer/loop.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("one", encoding="utf-8")
     before = [bench.engine(), bench.engine(bench.MODELS)]
-    (tmp_path / "autoprompt/search/loop.py").write_text("two", encoding="utf-8")
+    (tmp_path / "autoprompt/optimizer/loop.py").write_text("two", encoding="utf-8")
     assert [a == b for a, b in zip(before, [bench.engine(), bench.engine(bench.MODELS)], strict=True)] == [False, True]
     (tmp_path / "autoprompt/models/families/causal.py").write_text("two", encoding="utf-8")
     assert bench.engine(bench.MODELS) != before[1]

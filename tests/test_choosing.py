@@ -10,11 +10,11 @@ import pytest
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.evaluator import Evaluation, Rung
-from autoprompt.search.choosing import Choice
-from autoprompt.search.config import SearchConfig
-from autoprompt.search.space import Space
-from autoprompt.search.strategy import Proposal
-from autoprompt.search.surrogate import MIN_TUNED, Known, foretold
+from autoprompt.optimizer.choosing import Choice
+from autoprompt.optimizer.config import SearchConfig
+from autoprompt.optimizer.space import Space
+from autoprompt.optimizer.strategy import Proposal
+from autoprompt.optimizer.surrogate import MIN_TUNED, Known, foretold
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))

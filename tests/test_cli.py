@@ -18,9 +18,9 @@ from autoprompt.cli import cli, options
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score
 from autoprompt.models import FAMILIES
+from autoprompt.optimizer import STRATEGIES
 from autoprompt.report.escaping import markdown
 from autoprompt.run import options as run_options
-from autoprompt.search import STRATEGIES
 from autoprompt.template import LabelWords, Template
 
 KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}

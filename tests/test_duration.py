@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import autoprompt
 from autoprompt.duration import duration_text, parse_duration, rounded_up
 from autoprompt.errors import InputError, UsageError
-from autoprompt.search import SearchConfig
+from autoprompt.optimizer import SearchConfig
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Speed
 from autoprompt.evaluator.cost_model import CROWDED_SECONDS, CostModel
+from autoprompt.optimizer import Budget, Expected, SearchConfig, Space, check_budget, needed
+from autoprompt.optimizer.forecast import Forecast
+from autoprompt.optimizer.pacing import FINISH_SECONDS, SLACK, Pace
 from autoprompt.run.workplace import Crowd
-from autoprompt.search import Budget, Expected, SearchConfig, Space, check_budget, needed
-from autoprompt.search.forecast import Forecast
-from autoprompt.search.pacing import FINISH_SECONDS, SLACK, Pace
 from autoprompt.stage_times import StageTimes
 from autoprompt.template import LabelWords, Template
 

@@ -21,7 +21,7 @@ from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, bar, h
 from autoprompt.evaluator.evaluator import TEST_BLOCK
 from autoprompt.evaluator.proxy import FOLDS, cross_fit, deal, fit_probe
 from autoprompt.models import Features, FitFailedError, load_model
-from autoprompt.search.racing import ranked
+from autoprompt.optimizer.racing import ranked
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords.of(tiny.WORDS, ("negative", "positive"))

@@ -21,8 +21,8 @@ from autoprompt.errors import WorkerLostError
 from autoprompt.evaluator import worker as workers
 from autoprompt.execution import LocalExecutor
 from autoprompt.leaderboard import Leaderboard, RunRecord
+from autoprompt.optimizer import Budget
 from autoprompt.run.resuming import requested
-from autoprompt.search import Budget
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "autoprompt"
 
 ABOVE_RUN = {
-    *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "search", "execution"),
+    *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "optimizer", "execution"),
     *("leaderboard", "transfer", "manifest", "report", "export", "files", "duration", "terminal"),
     *("untrusted", "model_folder", "safetensors_header"),
 }
@@ -17,7 +17,7 @@ ABOVE_RUN = {
 MAY_IMPORT = {
     "errors": set(),
     "duration": set(),
-    "stage_times": {"search"},
+    "stage_times": {"optimizer"},
     "terminal": set(),
     "interpreter": set(),
     "untrusted": set(),
@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "models": {"corpus", "template", "candidate", "artifacts", "model_folder", "safetensors_header", "untrusted"},
     "evaluator": {"corpus", "template", "candidate", "metrics", "models"},
-    "search": {"corpus", "template", "candidate", "metrics", "evaluator", "models", "duration", "untrusted"},
+    "optimizer": {"corpus", "template", "candidate", "metrics", "evaluator", "models", "duration", "untrusted"},
     "execution": {"files", "interpreter", "terminal"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "model_folder", "files"},
     "leaderboard": {"candidate", "metrics", "files", "terminal"},
@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "prompt_model": ABOVE_RUN | {"run", "predicting"},
     "prompt_classifier": ABOVE_RUN | {"run", "predicting", "prompt_model"},
     "cli": ABOVE_RUN | {"run", "api", "progress", "stage_times", "predicting", "files", "tracking", "interpreter"},
-    "tracking": {"evaluator", "run", "search"},
+    "tracking": {"evaluator", "run", "optimizer"},
     "progress": ABOVE_RUN | {"run", "api", "stage_times"},
 }
 # Only inside functions: loading the module must not load them.
@@ -129,8 +129,8 @@ def test_a_row_names_only_modules_that_the_table_has_and_no_two_import_each_othe
     [
         ("metrics/types.py", "import autoprompt.candidate", "types.py:1: metrics may not import candidate"),
         ("template.py", "def f():\n    from autoprompt import metrics", "template.py:2: template may not import"),
-        ("models/causal.py", "from ..search import racing", "causal.py:1: models may not import search"),
-        ("models/a/b.py", "from ...search import racing", "b.py:1: models may not import search"),
+        ("models/causal.py", "from ..optimizer import racing", "causal.py:1: models may not import optimizer"),
+        ("models/a/b.py", "from ...optimizer import racing", "b.py:1: models may not import optimizer"),
         ("corpus.py", "from . import models", "corpus.py:1: corpus may not import models"),
         (
             "run.py",

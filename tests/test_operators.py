@@ -9,8 +9,8 @@ from fakes import valid
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.models import TokenProposals
-from autoprompt.search import SearchConfig, Space, phrases
-from autoprompt.search.operators import (
+from autoprompt.optimizer import SearchConfig, Space, phrases
+from autoprompt.optimizer.operators import (
     GENETIC,
     HYBRID,
     Crossover,

@@ -8,8 +8,8 @@ import pytest
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Rung
-from autoprompt.search.budget import Budget
-from autoprompt.search.racing import best, finalists, in_race, pooled, ranked, sure
+from autoprompt.optimizer.budget import Budget
+from autoprompt.optimizer.racing import best, finalists, in_race, pooled, ranked, sure
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))

@@ -15,7 +15,7 @@ import pytest
 import tiny
 
 from autoprompt.models.families.detection import registry
-from autoprompt.search import SearchConfig
+from autoprompt.optimizer import SearchConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -17,8 +17,8 @@ from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError, UsageError
 from autoprompt.leaderboard import Leaderboard, Step, holding
+from autoprompt.optimizer import Budget, phrases
 from autoprompt.run.resuming import StoredJournal
-from autoprompt.search import Budget, phrases
 
 
 class Killed(BaseException):

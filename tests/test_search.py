@@ -17,8 +17,8 @@ from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, kept_weights
-from autoprompt.search import Budget
-from autoprompt.search.operators import HYBRID
+from autoprompt.optimizer import Budget
+from autoprompt.optimizer.operators import HYBRID
 
 LIMIT = 6
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import autoprompt
 from autoprompt.errors import InputError, UsageError
 from autoprompt.leaderboard import Leaderboard
-from autoprompt.search import SearchConfig, parse_fix
-from autoprompt.search.config import GENES, OperatorName
-from autoprompt.search.operators import HYBRID
+from autoprompt.optimizer import SearchConfig, parse_fix
+from autoprompt.optimizer.config import GENES, OperatorName
+from autoprompt.optimizer.operators import HYBRID
 
 NUMBERS = st.lists(st.integers(1, 4096), min_size=1, max_size=4, unique=True)
 RATES = st.lists(st.floats(1e-9, 1, exclude_min=True), min_size=1, max_size=4, unique=True)

@@ -10,7 +10,7 @@ import pytest
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, load
 from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker, worker
-from autoprompt.search import Budget, Outcome, Search, Space, phrases
+from autoprompt.optimizer import Budget, Outcome, Search, Space, phrases
 from autoprompt.template import LabelWords, Template
 
 EVALUATIONS = 20

@@ -18,9 +18,9 @@ from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, UsageError
 from autoprompt.evaluator import Evaluation
 from autoprompt.models import TokenProposals
-from autoprompt.search import STRATEGIES, SearchConfig, Space, draw_demos, make_space, parts, phrases
-from autoprompt.search.grid import points, spread
-from autoprompt.search.operators import (
+from autoprompt.optimizer import STRATEGIES, SearchConfig, Space, draw_demos, make_space, parts, phrases
+from autoprompt.optimizer.grid import points, spread
+from autoprompt.optimizer.operators import (  # fmt: skip
     GENETIC,
     HYBRID,
     Crossover,
@@ -31,8 +31,8 @@ from autoprompt.search.operators import (
     Phrase,
     SoftChange,
     usable,
-)  # fmt: skip
-from autoprompt.search.space import RATES, SETTINGS
+)
+from autoprompt.optimizer.space import RATES, SETTINGS
 from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template
 
 WORDS = LabelWords((("neg", "bad"), ("pos", "good")))

@@ -9,11 +9,11 @@ import pytest
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.evaluator import Evaluation
-from autoprompt.search import genetic, phrases
-from autoprompt.search.config import SearchConfig
-from autoprompt.search.genetic import Credit, HybridStrategy
-from autoprompt.search.space import Space
-from autoprompt.search.strategy import PROPOSALS, GradientStrategy, Proposal, Strategy
+from autoprompt.optimizer import genetic, phrases
+from autoprompt.optimizer.config import SearchConfig
+from autoprompt.optimizer.genetic import Credit, HybridStrategy
+from autoprompt.optimizer.space import Space
+from autoprompt.optimizer.strategy import PROPOSALS, GradientStrategy, Proposal, Strategy
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))

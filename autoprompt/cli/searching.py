@@ -91,7 +91,7 @@ def search(
         raise UsageError("--budget and --max-evaluations exclude each other; give one of them.")
     from autoprompt import run
     from autoprompt.cli.tables import show_result
-    from autoprompt.search import parse_fix
+    from autoprompt.optimizer import parse_fix
     from autoprompt.tracking import tracked
 
     options = run.SearchOptions(

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.search import STRATEGIES, Budget, Expected, SearchConfig
+from autoprompt.optimizer import STRATEGIES, Budget, Expected, SearchConfig
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_BUDGET = 300.0

@@ -18,8 +18,8 @@ from autoprompt.execution import check_workers, most_workers
 from autoprompt.metrics import ALL_METRICS, metric_names
 from autoprompt.models import DEFAULT_TUNING, FAMILIES, TASKS, TUNING, locate_model
 from autoprompt.models.types import ModelSource
+from autoprompt.optimizer import SearchConfig, Space, demos_of, draw_demos, make_space
 from autoprompt.run.options import DataOptions, ModelOptions
-from autoprompt.search import SearchConfig, Space, demos_of, draw_demos, make_space
 from autoprompt.template import LabelWords, Template
 
 GENERIC_NAMES = ("label", "labels", "class", "target", "y")

@@ -15,10 +15,10 @@ from autoprompt.evaluator import Journal
 from autoprompt.leaderboard import Leaderboard, RunRecord, Step
 from autoprompt.leaderboard.records import pinned
 from autoprompt.manifest import INPUTS, differences
+from autoprompt.optimizer import Budget, SearchConfig
 from autoprompt.run.foreign import foreign
 from autoprompt.run.options import DataOptions, ModelOptions, PlaceOptions, Progress, SearchOptions
 from autoprompt.run.ownership import is_own
-from autoprompt.search import Budget, SearchConfig
 
 _TASK, _DECISION = "task", "decision"
 _UNASKED = ("corpus", "data", "model", "leaderboard", "config", "started", "warm_start", "warmth", "transfer")

@@ -16,6 +16,7 @@ from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, kee
 from autoprompt.leaderboard.records import REFINE
 from autoprompt.manifest import manifest
 from autoprompt.metrics import verdict
+from autoprompt.optimizer import Budget, Need, Outcome, Search, check_budget, needed
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
 from autoprompt.run.place import placed
 from autoprompt.run.preparing import Task, check_folds
@@ -24,7 +25,6 @@ from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.teaching import warmed, warmth_of
 from autoprompt.run.transferring import scored, transferred
 from autoprompt.run.workplace import check_model, prepared, workplace
-from autoprompt.search import Budget, Need, Outcome, Search, check_budget, needed
 from autoprompt.terminal import command_line
 
 BASELINES = ("manual", "manual_tuned", "null", "random")

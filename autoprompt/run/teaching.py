@@ -11,9 +11,9 @@ from typing import Any
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.optimizer import Space, flaw
 from autoprompt.run.options import Progress
 from autoprompt.run.preparing import Task
-from autoprompt.search import Space, flaw
 from autoprompt.transfer import Taught, operators, prompts, read_sources, sources_of, taught, write_bundle
 
 

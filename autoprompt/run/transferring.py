@@ -10,9 +10,9 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, NothingSucceededError
 from autoprompt.evaluator import Evaluator, Rung
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.optimizer import Outcome, Proposal
 from autoprompt.run.preparing import Task, shown
 from autoprompt.run.recording import Recorder
-from autoprompt.search import Outcome, Proposal
 from autoprompt.transfer import Profile, adapt, profile_in, profile_of
 
 OPERATOR = "transfer"

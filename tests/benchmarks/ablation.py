@@ -23,7 +23,7 @@ from tasks import Task, by_length, few_shot, first_of_each
 
 from autoprompt.api import Silent
 from autoprompt.corpus import Corpus
-from autoprompt.search.operators import HYBRID
+from autoprompt.optimizer.operators import HYBRID
 
 TEST_ROWS = 400
 

@@ -29,7 +29,7 @@ MODELS = ("artifacts", "candidate", "corpus", "errors", "models", "template")
 """The package's modules that a model's own work depends on."""
 EVALUATIONS = (*MODELS, "evaluator", "execution", "metrics")
 """Those that scores and their cost depend on."""
-SEARCHES = (*EVALUATIONS, "run", "search")
+SEARCHES = (*EVALUATIONS, "run", "optimizer")
 """Those that decide what a search finds in a given time."""
 
 Cell = dict[str, Any]

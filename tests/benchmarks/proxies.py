@@ -48,11 +48,11 @@ from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.evaluator.worker import FROZEN, Worker, perform
 from autoprompt.execution import default_workers
 from autoprompt.models import FitFailedError
+from autoprompt.optimizer.space import flaw
+from autoprompt.optimizer.strategy import random_candidate
+from autoprompt.optimizer.surrogate import Known, foretold
 from autoprompt.run import ModelOptions
 from autoprompt.run.preparing import prepare
-from autoprompt.search.space import flaw
-from autoprompt.search.strategy import random_candidate
-from autoprompt.search.surrogate import Known, foretold
 
 TEST_ROWS = 200
 EPOCHS = (1, 2, 4)

@@ -36,9 +36,9 @@ from autoprompt.corpus import Corpus
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.execution import default_workers
 from autoprompt.models import locate_model
+from autoprompt.optimizer.racing import best, finalists
 from autoprompt.run import ModelOptions
 from autoprompt.run.preparing import prepare
-from autoprompt.search.racing import best, finalists
 
 EVERYWHERE = ("hybrid", "random")
 

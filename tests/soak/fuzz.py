@@ -52,7 +52,7 @@ with _watching():
     from autoprompt.export import load as load_prompt
     from autoprompt.leaderboard import Leaderboard, RunRecord, Step
     from autoprompt.models.adaptation.peft_io import ADAPTERS, read_delta
-    from autoprompt.search.config import SearchConfig
+    from autoprompt.optimizer.config import SearchConfig
     from autoprompt.template import LabelWords, Template
 
 MOST_CHANGES = 4

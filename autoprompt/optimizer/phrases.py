@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from autoprompt.search import parts
+from autoprompt.optimizer import parts
 from autoprompt.template import LABEL, LabelWords, Literal, Slot, Soft, Template
 
 TAILS = (

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from autoprompt.evaluator import Evaluation, Evaluator, Journal
-from autoprompt.search.budget import Budget
-from autoprompt.search.racing import finalists, ranked
-from autoprompt.search.space import Space
+from autoprompt.optimizer.budget import Budget
+from autoprompt.optimizer.racing import finalists, ranked
+from autoprompt.optimizer.space import Space
 
 TUNED_PER_FINALIST = 3
 """Fine-tunes of the search for each finalist after the first."""

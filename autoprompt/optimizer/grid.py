@@ -11,9 +11,9 @@ from typing import Any
 
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.search import parts, phrases
-from autoprompt.search.space import SETTINGS, Space
-from autoprompt.search.strategy import Proposal, Strategy
+from autoprompt.optimizer import parts, phrases
+from autoprompt.optimizer.space import SETTINGS, Space
+from autoprompt.optimizer.strategy import Proposal, Strategy
 from autoprompt.template import LabelWords
 
 PHRASES = 8

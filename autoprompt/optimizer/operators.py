@@ -10,8 +10,8 @@ from typing import Protocol
 
 from autoprompt.candidate import Candidate
 from autoprompt.models import TokenProposals
-from autoprompt.search import parts, phrases
-from autoprompt.search.space import SETTINGS, Space, draw_demos
+from autoprompt.optimizer import parts, phrases
+from autoprompt.optimizer.space import SETTINGS, Space, draw_demos
 from autoprompt.template import LabelWords, Literal, Soft, Template
 
 KNOWN_HEAD = 0.7

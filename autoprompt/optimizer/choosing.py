@@ -10,10 +10,10 @@ from statistics import median
 
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.search.racing import ranked
-from autoprompt.search.space import Space
-from autoprompt.search.strategy import TAUGHT, Proposal
-from autoprompt.search.surrogate import Known, foretold
+from autoprompt.optimizer.racing import ranked
+from autoprompt.optimizer.space import Space
+from autoprompt.optimizer.strategy import TAUGHT, Proposal
+from autoprompt.optimizer.surrogate import Known, foretold
 
 PER_OPERATOR = 2
 """Survivors of one operator in a generation, before others have had theirs: near-copies of one edit teach little.

@@ -1,8 +1,8 @@
 """The strategies by name. All share one evaluator, one budget and one leaderboard."""
 
-from autoprompt.search.genetic import GeneticStrategy, HybridStrategy
-from autoprompt.search.grid import GridStrategy
-from autoprompt.search.strategy import GradientStrategy, RandomStrategy, Strategy
+from autoprompt.optimizer.genetic import GeneticStrategy, HybridStrategy
+from autoprompt.optimizer.grid import GridStrategy
+from autoprompt.optimizer.strategy import GradientStrategy, RandomStrategy, Strategy
 
 STRATEGIES: dict[str, type[Strategy]] = {
     cls.name: cls for cls in (HybridStrategy, GeneticStrategy, GradientStrategy, RandomStrategy, GridStrategy)

@@ -15,16 +15,16 @@ from deap import tools
 from autoprompt.candidate import Candidate, Settings, derived_seed
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung, bar
-from autoprompt.search import phrases
-from autoprompt.search.budget import Budget
-from autoprompt.search.choosing import Choice
-from autoprompt.search.estimate import Need
-from autoprompt.search.forecast import Expected, Forecast, blocks_of
-from autoprompt.search.pacing import Pace
-from autoprompt.search.racing import best, finalists, in_race, pooled, ranked
-from autoprompt.search.space import Space
-from autoprompt.search.strategies import STRATEGIES
-from autoprompt.search.strategy import Proposal, Strategy, random_tail
+from autoprompt.optimizer import phrases
+from autoprompt.optimizer.budget import Budget
+from autoprompt.optimizer.choosing import Choice
+from autoprompt.optimizer.estimate import Need
+from autoprompt.optimizer.forecast import Expected, Forecast, blocks_of
+from autoprompt.optimizer.pacing import Pace
+from autoprompt.optimizer.racing import best, finalists, in_race, pooled, ranked
+from autoprompt.optimizer.space import Space
+from autoprompt.optimizer.strategies import STRATEGIES
+from autoprompt.optimizer.strategy import Proposal, Strategy, random_tail
 from autoprompt.template import LABEL, Literal, Slot, Template
 
 IDLE_GENERATIONS = 3

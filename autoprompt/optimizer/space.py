@@ -13,8 +13,8 @@ from typing import Any
 from autoprompt.candidate import Candidate, Demo, Settings, derived_seed
 from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError, UsageError
-from autoprompt.search import parts
-from autoprompt.search.config import SearchConfig
+from autoprompt.optimizer import parts
+from autoprompt.optimizer.config import SearchConfig
 from autoprompt.template import LABEL, Demos, LabelWords, Slot, Template
 
 SETTINGS = ("learning_rate", "batch_size", "epochs", "rank", "calibration")

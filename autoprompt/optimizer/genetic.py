@@ -14,9 +14,9 @@ from deap import base, tools
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.models import TokenProposals
-from autoprompt.search.operators import GENETIC, HYBRID, Hints, Mating, Operator, usable
-from autoprompt.search.space import Space
-from autoprompt.search.strategy import ATTEMPTS, PROPOSALS, TAUGHT, Proposal, Strategy
+from autoprompt.optimizer.operators import GENETIC, HYBRID, Hints, Mating, Operator, usable
+from autoprompt.optimizer.space import Space
+from autoprompt.optimizer.strategy import ATTEMPTS, PROPOSALS, TAUGHT, Proposal, Strategy
 from autoprompt.template import LabelWords
 
 T = TypeVar("T")

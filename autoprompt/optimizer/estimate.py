@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from autoprompt.duration import duration_text, rounded_up
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluator
-from autoprompt.search.budget import Budget
-from autoprompt.search.pacing import COMPARED, FINISH_SECONDS, SLACK
-from autoprompt.search.space import Space
-from autoprompt.search.strategies import STRATEGIES
-from autoprompt.search.strategy import PROPOSALS, GradientStrategy, RandomStrategy, openings
+from autoprompt.optimizer.budget import Budget
+from autoprompt.optimizer.pacing import COMPARED, FINISH_SECONDS, SLACK
+from autoprompt.optimizer.space import Space
+from autoprompt.optimizer.strategies import STRATEGIES
+from autoprompt.optimizer.strategy import PROPOSALS, GradientStrategy, RandomStrategy, openings
 
 TESTED = 3
 """Prompts that the test rows are scored with: the winner and both manual baselines."""

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from autoprompt.evaluator import Evaluation
 from autoprompt.evaluator.evaluator import TEST_BLOCK
-from autoprompt.search.estimate import Need
-from autoprompt.search.pacing import Pace
+from autoprompt.optimizer.estimate import Need
+from autoprompt.optimizer.pacing import Pace
 
 STAGES = ("baselines", "search", "finalists", "test")
 APART = 1.0

@@ -10,8 +10,8 @@ from itertools import zip_longest
 
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.search import parts, phrases
-from autoprompt.search.space import Space, draw_demos, flaw
+from autoprompt.optimizer import parts, phrases
+from autoprompt.optimizer.space import Space, draw_demos, flaw
 from autoprompt.template import LABEL, LabelWords, Literal, Slot, Template
 
 PROPOSALS = 12

@@ -1,0 +1,29 @@
+"""Proposes candidates, spends evaluations on them, and names the best."""
+
+from autoprompt.optimizer.budget import Budget
+from autoprompt.optimizer.config import SearchConfig, parse_fix
+from autoprompt.optimizer.estimate import Need, check_budget, needed
+from autoprompt.optimizer.forecast import Expected
+from autoprompt.optimizer.loop import Outcome, Search
+from autoprompt.optimizer.space import Space, demos_of, draw_demos, flaw, make_space
+from autoprompt.optimizer.strategies import STRATEGIES
+from autoprompt.optimizer.strategy import Proposal
+
+__all__ = [
+    "STRATEGIES",
+    "Budget",
+    "Expected",
+    "Need",
+    "Outcome",
+    "Proposal",
+    "Search",
+    "SearchConfig",
+    "Space",
+    "check_budget",
+    "demos_of",
+    "draw_demos",
+    "flaw",
+    "make_space",
+    "needed",
+    "parse_fix",
+]
