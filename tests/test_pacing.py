@@ -10,8 +10,8 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.evaluator import Evaluation
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.config import SearchConfig
-from autoprompt.optimizer.pacing import FINISH_SECONDS, LATE, Pace
 from autoprompt.optimizer.space import Space
+from autoprompt.optimizer.time_budget import FINISH_SECONDS, LATE, Pace
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))

@@ -18,8 +18,7 @@ from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, UsageError
 from autoprompt.evaluator import Evaluation
 from autoprompt.models import TokenProposals
-from autoprompt.optimizer import STRATEGIES, SearchConfig, Space, draw_demos, make_space, parts, phrases
-from autoprompt.optimizer.grid import points, spread
+from autoprompt.optimizer import STRATEGIES, SearchConfig, Space, draw_demos, make_space, phrases
 from autoprompt.optimizer.operators import (  # fmt: skip
     GENETIC,
     HYBRID,
@@ -33,7 +32,8 @@ from autoprompt.optimizer.operators import (  # fmt: skip
     usable,
 )
 from autoprompt.optimizer.space import RATES, SETTINGS
-from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template
+from autoprompt.optimizer.strategies.grid import points, spread
+from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template, edits
 
 WORDS = LabelWords((("neg", "bad"), ("pos", "good")))
 POOL = tuple(Demo.of(f"row{n}", {"a": f"text {n}", "b": "x"}, ("neg", "pos")[n % 2]) for n in range(9))
@@ -139,7 +139,7 @@ def test_any_sequence_of_operators_keeps_candidates_valid_and_what_is_fixed(draw
 
 def _assert_fixed(child: Candidate, over: Space, drawn: dict[str, Any], fix: dict[str, Any]) -> None:
     if "template" in fix:
-        assert parts.text(child.template) == parts.text(Template.parse(fix["template"]))
+        assert edits.text(child.template) == edits.text(Template.parse(fix["template"]))
     if "label_words" in fix:
         assert child.label_words.mapping() == fix["label_words"]
     for name in set(fix) & set(SETTINGS):
@@ -168,7 +168,7 @@ def test_fixed_genes_hold_for_all_competitors_so_that_they_compare_fairly(name: 
     assert set(outcome.baselines) == {"manual", "manual_tuned", "null", "random"}
     manual, tuned = (outcome.baselines[name].candidate for name in ("manual", "manual_tuned"))
     assert manual == replace(over.manual, settings=Settings("none"))
-    assert parts.text(tuned.template) == manual.template
+    assert edits.text(tuned.template) == manual.template
 
 
 @pytest.mark.parametrize("name", ["hybrid", "genetic", "random", "grid"])
@@ -330,8 +330,8 @@ def test_a_field_may_stand_after_the_label_only_where_the_model_reads_it() -> No
 )
 def test_the_label_moves_with_its_words(source: str, place: int, expected: str) -> None:
     template = Template.parse(source)
-    assert place in parts.label_places(template)
-    assert parts.with_label_at(template, place).format() == expected
+    assert place in edits.label_places(template)
+    assert edits.with_label_at(template, place).format() == expected
 
 
 @pytest.mark.parametrize(
@@ -436,11 +436,11 @@ def test_a_grid_is_every_combination_once_and_then_idle() -> None:
         settings=settings, template={"demos": [0, 2], "positions": False}, seeds=["{b} {a} {label}"], fix=fixed
     )
     found = list(points(over))
-    prompts = {parts.text(c.template).format() for c in found}
+    prompts = {edits.text(c.template).format() for c in found}
     assert {SOURCES[0], "{b} {a} {label}"} < prompts
     assert len(found) == len({c.id for c in found}) == len(prompts) * 2 * 3 * 2
     assert found == list(points(over))
-    assert parts.text(found[0].template).format() == SOURCES[0]
+    assert edits.text(found[0].template).format() == SOURCES[0]
     assert all(valid(c, over) for c in found)
     evaluator = fakes.FakeEvaluator()
     grid = STRATEGIES["grid"](over, evaluator, random.Random(0))  # type: ignore[arg-type]  # noqa: S311

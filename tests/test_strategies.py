@@ -9,11 +9,12 @@ import pytest
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.evaluator import Evaluation
-from autoprompt.optimizer import genetic, phrases
+from autoprompt.optimizer import phrases
 from autoprompt.optimizer.config import SearchConfig
-from autoprompt.optimizer.genetic import Credit, HybridStrategy
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.strategy import PROPOSALS, GradientStrategy, Proposal, Strategy
+from autoprompt.optimizer.strategies.base import PROPOSALS, GradientStrategy, Proposal, Strategy
+from autoprompt.optimizer.strategies.genetic import Credit, HybridStrategy
+from autoprompt.optimizer.strategies.registry import genetic
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))

@@ -6,8 +6,8 @@ from autoprompt.optimizer.estimate import Need, check_budget, needed
 from autoprompt.optimizer.forecast import Expected
 from autoprompt.optimizer.loop import Outcome, Search
 from autoprompt.optimizer.space import Space, demos_of, draw_demos, flaw, make_space
-from autoprompt.optimizer.strategies import STRATEGIES
-from autoprompt.optimizer.strategy import Proposal
+from autoprompt.optimizer.strategies.base import Proposal
+from autoprompt.optimizer.strategies.registry import STRATEGIES
 
 __all__ = [
     "STRATEGIES",

@@ -9,10 +9,10 @@ from autoprompt.duration import duration_text, rounded_up
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluator
 from autoprompt.optimizer.budget import Budget
-from autoprompt.optimizer.pacing import COMPARED, FINISH_SECONDS, SLACK
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.strategies import STRATEGIES
-from autoprompt.optimizer.strategy import PROPOSALS, GradientStrategy, RandomStrategy, openings
+from autoprompt.optimizer.strategies.base import PROPOSALS, GradientStrategy, RandomStrategy, openings
+from autoprompt.optimizer.strategies.registry import STRATEGIES
+from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK
 
 TESTED = 3
 """Prompts that the test rows are scored with: the winner and both manual baselines."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from autoprompt.evaluator import Evaluation
 from autoprompt.evaluator.evaluator import TEST_BLOCK
 from autoprompt.optimizer.estimate import Need
-from autoprompt.optimizer.pacing import Pace
+from autoprompt.optimizer.time_budget import Pace
 
 STAGES = ("baselines", "search", "finalists", "test")
 APART = 1.0

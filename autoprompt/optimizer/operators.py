@@ -10,9 +10,9 @@ from typing import Protocol
 
 from autoprompt.candidate import Candidate
 from autoprompt.models import TokenProposals
-from autoprompt.optimizer import parts, phrases
+from autoprompt.optimizer import phrases
 from autoprompt.optimizer.space import SETTINGS, Space, draw_demos
-from autoprompt.template import LabelWords, Literal, Soft, Template
+from autoprompt.template import LabelWords, Literal, Soft, Template, edits
 
 KNOWN_HEAD = 0.7
 """How often a new opening is one that was tried before."""
@@ -122,7 +122,7 @@ class SlotMove:
         parent = mating.parent
         template = parent.template
         if mating.space.config.template.positions and mating.rng.random() < 0.5:
-            swapped = parts.swapped_fields(template, mating.rng)
+            swapped = edits.swapped_fields(template, mating.rng)
             if swapped is not None:
                 return replace(parent, template=swapped)
         bare = phrases.with_head(template, "")
@@ -220,7 +220,7 @@ class DemosChange:
             demos[a], demos[b] = demos[b], demos[a]
         else:
             return None
-        return replace(parent, template=parts.with_demos(parent.template, len(demos)), demos=tuple(demos))
+        return replace(parent, template=edits.with_demos(parent.template, len(demos)), demos=tuple(demos))
 
 
 class SoftChange:
@@ -234,11 +234,11 @@ class SoftChange:
         template, now = parent.template, parent.template.soft
         counts = [n for n in space.soft_counts if n != now]
         if not now and counts:
-            template = rng.choice(parts.soft_places(template, Soft(rng.choice(counts)), space.label_anywhere))
+            template = rng.choice(edits.soft_places(template, Soft(rng.choice(counts)), space.label_anywhere))
         elif counts and rng.random() < 0.5:
-            template = parts.with_soft(template, rng.choice(counts))
+            template = edits.with_soft(template, rng.choice(counts))
         else:
-            template = parts.moved_soft(template, rng, space.label_anywhere) or template
+            template = edits.moved_soft(template, rng, space.label_anywhere) or template
         return replace(parent, template=template) if template != parent.template else None
 
 
@@ -252,8 +252,8 @@ class LabelMove:
         parent = mating.parent
         if not mating.space.free("positions"):
             return None
-        place = mating.rng.choice(parts.label_places(parent.template))
-        return replace(parent, template=parts.with_label_at(parent.template, place))
+        place = mating.rng.choice(edits.label_places(parent.template))
+        return replace(parent, template=edits.with_label_at(parent.template, place))
 
 
 GENETIC: tuple[Operator, ...] = (
@@ -287,19 +287,19 @@ def _with_head_of(parent: Candidate, mate: Candidate, text: bool) -> Candidate |
     A head that is no more than the beginning of the label's sentence is no head to take.
     """
     if not text:
-        return replace(parent, template=parts.with_demos(parent.template, mate.template.demos), demos=mate.demos)
-    if parts.fields_after(parent.template) or parts.fields_after(mate.template):
+        return replace(parent, template=edits.with_demos(parent.template, mate.template.demos), demos=mate.demos)
+    if edits.fields_after(parent.template) or edits.fields_after(mate.template):
         return None
     tail = parent.template.segments[len(parent.template.head().segments) :]
     template = Template((*mate.template.head().segments, *tail))
     if template.soft not in (parent.template.soft, mate.template.soft):
-        template = parts.with_soft(template, parent.template.soft)
+        template = edits.with_soft(template, parent.template.soft)
     return replace(parent, template=template, demos=mate.demos)
 
 
 def _tail_words(template: Template) -> list[str]:
     """The words that ask for the label, each with the space before it."""
-    return _WORD.findall("".join(s.text for s in parts.question(template) if isinstance(s, Literal)))
+    return _WORD.findall("".join(s.text for s in edits.question(template) if isinstance(s, Literal)))
 
 
 def _spaced(tail: str) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from autoprompt.optimizer import parts
-from autoprompt.template import LABEL, LabelWords, Literal, Slot, Soft, Template
+from autoprompt.template import LABEL, LabelWords, Literal, Slot, Soft, Template, edits
 
 TAILS = (
     "\n{Name}: ",
@@ -90,9 +89,9 @@ def with_tail(template: Template, tail: str) -> Template:
 
     Nothing but fields and trainable vectors is kept after the label.
     """
-    head, asked = template.head().segments, parts.question(template)
+    head, asked = template.head().segments, edits.question(template)
     after = template.segments[len(head) + len(asked) + 1 :]
-    if not parts.fields_after(template):
+    if not edits.fields_after(template):
         after = tuple(s for s in after if isinstance(s, Soft))
     if not any(isinstance(s, Slot) for s in head):
         tail = tail.lstrip()
@@ -104,7 +103,7 @@ def with_tail(template: Template, tail: str) -> Template:
 def with_head(template: Template, head: str) -> Template:
     """``head`` in place of what stood before the first field; solved examples and trainable vectors stay."""
     segments = template.segments
-    first = next((i for i, s in enumerate(segments) if parts.is_field(s)), 0)
+    first = next((i for i, s in enumerate(segments) if edits.is_field(s)), 0)
     start = segments.index(Slot(LABEL)) + 1 if Slot(LABEL) in segments[:first] else 0
     before = segments[start:first]
     if start:  # the label's sentence comes first: end it as it was ended
@@ -117,12 +116,12 @@ def with_head(template: Template, head: str) -> Template:
 def body(template: Template) -> Template:
     """The fields and what stands between them, with all solved examples and the trainable vectors up to there."""
     segments = template.head().segments
-    if parts.fields_after(template):
+    if edits.fields_after(template):
         label = template.segments.index(Slot(LABEL))
-        last = max(i for i, s in enumerate(template.segments) if parts.is_field(s))
+        last = max(i for i, s in enumerate(template.segments) if edits.is_field(s))
         after = template.segments[label + 1 : last + 1]
-        skipped = next(i for i, s in enumerate(after) if parts.is_field(s))
-        joint = [Literal(" ")] if any(parts.is_field(s) for s in segments) else []
+        skipped = next(i for i, s in enumerate(after) if edits.is_field(s))
+        joint = [Literal(" ")] if any(edits.is_field(s) for s in segments) else []
         segments = (*segments, *joint, *after[skipped:])
     first = next((i for i, s in enumerate(segments) if isinstance(s, Slot)), 0)
     return Template((*(s for s in segments[:first] if not isinstance(s, Literal)), *segments[first:]))

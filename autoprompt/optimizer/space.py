@@ -13,9 +13,8 @@ from typing import Any
 from autoprompt.candidate import Candidate, Demo, Settings, derived_seed
 from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError, UsageError
-from autoprompt.optimizer import parts
 from autoprompt.optimizer.config import SearchConfig
-from autoprompt.template import LABEL, Demos, LabelWords, Slot, Template
+from autoprompt.template import LABEL, Demos, LabelWords, Slot, Template, edits
 
 SETTINGS = ("learning_rate", "batch_size", "epochs", "rank", "calibration")
 RATES = {
@@ -139,7 +138,7 @@ class Space:
         if settings.tuning == "soft" and not vectors:
             vectors = SOFT_VECTORS
         if vectors != template.soft:
-            template = parts.with_soft(template, vectors)
+            template = edits.with_soft(template, vectors)
         words = self.label_words or candidate.label_words
         changed = replace(candidate, template=template, label_words=words, settings=settings.change(**nearest))
         return self.with_demos(changed, _nearest(self.demo_counts or (template.demos,), template.demos))
@@ -150,11 +149,11 @@ class Space:
         if len(demos) < count:
             rng = random.Random(derived_seed(self.seed, "demos"))  # noqa: S311
             demos += draw_demos(self.demos_pool, count - len(demos), rng, demos)
-        return replace(candidate, template=parts.with_demos(candidate.template, count), demos=demos)
+        return replace(candidate, template=edits.with_demos(candidate.template, count), demos=demos)
 
     def has_text(self, template: Template) -> bool:
         """Whether a template is the fixed one, where one is; its parts that are no text count for themselves."""
-        return self.template is None or parts.text(template) == parts.text(self.template)
+        return self.template is None or edits.text(template) == edits.text(self.template)
 
     def draw_settings(self, rng: random.Random) -> Settings:
         """Every hyperparameter from its range."""

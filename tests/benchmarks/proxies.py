@@ -49,7 +49,7 @@ from autoprompt.evaluator.worker import FROZEN, Worker, perform
 from autoprompt.execution import default_workers
 from autoprompt.models import FitFailedError
 from autoprompt.optimizer.space import flaw
-from autoprompt.optimizer.strategy import random_candidate
+from autoprompt.optimizer.strategies.base import random_candidate
 from autoprompt.optimizer.surrogate import Known, foretold
 from autoprompt.run import ModelOptions
 from autoprompt.run.preparing import prepare

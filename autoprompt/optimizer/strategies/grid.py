@@ -11,10 +11,10 @@ from typing import Any
 
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.optimizer import parts, phrases
+from autoprompt.optimizer import phrases
 from autoprompt.optimizer.space import SETTINGS, Space
-from autoprompt.optimizer.strategy import Proposal, Strategy
-from autoprompt.template import LabelWords
+from autoprompt.optimizer.strategies.base import Proposal, Strategy
+from autoprompt.template import LabelWords, edits
 
 PHRASES = 8
 """Phrases of the library that a grid has beside the given templates."""
@@ -66,7 +66,7 @@ def points(space: Space, words: Sequence[LabelWords] = ()) -> Iterator[Candidate
     middle = len(prompts) // 2
     axes: dict[str, Sequence[Any]] = {"prompt": prompts[-middle:] + prompts[:-middle] if middle else prompts}
     axes |= {name: sorted(set(space.ranges[name])) for name in SETTINGS if space.free(name)}
-    fields = sum(map(parts.is_field, space.start.template.segments))
+    fields = sum(map(edits.is_field, space.start.template.segments))
     moves = space.free("template") and space.config.template.positions and fields > 1
     others: dict[str, Sequence[Any]] = {
         "words": (*words[:1], None, *words[1:]),
@@ -86,11 +86,11 @@ def _point(space: Space, chosen: dict[str, Any]) -> Candidate:
     words, place, demos = chosen.pop("words", None), chosen.pop("place", None), chosen.pop("demos", None)
     template = candidate.template
     if chosen.pop("reversed", False):
-        template = parts.reversed_fields(template)
-    if place in parts.label_places(template):
-        template = parts.with_label_at(template, place)
+        template = edits.reversed_fields(template)
+    if place in edits.label_places(template):
+        template = edits.with_label_at(template, place)
     if (soft := chosen.pop("soft", None)) is not None:
-        template = parts.with_soft(template, soft)
+        template = edits.with_soft(template, soft)
     candidate = replace(candidate, template=template, label_words=words or candidate.label_words)
     if demos is not None:
         candidate = space.with_demos(candidate, demos)

@@ -16,7 +16,7 @@ from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.models import TokenProposals
 from autoprompt.optimizer.operators import GENETIC, HYBRID, Hints, Mating, Operator, usable
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.strategy import ATTEMPTS, PROPOSALS, TAUGHT, Proposal, Strategy
+from autoprompt.optimizer.strategies.base import ATTEMPTS, PROPOSALS, TAUGHT, Proposal, Strategy
 from autoprompt.template import LabelWords
 
 T = TypeVar("T")

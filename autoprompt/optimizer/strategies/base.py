@@ -10,9 +10,9 @@ from itertools import zip_longest
 
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.optimizer import parts, phrases
+from autoprompt.optimizer import phrases
 from autoprompt.optimizer.space import Space, draw_demos, flaw
-from autoprompt.template import LABEL, LabelWords, Literal, Slot, Template
+from autoprompt.template import LABEL, LabelWords, Literal, Slot, Template, edits
 
 PROPOSALS = 12
 """Token edits of each kind asked of the model for one parent."""
@@ -215,10 +215,10 @@ def random_candidate(space: Space, rng: random.Random, words: Sequence[LabelWord
     if space.free("demos"):
         count = rng.choice(space.demo_counts or (candidate.template.demos,))
         demos = draw_demos(space.demos_pool, count, rng)
-        candidate = replace(candidate, template=parts.with_demos(candidate.template, count), demos=demos)
+        candidate = replace(candidate, template=edits.with_demos(candidate.template, count), demos=demos)
     if space.free("soft"):
-        template = parts.with_soft(candidate.template, rng.choice(space.soft_counts or (candidate.template.soft,)))
-        moved = parts.moved_soft(template, rng, space.label_anywhere)
+        template = edits.with_soft(candidate.template, rng.choice(space.soft_counts or (candidate.template.soft,)))
+        moved = edits.moved_soft(template, rng, space.label_anywhere)
         candidate = replace(candidate, template=moved or template)
     return candidate
 
@@ -234,9 +234,9 @@ def _random_template(space: Space, rng: random.Random) -> Template:
     if rng.random() < 0.25:
         template = phrases.with_head(template, rng.choice(phrases.heads(space.label_name, manual.label_words)))
     if space.config.template.positions and rng.random() < 0.5:
-        template = parts.swapped_fields(template, rng) or template
+        template = edits.swapped_fields(template, rng) or template
     if space.free("positions") and rng.random() < 0.5:
-        template = parts.with_label_at(template, rng.choice(parts.label_places(template)))
+        template = edits.with_label_at(template, rng.choice(edits.label_places(template)))
     return template
 
 

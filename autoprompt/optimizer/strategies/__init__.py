@@ -1,0 +1,1 @@
+"""Ask/tell strategies, one a file."""
