@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autoprompt.api import refine, resume, search, verify
     from autoprompt.errors import AutopromptError
+    from autoprompt.estimators.prompt_classifier import PromptClassifier
+    from autoprompt.estimators.prompt_model import PromptModel
     from autoprompt.export import Prompt, load
-    from autoprompt.prompt_classifier import PromptClassifier
-    from autoprompt.prompt_model import PromptModel
     from autoprompt.template import LabelWords, Template
 
 __all__ = [
@@ -31,8 +31,8 @@ _HOME = {
     "AutopromptError": "autoprompt.errors",
     "LabelWords": "autoprompt.template",
     "Prompt": "autoprompt.export",
-    "PromptClassifier": "autoprompt.prompt_classifier",
-    "PromptModel": "autoprompt.prompt_model",
+    "PromptClassifier": "autoprompt.estimators.prompt_classifier",
+    "PromptModel": "autoprompt.estimators.prompt_model",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",
     "refine": "autoprompt.api",

@@ -136,7 +136,7 @@ def finished(
 def own_cluster() -> Iterator[Any]:
     """A Ray cluster of this process alone, with three cores and what it takes for a GPU; its workers find the tests'
     modules."""
-    from autoprompt.execution.cluster import joined, ray
+    from autoprompt.execution.ray_cluster import joined, ray
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))

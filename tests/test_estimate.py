@@ -13,7 +13,7 @@ from autoprompt.evaluator.cost_model import CROWDED_SECONDS, CostModel
 from autoprompt.optimizer import Budget, Expected, SearchConfig, Space, check_budget, needed
 from autoprompt.optimizer.forecast import Forecast
 from autoprompt.optimizer.time_budget import FINISH_SECONDS, SLACK, Pace
-from autoprompt.run.workplace import Crowd
+from autoprompt.run.worker_pool import Crowd
 from autoprompt.stage_times import StageTimes
 from autoprompt.template import LabelWords, Template
 

@@ -187,7 +187,7 @@ def started(request: pytest.FixtureRequest) -> Started:
     if request.param == "local":
         return _local
     cluster = request.getfixturevalue("own_cluster")
-    from autoprompt.execution.cluster import RayExecutor
+    from autoprompt.execution.ray_cluster import RayExecutor
 
     def ray(workers: int, initializer: Any = _start, arguments: tuple[Any, ...] = ()) -> Any:
         return _closing(RayExecutor(cluster, workers, initializer, arguments))

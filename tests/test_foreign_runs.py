@@ -153,11 +153,11 @@ def test_the_command_joins_no_cluster_that_a_stranger_names(options, stopped, ca
     with Leaderboard.open(forged.leaderboard) as board:
         config = asking(board.run(stopped), **THERE).config
         board.start_run(replace(board.run(stopped), id="forged", config=config))
-    sys.modules.pop("autoprompt.execution.cluster", None)
+    sys.modules.pop("autoprompt.execution.ray_cluster", None)
     arguments = ("--leaderboard", forged.leaderboard, "--json")
     shown = commands.call(capsys, "resume", "forged", *arguments)
     assert shown.code == 0, shown.err
-    assert "autoprompt.execution.cluster" not in sys.modules
+    assert "autoprompt.execution.ray_cluster" not in sys.modules
     said = re.sub(r"\s+", " ", shown.err)
     assert "--executor ray --ray-address 203.0.113.7:6379" in said
     assert "not taken over" in said
@@ -165,7 +165,7 @@ def test_the_command_joins_no_cluster_that_a_stranger_names(options, stopped, ca
     shown = commands.call(capsys, "verify", entry, "--workers", 1, *arguments)
     assert shown.code == 0, shown.err
     assert json.loads(shown.out)["verdict"] == "exact"
-    assert "autoprompt.execution.cluster" not in sys.modules
+    assert "autoprompt.execution.ray_cluster" not in sys.modules
     with pytest.raises(UsageError, match="cuda:99"):
         autoprompt.verify(entry, leaderboard=forged.leaderboard, device="cuda:99", workers=1)
 

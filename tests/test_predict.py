@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoprompt.candidate import Settings
-from autoprompt.cli import answers
+from autoprompt.cli import predictions
 from autoprompt.corpus.readers import Table
 from autoprompt.export import FORMAT, VERSION, Prompt, load, save
 from autoprompt.predicting import Answer
@@ -203,7 +203,7 @@ def test_fault_45_no_cell_of_a_csv_acts(capsys, model_folders, tmp_path):
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20), min_size=1, max_size=4))
 def test_any_text_comes_back_from_a_csv(texts: list[str]) -> None:
     stream = io.StringIO()
-    write = answers.as_csv(stream, answers.Added("predicted", ("probability a",)))
+    write = predictions.as_csv(stream, predictions.Added("predicted", ("probability a",)))
     rows = tuple({"text": text} for text in texts)
     write(Table("rows", ("text",), rows, ("",) * len(rows)), [Answer("a", (1.0,))] * len(texts))
     _, *rows = list(csv.reader(io.StringIO(stream.getvalue(), newline="")))

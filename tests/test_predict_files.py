@@ -16,7 +16,7 @@ import pytest
 from test_predict import a_prompt
 
 from autoprompt import PromptClassifier, load
-from autoprompt.cli import answers, partial, rows, threads
+from autoprompt.cli import partial, predictions, rows, threads
 from autoprompt.errors import NotFoundError, StorageError
 from autoprompt.export import save
 
@@ -234,12 +234,12 @@ def test_without_the_dashes_before_it_the_error_says_so(best, capsys, text):
     "\t=1", "\r=1", " -2+3", "\n@SUM(A1)", "-", "=",
 ])  # fmt: skip
 def test_a_cell_that_a_spreadsheet_may_take_for_a_formula(cell):
-    assert answers.inert(cell) == f"'{cell}"
+    assert predictions.inert(cell) == f"'{cell}"
 
 
 @pytest.mark.parametrize("cell", ["", " ", "\n", "a=1", "1", "-1.5", "+3", "-1e5", "a\n=1", "'=1", "１", "x＝1"])
 def test_a_cell_that_acts_as_nothing_stays(cell):
-    assert answers.inert(cell) == cell
+    assert predictions.inert(cell) == cell
 
 
 # The model's folder

@@ -27,7 +27,7 @@ from autoprompt.execution import LocalExecutor, scratch
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.manifest import files_of
 from autoprompt.run import ModelOptions
-from autoprompt.run.place import facts, judged, placed
+from autoprompt.run.backends import facts, judged, placed
 
 Process = subprocess.Popen[str]
 EVALUATIONS = 12
@@ -231,7 +231,7 @@ def test_files_that_a_node_lacks_are_brought_there_once(own_cluster: Any, tmp_pa
     """Here the node has others at the same place."""
     import ray
 
-    from autoprompt.execution.cluster import RayExecutor
+    from autoprompt.execution.ray_cluster import RayExecutor
 
     folder = tmp_path / "model"
     folder.mkdir()
@@ -257,7 +257,7 @@ def _visible(number: int) -> tuple[int, str]:
 @pytest.mark.slow
 def test_workers_share_a_gpu_of_the_cluster(own_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The GPU is Ray's word alone: nothing is computed on it."""
-    from autoprompt.execution.cluster import RayExecutor
+    from autoprompt.execution.ray_cluster import RayExecutor
 
     with placed(ModelOptions(executor="ray"), Silent()) as place:
         assert (place.device, place.workers) == ("cuda", 1)
@@ -274,7 +274,7 @@ def test_workers_share_a_gpu_of_the_cluster(own_cluster: Any, monkeypatch: pytes
         with pytest.raises(UsageError, match="not to be had from the Ray cluster"), placed(options, Silent()):
             pass
     said: list[str] = []
-    monkeypatch.setattr("autoprompt.execution.cluster.PATIENCE", 0.1)
+    monkeypatch.setattr("autoprompt.execution.ray_cluster.PATIENCE", 0.1)
     monkeypatch.setattr(own_cluster, "tell", said.append)
     executor = RayExecutor(own_cluster, 2, _nothing, (), gpus=1.0)
     assert {seen for _, seen in executor.map(_visible, range(12))} == {"0"}
@@ -305,7 +305,7 @@ def test_places_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(UsageError, match=re.escape(said)), placed(options, Silent()):
             pass
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "autoprompt.execution.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "autoprompt.execution.ray_cluster", raising=False)
     with pytest.raises(UsageError, match=r"pip install 'autoprompt-engine\[ray\]'"):
         placed(ModelOptions(executor="ray"), Silent()).__enter__()
 

@@ -18,11 +18,11 @@ from autoprompt.api import Silent
 from autoprompt.candidate import Settings
 from autoprompt.corpus import load as load_corpus
 from autoprompt.errors import InputError, StorageError, UsageError
+from autoprompt.estimators.prompt_model import PromptModel
 from autoprompt.export import FORMAT, VERSION, Prompt
 from autoprompt.export.schema import Family
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.models import FAMILIES
-from autoprompt.prompt_model import PromptModel
 
 TEXTS = [row["text"] for row in tiny.rows(2)]
 

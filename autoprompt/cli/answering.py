@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from autoprompt.cli import answers
+from autoprompt.cli import predictions
 from autoprompt.cli.counting import counted
 from autoprompt.cli.options import STARTED, print_json
 from autoprompt.cli.partial import partial_file
-from autoprompt.cli.telling import say
+from autoprompt.cli.verbosity import say
 from autoprompt.errors import AutopromptError
 from autoprompt.terminal import echo
 
@@ -54,8 +54,8 @@ def stoppable(out: Path | None) -> Iterator[Done]:
 
 def write(predictor: Predictor, waiting: Waiting, kind: str, out: Path | None, done: Done) -> None:
     """Answer all rows, and write each block when it is answered: to ``out``, or to standard output."""
-    wanted = answers.wanted_names(kind, predictor.labels)
-    added = answers.Added.beside(waiting.columns if kind != "text" else (), wanted)
+    wanted = predictions.wanted_names(kind, predictor.labels)
+    added = predictions.Added.beside(waiting.columns if kind != "text" else (), wanted)
     for name, instead in added.moved(wanted):
         say(f"Note: the rows have a column {name!r} of their own; the answers' is called {instead!r}.")
     with partial_file(out) if out is not None else nullcontext() as partial:
@@ -96,9 +96,9 @@ def _answered(
             count(done.rows)
 
 
-def _writer(kind: str, stream: TextIO, labels: tuple[str, ...], added: answers.Added) -> answers.Write:
+def _writer(kind: str, stream: TextIO, labels: tuple[str, ...], added: predictions.Added) -> predictions.Write:
     if kind == "text":
-        return answers.as_text(stream)
+        return predictions.as_text(stream)
     if kind == "csv":
-        return answers.as_csv(stream, added)
-    return answers.as_json_lines(stream, labels, added)
+        return predictions.as_csv(stream, added)
+    return predictions.as_json_lines(stream, labels, added)

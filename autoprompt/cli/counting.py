@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from autoprompt.cli.telling import Verbosity, verbosity
+from autoprompt.cli.verbosity import Verbosity, verbosity
 from autoprompt.terminal import echo
 
 SECONDS = 10.0

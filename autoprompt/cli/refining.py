@@ -8,7 +8,7 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.cli.options import column_options, device_option, json_option, leaderboard_option, print_json
-from autoprompt.cli.telling import viewed
+from autoprompt.cli.verbosity import viewed
 
 
 @click.command(short_help="Train an entry's weights on with new labelled rows.")

@@ -8,7 +8,7 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.cli.options import leaderboard_option
-from autoprompt.cli.telling import say
+from autoprompt.cli.verbosity import say
 
 
 @click.command(short_help="Write what a run found, as HTML and Markdown.")

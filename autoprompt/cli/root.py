@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from autoprompt.cli import board, embedded, layout, predicting, refining, reporting, searching, stopped
-from autoprompt.cli.telling import Verbosity, talkative, verbosity
+from autoprompt.cli import artifacts, layout, leaderboard, predicting, refining, reporting, searching, stopped
+from autoprompt.cli.verbosity import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
 from autoprompt.terminal import echo, visible
 
@@ -74,12 +74,12 @@ for _command in (
     searching.verify,
     searching.evaluate,
     refining.refine,
-    board.leaderboard,
+    leaderboard.leaderboard,
     reporting.report,
-    board.export,
+    leaderboard.export,
     predicting.predict,
-    embedded.models,
-    embedded.corpora,
+    artifacts.models,
+    artifacts.corpora,
 ):
     cli.add_command(talkative(_command))
 cli.add_command(completion)

@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
-from autoprompt.cli.telling import say
+from autoprompt.cli.verbosity import say
 from autoprompt.corpus import inputs, require_columns
 from autoprompt.corpus.readers import FileOptions, Table, check_characters, json_row, read_inputs
 from autoprompt.errors import InputError

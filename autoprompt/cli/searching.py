@@ -24,7 +24,7 @@ from autoprompt.cli.options import (
     unescaped,
     verify_place_options,
 )
-from autoprompt.cli.telling import viewed
+from autoprompt.cli.verbosity import viewed
 from autoprompt.errors import UsageError
 
 track_option = click.option(

@@ -1,7 +1,7 @@
 """Where tasks run: an ordered map over local processes or a Ray cluster. Knows nothing about prompts."""
 
 from autoprompt.execution.local import LocalExecutor
-from autoprompt.execution.ordered import Executor
+from autoprompt.execution.ordered_map import Executor
 from autoprompt.execution.placement import check_workers, default_workers, environments, most_workers, worker_count
 
 __all__ = [

@@ -25,7 +25,7 @@ import psutil
 from autoprompt import interpreter
 from autoprompt.errors import UsageError
 from autoprompt.execution.channel import Channel
-from autoprompt.execution.ordered import Executor, Slot
+from autoprompt.execution.ordered_map import Executor, Slot
 
 _EXIT_SECONDS = 1.0
 """How long a process that has closed its socket may take to exit: its own exit code tells more than our signal."""

@@ -1,4 +1,7 @@
-"""What a local worker's process runs from its start to its end."""
+"""What runs in a worker's process: ``main`` for a local one, and ``Server``, which answers tasks in any worker.
+
+One thread: the initializer once, then task after task.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,71 @@ import pickle
 import signal
 import socket
 import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
 
 from autoprompt.execution.channel import Channel
-from autoprompt.execution.serving import Server
+from autoprompt.execution.heap import Heap
+from autoprompt.terminal import guard_streams
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+"""oneDNN's own, and that of torch's calls of it."""
+_KERNELS = "128"
+"""Kept at most: there is one for each number of rows that a layer is given, and it takes up to 600 KiB. As they come,
+the caches keep 1024."""
+
+
+class Server:
+    """Answers tasks in this process. The initializer runs with the first one: an error in it then reaches the caller
+    as it is."""
+
+    def __init__(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        guard_streams()  # a worker writes to its driver's terminal
+        self._initializer = initializer
+        self._arguments = arguments
+        self._prepared = False
+        _limit_threads()
+        _limit_caches()
+        self._heap = Heap()
+
+    def answer(self, asked: bytes) -> bytes:
+        """``asked``: a pickled (function, item); the answer is a pickled (what was raised, value)."""
+        try:
+            function, item = pickle.loads(asked)  # noqa: S301 - of our own driver
+            if not self._prepared:
+                self._initializer(*self._arguments)
+                self._prepared = True
+            return pickle.dumps((None, function(item)))
+        except Exception as error:
+            error.add_note("".join(traceback.format_exception(error)))
+            return _portable(error)
+        finally:
+            self._heap.tidy()
+
+
+def _portable(error: Exception) -> bytes:
+    """The error, or its text where it cannot be sent."""
+    try:
+        return pickle.dumps((error, None))
+    except Exception:
+        return pickle.dumps((RuntimeError("".join(traceback.format_exception(error))), None))
+
+
+def _limit_threads() -> None:
+    for name in _THREAD_VARIABLES:
+        os.environ[name] = "1"
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # of tokenizers, where no bits depend on it
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+
+
+def _limit_caches() -> None:
+    """Read by torch with the first product."""
+    for name in _KERNEL_CACHES:
+        os.environ.setdefault(name, _KERNELS)
 
 
 def main(work: int, life: int) -> None:

@@ -1,7 +1,6 @@
 """The persistent leaderboard: runs and evaluations in one SQLite file that nothing else writes."""
 
-from autoprompt.leaderboard.attached import Attached, DataRow, Origin, Step
-from autoprompt.leaderboard.checking import DamagedError
+from autoprompt.leaderboard.checks import DamagedError
 from autoprompt.leaderboard.comparing import EntryComparison, compare_entries
 from autoprompt.leaderboard.entry_stream import Entry
 from autoprompt.leaderboard.groups import Group, Groups
@@ -11,6 +10,7 @@ from autoprompt.leaderboard.merging import Merged, merge
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
 from autoprompt.leaderboard.refined import refinement_verdict
 from autoprompt.leaderboard.removing import remove
+from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.leaderboard.streaming import Listing
 from autoprompt.leaderboard.weights import keep_weights, kept_weights

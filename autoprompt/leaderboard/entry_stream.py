@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError
-from autoprompt.leaderboard import checking, queries
+from autoprompt.leaderboard import checks, queries
 from autoprompt.leaderboard.ranking import UNKNOWN, RunData, data_of, line, place
 from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, candidate_dict
 from autoprompt.leaderboard.refined import parent_of, refinement_verdict
@@ -176,7 +176,7 @@ class _Entries:
                 self.rows.summary(row[0], row[1], row[2:])
         except StorageError as error:
             return error
-        return checking.DamagedError(
+        return checks.DamagedError(
             f"The leaderboard {self.rows.path} is damaged: its index of ranks does not fit row {number} of table "
             "evaluations; restore a backup."
         )
@@ -223,10 +223,10 @@ class _Entries:
         try:
             summary = self.rows.summary(row[0], row[1], row[2:])
             Candidate.from_dict(candidate_dict(summary.candidate))
-        except (checking.DamagedError, checking.RefusedError) as error:
+        except (checks.DamagedError, checks.RefusedError) as error:
             return error
         except InputError as error:
-            return checking.refused(self.rows.path, "evaluations", row[0], error)
+            return checks.refused(self.rows.path, "evaluations", row[0], error)
         return summary
 
     def _run(self, run: str) -> RunRecord | None:
@@ -240,7 +240,7 @@ class _Entries:
                 self.rows.count(run, int(self.rows.value(queries.COUNT_OF_RUN, (run,))), row.evaluations)
             except (StorageError, InputError) as error:
                 self._runs.setdefault(run, None)
-                self.listing.problem(error if isinstance(error, StorageError) else checking.DamagedError(str(error)))
+                self.listing.problem(error if isinstance(error, StorageError) else checks.DamagedError(str(error)))
         return self._runs[run]
 
 
@@ -258,14 +258,14 @@ def _check_all(rows: Rows, listing: Listing[Entry], run: str | None) -> None:
         found[str(row[2])] += 1
         try:
             rows.summary(row[0], row[1], row[2:])
-        except (checking.DamagedError, checking.RefusedError) as error:
+        except (checks.DamagedError, checks.RefusedError) as error:
             listing.problem(error)
     query = queries.RUNS + (queries.OLDEST_FIRST if run is None else queries.OF_ID)
     for row in rows.all(query, () if run is None else (run,)):
         try:
             known = rows.run(row)
             rows.count(known.record.id, found[known.record.id], known.evaluations)
-        except (checking.DamagedError, checking.RefusedError) as error:
+        except (checks.DamagedError, checks.RefusedError) as error:
             listing.problem(error)
 
 

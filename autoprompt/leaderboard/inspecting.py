@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autoprompt.errors import AutopromptError
-from autoprompt.leaderboard import checking, migrations, queries, weights
-from autoprompt.leaderboard.attached import DataRow, Origin, Step
+from autoprompt.leaderboard import checks, migrations, queries, weights
 from autoprompt.leaderboard.rows import Rows
+from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
 
 _MOST_PROBLEMS = 100
 _MOST_LINES = 10
@@ -64,7 +64,7 @@ def _run(rows: Rows, found: Inspection, counted: Counter[str], row: Any) -> None
         return
     run = known.record.id
     try:
-        checking.check_count(rows.path, "evaluations", run, counted[run], known.evaluations)
+        checks.check_count(rows.path, "evaluations", run, counted[run], known.evaluations)
     except AutopromptError as error:
         found.note(error)
     for kind, name in _KINDS.items():

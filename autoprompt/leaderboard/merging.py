@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard.attached import Attached, DataRow, Origin, Step
-from autoprompt.leaderboard.checking import DamagedError, RefusedError
+from autoprompt.leaderboard.checks import DamagedError, RefusedError
 from autoprompt.leaderboard.locks import is_held
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
+from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.leaderboard.weights import bring_all, named_by
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from autoprompt.errors import InputError, StorageError
-from autoprompt.leaderboard import attached, checking, migrations, queries, records, schema
+from autoprompt.leaderboard import checks, migrations, queries, records, run_tables, schema
 from autoprompt.leaderboard.limits import Meter
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord, Summary
 
-A = TypeVar("A", attached.Step, attached.Origin, attached.DataRow)
+A = TypeVar("A", run_tables.Step, run_tables.Origin, run_tables.DataRow)
 _SUGGESTED = 1_000
 """Names among which the nearest to an unknown one is looked for."""
 WHOLE = 2_000
@@ -60,11 +60,11 @@ class Rows:
     def run(self, row: Sequence[Any]) -> RunRow:
         """From a row of ``queries.RUNS``."""
         number, check, *values = row
-        checking.check_row(self.path, "runs", _named(number, values[0]), values, check)
+        checks.check_row(self.path, "runs", _named(number, values[0]), values, check)
         try:
             return RunRow(number, records.run_record(values), values[-1])
         except InputError as error:
-            raise checking.refused(self.path, "runs", _named(number, values[0]), error) from error
+            raise checks.refused(self.path, "runs", _named(number, values[0]), error) from error
 
     def runs(self) -> list[RunRow]:
         """All, in the order of their start."""
@@ -91,31 +91,31 @@ class Rows:
             if number is not None:
                 return int(number)
         found = [number for (number,) in self.all(queries.NUMBERS_OF_PREFIX, (reference, reference + "\U0010ffff"))]
-        if len(reference) < checking.PREFIX_LENGTH or len(found) != 1:
+        if len(reference) < checks.PREFIX_LENGTH or len(found) != 1:
             raise self.unknown_run(reference, len(found))
         return int(found[0])
 
     def unknown_run(self, reference: str, matches: int) -> StorageError | InputError:
         """Why a reference names no run; DamagedError where the file has it and its index does not."""
         if _is_text(reference) and self.value(queries.UNINDEXED_RUN, (reference, reference)):
-            why = checking.integrity(self.connection)
-            return checking.DamagedError(
+            why = checks.integrity(self.connection)
+            return checks.DamagedError(
                 f"The leaderboard {self.path} is damaged: an index lacks the run {reference!r}"
                 f"{f' ({why})' if why else ''}; restore a backup."
             )
         named = self.all(queries.NAMES, (_SUGGESTED,))
         names = [text for row in named for text in row if isinstance(text, str) and text]
-        return checking.not_found("run", reference, matches, self.path, "leaderboard runs", names)
+        return checks.not_found("run", reference, matches, self.path, "leaderboard runs", names)
 
     # Evaluations
 
     def summary(self, number: int, check: str, values: Sequence[Any]) -> Summary:
         """From a row of ``queries.SUMMARIES``."""
-        checking.check_row(self.path, "evaluations", number, values, check)
+        checks.check_row(self.path, "evaluations", number, values, check)
         try:
             records.check_summary(values)
         except InputError as error:
-            raise checking.refused(self.path, "evaluations", number, error) from error
+            raise checks.refused(self.path, "evaluations", number, error) from error
         return Summary._make(values)
 
     def checked(self, row: Sequence[Any], kept: bool) -> tuple[Summary, Sequence[str], str | None]:
@@ -124,9 +124,9 @@ class Rows:
         width = len(records.EXAMPLE_COLUMNS)
         summary = self.summary(number, check, rest[width:])
         examples = rest[:width]
-        checking.check_row(self.path, "examples", number, (summary.run, summary.key, *examples), example_check)
+        checks.check_row(self.path, "examples", number, (summary.run, summary.key, *examples), example_check)
         if kept and (losses, losses_check) != (None, migrations.ABSENT):
-            checking.check_row(self.path, "losses", number, (summary.run, summary.key, losses), losses_check)
+            checks.check_row(self.path, "losses", number, (summary.run, summary.key, losses), losses_check)
         return summary, examples, losses
 
     def full(self, row: Sequence[Any], kept: bool) -> EvaluationRecord:
@@ -135,25 +135,25 @@ class Rows:
         try:
             return records.evaluation_record(*checked)
         except InputError as error:
-            raise checking.refused(self.path, "evaluations", row[0], error) from error
+            raise checks.refused(self.path, "evaluations", row[0], error) from error
 
     def count(self, run: str, found: int, expected: int) -> None:
         """Raise DamagedError where an index hides evaluations of a run."""
         if found != expected:
-            why = checking.integrity(self.connection)
-            checking.check_count(self.path, "evaluations", run, found, expected, why)
+            why = checks.integrity(self.connection)
+            checks.check_count(self.path, "evaluations", run, found, expected, why)
 
     def of_entry(self, prefix: str, kept: bool) -> list[EvaluationRecord]:
         """All evaluations of the entry with this unique prefix; else NotFoundError."""
         bounds = (prefix, prefix + "\U0010ffff")
         names = [name for (name,) in self.all(queries.ENTRIES, bounds)] if prefix.isascii() else []
         names = [prefix] if prefix in names else names
-        if len(prefix) < checking.PREFIX_LENGTH or len(names) != 1:
-            raise checking.not_found("entry", prefix, len(names), self.path, "leaderboard list")
+        if len(prefix) < checks.PREFIX_LENGTH or len(names) != 1:
+            raise checks.not_found("entry", prefix, len(names), self.path, "leaderboard list")
         rows = self.all(queries.FULL[kept] + queries.OF_ENTRY, names)
         if self.is_small() and self.value(queries.UNINDEXED_ENTRY, names) != len(rows):
-            why = checking.integrity(self.connection)
-            raise checking.DamagedError(
+            why = checks.integrity(self.connection)
+            raise checks.DamagedError(
                 f"The leaderboard {self.path} is damaged: an index lacks evaluations of the entry {names[0][:12]!r}"
                 f"{f' ({why})' if why else ''}; restore a backup."
             )
@@ -165,7 +165,7 @@ class Rows:
     def check_known(self, run: str) -> None:
         """Raise DamagedError for evaluations whose run is gone."""
         if self.value(queries.NUMBER_OF_ID, (run,)) is None:
-            raise checking.DamagedError(
+            raise checks.DamagedError(
                 f"The leaderboard {self.path} is damaged: it has evaluations of the run {run}, which is gone; "
                 "restore a backup."
             )
@@ -176,7 +176,7 @@ class Rows:
 
     def attached(self, kind: type[A], run: str) -> list[A]:
         """What of one kind belongs to a run (its exact id), in order."""
-        return attached.of_run(self.connection, self.meter, self.path, self.version, kind, run)
+        return run_tables.of_run(self.connection, self.meter, self.path, self.version, kind, run)
 
 
 def _named(number: Any, run: Any) -> str:

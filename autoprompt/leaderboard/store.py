@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.errors import StorageError, UsageError
-from autoprompt.leaderboard import attached, backups, checking, queries, records, schema
-from autoprompt.leaderboard.attached import Attached
+from autoprompt.leaderboard import backups, checks, queries, records, run_tables, schema
 from autoprompt.leaderboard.reader import Reader
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
 from autoprompt.leaderboard.rows import names
+from autoprompt.leaderboard.run_tables import Attached
 
 
 class Leaderboard(Reader):
@@ -26,8 +26,8 @@ class Leaderboard(Reader):
 
         Raises UsageError for a name that is used or no name, StorageError for a used id.
         """
-        checking.check_name(record.name)
-        checking.check_run_status(record.status)
+        checks.check_name(record.name)
+        checks.check_run_status(record.status)
         if not -(2**63) <= record.seed < 2**63:
             raise UsageError(f"The seed {record.seed} does not fit in 64 bits; use a smaller one.")
         values = records.run_values(record, 0)
@@ -35,11 +35,11 @@ class Leaderboard(Reader):
             self._begin_writing()
             self._check_unused(record.id, record.name)
             self._connection.execute(queries.ADD_RUN, (*values, records.checksum(values)))
-            attached.add(self._connection, self.path, beside)
+            run_tables.add(self._connection, self.path, beside)
 
     def check_name(self, name: str | None) -> None:
         """Whether a new run may have this name. Raises UsageError."""
-        checking.check_name(name)
+        checks.check_name(name)
         with self._guard("read"), self._connection:
             self._begin_reading()
             self._check_unused(None, name)
@@ -50,7 +50,7 @@ class Leaderboard(Reader):
         The steps of a finished run are done with. Raises NotFoundError for an unknown id, InputError for a result that
         is not plain JSON.
         """
-        checking.check_run_status(status)
+        checks.check_run_status(status)
         finished = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
         with self._guard("written"), self._connection:
             self._begin_writing()
@@ -58,13 +58,13 @@ class Leaderboard(Reader):
             changed = replace(known.record, status=status, finished=finished, result=result)
             self._change_run(changed, known.evaluations)
             if status == "finished":
-                attached.forget_steps(self._connection, run_id)
+                run_tables.forget_steps(self._connection, run_id)
 
     def attach(self, items: Sequence[Attached]) -> None:
         """Store what belongs to a run; on return it survives a power cut. Raises StorageError for an unknown run."""
         with self._guard("written"), self._connection:
             self._begin_writing()
-            attached.add(self._connection, self.path, items)
+            run_tables.add(self._connection, self.path, items)
 
     def add(self, evaluations: Sequence[EvaluationRecord], beside: Sequence[Attached] = ()) -> None:
         """Store evaluations, and what belongs to their runs, all or none; on return they survive a power cut.
@@ -82,7 +82,7 @@ class Leaderboard(Reader):
                 self._change_run(known.record, known.evaluations + added)
             for row in rows:
                 self._add_row(*row)
-            attached.add(self._connection, self.path, beside)
+            run_tables.add(self._connection, self.path, beside)
 
     def take_in(self, run: RunRecord, evaluations: Sequence[EvaluationRecord], beside: Sequence[Attached]) -> None:
         """Store another leaderboard's run with evaluations, all or none, in place of one of its id that has fewer.
@@ -95,13 +95,13 @@ class Leaderboard(Reader):
             known = self._rows.value(queries.NUMBER_OF_ID, (run.id,))
             if known is not None:
                 self._change_run(run, self._rows.run_of_id(run.id).evaluations + len(rows))
-                attached.forget_steps(self._connection, run.id)
+                run_tables.forget_steps(self._connection, run.id)
             else:
                 values = records.run_values(run, len(rows))
                 self._connection.execute(queries.ADD_RUN, (*values, records.checksum(values)))
             for row in rows:
                 self._add_row(*row)
-            attached.add(self._connection, self.path, beside)
+            run_tables.add(self._connection, self.path, beside)
 
     def remove(self, number: int) -> None:
         """Remove the run of this number in the file, whatever it holds, with all that belongs to it.
@@ -111,7 +111,7 @@ class Leaderboard(Reader):
         with self._guard("written"), self._connection:
             self._begin_writing()
             (run,) = self._connection.execute(queries.ID_OF_NUMBER, (number,)).fetchone() or (None,)
-            attached.forget_all(self._connection, run)
+            run_tables.forget_all(self._connection, run)
             for query in queries.REMOVE_EVALUATIONS:
                 self._connection.execute(query, (run,))
             self._connection.execute(queries.REMOVE_RUN, (number,))
@@ -145,7 +145,7 @@ class Leaderboard(Reader):
 
     def _check_unused(self, run_id: str | None, name: str | None) -> None:
         found = self._rows.all(queries.USED, (run_id, name))
-        checking.check_unused(self.path, run_id, name, names(found))
+        checks.check_unused(self.path, run_id, name, names(found))
 
     def _begin_writing(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Generic, TypeVar
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import checking, queries
+from autoprompt.leaderboard import checks, queries
 from autoprompt.leaderboard.records import RunRecord
 from autoprompt.leaderboard.rows import Rows
 
@@ -53,14 +53,14 @@ def of_runs(rows: Rows, guard: Guard, limit: int | None) -> Listing[RunRecord]:
                 if limit is not None and shown >= limit:
                     break
                 if row[0] >= last:
-                    raise checking.DamagedError(
+                    raise checks.DamagedError(
                         f"The leaderboard {rows.path} is damaged: table runs lists its rows again and again; restore a "
                         "backup."
                     )
                 last = row[0]
                 try:
                     record = rows.run(row).record
-                except (checking.DamagedError, checking.RefusedError) as error:
+                except (checks.DamagedError, checks.RefusedError) as error:
                     listing.problem(error)
                 else:
                     shown += 1

@@ -2,6 +2,7 @@
 
 from autoprompt.run.evaluating import evaluate, transfer
 from autoprompt.run.exporting import export, prompt_of, winner_of
+from autoprompt.run.inputs import Task, prepare
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
     DEFAULT_LEADERBOARD,
@@ -12,11 +13,10 @@ from autoprompt.run.options import (
     Progress,
     SearchOptions,
 )
-from autoprompt.run.preparing import Task, prepare
 from autoprompt.run.refining import refine
 from autoprompt.run.searching import BASELINES, resume, search
-from autoprompt.run.teaching import export_bundle
 from autoprompt.run.verifying import verify, verify_run
+from autoprompt.run.warm_start import export_bundle
 
 __all__ = [
     "BASELINES",

@@ -13,12 +13,12 @@ from autoprompt.leaderboard import Leaderboard
 from autoprompt.leaderboard.records import pinned
 from autoprompt.metrics import classification_metrics, generation_metrics
 from autoprompt.models import TUNING, locate_model
+from autoprompt.run.backends import placed
+from autoprompt.run.inputs import prepare
 from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
-from autoprompt.run.place import placed
-from autoprompt.run.preparing import prepare
 from autoprompt.run.searching import search
-from autoprompt.run.transferring import transfer_of
-from autoprompt.run.workplace import check_model, pulling, show_data, workplace
+from autoprompt.run.transfer import transfer_of
+from autoprompt.run.worker_pool import check_model, pulling, show_data, workplace
 
 
 def evaluate(

@@ -17,11 +17,11 @@ from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
+from autoprompt.run.inputs import Task
 from autoprompt.run.options import TRANSFER, SearchOptions
 from autoprompt.run.ownership import MARK, mark_of
-from autoprompt.run.preparing import Task
 from autoprompt.run.resuming import diverged, request
-from autoprompt.run.workplace import warnings_of
+from autoprompt.run.worker_pool import warnings_of
 
 PIECE = 100
 """Records that are stored in one go: some fifty milliseconds."""

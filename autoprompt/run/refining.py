@@ -30,10 +30,10 @@ from autoprompt.models.adaptation.peft_io import load_delta
 from autoprompt.models.saving import save
 from autoprompt.run.options import DataOptions, Progress
 from autoprompt.run.ownership import MARK, mark_of
-from autoprompt.run.parent import Parent, corpus_of, examples_of, joined, new_rows
 from autoprompt.run.recording import Recorder, data_rows, described
+from autoprompt.run.refine_inputs import Parent, corpus_of, examples_of, joined, new_rows
 from autoprompt.run.resuming import manifest_of
-from autoprompt.run.workplace import pulling
+from autoprompt.run.worker_pool import pulling
 
 
 def refine(

@@ -17,14 +17,14 @@ from autoprompt.leaderboard.records import REFINE
 from autoprompt.manifest import manifest
 from autoprompt.metrics import verdict
 from autoprompt.optimizer import Budget, Need, Outcome, Search, check_budget, needed
+from autoprompt.run.backends import placed
+from autoprompt.run.inputs import Task, check_folds
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
-from autoprompt.run.place import placed
-from autoprompt.run.preparing import Task, check_folds
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
-from autoprompt.run.teaching import warmed, warmth_of
-from autoprompt.run.transferring import scored, transferred
-from autoprompt.run.workplace import check_model, prepared, workplace
+from autoprompt.run.transfer import scored, transferred
+from autoprompt.run.warm_start import warmed, warmth_of
+from autoprompt.run.worker_pool import check_model, prepared, workplace
 from autoprompt.terminal import command_line
 
 BASELINES = ("manual", "manual_tuned", "null", "random")

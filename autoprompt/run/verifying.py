@@ -15,13 +15,13 @@ from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.leaderboard.records import REFINE, SPLITS
 from autoprompt.manifest import INPUTS, differences, manifest
+from autoprompt.run.backends import Place, placed
+from autoprompt.run.inputs import Task
 from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, SearchOptions
 from autoprompt.run.ownership import is_own
-from autoprompt.run.place import Place, placed
-from autoprompt.run.preparing import Task
 from autoprompt.run.refining import done_again
 from autoprompt.run.resuming import manifest_of, requested
-from autoprompt.run.workplace import check_model, prepared, workplace
+from autoprompt.run.worker_pool import check_model, prepared, workplace
 
 VERDICTS = ("exact", "within", "different")
 CLASS = ("code.scoring", "environment")

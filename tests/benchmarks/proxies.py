@@ -52,7 +52,7 @@ from autoprompt.optimizer.space import flaw
 from autoprompt.optimizer.strategies.base import random_candidate
 from autoprompt.optimizer.surrogate import Known, foretold
 from autoprompt.run import ModelOptions
-from autoprompt.run.preparing import prepare
+from autoprompt.run.inputs import prepare
 
 TEST_ROWS = 200
 EPOCHS = (1, 2, 4)

@@ -34,7 +34,7 @@ from autoprompt.leaderboard import Leaderboard, kept_weights
 from autoprompt.models import locate_model
 from autoprompt.models.adaptation.peft_io import load_delta
 from autoprompt.models.types import Delta
-from autoprompt.run.parent import Parent
+from autoprompt.run.refine_inputs import Parent
 
 NAME, SEEDS, BATCHES, ROWS, TEST, SEARCH = "rotten-tomatoes", (1, 2), 10, 8, 200, 8
 

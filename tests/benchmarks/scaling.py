@@ -35,7 +35,7 @@ from autoprompt import corpus as corpora
 from autoprompt.api import Silent
 from autoprompt.run import ModelOptions, SearchOptions
 from autoprompt.run import search as run_search
-from autoprompt.run.place import placed
+from autoprompt.run.backends import placed
 
 CORPUS = "rotten-tomatoes"
 COMMAND = (sys.executable, "-c", "from autoprompt.cli import main; main()")

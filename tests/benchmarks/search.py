@@ -38,7 +38,7 @@ from autoprompt.execution import default_workers
 from autoprompt.models import locate_model
 from autoprompt.optimizer.racing import best, finalists
 from autoprompt.run import ModelOptions
-from autoprompt.run.preparing import prepare
+from autoprompt.run.inputs import prepare
 
 EVERYWHERE = ("hybrid", "random")
 

@@ -23,7 +23,7 @@ from autoprompt.corpus import Corpus
 from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.evaluator.journal import key_of
 from autoprompt.evaluator.worker import Work
-from autoprompt.execution.ordered import Executor, Slot
+from autoprompt.execution.ordered_map import Executor, Slot
 from autoprompt.models import TokenProposals
 from autoprompt.template import LabelWords, Template
 

@@ -92,7 +92,7 @@ class World:
         from autoprompt import run
         from autoprompt.api import Silent
         from autoprompt.leaderboard import Leaderboard
-        from autoprompt.run.teaching import export_bundle
+        from autoprompt.run.warm_start import export_bundle
 
         self.model.parent.mkdir(parents=True)
         tiny.save_llama(self.model, tiny_families.chatting())

@@ -13,7 +13,7 @@ from autoprompt.models import DEFAULT_TUNING, LanguageModel, check_device, load_
 from autoprompt.models.locks import Turn
 from autoprompt.predicting import Predictor, labelled, tuned
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
-from autoprompt.run.preparing import check_options, shown, words_of
+from autoprompt.run.inputs import check_options, shown, words_of
 from autoprompt.template import Template
 
 KEPT_ROWS = 2000

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from autoprompt.errors import InputError
-from autoprompt.leaderboard import checking, migrations
+from autoprompt.leaderboard import checks, migrations
 from autoprompt.leaderboard.limits import Meter
 from autoprompt.leaderboard.records import checksum, ordered_json
 from autoprompt.leaderboard.stored_json import parsed
@@ -98,7 +98,7 @@ def count_of(connection: sqlite3.Connection, path: Path, kind: str, run: str) ->
     found = connection.execute("SELECT n, checksum FROM counts WHERE run = ? AND kind = ?", (run, kind)).fetchone()
     if found is None:
         return 0
-    checking.check_row(path, "counts", f"{run}, {kind}", (run, kind, found[0]), found[1])
+    checks.check_row(path, "counts", f"{run}, {kind}", (run, kind, found[0]), found[1])
     return int(found[0])
 
 
@@ -114,16 +114,16 @@ def of_run(connection: sqlite3.Connection, meter: Meter, path: Path, version: in
     query = f"SELECT number, checksum, {names} FROM {table.name} WHERE run = ? ORDER BY number"  # noqa: S608
     found: list[A] = []
     for number, check, *values in list(meter.counted(connection.execute(query, (run,)))):
-        checking.check_row(path, table.name, number, values, check)
+        checks.check_row(path, table.name, number, values, check)
         try:
             found.append(kind._make(_read(kind, values)))
         except InputError as error:
-            raise checking.refused(path, table.name, number, error) from error
+            raise checks.refused(path, table.name, number, error) from error
     if version >= migrations.COUNTS_SINCE:
         expected = count_of(connection, path, table.name, run)
         if len(found) != expected:
-            why = checking.integrity(connection)
-            checking.check_count(path, table.name, run, len(found), expected, why)
+            why = checks.integrity(connection)
+            checks.check_count(path, table.name, run, len(found), expected, why)
     return found
 
 

@@ -13,7 +13,7 @@ from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import InputError
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord
 from autoprompt.run.options import DataOptions, Progress
-from autoprompt.run.workplace import pulling
+from autoprompt.run.worker_pool import pulling
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness, WorkerSpec, start_worker
 from autoprompt.execution.scratch import scratch_folder
+from autoprompt.run.backends import Place
+from autoprompt.run.inputs import Task, prepare
 from autoprompt.run.options import ModelOptions, Progress, SearchOptions, config_of
-from autoprompt.run.place import Place
-from autoprompt.run.preparing import Task, prepare
 
 
 def prepared(options: SearchOptions, progress: Progress) -> Task:

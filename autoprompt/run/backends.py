@@ -22,7 +22,7 @@ from autoprompt.models import check_device
 from autoprompt.run.options import EXECUTORS, ModelOptions, Progress
 
 if TYPE_CHECKING:
-    from autoprompt.execution.cluster import Cluster
+    from autoprompt.execution.ray_cluster import Cluster
 
 _SAME = ("source", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
 """What a node has to have as the driver has it: a run's manifest holds one version of each."""
@@ -59,7 +59,7 @@ def placed(model: ModelOptions, progress: Progress) -> Iterator[Place]:
         yield _Here(model)
         return
     try:
-        from autoprompt.execution.cluster import joined
+        from autoprompt.execution.ray_cluster import joined
     except ImportError as error:
         raise UsageError(
             f"--executor ray needs Ray, which cannot be imported ({error}); install it with `pip install "
@@ -116,7 +116,7 @@ class _OnRay:
         self.warnings: list[str] = []
 
     def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
-        from autoprompt.execution.cluster import RayExecutor
+        from autoprompt.execution.ray_cluster import RayExecutor
 
         return RayExecutor(
             self._cluster, self.workers, initializer, arguments,

@@ -12,8 +12,8 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.optimizer import Space, flaw
+from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
-from autoprompt.run.preparing import Task
 from autoprompt.transfer import Taught, operators, prompts, read_sources, sources_of, taught, write_bundle
 
 

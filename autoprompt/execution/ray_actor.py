@@ -25,7 +25,7 @@ class Actor:
     def look(self, asked: bytes) -> tuple[str, bytes | str]:
         """This node's name, and the answer to a task that needs no initializer; a text where the package is missing."""
         try:
-            from autoprompt.execution.serving import Server
+            from autoprompt.execution.worker_main import Server
 
             return socket.gethostname(), Server(_nothing, ()).answer(asked)
         except Exception as error:
@@ -34,7 +34,7 @@ class Actor:
     def answer(self, asked: bytes) -> bytes:
         """As ``Server`` does."""
         if self._server is None:
-            from autoprompt.execution.serving import Server
+            from autoprompt.execution.worker_main import Server
 
             self._server = Server(*pickle.loads(self._start))  # noqa: S301 - of our own driver
         answer: bytes = self._server.answer(asked)

@@ -11,7 +11,7 @@ from autoprompt.errors import InputError, NothingSucceededError
 from autoprompt.evaluator import Evaluator, Rung
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.optimizer import Outcome, Proposal
-from autoprompt.run.preparing import Task, shown
+from autoprompt.run.inputs import Task, shown
 from autoprompt.run.recording import Recorder
 from autoprompt.transfer import Profile, adapt, profile_in, profile_of
 

@@ -27,9 +27,9 @@ from ray import exceptions
 
 from autoprompt import interpreter
 from autoprompt.errors import UsageError, WorkerLostError, first_line
-from autoprompt.execution import actor
-from autoprompt.execution.carrying import Carried, NodeFolder, carried, open_depot
-from autoprompt.execution.ordered import Executor, Slot
+from autoprompt.execution import ray_actor
+from autoprompt.execution.ordered_map import Executor, Slot
+from autoprompt.execution.staging import Carried, NodeFolder, carried, open_depot
 
 STARTS = 3
 """How often in a row a worker's start may fail."""
@@ -166,8 +166,8 @@ class RayExecutor(Executor["_ActorSlot"]):
         self._cluster = cluster
         self._judge = judge
         start = ray.put(pickle.dumps((initializer, arguments)))
-        ray.cloudpickle.register_pickle_by_value(actor)
-        kind = ray.remote(actor.Actor).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
+        ray.cloudpickle.register_pickle_by_value(ray_actor)
+        kind = ray.remote(ray_actor.Actor).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
         self._needs = {"CPU": 1.0, "GPU": gpus}
         function, item = look or (_nothing, None)
         asked = pickle.dumps((function, item))

@@ -8,7 +8,7 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.cli.options import DefaultGroup, json_option, print_json
-from autoprompt.cli.telling import say
+from autoprompt.cli.verbosity import say
 from autoprompt.errors import UsageError
 
 

@@ -11,7 +11,7 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.cli.options import DefaultGroup, json_option, leaderboard_option, print_json, print_json_list
-from autoprompt.cli.telling import say
+from autoprompt.cli.verbosity import say
 from autoprompt.errors import StorageError, UsageError
 from autoprompt.terminal import echo
 

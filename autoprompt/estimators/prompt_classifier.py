@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from autoprompt import corpus as corpora
 from autoprompt.errors import InputError, UsageError, first_line
+from autoprompt.estimators.prompt_model import PromptModel, plain
 from autoprompt.export import MAX_LENGTH, Prompt, load
 from autoprompt.predicting import Predictor
-from autoprompt.prompt_model import PromptModel, plain
 from autoprompt.run import DEFAULT_MODEL
 from autoprompt.template import Template
 
