@@ -13,7 +13,7 @@ from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.optimizer.config import SearchConfig
 from autoprompt.optimizer.screening import Choice
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.strategies.base import Proposal
+from autoprompt.optimizer.strategy import Proposal
 from autoprompt.optimizer.surrogate import MIN_TUNED, Known, foretold
 from autoprompt.template import LabelWords, Template
 

@@ -11,8 +11,6 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.models import TokenProposals
 from autoprompt.optimizer import SearchConfig, Space, phrases
 from autoprompt.optimizer.operators import (
-    GENETIC,
-    HYBRID,
     Crossover,
     GradientReplacement,
     Hints,
@@ -23,8 +21,10 @@ from autoprompt.optimizer.operators import (
     Phrase,
     SlotMove,
     WordEdit,
+    all_operators,
     usable,
 )
+from autoprompt.registry import OPERATORS
 from autoprompt.template import LabelWords, Slot, Template
 
 TWO = LabelWords.of(tiny.WORDS, tiny.LABELS)
@@ -56,7 +56,8 @@ def _space(settings: Settings = TAIL) -> Space:
     return Space(_candidate("{text}\nLabel: {label}", settings=settings), "sentiment", VOCABULARY)
 
 
-USUAL = usable(HYBRID, _space())
+EVERY = all_operators(gradients=True)
+USUAL = usable(EVERY, _space())
 """The operators of a search that nothing was configured for."""
 
 
@@ -113,9 +114,9 @@ def test_operators_change_only_what_is_theirs(operator: Operator) -> None:
 
 
 def test_the_hybrid_adds_gradients_to_the_genetic_operators() -> None:
-    assert [o.name for o in HYBRID] == ["gradient", *(o.name for o in GENETIC)]
-    assert [o.name for o in USUAL] == [o.name for o in HYBRID if o.name not in ("demos", "soft", "label")]
-    assert len({o.name for o in HYBRID}) == len(HYBRID)
+    assert [o.name for o in EVERY] == ["gradient", *(o.name for o in all_operators(gradients=False))] == list(OPERATORS)
+    assert [o.name for o in USUAL] == [o.name for o in EVERY if o.name not in ("demos", "soft", "label")]
+    assert len({o.name for o in EVERY}) == len(EVERY)
 
 
 @pytest.mark.parametrize("operator", [GradientReplacement(), Infill(), LabelWordChange()])

@@ -18,7 +18,7 @@ from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, kept_weights
 from autoprompt.optimizer import Budget
-from autoprompt.optimizer.operators import HYBRID
+from autoprompt.registry import OPERATORS
 
 LIMIT = 6
 
@@ -98,7 +98,7 @@ def test_where_entries_came_from_the_rows_and_the_weights_are_kept(
     searched = {e.entry for e in stored if e.role == "search" and e.rung == 1}
     assert searched <= origins.keys()
     assert {origins[entry].operator for entry in searched} > {"library"}
-    bred = [origin for origin in origins.values() if origin.operator in {o.name for o in HYBRID}]
+    bred = [origin for origin in origins.values() if origin.operator in OPERATORS]
     assert bred
     assert all(origin.parents and set(origin.parents) <= {e.entry for e in stored} for origin in bred)
     corpus = load(options.corpus)

@@ -18,10 +18,8 @@ from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, UsageError
 from autoprompt.evaluator import Evaluation
 from autoprompt.models import TokenProposals
-from autoprompt.optimizer import STRATEGIES, SearchConfig, Space, draw_demos, make_space, phrases
+from autoprompt.optimizer import SearchConfig, Space, draw_demos, make_space, phrases
 from autoprompt.optimizer.operators import (  # fmt: skip
-    GENETIC,
-    HYBRID,
     Crossover,
     DemosChange,
     Hints,
@@ -29,12 +27,15 @@ from autoprompt.optimizer.operators import (  # fmt: skip
     Mating,
     Phrase,
     SoftChange,
+    all_operators,
     usable,
 )
 from autoprompt.optimizer.space import RATES, SETTINGS
 from autoprompt.optimizer.strategies.grid import points, spread
+from autoprompt.registry import STRATEGIES
 from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template, edits
 
+EVERY = all_operators(gradients=True)
 WORDS = LabelWords((("neg", "bad"), ("pos", "good")))
 POOL = tuple(Demo.of(f"row{n}", {"a": f"text {n}", "b": "x"}, ("neg", "pos")[n % 2]) for n in range(9))
 SOURCES = (
@@ -108,7 +109,7 @@ def test_any_sequence_of_operators_keeps_candidates_valid_and_what_is_fixed(draw
     template = {"demos": drawn["demos"], "soft": drawn["soft"], "positions": drawn["positions"], "max_length": 1000}
     seeds = () if "template" in fix else sources[1:]
     over = space(sources[0], drawn["tuning"], seeds, template=template, fix=fix, label_anywhere=drawn["anywhere"])
-    operators = usable(HYBRID, over)
+    operators = usable(EVERY, over)
     mate = over.prompts[-1]
     candidate = over.start
     assert all(valid(c, over) for c in over.prompts)
@@ -193,7 +194,7 @@ def test_beside_a_fixed_template_the_manual_one_is_no_parent() -> None:
 def test_everything_fixed_leaves_nothing_to_do() -> None:
     fix = {name: FIXES[name] for name in ("template", "label_words", "epochs", "batch_size")}
     over = space(fix={**fix, "learning_rate": 1e-3, "rank": 2})
-    assert usable(HYBRID, over) == ()
+    assert usable(EVERY, over) == ()
     for name in ("hybrid", "genetic", "random", "grid"):
         outcome, _ = fakes.run_search(over, name)
         assert outcome.fitted == 2  # the fixed candidate and manual_tuned
@@ -201,7 +202,7 @@ def test_everything_fixed_leaves_nothing_to_do() -> None:
 
 def test_by_default_nothing_is_put_into_a_template_or_calibrated() -> None:
     over = space()
-    assert [o.name for o in HYBRID if o not in usable(HYBRID, over)] == ["demos", "soft", "label"]
+    assert [o.name for o in EVERY if o not in usable(EVERY, over)] == ["demos", "soft", "label"]
     assert over.manual_tuned == over.start == over.manual
     assert over.ranges["learning_rate"] == RATES["tail"]
     assert over.ranges["calibration"] == (False,)
@@ -505,7 +506,9 @@ def test_a_bred_candidate_that_must_not_be_scored_is_stored_as_failed(monkeypatc
         def __call__(self, mating: Mating) -> Candidate:
             return replace(mating.parent, template=long)
 
-    monkeypatch.setattr(STRATEGIES["genetic"], "operators", (Long(), *GENETIC))
+    monkeypatch.setattr(
+        "autoprompt.optimizer.strategies.genetic.all_operators", lambda **_: (Long(), *all_operators(gradients=False))
+    )
     outcome, found = fakes.run_search(space(), "genetic", 40)
     failed = [e for _, e in found if e.candidate.template == long]
     assert failed

@@ -12,9 +12,11 @@ from autoprompt.evaluator import Evaluation
 from autoprompt.optimizer import phrases
 from autoprompt.optimizer.config import SearchConfig
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.strategies.base import PROPOSALS, GradientStrategy, Proposal, Strategy
-from autoprompt.optimizer.strategies.genetic import Credit, HybridStrategy
-from autoprompt.optimizer.strategies.registry import genetic
+from autoprompt.optimizer.strategies import genetic
+from autoprompt.optimizer.strategies.genetic import Credit
+from autoprompt.optimizer.strategies.gradient import GradientStrategy
+from autoprompt.optimizer.strategies.hybrid import HybridStrategy
+from autoprompt.optimizer.strategy import PROPOSALS, Proposal, Strategy
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))
@@ -106,7 +108,7 @@ def test_gradients_go_on_past_the_first_edits_of_a_parent() -> None:
     over = Space(MANUAL, "mood", ("word",), SearchConfig())
     chosen = GradientStrategy(over, Settled(), random.Random(0))  # type: ignore[arg-type]  # noqa: S311
     chosen.current = [MANUAL]
-    chosen.rounds = 1
+    chosen.gradient_rounds = 1
     first = chosen.ask()
     assert len(first) == PROPOSALS
     chosen.current = [MANUAL]

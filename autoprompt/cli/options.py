@@ -26,7 +26,6 @@ STARTED = time.monotonic()
 """When the command began: a budget counts from here."""
 F = TypeVar("F", bound=Callable[..., Any])
 
-STRATEGY_NAMES = ("hybrid", "genetic", "gradient", "random", "grid")
 EXECUTOR_NAMES = ("local", "ray")
 FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
 

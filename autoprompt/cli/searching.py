@@ -10,7 +10,6 @@ import click
 from autoprompt.cli import complete
 from autoprompt.cli.options import (
     STARTED,
-    STRATEGY_NAMES,
     Duration,
     data_of,
     data_options,
@@ -26,6 +25,7 @@ from autoprompt.cli.options import (
 )
 from autoprompt.cli.verbosity import viewed
 from autoprompt.errors import UsageError
+from autoprompt.registry import STRATEGIES
 
 track_option = click.option(
     "--track", metavar="FOLDER", help="Write the run's curves for TensorBoard into FOLDER (extra: tracking)."
@@ -36,7 +36,7 @@ track_option = click.option(
 @click.argument("corpus", shell_complete=complete.corpora)
 @click.option("--template", "templates", multiple=True, metavar="TEXT", callback=unescaped,
               help="The first replaces the manual baseline, further ones join the search.")  # fmt: skip
-@click.option("--strategy", type=click.Choice(STRATEGY_NAMES), default="hybrid", show_default=True,
+@click.option("--strategy", type=click.Choice(tuple(STRATEGIES)), default="hybrid", show_default=True,
               help="What proposes prompts: operators and gradients, either alone, draws, or all values.")  # fmt: skip
 @click.option(
     "--budget", type=Duration(), metavar="TIME", help="Time from start to result, such as 90s or 1h30m.  [default: 5m]"

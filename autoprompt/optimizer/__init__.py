@@ -6,11 +6,9 @@ from autoprompt.optimizer.estimate import Need, check_budget, needed
 from autoprompt.optimizer.forecast import Expected
 from autoprompt.optimizer.loop import Outcome, Search
 from autoprompt.optimizer.space import Space, demos_of, draw_demos, flaw, make_space
-from autoprompt.optimizer.strategies.base import Proposal
-from autoprompt.optimizer.strategies.registry import STRATEGIES
+from autoprompt.optimizer.strategy import Proposal
 
 __all__ = [
-    "STRATEGIES",
     "Budget",
     "Expected",
     "Need",

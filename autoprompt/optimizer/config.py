@@ -6,13 +6,14 @@ import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from autoprompt.candidate import MOST
 from autoprompt.duration import parse_duration
 from autoprompt.errors import InputError, UsageError
+from autoprompt.registry import OPERATORS
 from autoprompt.template import MAX_PARTS
 from autoprompt.untrusted import read_toml
 
@@ -20,9 +21,6 @@ MAX_FILE = 1 << 20
 """Bytes of a search configuration."""
 MAX_SIZE = 100_000
 """The most that any size may be: a search of more would never get anywhere."""
-OperatorName = Literal[
-    "gradient", "phrase", "words", "infill", "slots", "crossover", "label_words", "settings", "demos", "soft", "label"
-]
 _WANTED = {
     "learning_rate": f"a number above 0 and at most {MOST['learning_rate']:g}",
     **{n: f"a whole number above 0 and at most {MOST[n]}" for n in ("batch_size", "epochs", "rank")},
@@ -34,8 +32,6 @@ _WANTED = {
 }
 GENES = tuple(_WANTED)
 """What ``--fix`` can name."""
-_LISTED = _WANTED | {"operators": f"one of {', '.join(get_args(OperatorName))}"}
-"""What is a list in the file."""
 _FLAGS = ("positions", "immigrants", "ladder", "halving", "surrogate", "racing")
 
 
@@ -43,6 +39,12 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
         raise ValueError("a value stands twice")
     return values
+
+
+def _known_operator(name: str) -> str:
+    if name not in OPERATORS:
+        raise ValueError("no operator has this name")
+    return name
 
 
 _SOME = (Field(min_length=1), AfterValidator(_distinct))
@@ -53,6 +55,7 @@ _Batch = Annotated[int, Field(strict=True, gt=0, le=MOST["batch_size"])]
 _Epochs = Annotated[int, Field(strict=True, gt=0, le=MOST["epochs"])]
 _Rank = Annotated[int, Field(strict=True, gt=0, le=MOST["rank"])]
 _Demos = Annotated[int, Field(strict=True, ge=0, le=MAX_PARTS["demos"])]
+_Operator = Annotated[str, Field(strict=True), AfterValidator(_known_operator)]
 _Soft = Annotated[int, Field(strict=True, ge=0, le=MAX_PARTS["soft"])]
 _Flag = Annotated[bool, Field(strict=True)]
 _Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)]
@@ -105,7 +108,7 @@ class SearchRules(_Section):
     """Fine-tuned candidates that the genetic strategies breed from."""
     finalists: _Size = 5
     """At most, beside ``manual_tuned``, which is always one."""
-    operators: Annotated[tuple[OperatorName, ...], _SOME[0], _SOME[1]] | None = None
+    operators: Annotated[tuple[_Operator, ...], _SOME[0], _SOME[1]] | None = None
     """Of the genetic strategies; None: all that change a gene which is not fixed."""
     immigrants: _Flag = True
     """Whether the genetic strategies draw half of a generation's pool anew, all genes that are free, whatever the
@@ -217,8 +220,8 @@ def _refusal(where: str, values: Mapping[str, Any], place: Sequence[int | str]) 
         return f"{where} has the unknown key {name!r} in [{section}]; use {known}."
     if name == "time_limit":
         wanted = 'a duration with its unit, such as "90s" or "5m"'
-    elif name in _LISTED:
-        wanted = f"a list of values, none twice, each {_LISTED[name]}"
+    elif name in _WANTED or name == "operators":
+        wanted = f"a list of values, none twice, each {_WANTED.get(name) or 'one of ' + ', '.join(OPERATORS)}"
     else:
         wanted = "true or false" if name in _FLAGS else f"a whole number from 1 to {MAX_SIZE}"
     return f"{where} has {name} = {reprlib.repr(values[section][name])} in [{section}]; give {wanted}."

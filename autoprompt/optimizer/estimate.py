@@ -10,14 +10,11 @@ from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluator
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.strategies.base import PROPOSALS, GradientStrategy, RandomStrategy, openings
-from autoprompt.optimizer.strategies.registry import STRATEGIES
 from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK
+from autoprompt.registry import STRATEGIES
 
 TESTED = 3
 """Prompts that the test rows are scored with: the winner and both manual baselines."""
-RANDOM_OPENINGS = 0.25
-"""Share of random draws that put a phrase before the text."""
 ROOM = 1.15
 """The budget that is advised is so much longer than what is needed."""
 
@@ -60,9 +57,8 @@ def needed(evaluator: Evaluator, space: Space, strategy: str, test_rows: int, ro
     fit = evaluator.costs.fit_estimate(space.manual_tuned.settings)
     heads, scored = _first_pool(space, strategy, speed.tokens * rows)
     prefixes = rows * speed.prefix / workers
-    proposing = 0.0
-    if STRATEGIES[strategy] is GradientStrategy:  # a pass for the loss and two for its gradient
-        proposing = 2 * GradientStrategy.rounds * rows * 3 * (speed.prefix + speed.scored) / workers
+    # Two candidates a round, each with a pass for the loss and two for its gradient.
+    proposing = 2 * STRATEGIES[strategy].gradient_rounds * rows * 3 * (speed.prefix + speed.scored) / workers
     written = evaluator.costs.written_tokens * speed.written
     again = COMPARED * (rounds - (0 if written else 1))
     tested = (min(heads, 1) + 1) * speed.prefix + TESTED * (speed.scored + written)
@@ -109,15 +105,9 @@ def check_budget(budget: Budget, need: Need, *, default: bool) -> str | None:
 
 
 def _first_pool(space: Space, strategy: str, prefix_tokens: float) -> tuple[int, int]:
-    """Openings of the first generation beside the manual one, whose prefixes are computed, and its frozen scores."""
+    """Return the openings of the first generation besides the manual one, whose prefixes are computed, and its frozen
+    scores."""
     rules, kind = space.config.search, STRATEGIES[strategy]
-    kept = prefix_tokens > 0 and space.free("template")
-    pool = rules.pool + len(space.seeds)
-    if kind is GradientStrategy:
-        opened, pool = int(kept), GradientStrategy.rounds * (2 * PROPOSALS + 2)
-    elif kind is RandomStrategy:
-        opened = math.ceil(RANDOM_OPENINGS * pool) if kept else 0
-    else:
-        opened = openings(prefix_tokens) if kept and not kind.exhaustive else 0
     tells = rules.ladder and not kind.exhaustive and space.text_varies and space.manual.settings.tuning != "none"
-    return opened + len(space.seeds) * (prefix_tokens > 0), pool + 1 if tells else 0
+    opened = kind.first_openings(space, prefix_tokens) + len(space.seeds) * (prefix_tokens > 0)
+    return opened, kind.first_pool(space) + 1 if tells else 0

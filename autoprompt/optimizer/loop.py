@@ -17,14 +17,15 @@ from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung, bar
 from autoprompt.optimizer import phrases
 from autoprompt.optimizer.budget import Budget
+from autoprompt.optimizer.draws import random_tail
 from autoprompt.optimizer.estimate import Need
 from autoprompt.optimizer.forecast import Expected, Forecast, blocks_of
 from autoprompt.optimizer.racing import best, finalists, in_race, pooled, ranked
 from autoprompt.optimizer.screening import Choice
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.strategies.base import Proposal, Strategy, random_tail
-from autoprompt.optimizer.strategies.registry import STRATEGIES
+from autoprompt.optimizer.strategy import Proposal, Strategy
 from autoprompt.optimizer.time_budget import Pace
+from autoprompt.registry import STRATEGIES
 from autoprompt.template import LABEL, Literal, Slot, Template
 
 IDLE_GENERATIONS = 3

@@ -12,6 +12,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.models import TokenProposals
 from autoprompt.optimizer import phrases
 from autoprompt.optimizer.space import SETTINGS, Space, draw_demos
+from autoprompt.registry import OPERATORS
 from autoprompt.template import LabelWords, Literal, Soft, Template, edits
 
 KNOWN_HEAD = 0.7
@@ -41,7 +42,11 @@ class Mating:
 
 
 class Operator(Protocol):
-    """Breeds a child of ``mating.parent``, or nothing. ``genes``: all that it can change."""
+    """Makes a child of ``mating.parent``, or None where it does not apply.
+
+    ``genes``: all that it can change. An attribute ``gradients = True`` marks an operator that needs token gradients,
+    which the strategy ``genetic`` leaves out.
+    """
 
     name: str
     genes: tuple[str, ...]
@@ -49,10 +54,12 @@ class Operator(Protocol):
     def __call__(self, mating: Mating) -> Candidate | None: ...
 
 
+@OPERATORS.register("gradient")
 class GradientReplacement:
     """A token that first-order change says lowers the loss."""
 
     name = "gradient"
+    gradients = True
     genes: tuple[str, ...] = ("template",)
 
     def __call__(self, mating: Mating) -> Candidate | None:
@@ -61,18 +68,7 @@ class GradientReplacement:
         return _pick(parent, [t for t, _ in proposals.replacements] if proposals else [], mating.rng)
 
 
-class Infill:
-    """A token that the model itself finds likely at its place."""
-
-    name = "infill"
-    genes: tuple[str, ...] = ("template",)
-
-    def __call__(self, mating: Mating) -> Candidate | None:
-        parent = mating.parent
-        proposals = mating.hints.tokens.get(parent.id)
-        return _pick(parent, [t for t, _ in proposals.infills] if proposals else [], mating.rng)
-
-
+@OPERATORS.register("phrase")
 class Phrase:
     """Another phrase of the library after the text."""
 
@@ -85,6 +81,7 @@ class Phrase:
         return replace(parent, template=phrases.with_tail(parent.template, tail))
 
 
+@OPERATORS.register("words")
 class WordEdit:
     """Insert, delete, replace or swap whole words of the text between data and label."""
 
@@ -112,6 +109,20 @@ class WordEdit:
         return replace(parent, template=phrases.with_tail(parent.template, _spaced("".join(words))))
 
 
+@OPERATORS.register("infill")
+class Infill:
+    """A token that the model itself finds likely at its place."""
+
+    name = "infill"
+    genes: tuple[str, ...] = ("template",)
+
+    def __call__(self, mating: Mating) -> Candidate | None:
+        parent = mating.parent
+        proposals = mating.hints.tokens.get(parent.id)
+        return _pick(parent, [t for t, _ in proposals.infills] if proposals else [], mating.rng)
+
+
+@OPERATORS.register("slots")
 class SlotMove:
     """Put a phrase before the text, take it away, or swap two fields."""
 
@@ -133,6 +144,7 @@ class SlotMove:
         return replace(parent, template=phrases.with_head(template, opening))
 
 
+@OPERATORS.register("crossover")
 class Crossover:
     """One parent with the label words, settings or opening of the other, or half of each one's closing words."""
 
@@ -164,6 +176,7 @@ class Crossover:
         return replace(parent, template=phrases.with_tail(parent.template, _spaced("".join(joined))))
 
 
+@OPERATORS.register("label_words")
 class LabelWordChange:
     """Label words that the template's cached logits favour."""
 
@@ -176,6 +189,7 @@ class LabelWordChange:
         return replace(parent, label_words=mating.rng.choice(options)) if options else None
 
 
+@OPERATORS.register("settings")
 class SettingsChange:
     """One hyperparameter, or two."""
 
@@ -193,6 +207,7 @@ class SettingsChange:
         return replace(parent, settings=parent.settings.change(**{name: getattr(drawn, name) for name in chosen}))
 
 
+@OPERATORS.register("demos")
 class DemosChange:
     """Solved examples: more, fewer, another one, or two that change places."""
 
@@ -223,6 +238,7 @@ class DemosChange:
         return replace(parent, template=edits.with_demos(parent.template, len(demos)), demos=tuple(demos))
 
 
+@OPERATORS.register("soft")
 class SoftChange:
     """Trainable vectors: another number of them (none included), or another place."""
 
@@ -242,6 +258,7 @@ class SoftChange:
         return replace(parent, template=template) if template != parent.template else None
 
 
+@OPERATORS.register("label")
 class LabelMove:
     """The words that ask for the label, with it, before the text, between two fields, or after them."""
 
@@ -256,15 +273,17 @@ class LabelMove:
         return replace(parent, template=edits.with_label_at(parent.template, place))
 
 
-GENETIC: tuple[Operator, ...] = (
-    Phrase(), WordEdit(), Infill(), SlotMove(), Crossover(), LabelWordChange(), SettingsChange(), DemosChange(),
-    SoftChange(), LabelMove(),
-)  # fmt: skip
-HYBRID: tuple[Operator, ...] = (GradientReplacement(), *GENETIC)
+def all_operators(*, gradients: bool) -> tuple[Operator, ...]:
+    """Return one of each operator, those of other packages last; ``gradients``: also those that need token gradients.
+
+    The order is part of what a seed reproduces: operators are drawn by their place.
+    """
+    found: list[Operator] = [kind() for kind in OPERATORS.values()]
+    return tuple(operator for operator in found if gradients or not getattr(operator, "gradients", False))
 
 
 def usable(operators: Sequence[Operator], space: Space) -> tuple[Operator, ...]:
-    """Those that the configuration lists and that can change a gene which is not fixed."""
+    """Return the operators that the configuration lists and that can change a gene which is not fixed."""
     listed = space.config.search.operators
     return tuple(
         operator

@@ -12,7 +12,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.optimizer.racing import ranked
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.strategies.base import TAUGHT, Proposal
+from autoprompt.optimizer.strategy import TAUGHT, Proposal
 from autoprompt.optimizer.surrogate import Known, foretold
 
 PER_OPERATOR = 2

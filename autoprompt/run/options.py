@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.optimizer import STRATEGIES, Budget, Expected, SearchConfig
+from autoprompt.optimizer import Budget, Expected, SearchConfig
+from autoprompt.registry import STRATEGIES
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_BUDGET = 300.0
@@ -18,8 +19,6 @@ DEFAULT_LEADERBOARD = "autoprompt.sqlite"
 EXECUTORS = ("local", "ray")
 TRANSFER = "transfer"
 """What stands for a strategy in a run that scores another run's prompt."""
-WARM_STRATEGIES = ("hybrid", "genetic")
-"""Those that breed from what they are given."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,7 @@ def budget_of(options: SearchOptions) -> Budget:
 
 def config_of(options: SearchOptions) -> SearchConfig:
     """The configured ranges; the search's own options are checked here. Raises UsageError, InputError."""
-    if options.strategy not in STRATEGIES:
-        raise UsageError(f"The strategy {options.strategy!r} is unknown; use one of {', '.join(STRATEGIES)}.")
+    strategy = STRATEGIES[options.strategy]
     if options.folds is not None and options.folds < 2:
         raise UsageError(f"--folds is {options.folds}; give at least 2.")
     if options.repeats < 1:
@@ -145,10 +143,9 @@ def config_of(options: SearchOptions) -> SearchConfig:
     given = options.config
     config = SearchConfig.load(given) if isinstance(given, Path) else given or SearchConfig()
     config.fixed(options.fix)
-    if options.warm_start and options.strategy not in WARM_STRATEGIES:
-        raise UsageError(
-            f"--warm-start serves --strategy {' and '.join(WARM_STRATEGIES)}, not {options.strategy}: leave it out."
-        )
+    if options.warm_start and not strategy.breeds:
+        able = " and ".join(name for name in STRATEGIES if STRATEGIES[name].breeds)
+        raise UsageError(f"--warm-start serves --strategy {able}, not {options.strategy}: leave it out.")
     if options.strategy == "gradient" and "template" in options.fix:
         raise UsageError("--strategy gradient varies nothing but the template; leave out --fix template.")
     return config

@@ -23,14 +23,14 @@ from tasks import Task, by_length, few_shot, first_of_each
 
 from autoprompt.api import Silent
 from autoprompt.corpus import Corpus
-from autoprompt.optimizer.operators import HYBRID
+from autoprompt.registry import OPERATORS
 
 TEST_ROWS = 400
 
 
 def variants() -> dict[str, str]:
     """The [search] section of each."""
-    names = [operator.name for operator in HYBRID if operator.name not in ("demos", "soft", "label")]
+    names = [name for name in OPERATORS if name not in ("demos", "soft", "label")]
     found = {"whole": ""}
     for name in names:
         found[f"no {name}"] = f"operators = {json.dumps([n for n in names if n != name])}"

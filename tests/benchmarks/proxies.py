@@ -48,8 +48,8 @@ from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.evaluator.worker import FROZEN, Worker, perform
 from autoprompt.execution import default_workers
 from autoprompt.models import FitFailedError
+from autoprompt.optimizer.draws import random_candidate
 from autoprompt.optimizer.space import flaw
-from autoprompt.optimizer.strategies.base import random_candidate
 from autoprompt.optimizer.surrogate import Known, foretold
 from autoprompt.run import ModelOptions
 from autoprompt.run.inputs import prepare

@@ -1,1 +1,1 @@
-"""Ask/tell strategies, one a file."""
+"""The search strategies: one module each, named like its strategy (see ``autoprompt.registry``)."""

@@ -1,4 +1,4 @@
-"""Genetic search with DEAP, and the hybrid, which adds token gradients to its operators."""
+"""Genetic search with DEAP."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from deap import base, tools
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.models import TokenProposals
-from autoprompt.optimizer.operators import GENETIC, HYBRID, Hints, Mating, Operator, usable
+from autoprompt.optimizer.operators import Hints, Mating, all_operators, usable
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.strategies.base import ATTEMPTS, PROPOSALS, TAUGHT, Proposal, Strategy
+from autoprompt.optimizer.strategy import ATTEMPTS, PROPOSALS, TAUGHT, Proposal, Strategy
+from autoprompt.registry import STRATEGIES
 from autoprompt.template import LabelWords
 
 T = TypeVar("T")
@@ -79,15 +80,18 @@ class Credit:
         self.wins[name] = self.wins.get(name, 0.0) + win
 
 
+@STRATEGIES.register("genetic")
 class GeneticStrategy(Strategy):
     """Population search with DEAP: NSGA-II survival, tournaments on the loss, adaptive operators."""
 
     name = "genetic"
-    operators: tuple[Operator, ...] = GENETIC
+    breeds = True
+    gradients = False
+    """Whether operators that need token gradients are used."""
 
     def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
         super().__init__(space, evaluator, rng)
-        self.operators = usable(self.operators, space)
+        self.operators = usable(all_operators(gradients=self.gradients), space)
         self.population: list[Individual] = []
         self.best: list[Individual] = []
         self.credit = Credit(
@@ -221,23 +225,6 @@ class GeneticStrategy(Strategy):
         for individual in sorted(individuals, key=lambda i: (i.fitness.values[0], i.candidate.id)):
             found.setdefault(getattr(individual.candidate, kind), individual)
         return list(found.values())[:ELITE]
-
-
-class HybridStrategy(GeneticStrategy):
-    """Genetic search whose operators include token gradients, and whose pool always holds their best edits."""
-
-    name = "hybrid"
-    operators = HYBRID
-    directed = 1
-    """Best untried replacements of each elite candidate."""
-
-    def _directed(self, elite: Sequence[Candidate], hints: Hints) -> list[Proposal]:
-        out: list[Proposal] = []
-        for parent in elite:
-            found = hints.tokens[parent.id].replacements if self._uses("gradient") else []
-            edits = [Proposal(replace(parent, template=t), "gradient", (parent.id,)) for t, _ in found]
-            out += self.fresh(edits, self.directed)
-        return out
 
 
 def _new(elite: Sequence[Candidate], known: Mapping[str, object]) -> list[Candidate]:

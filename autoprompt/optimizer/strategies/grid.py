@@ -13,7 +13,8 @@ from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.optimizer import phrases
 from autoprompt.optimizer.space import SETTINGS, Space
-from autoprompt.optimizer.strategies.base import Proposal, Strategy
+from autoprompt.optimizer.strategy import Proposal, Strategy
+from autoprompt.registry import STRATEGIES
 from autoprompt.template import LabelWords, edits
 
 PHRASES = 8
@@ -22,6 +23,7 @@ WORDS = 2
 """Label words that a grid has beside the manual ones: those that the first prompt's cached logits favour."""
 
 
+@STRATEGIES.register("grid")
 class GridStrategy(Strategy):
     """All combinations of templates, label words, settings, the order of fields, the place of the label, and numbers
     of solved examples and trainable vectors.

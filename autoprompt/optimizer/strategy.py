@@ -1,4 +1,4 @@
-"""Ask/tell strategies: what they share, and the two simple ones, random draws and token gradients."""
+"""The base class of the ask/tell strategies."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from itertools import zip_longest
 from autoprompt.candidate import Candidate
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.optimizer import phrases
-from autoprompt.optimizer.space import Space, draw_demos, flaw
-from autoprompt.template import LABEL, LabelWords, Literal, Slot, Template, edits
+from autoprompt.optimizer.draws import random_candidate
+from autoprompt.optimizer.space import Space, flaw
+from autoprompt.template import LabelWords
 
 PROPOSALS = 12
 """Token edits of each kind asked of the model for one parent."""
@@ -24,9 +25,6 @@ ATTEMPTS = 20
 """Draws for one place in the pool before it stays empty."""
 RANKED_WORDS = 4
 """Label words that random draws choose from, beside the manual ones."""
-OTHER_WORDS = 0.25
-"""Share of the random draws that have such words: on two samples of rotten-tomatoes they cost a fine-tune some five
-points of accuracy on the mean."""
 
 
 def openings(prefix_tokens: float) -> int:
@@ -51,6 +49,10 @@ class Strategy(ABC):
     """Whether all that is asked for is fine-tuned, whatever its frozen score."""
     learns = True
     """Whether fine-tunes have a say in what is tried next."""
+    breeds = False
+    """Whether it can begin with candidates of earlier runs (``--warm-start``)."""
+    gradient_rounds = 0
+    """Rounds of a generation that take the token gradients of two candidates over all rows."""
 
     def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
         self.space = space
@@ -61,6 +63,19 @@ class Strategy(ABC):
         """What was bred and must not be scored, with the reason; whoever records it empties the list."""
         self.heads: list[str] = []
         self._words: list[LabelWords] | None = None
+
+    @classmethod
+    def first_openings(cls, space: Space, prefix_tokens: float) -> int:
+        """Openings of the first generation besides the manual one; each takes a pass over all rows.
+
+        ``prefix_tokens``: of the cached prefixes of all rows; 0 where none are cached.
+        """
+        return openings(prefix_tokens) if prefix_tokens and space.free("template") and not cls.exhaustive else 0
+
+    @classmethod
+    def first_pool(cls, space: Space) -> int:
+        """Candidates of the first generation that get a frozen score."""
+        return space.config.search.pool + len(space.seeds)
 
     @abstractmethod
     def ask(self) -> list[Proposal]:
@@ -144,104 +159,3 @@ class Strategy(ABC):
     def _shuffled(self, texts: list[str]) -> list[str]:
         self.rng.shuffle(texts)
         return texts
-
-
-class RandomStrategy(Strategy):
-    """Independent draws of every gene that is free: see ``random_candidate``."""
-
-    name = "random"
-    learns = False
-
-    def ask(self) -> list[Proposal]:
-        return self.drawn(self.space.config.search.pool)
-
-    def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
-        """Random search learns nothing."""
-
-
-class GradientStrategy(Strategy):
-    """AutoPrompt's loop (Shin et al. 2020): replace one token at a time by what the gradient favours.
-
-    Frozen scores choose among the gradient's short list; the manual settings stay.
-    """
-
-    name = "gradient"
-    rounds = 2
-    triggers = " the the the "
-
-    def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
-        super().__init__(space, evaluator, rng)
-        self.current: list[Candidate] = []
-        self.wanted = PROPOSALS
-        """Edits asked of a parent: more once all of them were tried."""
-
-    def ask(self) -> list[Proposal]:
-        if not self.space.free("template"):
-            return []
-        if not self.current:
-            manual, *seeds = self.space.prompts
-            bare = phrases.body(manual.template)
-            triggered = Template((*bare.segments, Literal(self.triggers), Slot(LABEL)))
-            self.current = [manual, self.space.bounded(replace(manual, template=triggered)), *seeds]
-        out: list[Proposal] = []
-        for _ in range(self.rounds):
-            parents = list(self.current)
-            pool: list[Proposal] = []
-            tokens = self.evaluator.propose(parents, replacements=self.wanted, infills=0)
-            for parent, hints in zip(parents, tokens, strict=True):
-                pool += [Proposal(replace(parent, template=t), self.name, (parent.id,)) for t, _ in hints.replacements]
-            pool = self.fresh(pool)
-            self.wanted += 0 if pool else PROPOSALS
-            out += pool
-            scored = [e for e in self.evaluator.frozen([*parents, *(p.candidate for p in pool)]) if e.complete]
-            scored.sort(key=lambda e: (e.loss, e.candidate.id))
-            self.current = [e.candidate for e in scored[:2]] or parents
-        return out
-
-    def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:  # noqa: ARG002
-        """Go on from the best of what was tuned and the best of what was scored frozen."""
-        tuned = sorted((e for e in evaluations if e.complete), key=lambda e: (e.loss, e.candidate.id))
-        self.current = list(dict.fromkeys([e.candidate for e in tuned[:1]] + self.current[:1])) or self.current
-
-
-def random_candidate(space: Space, rng: random.Random, words: Sequence[LabelWords] = ()) -> Candidate:
-    """An independent draw of every gene that is free; ``words``: what label words are drawn from, beside the first
-    prompt's own, which most of the draws keep."""
-    start = space.start
-    template = _random_template(space, rng) if space.free("template") else start.template
-    candidate = space.bounded(replace(start, template=template, settings=space.draw_settings(rng)))
-    if words and rng.random() < OTHER_WORDS:
-        candidate = replace(candidate, label_words=rng.choice(words))
-    if space.free("demos"):
-        count = rng.choice(space.demo_counts or (candidate.template.demos,))
-        demos = draw_demos(space.demos_pool, count, rng)
-        candidate = replace(candidate, template=edits.with_demos(candidate.template, count), demos=demos)
-    if space.free("soft"):
-        template = edits.with_soft(candidate.template, rng.choice(space.soft_counts or (candidate.template.soft,)))
-        moved = edits.moved_soft(template, rng, space.label_anywhere)
-        candidate = replace(candidate, template=moved or template)
-    return candidate
-
-
-def _random_template(space: Space, rng: random.Random) -> Template:
-    """A phrase of the library or random words after the text, and now and then a phrase before it."""
-    manual = space.start
-    if rng.random() < 0.5 or not space.vocabulary:
-        tail = rng.choice(phrases.tails(space.label_name, manual.label_words))
-    else:
-        tail = random_tail(space, rng)
-    template = Template((*phrases.body(manual.template).segments, Literal(tail), Slot(LABEL)))
-    if rng.random() < 0.25:
-        template = phrases.with_head(template, rng.choice(phrases.heads(space.label_name, manual.label_words)))
-    if space.config.template.positions and rng.random() < 0.5:
-        template = edits.swapped_fields(template, rng) or template
-    if space.free("positions") and rng.random() < 0.5:
-        template = edits.with_label_at(template, rng.choice(edits.label_places(template)))
-    return template
-
-
-def random_tail(space: Space, rng: random.Random) -> str:
-    """One to four random words; a blank where the model's vocabulary has no whole words."""
-    if not space.vocabulary:
-        return " "
-    return " " + " ".join(rng.choice(space.vocabulary) for _ in range(rng.randint(1, 4))) + " "

@@ -1,0 +1,94 @@
+"""Registries: the members of one axis (strategies, operators, metrics) by name, our own and those of other packages.
+
+Another package adds a member with an entry point of the axis' group, as pytest and its plug-ins do:
+
+    [project.entry-points."autoprompt.operators"]
+    shout = "my_package:Shout"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, TypeVar
+
+from autoprompt.errors import InputError, UsageError, first_line
+
+T = TypeVar("T")
+M = TypeVar("M")
+
+
+class Registry(Mapping[str, T]):
+    """Members by name: those of this package, then those of installed packages, each in alphabetical order.
+
+    ``kind``: the word for one member in messages. ``home``: the module or package of ours where members are
+    registered; it is imported on first use. In a package each member has a module of its own, named like the member, so
+    that the names are known without importing anything. ``group``: the entry points' group.
+    """
+
+    def __init__(self, kind: str, home: str, group: str) -> None:
+        self.kind = kind
+        self.home = home
+        self.group = group
+        self._members: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[M], M]:
+        """Return a decorator that adds a class or function under this name. Raises ValueError if the name is taken."""
+
+        def add(member: M) -> M:
+            if name in self._members:
+                raise ValueError(f"two members of {self.group} are called {name!r}")
+            self._members[name] = member  # type: ignore[assignment]  # what is registered is the axis' own business
+            return member
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        """Return a member. Raises UsageError for an unknown name, InputError for a plug-in that cannot be loaded."""
+        if name not in self._own():
+            plugin = self._plugins().get(name)
+            if plugin is None:
+                raise UsageError(f"The {self.kind} {name!r} is unknown; use one of {', '.join(self)}.")
+            return self._loaded(plugin)
+        if name not in self._members:
+            import_module(f"{self.home}.{name}")
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        own = self._own()
+        yield from own
+        yield from (name for name in self._plugins() if name not in own)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own() or name in self._plugins()
+
+    def _own(self) -> tuple[str, ...]:
+        folder = Path(__file__).parent.joinpath(*self.home.split(".")[1:])
+        if folder.is_dir():
+            return tuple(sorted(path.stem for path in folder.glob("[a-z]*.py")))
+        import_module(self.home)
+        return tuple(self._members)
+
+    def _plugins(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in sorted(entry_points(group=self.group), key=lambda point: point.name)}
+
+    def _loaded(self, plugin: EntryPoint) -> T:
+        try:
+            member: T = plugin.load()
+        except Exception as error:
+            raise InputError(
+                f"The {self.kind} {plugin.name!r} cannot be loaded from {plugin.value} ({first_line(error)}); repair "
+                "or uninstall the package that brings it."
+            ) from error
+        return member
+
+
+STRATEGIES: Registry[Any] = Registry("strategy", "autoprompt.optimizer.strategies", "autoprompt.strategies")
+"""Classes: ``optimizer.strategy.Strategy``."""
+OPERATORS: Registry[Any] = Registry("operator", "autoprompt.optimizer.operators", "autoprompt.operators")
+"""Classes: ``optimizer.operators.Operator``."""
