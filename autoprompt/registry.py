@@ -8,7 +8,9 @@ Another package adds a member with an entry point of the axis' group, as pytest 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -21,7 +23,7 @@ M = TypeVar("M")
 
 
 class Registry(Mapping[str, T]):
-    """Members by name: those of this package, then those of installed packages, each in alphabetical order.
+    """Members by name: those of this package, then those of installed packages in alphabetical order.
 
     ``kind``: the word for one member in messages. ``home``: the module or package of ours where members are
     registered; it is imported on first use. In a package each member has a module of its own, named like the member, so
@@ -33,6 +35,7 @@ class Registry(Mapping[str, T]):
         self.home = home
         self.group = group
         self._members: dict[str, T] = {}
+        self._modules: tuple[str, ...] | None = None
 
     def register(self, name: str) -> Callable[[M], M]:
         """Return a decorator that adds a class or function under this name. Raises ValueError if the name is taken."""
@@ -52,7 +55,7 @@ class Registry(Mapping[str, T]):
             if plugin is None:
                 raise UsageError(f"The {self.kind} {name!r} is unknown; use one of {', '.join(self)}.")
             return self._loaded(plugin)
-        if name not in self._members:
+        if self._modules and name not in self._members:
             import_module(f"{self.home}.{name}")
         return self._members[name]
 
@@ -67,15 +70,16 @@ class Registry(Mapping[str, T]):
     def __contains__(self, name: object) -> bool:
         return name in self._own() or name in self._plugins()
 
-    def _own(self) -> tuple[str, ...]:
-        folder = Path(__file__).parent.joinpath(*self.home.split(".")[1:])
-        if folder.is_dir():
-            return tuple(sorted(path.stem for path in folder.glob("[a-z]*.py")))
-        import_module(self.home)
-        return tuple(self._members)
+    def _own(self) -> Collection[str]:
+        if self._modules is None:
+            folder = Path(__file__).parent.joinpath(*self.home.split(".")[1:])
+            self._modules = tuple(sorted(path.stem for path in folder.glob("[a-z]*.py")))
+            if not self._modules:
+                import_module(self.home)
+        return self._modules or self._members
 
-    def _plugins(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in sorted(entry_points(group=self.group), key=lambda point: point.name)}
+    def _plugins(self) -> Mapping[str, EntryPoint]:
+        return _found(self.group, tuple(sys.path))
 
     def _loaded(self, plugin: EntryPoint) -> T:
         try:
@@ -88,7 +92,20 @@ class Registry(Mapping[str, T]):
         return member
 
 
+@cache
+def _found(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
+    """The entry points of a group; ``path``: where they were looked for, which reads the metadata of every package."""
+    del path
+    return {point.name: point for point in sorted(entry_points(group=group), key=lambda point: point.name)}
+
+
 STRATEGIES: Registry[Any] = Registry("strategy", "autoprompt.optimizer.strategies", "autoprompt.strategies")
 """Classes: ``optimizer.strategy.Strategy``."""
 OPERATORS: Registry[Any] = Registry("operator", "autoprompt.optimizer.operators", "autoprompt.operators")
 """Classes: ``optimizer.operators.Operator``."""
+CLASSIFICATION_METRICS: Registry[Any] = Registry(
+    "metric", "autoprompt.metrics.classification", "autoprompt.classification_metrics"
+)
+"""Functions of (log-probabilities [rows, labels], gold label numbers [rows], number of labels) that return a number."""
+GENERATION_METRICS: Registry[Any] = Registry("metric", "autoprompt.metrics.generation", "autoprompt.generation_metrics")
+"""``metrics.generation.TextMetric``."""

@@ -13,7 +13,8 @@ from rouge_score import tokenize
 from rouge_score.rouge_scorer import RougeScorer
 
 from autoprompt.errors import InputError, UsageError
-from autoprompt.metrics import GENERATION_METRICS, example_values, generation_metrics, generation_score
+from autoprompt.metrics import example_values, generation_metrics, generation_score
+from autoprompt.registry import GENERATION_METRICS
 
 ROUGE = ["rouge1", "rouge2", "rougeL"]
 # The predictions of sacrebleu's README, with its first set of references.
@@ -216,7 +217,7 @@ def test_the_order_of_the_rows_changes_no_corpus_value(pairs, random):
 def test_the_corpus_value_is_the_mean_of_the_rows_but_for_bleu_and_chrf(pairs):
     predictions, references = zip(*pairs, strict=True)
     found = generation_metrics(predictions, references)
-    assert tuple(found) == GENERATION_METRICS
+    assert tuple(found) == tuple(GENERATION_METRICS)
     for name in set(GENERATION_METRICS) - {"bleu", "chrf"}:
         values = example_values(name, predictions, references)
         assert found[name] == pytest.approx(sum(values) / len(values), abs=1e-12), name
@@ -230,7 +231,7 @@ def test_a_blank_prediction_has_0_unless_the_reference_is_blank_too(empty):
     assert set(generation_metrics([empty] * 2, ["", ""]).values()) == {1}
 
 
-@pytest.mark.parametrize("metric", GENERATION_METRICS)
+@pytest.mark.parametrize("metric", tuple(GENERATION_METRICS))
 def test_a_score_holds_loss_exact_matches_and_the_metric(metric):
     found = generation_score([1.0, 2.0, 6.0], PREDICTIONS, REFERENCES, metric)
     assert (found.loss, found.accuracy, found.metric, found.n) == (3.0, pytest.approx(1 / 3), metric, 3)

@@ -10,6 +10,7 @@ import pytest
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import InputError, UsageError
+from autoprompt.metrics import metric_names, score
 from autoprompt.optimizer import SearchConfig, Space
 from autoprompt.optimizer.operators import all_operators
 from autoprompt.registry import OPERATORS, STRATEGIES
@@ -60,7 +61,7 @@ def test_an_unknown_member_is_refused_with_those_that_are_there() -> None:
 
 
 def test_two_members_of_one_name_are_an_error_of_the_code() -> None:
-    with pytest.raises(ValueError, match="two members .* are called 'phrase'"):
+    with pytest.raises(ValueError, match=r"two members .* are called 'phrase'"):
         OPERATORS.register("phrase")(object)
 
 
@@ -91,3 +92,12 @@ def test_without_the_package_its_names_are_unknown() -> None:
     assert "shout" not in OPERATORS
     with pytest.raises(Exception, match="operators"):
         SearchConfig.model_validate({"search": {"operators": ["shout"]}})
+
+
+def test_a_metric_of_another_package_scores(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = plugin / "autoprompt_shout-0.1.0.dist-info" / "entry_points.txt"
+    points.write_text("[autoprompt.classification_metrics]\nfirst = autoprompt_first:first\n", encoding="utf-8")
+    (plugin / "autoprompt_first.py").write_text("def first(log_probs, gold, n_labels):\n    return float(gold[0])\n")
+    monkeypatch.syspath_prepend(plugin / "elsewhere")  # what was found is remembered for a search path
+    assert score([[-0.1, -2.0], [-2.0, -0.1]], [1, 0], 2, "first").value == 1.0
+    assert metric_names("classification")[-1] == "first"

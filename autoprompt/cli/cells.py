@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from autoprompt.metrics import METRICS
+from autoprompt.registry import CLASSIFICATION_METRICS
 from autoprompt.terminal import printable
 from autoprompt.terminal.console import Console, plain
 
@@ -118,7 +118,7 @@ def split_settings(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
 
 def is_label(score: Score) -> bool:
     """Whether a person reads its accuracy first; texts are read by their metric."""
-    return not score or score["metric"] in METRICS
+    return not score or score["metric"] in CLASSIFICATION_METRICS
 
 
 def accuracy(score: Score, digits: int = 2) -> str:

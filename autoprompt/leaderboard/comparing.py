@@ -12,7 +12,8 @@ from autoprompt.errors import InputError
 from autoprompt.leaderboard.ranking import ONE_FOLD
 from autoprompt.leaderboard.records import REFINE, EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
-from autoprompt.metrics import METRICS, compare, mean_and_deviation
+from autoprompt.metrics import compare, mean_and_deviation
+from autoprompt.registry import CLASSIFICATION_METRICS
 
 SHOWN = 12
 
@@ -153,7 +154,7 @@ def _alike(first: EvaluationRecord, second: EvaluationRecord) -> tuple[bool, boo
 def _judged(record: EvaluationRecord) -> str:
     """What a person reads: accuracy, or the metric of written texts."""
     metric = record.score.metric if record.score else "accuracy"
-    return "accuracy" if metric in METRICS else metric
+    return "accuracy" if metric in CLASSIFICATION_METRICS else metric
 
 
 def _metric(names: tuple[str, str], pairs: Sequence[tuple[EvaluationRecord, EvaluationRecord]]) -> str:

@@ -23,7 +23,8 @@ from autoprompt.leaderboard.records import (
     candidate_dict,
     ordered_json,
 )
-from autoprompt.metrics import METRICS, Score
+from autoprompt.metrics import Score
+from autoprompt.registry import CLASSIFICATION_METRICS
 
 ONE_FOLD = 1
 """The rung that judges all candidates on the validation rows alone."""
@@ -40,7 +41,6 @@ class RunData(NamedTuple):
 
 
 UNKNOWN = RunData()
-_OF_CLASSES = frozenset(METRICS)
 
 
 class Placed(Protocol):
@@ -182,7 +182,7 @@ def _rows_of(top: Sequence[Placed], status: int, data: RunData) -> tuple[Any, ..
 
 
 def _judging_metric(each: Placed) -> str:
-    return "" if each.metric in _OF_CLASSES else each.metric or ""
+    return "" if each.metric in CLASSIFICATION_METRICS else each.metric or ""
 
 
 def _weights(counts: Sequence[int]) -> list[float]:

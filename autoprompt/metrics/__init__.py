@@ -16,18 +16,16 @@ from autoprompt.metrics.comparison import (
     proportion_interval,
     stated_interval,
 )
-from autoprompt.metrics.generation import example_values, generation_metrics, generation_score
-from autoprompt.metrics.types import ALL_METRICS, GENERATION_METRICS, METRICS, Score, metric_names
+from autoprompt.metrics.generation import TextMetric, example_values, generation_metrics, generation_score
+from autoprompt.metrics.types import Score, metric_names
 from autoprompt.metrics.verdict import verdict
 
 __all__ = [
-    "ALL_METRICS",
     "FEW",
-    "GENERATION_METRICS",
-    "METRICS",
     "Comparison",
     "Interval",
     "Score",
+    "TextMetric",
     "chance_better",
     "chances_better",
     "classification_metrics",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from autoprompt.errors import InputError, UsageError
-from autoprompt.metrics.types import METRICS, Score
+from autoprompt.errors import InputError
+from autoprompt.metrics.types import Score
+from autoprompt.registry import CLASSIFICATION_METRICS
 
 ECE_BINS = 15
 
@@ -25,9 +26,9 @@ def predict(log_probs: LogProbs) -> list[int]:
 
 
 def classification_metrics(log_probs: LogProbs, gold: Sequence[int], n_labels: int) -> dict[str, float]:
-    """All of ``METRICS`` and ``loss``. Raises InputError for rows that do not fit or are not finite."""
+    """Return every metric by name, and ``loss``. Raises InputError for rows that do not fit or are not finite."""
     _check(log_probs, gold, n_labels)
-    values = {name: _value(name, log_probs, gold, n_labels) for name in METRICS}
+    values = {name: _value(name, log_probs, gold, n_labels) for name in CLASSIFICATION_METRICS}
     return values | {"loss": values["log_loss"]}
 
 
@@ -35,15 +36,14 @@ def score(log_probs: LogProbs, gold: Sequence[int], n_labels: int, metric: str) 
     """Score one evaluation. Raises InputError for rows that do not fit or are not finite, UsageError for an
     unknown metric.
     """
-    if metric not in METRICS:
-        raise UsageError(f"The metric {metric!r} is unknown; use one of {', '.join(METRICS)}.")
+    chosen = CLASSIFICATION_METRICS[metric]
     _check(log_probs, gold, n_labels)
-    loss = _value("log_loss", log_probs, gold, n_labels)
-    accuracy = _value("accuracy", log_probs, gold, n_labels)
-    value = accuracy if metric == "accuracy" else _value(metric, log_probs, gold, n_labels)
-    if not all(math.isfinite(number) for number in (loss, accuracy, value)):
+    loss = log_loss(log_probs, gold, n_labels)
+    right = accuracy(log_probs, gold, n_labels)
+    value = right if metric == "accuracy" else float(chosen(log_probs, gold, n_labels))
+    if not all(math.isfinite(number) for number in (loss, right, value)):
         raise InputError(f"The score is not finite (loss {loss}, {metric} {value}); count it as a failure.")
-    return Score(loss, accuracy, metric, value, len(gold))
+    return Score(loss, right, metric, value, len(gold))
 
 
 def _check(log_probs: LogProbs, gold: Sequence[int], n_labels: int | None) -> None:
@@ -64,50 +64,68 @@ def _losses(log_probs: LogProbs, gold: Sequence[int]) -> list[float]:
 
 
 def _value(name: str, log_probs: LogProbs, gold: Sequence[int], n_labels: int) -> float:
-    if name == "log_loss":
-        return math.fsum(_losses(log_probs, gold)) / len(gold)
+    return float(CLASSIFICATION_METRICS[name](log_probs, gold, n_labels))
+
+
+@CLASSIFICATION_METRICS.register("accuracy")
+def accuracy(log_probs: LogProbs, gold: Sequence[int], n_labels: int) -> float:
+    """Share of rows whose most probable label is the gold one."""
+    del n_labels
+    return sum(p == g for p, g in zip(predict(log_probs), gold, strict=True)) / len(gold)
+
+
+@CLASSIFICATION_METRICS.register("balanced_accuracy")
+def balanced_accuracy(log_probs: LogProbs, gold: Sequence[int], n_labels: int) -> float:
+    """Mean recall over the labels that occur; scikit-learn's own warns about predictions outside of them."""
+    from sklearn.metrics import recall_score
+
+    del n_labels
+    present = sorted(set(gold))
+    return float(recall_score(gold, predict(log_probs), labels=present, average="macro", zero_division=0))
+
+
+def _averaged(name: str, average: str) -> Callable[[LogProbs, Sequence[int], int], float]:
+    """Return a metric of scikit-learn over all labels, 0 for a label without predictions or rows."""
+
+    def metric(log_probs: LogProbs, gold: Sequence[int], n_labels: int) -> float:
+        from sklearn import metrics
+
+        labels = list(range(n_labels))
+        return float(getattr(metrics, name)(gold, predict(log_probs), average=average, labels=labels, zero_division=0))
+
+    return metric
+
+
+CLASSIFICATION_METRICS.register("precision_macro")(_averaged("precision_score", "macro"))
+CLASSIFICATION_METRICS.register("recall_macro")(_averaged("recall_score", "macro"))
+CLASSIFICATION_METRICS.register("f1_macro")(_averaged("f1_score", "macro"))
+CLASSIFICATION_METRICS.register("f1_micro")(_averaged("f1_score", "micro"))
+
+
+@CLASSIFICATION_METRICS.register("mcc")
+def mcc(log_probs: LogProbs, gold: Sequence[int], n_labels: int) -> float:
+    """Matthews correlation coefficient; 0 where a single label occurs at all, of which scikit-learn warns."""
+    from sklearn.metrics import matthews_corrcoef
+
+    del n_labels
     predicted = predict(log_probs)
-    if name == "accuracy":
-        return sum(p == g for p, g in zip(predicted, gold, strict=True)) / len(gold)
-    if name == "ece":
-        confidence = [math.exp(max(row)) for row in log_probs]
-        return _calibration_error(confidence, [p == g for p, g in zip(predicted, gold, strict=True)])
-    return float(_sklearn_metric(name, n_labels)(gold, predicted))
+    return float(matthews_corrcoef(gold, predicted)) if len({*gold, *predicted}) > 1 else 0.0
 
 
-def _calibration_error(confidence: Sequence[float], correct: Sequence[bool]) -> float:
-    """Expected calibration error over bins (lower, upper] of equal width."""
+@CLASSIFICATION_METRICS.register("log_loss")
+def log_loss(log_probs: LogProbs, gold: Sequence[int], n_labels: int) -> float:
+    """Mean negative log-probability of the gold label, in nats."""
+    del n_labels
+    return math.fsum(_losses(log_probs, gold)) / len(gold)
+
+
+@CLASSIFICATION_METRICS.register("ece")
+def expected_calibration_error(log_probs: LogProbs, gold: Sequence[int], n_labels: int) -> float:
+    """Expected calibration error over bins (lower, upper] of equal width (Guo et al. 2017)."""
+    del n_labels
     gaps = [0.0] * ECE_BINS
-    for value, hit in zip(confidence, correct, strict=True):
-        index = min(ECE_BINS - 1, max(0, math.ceil(value * ECE_BINS) - 1))
-        gaps[index] += value - hit
-    return math.fsum(abs(gap) for gap in gaps) / len(confidence)
-
-
-def _sklearn_metric(name: str, n_labels: int) -> Callable[[Sequence[int], Sequence[int]], float]:
-    from sklearn import metrics
-
-    labels = range(n_labels)
-    common = {"labels": list(labels), "zero_division": 0}
-
-    def balanced(gold: Sequence[int], predicted: Sequence[int]) -> float:
-        # Mean recall over the labels that occur; scikit-learn's own warns about predictions outside of them.
-        present = sorted(set(gold))
-        return float(metrics.recall_score(gold, predicted, labels=present, average="macro", zero_division=0))
-
-    def mcc(gold: Sequence[int], predicted: Sequence[int]) -> float:
-        # matthews_corrcoef warns when a single label occurs at all; it would answer 0.
-        return float(metrics.matthews_corrcoef(gold, predicted)) if len({*gold, *predicted}) > 1 else 0.0
-
-    def averaged(function: Callable[..., float], average: str) -> Callable[..., float]:
-        return lambda gold, predicted: function(gold, predicted, average=average, **common)
-
-    functions: dict[str, Callable[[Sequence[int], Sequence[int]], float]] = {
-        "balanced_accuracy": balanced,
-        "mcc": mcc,
-        "precision_macro": averaged(metrics.precision_score, "macro"),
-        "recall_macro": averaged(metrics.recall_score, "macro"),
-        "f1_macro": averaged(metrics.f1_score, "macro"),
-        "f1_micro": averaged(metrics.f1_score, "micro"),
-    }
-    return functions[name]
+    for row, predicted, label in zip(log_probs, predict(log_probs), gold, strict=True):
+        confidence = math.exp(max(row))
+        index = min(ECE_BINS - 1, max(0, math.ceil(confidence * ECE_BINS) - 1))
+        gaps[index] += confidence - (predicted == label)
+    return math.fsum(abs(gap) for gap in gaps) / len(gold)

@@ -15,11 +15,13 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from autoprompt.errors import InputError, UsageError
-from autoprompt.metrics.types import GENERATION_METRICS, Score
+from autoprompt.errors import InputError
+from autoprompt.metrics.types import Score
+from autoprompt.registry import GENERATION_METRICS
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
@@ -33,8 +35,20 @@ _UNSPACED = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class TextMetric:
+    """A metric of generated text.
+
+    ``row``: returns the function of one (prediction, reference); called where the metric is used, so that a library is
+    imported only then. ``corpus``: the function of all (predictions, references); None takes the mean over the rows.
+    """
+
+    row: Callable[[], Callable[[str, str], float]]
+    corpus: Callable[[Sequence[str], Sequence[str]], float] | None = None
+
+
 def generation_metrics(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """All of ``GENERATION_METRICS``. Raises InputError when the two are not of one length or empty."""
+    """Return every metric by name. Raises InputError when the two are not of one length or empty."""
     _check(predictions, references)
     return {metric: _value(metric, predictions, references) for metric in GENERATION_METRICS}
 
@@ -45,9 +59,8 @@ def example_values(metric: str, predictions: Sequence[str], references: Sequence
     A blank prediction of a blank reference has 1. Raises UsageError for an unknown metric, InputError when the
     two are not of one length or empty.
     """
-    _check_metric(metric)
+    row = GENERATION_METRICS[metric].row()
     _check(predictions, references)
-    row = _row_metric(metric)
     return [
         1.0 if _blank(prediction) and _blank(reference) else min(1.0, row(prediction, reference))
         for prediction, reference in zip(predictions, references, strict=True)
@@ -62,7 +75,6 @@ def generation_score(
     Raises UsageError for an unknown metric, InputError when the three are not of one length, empty, or a loss is
     not finite.
     """
-    _check_metric(metric)
     _check(predictions, references)
     if len(losses) != len(predictions):
         raise InputError(f"{len(losses)} losses do not fit {len(predictions)} predictions; score each row once.")
@@ -77,11 +89,6 @@ def generation_score(
     )
 
 
-def _check_metric(metric: str) -> None:
-    if metric not in GENERATION_METRICS:
-        raise UsageError(f"The metric {metric!r} is unknown; use one of {', '.join(GENERATION_METRICS)}.")
-
-
 def _check(predictions: Sequence[str], references: Sequence[str]) -> None:
     if len(predictions) != len(references) or not len(references):
         raise InputError(
@@ -94,29 +101,12 @@ def _blank(text: str) -> bool:
 
 
 def _value(metric: str, predictions: Sequence[str], references: Sequence[str]) -> float:
-    if metric not in ("bleu", "chrf"):
+    corpus = GENERATION_METRICS[metric].corpus
+    if corpus is None:
         return math.fsum(example_values(metric, predictions, references)) / len(references)
     if all(map(_blank, predictions)) and all(map(_blank, references)):
         return 1.0
-    # sacrebleu takes a list of reference sets, each as long as the predictions. Given a list of references for
-    # each row it raises nothing and scores the first row alone.
-    return min(1.0, float(_sacrebleu(metric).corpus_score(predictions, [references]).score) / 100)
-
-
-def _row_metric(metric: str) -> Callable[[str, str], float]:
-    """The metric of one (prediction, reference)."""
-    if metric == "exact_match":
-        return lambda prediction, reference: float(_squad_tokens(prediction) == _squad_tokens(reference))
-    if metric == "token_f1":
-        return _token_f1
-    if metric in ("bleu", "chrf"):
-        sacrebleu = _sacrebleu(metric)
-        return lambda prediction, reference: sacrebleu.sentence_score(prediction, [reference]).score / 100
-
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer([metric], tokenizer=_RougeTokenizer())
-    return lambda prediction, reference: float(scorer.score(reference, prediction)[metric].fmeasure)
+    return min(1.0, float(corpus(predictions, references)))
 
 
 def _sacrebleu(metric: str) -> BLEU | CHRF:
@@ -163,3 +153,39 @@ def _spaced(character: str) -> str:
     if unicodedata.category(character)[0] not in "LMN":
         return " "
     return f" {character} " if _UNSPACED.match(character) else character
+
+
+def _exact_match(prediction: str, reference: str) -> float:
+    return float(_squad_tokens(prediction) == _squad_tokens(reference))
+
+
+def _rouge(name: str) -> TextMetric:
+    def row() -> Callable[[str, str], float]:
+        from rouge_score.rouge_scorer import RougeScorer
+
+        scorer = RougeScorer([name], tokenizer=_RougeTokenizer())
+        return lambda prediction, reference: float(scorer.score(reference, prediction)[name].fmeasure)
+
+    return TextMetric(row)
+
+
+def _of_sacrebleu(name: str) -> TextMetric:
+    def row() -> Callable[[str, str], float]:
+        scorer = _sacrebleu(name)
+        return lambda prediction, reference: scorer.sentence_score(prediction, [reference]).score / 100
+
+    def corpus(predictions: Sequence[str], references: Sequence[str]) -> float:
+        # sacrebleu takes a list of reference sets, each as long as the predictions. Given a list of references for
+        # each row it raises nothing and scores the first row alone.
+        return float(_sacrebleu(name).corpus_score(predictions, [references]).score) / 100
+
+    return TextMetric(row, corpus)
+
+
+GENERATION_METRICS.register("exact_match")(TextMetric(lambda: _exact_match))
+GENERATION_METRICS.register("token_f1")(TextMetric(lambda: _token_f1))
+GENERATION_METRICS.register("bleu")(_of_sacrebleu("bleu"))
+GENERATION_METRICS.register("chrf")(_of_sacrebleu("chrf"))
+GENERATION_METRICS.register("rouge1")(_rouge("rouge1"))
+GENERATION_METRICS.register("rouge2")(_rouge("rouge2"))
+GENERATION_METRICS.register("rougeL")(_rouge("rougeL"))

@@ -1,4 +1,4 @@
-"""The metrics' names and ``Score``, what one evaluation comes to."""
+"""``Score``, the result of one evaluation, and the names of the metrics."""
 
 from __future__ import annotations
 
@@ -6,21 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autoprompt.errors import UsageError
-
-METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "precision_macro",
-    "recall_macro",
-    "f1_macro",
-    "f1_micro",
-    "mcc",
-    "log_loss",
-    "ece",
-)
-"""Of classification tasks."""
-GENERATION_METRICS = ("exact_match", "token_f1", "bleu", "chrf", "rouge1", "rouge2", "rougeL")
-ALL_METRICS = METRICS + GENERATION_METRICS
+from autoprompt.registry import CLASSIFICATION_METRICS, GENERATION_METRICS
 
 
 @dataclass(frozen=True)
@@ -43,7 +29,7 @@ class Score:
 
 def metric_names(task: str) -> tuple[str, ...]:
     """The metrics of ``classification`` or ``generation``. Raises UsageError for another task."""
-    names = {"classification": METRICS, "generation": GENERATION_METRICS}
-    if task not in names:
-        raise UsageError(f"The task {task!r} is unknown; use one of {', '.join(names)}.")
-    return names[task]
+    tasks = {"classification": CLASSIFICATION_METRICS, "generation": GENERATION_METRICS}
+    if task not in tasks:
+        raise UsageError(f"The task {task!r} is unknown; use one of {', '.join(tasks)}.")
+    return tuple(tasks[task])

@@ -15,10 +15,11 @@ from autoprompt.candidate import TUNING_MODES, Candidate, Settings, derived_seed
 from autoprompt.corpus import Corpus, Reading
 from autoprompt.errors import UsageError
 from autoprompt.execution import check_workers, most_workers
-from autoprompt.metrics import ALL_METRICS, metric_names
+from autoprompt.metrics import metric_names
 from autoprompt.models import DEFAULT_TUNING, FAMILIES, TASKS, TUNING, locate_model
 from autoprompt.models.types import ModelSource
 from autoprompt.optimizer import SearchConfig, Space, demos_of, draw_demos, make_space
+from autoprompt.registry import CLASSIFICATION_METRICS, GENERATION_METRICS
 from autoprompt.run.options import DataOptions, ModelOptions
 from autoprompt.template import LabelWords, Template
 
@@ -98,8 +99,9 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
         raise UsageError(f"The tuning mode {model.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
     if model.family is not None and model.family not in FAMILIES:
         raise UsageError(f"The family {model.family!r} is unknown; use one of {', '.join(FAMILIES)}.")
-    if metric is not None and metric not in ALL_METRICS:
-        raise UsageError(f"The metric {metric!r} is unknown; use one of {', '.join(ALL_METRICS)}.")
+    known = tuple(dict.fromkeys((*CLASSIFICATION_METRICS, *GENERATION_METRICS)))
+    if metric is not None and metric not in known:
+        raise UsageError(f"The metric {metric!r} is unknown; use one of {', '.join(known)}.")
     check_workers(model.workers, model.workers_per_gpu, most_workers(model.executor))
     if data.max_length < 1:
         raise UsageError(f"--max-length is {data.max_length}; give at least 1 token.")
