@@ -1,4 +1,4 @@
-"""Language models behind one interface, one file a family."""
+"""Language models of four families behind one interface, and ``load_model``."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def load_model(
     family: str | None = None,
     chat: bool = False,
 ) -> LanguageModel:
-    """Load the model of a local folder (see ``locate_model``).
+    """Load the model in a local folder (see ``locate_model``).
 
-    ``max_length``: tokens that a field is cut to. ``labels``: the data's, for a classifier's head. ``prefix_folder``:
-    where kept prefixes are shared between processes; without it they stay in memory. ``family``: None takes what the
-    checkpoint was saved as. ``chat``: wrap prompts in the tokenizer's chat format. Raises InputError when the model
-    cannot be used. Threads load one after the other, since transformers changes torch's own functions meanwhile.
+    ``max_length``: tokens to which a field is cut. ``labels``: the labels of the data, for a classifier's head.
+    ``prefix_folder``: folder of the prefix cache that processes share; None caches in memory. ``family``: None means
+    the family that the checkpoint was saved as. ``chat``: wrap prompts in the tokenizer's chat format. Raises
+    InputError when the model cannot be used. Threads load models one after another, because transformers replaces
+    functions of torch while it loads one.
     """
     options = LoadOptions(device, max_length, labels, chat, prefix_folder, family)
     with PROCESS:

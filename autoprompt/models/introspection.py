@@ -1,4 +1,4 @@
-"""What is read off a network of transformers and its tokenizer."""
+"""Facts about a transformers network and its tokenizer: linear layers, embedding, cache, padding, length limit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _STATE_SPACES = ("mamba", "mamba2", "falcon_mamba", "falcon_h1")
 
 
 def linear_names(model: Any) -> list[str]:
-    """Full names of the linear layers, but for the output's."""
+    """Full names of the linear layers, without the output layer."""
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
     output = model.get_output_embeddings()
-    # Adapters on these would be passed by: such models read the weights themselves.
+    # These models use the weight of this layer directly, so an adapter on it would have no effect.
     left_out = "out_proj" if model.config.model_type in _STATE_SPACES else None
     return [
         name
@@ -24,42 +24,46 @@ def linear_names(model: Any) -> list[str]:
 
 
 def cache_name(model: Any) -> str:
-    """What a network's ``forward`` calls the keys and values that it is given; transformers 5.24 renamed them."""
+    """Name of the ``forward`` argument that takes cached keys and values; transformers 5.24 renamed it."""
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def cache_of(output: Any) -> Any:
-    """The keys and values that a pass came to; None where there are none, as in a state space's cache."""
+    """The cache of keys and values that a pass returned; None where it has none, as in a state space model."""
     cache = output.cache if hasattr(output, "cache") else getattr(output, "past_key_values", None)
     layers = getattr(cache, "layers", None)
     return cache if layers is None or any(hasattr(layer, "keys") for layer in layers) else None
 
 
 def embedding(model: Any) -> Any:
-    """The layer that reads a prompt's ids."""
+    """The embedding layer that reads a prompt's ids; of an encoder-decoder, the encoder's."""
     reads = model.get_encoder() if model.config.is_encoder_decoder else model
     return reads.get_input_embeddings()
 
 
 def padding(model: Any, tokenizer: Any) -> int:
-    """An id for what is masked out: the one by which the model tells padding, otherwise one that no text holds."""
+    """Token id for masked-out positions.
+
+    The first of these with a row in the embedding: the model's padding id, the tokenizer's padding id, its end-of-text
+    id. Without one, 0. No text contains the first three.
+    """
     known = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
-    size = embedding(model).weight.shape[0]  # some tokenizers got a token that their model never did
+    size = embedding(model).weight.shape[0]  # some tokenizers have tokens without a row in the embedding
     return next((token for token in known if token is not None and 0 <= token < size), 0)
 
 
 def ordinary(model: Any, tokenizer: Any) -> int:
-    """An id that is no special token's."""
+    """An id that is neither a special token nor the padding id."""
     special = {*tokenizer.all_special_ids, padding(model, tokenizer)}
     return next(token for token in range(len(tokenizer)) if token not in special)
 
 
 def limit(model: Any, tokenizer: Any) -> int:
-    """Most tokens of a prompt: what positions and tokenizer allow; no limit where neither says."""
+    """Maximum tokens of a prompt, by the model's positions and the tokenizer; 2**30 where neither sets a limit."""
     text = model.config.get_text_config()
     limits = [getattr(text, name, None) for name in ("max_position_embeddings", "n_positions")]
     for name, module in model.named_modules():
-        # RoBERTa counts positions from the padding's id + 1.
+        # RoBERTa counts positions from the padding id + 1.
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)
     length = tokenizer.model_max_length

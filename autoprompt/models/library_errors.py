@@ -1,4 +1,4 @@
-"""Errors of other libraries on a model that does not fit them, as InputError."""
+"""Conversion of other libraries' errors on an unsuitable model into InputError."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from autoprompt.errors import AutopromptError, InputError, first_line
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Inside the block whatever another library raises becomes an InputError: ``what`` with its reason in brackets.
+    """Inside the block, any error of another library becomes an InputError: ``what``, then the reason in brackets.
 
-    A stranger's files fail in as many ways as the libraries have lines. Panics of tokenizers are no Exceptions.
+    Files from strangers can make a library fail on any line, so all exceptions are converted. Panics of tokenizers do
+    not derive from Exception.
     """
     try:
         yield

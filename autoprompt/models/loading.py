@@ -1,4 +1,4 @@
-"""From a model's name to a local folder that is safe to load."""
+"""Finding a model by name (embedded, local folder, Hub), and loading it safely from its folder."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 def locate_model(name: str, progress: artifacts.Progress | None = None) -> ModelSource:
     """Find an embedded model, a local folder or a Hub model (downloaded when missing).
 
-    A Hub model's name may end in ``@revision``: a commit, tag or branch. Without one the copy on this machine is taken,
-    otherwise the newest. ``progress`` is told of an embedded model's first pull. Raises InputError: unreachable,
-    gated, pickle-only weights, remote code, no tokenizer, none of the families.
+    The name of a Hub model may end in ``@revision``: a commit, tag or branch. Without a revision, the copy on this
+    machine is used, or else the newest version is downloaded. ``progress`` is called during the first download of an
+    embedded model. Raises InputError for a model that is unreachable or gated, has pickle-only weights, remote code or
+    no tokenizer, or belongs to no family.
     """
     folder, revision = _folder(name, progress)
     config = check_folder(folder, name)
@@ -36,7 +37,7 @@ def locate_model(name: str, progress: artifacts.Progress | None = None) -> Model
 
 
 def _folder(name: str, progress: artifacts.Progress | None) -> tuple[Path, str]:
-    """The model's folder, and of a Hub model the commit."""
+    """The model's folder and, for a Hub model, the commit."""
     if name in {artifact.name for artifact, _ in artifacts.list_artifacts("model")}:
         return artifacts.ensure(name, progress=progress), ""
     path = _expanded(name)
@@ -52,7 +53,7 @@ def _folder(name: str, progress: artifacts.Progress | None) -> tuple[Path, str]:
 
 
 def _expanded(name: str) -> Path:
-    """The path with the user's home folder in it; as it is for a user who is unknown."""
+    """The path with ``~`` expanded; unchanged for an unknown user."""
     try:
         return Path(name).expanduser()
     except (RuntimeError, ValueError):
@@ -60,7 +61,7 @@ def _expanded(name: str) -> Path:
 
 
 def _is_folder(path: Path) -> bool:
-    """A name may be too long for a path, or have a character that no path has."""
+    """Whether the path is a folder; False for a name that is too long or has characters that no path has."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -68,9 +69,9 @@ def _is_folder(path: Path) -> bool:
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
-    """The folder of a snapshot, which is named by its commit.
+    """The folder of a snapshot; the folder's name is the commit.
 
-    A snapshot that lacks files, since another program wanted only some of them or was stopped, is completed.
+    Completes a snapshot that lacks files because another program fetched only some of them or was stopped.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
@@ -93,8 +94,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
     except LocalEntryNotFoundError:
         pass
     try:
-        HfApi().model_info(name, revision=revision, timeout=10)  # says within seconds what is wrong
-        # By the revision's name, not its commit: the cache then knows where the name leads to.
+        HfApi().model_info(name, revision=revision, timeout=10)  # fails within seconds if something is wrong
+        # Download by the revision's name, not its commit: the cache then records which commit the name stands for.
         return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
     except HfHubHTTPError as error:
         raise NotFoundError(
@@ -110,18 +111,18 @@ def _from_hub(name: str, revision: str | None) -> Path:
 
 
 def _meant(name: str) -> str:
-    """An embedded model of nearly this name."""
+    """``; did you mean 'NAME'`` with an embedded model of a similar name; empty without one."""
     return closest(name, (artifact.name for artifact, _ in artifacts.list_artifacts("model")))
 
 
 def _lacking(folder: Path) -> str:
-    """Which of a model's files a snapshot lacks; nothing where it is whole."""
+    """Which files of a model a snapshot lacks, as part of an error message; empty for a complete snapshot."""
     if not (folder / "config.json").is_file():
         return "config.json is"
     weights = weight_files(folder)
     if not weights or not all(part.is_file() for part in weights):
         return "weights are"
-    # A tokenizer's config says nothing of its vocabulary.
+    # The tokenizer's config (the first pattern) does not contain its vocabulary.
     known = any(path for pattern in TOKENIZERS[1:] for path in folder.glob(pattern))
     return "" if known else "the tokenizer is"
 
@@ -136,7 +137,7 @@ def _transport_error() -> type[Exception]:
 
 
 def read_family(folder: Path) -> str:
-    """The family of a folder's model (see ``families``). Raises InputError for one that is none."""
+    """The family of the model in a folder (see ``FAMILIES``). Raises InputError for a model of no family."""
     config = read_json(folder / "config.json", "The file", MAX_JSON)
     return _family(folder, config if isinstance(config, dict) else {})
 
@@ -152,15 +153,15 @@ def _family(folder: Path, config: Mapping[str, Any]) -> str:
 
 
 def loaded(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
-    """What ``from_pretrained`` makes of a local folder, without its progress bar or any code from there.
+    """Load from a local folder with ``load`` (a ``from_pretrained``), without a progress bar or code from the folder.
 
-    ``options``: what else ``load`` is given, such as a network's dtype. Raises InputError.
+    ``options``: further arguments of ``load``, such as a network's dtype. Raises InputError.
     """
     from transformers.utils import logging
 
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # a fresh head is what was asked for
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # no warning about a fresh head, which is intended
     try:
         with translated(f"The model in {folder} cannot be loaded"), bounded_by_weights(folder):
             return load(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options)
@@ -171,7 +172,7 @@ def loaded(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
 
 
 def check_device(device: str) -> str:
-    """The device to use; raises UsageError when it is absent."""
+    """Return the device to use. Raises UsageError for a device that this machine does not have."""
     if device == "auto":
         return str(pick_device(device))
     counts = {"cpu": 1, "cuda": 0, "mps": int(torch.backends.mps.is_available())}

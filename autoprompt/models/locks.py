@@ -1,4 +1,4 @@
-"""Locks for threads that share a network, and for what torch and transformers keep once for the whole process."""
+"""Locks for threads that share a network, and for process-wide state of torch and transformers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from autoprompt.errors import UsageError
 
 
 class Turn:
-    """A lock that one thread holds at a time, and may take again meanwhile; the others wait.
+    """A re-entrant lock: one thread holds it at a time, the others wait.
 
-    A copy or a pickle of what has one gets a new one that nobody holds. ``with turn:`` raises UsageError in a process
-    that was forked while another thread held it: what it guards was copied half changed, and is never released.
+    A copy or a pickle of an object with a Turn gets a new Turn that is free. ``with turn:`` raises UsageError in a
+    process that was forked while another thread held it: the guarded object was copied half changed, and the copied
+    lock is never released.
     """
 
     def __init__(self) -> None:
@@ -39,13 +40,13 @@ class Turn:
 
 
 PROCESS = Turn()
-"""Held while something changes what torch, transformers and Python keep once for all threads: the state of the random
-number generator, the functions that initialise weights (transformers replaces them while it loads a model), the filters
-of warnings, the verbosity of logs. Whoever holds it takes no other turn."""
+"""Held while process-wide state of torch, transformers or Python is changed: the random number generator, the functions
+that initialise weights (transformers replaces them while it loads a model), warning filters, log verbosity. A thread
+that holds it must take no other Turn."""
 
 
 class SharedVariable:
-    """An environment variable that has a value for as long as any thread is inside ``set``."""
+    """An environment variable that is set while any thread is inside ``set``."""
 
     def __init__(self, name: str, value: str) -> None:
         self.name = name
@@ -56,7 +57,7 @@ class SharedVariable:
 
     @contextmanager
     def set(self) -> Iterator[None]:
-        """Inside the context the variable has the value; when the last thread leaves, what it had before."""
+        """Inside the context the variable has the value; the last thread to leave restores the previous one."""
         with self._lock:
             if not self._inside:
                 self._before = os.environ.get(self.name)

@@ -1,4 +1,4 @@
-"""Tensors written to a file, with a sentence where that fails."""
+"""Writing tensors to safetensors files, with clear errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from autoprompt.errors import StorageError
 
 
 def save(tensors: Mapping[str, Tensor], path: Path, what: str) -> None:
-    """Write a safetensors file. Raises StorageError, and leaves no part of one behind, when it cannot be written."""
+    """Write a safetensors file. Raises StorageError, and leaves no partial file, when it cannot be written."""
     with writing(path, what):
         save_file(dict(tensors), path)
 
 
 @contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
-    """A file is written inside. Raises StorageError, and leaves no part of it behind, when it cannot be."""
+    """Context in which a file is written. Raises StorageError, and removes the partial file, when that fails."""
     try:
         yield
     except (OSError, SafetensorError) as error:

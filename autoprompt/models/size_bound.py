@@ -1,4 +1,4 @@
-"""A bound on the network that a config builds, by what its weights hold."""
+"""Limit on the size of the network that a config builds, set by the size of the weights."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from autoprompt.safetensors_header import held
 
 _SPARE_PARAMETERS = 1_000
 _SPARE_BYTES = 1 << 28
-"""For fresh heads and for tables that no weights file has, such as masks of positions."""
+"""Allowance for fresh heads and for tables that no weights file contains, such as masks of positions."""
 _COPIES = 3
-"""A parameter is registered when it is made, when it is loaded, and when it is tied to another."""
+"""Registrations of one parameter: when it is made, when it is loaded, and when it is tied to another."""
 
 
 @contextmanager
 def bounded_by_weights(folder: Path) -> Iterator[None]:
-    """Inside the block this thread builds no network of many times the parameters or bytes that the weights hold.
+    """Inside the block, this thread can build no network with many times the parameters or bytes of the weights.
 
-    transformers makes a network without memory before it looks at the weights: a config of a kilobyte may ask for a
-    terabyte or for billions of layers. Raises InputError then, and for weights that are no safetensors.
+    transformers builds a network without allocating memory before it reads the weights, so a config of a kilobyte may
+    ask for a terabyte or for billions of layers. Raises InputError for such a config, and for weights that are not
+    safetensors.
     """
     weights = held(weight_files(folder))
     count, size = weights.tensors, weights.size

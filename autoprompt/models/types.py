@@ -1,4 +1,4 @@
-"""What every model family offers to the evaluator and the search."""
+"""``LanguageModel``, the interface of every model family, and the types that it uses."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from autoprompt.models.locks import Turn
 from autoprompt.template import Template
 
 Delta = Mapping[str, Tensor]
-"""What a fine-tune changed: parameter name → values."""
+"""Result of a fine-tune: the trained values by parameter name."""
 
 
 class FitFailedError(Exception):
-    """One candidate could not be fine-tuned or scored (a non-finite loss); the model is unharmed."""
+    """One candidate could not be fine-tuned or scored (for example, a non-finite loss); the model stays usable."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Frozen features at the predicted place, in the order of the rows.
+    """Features of the frozen model at the predicted place, in the order of the rows.
 
-    ``hidden``: [rows, width]. ``label_scores``: [rows, labels], unnormalised mean log-probabilities.
-    ``vocabulary``: [rows, vocabulary] logits of the first predicted token. A classifier has no label words: the last
-    two have no columns, and ``hidden`` is the mean of the last layer's states.
+    ``hidden``: [rows, width]. ``label_scores``: [rows, labels], unnormalised mean log-probabilities. ``vocabulary``:
+    [rows, vocabulary] logits of the first predicted token. A classifier has no label words: the last two have no
+    columns, and ``hidden`` is the mean of the last layer's states.
     """
 
     hidden: Tensor
@@ -43,8 +43,8 @@ class Features:
 class TokenProposals:
     """Single-token edits of a template's literal text, best first.
 
-    ``replacements``: from gradients, with the first-order change of the loss that each promises.
-    ``infills``: insertions and replacements that the model itself finds likely, with their log-probability.
+    ``replacements``: from gradients, each with its predicted first-order change of the loss. ``infills``: insertions
+    and replacements that the model itself rates as likely, each with its log-probability.
     """
 
     replacements: list[tuple[Template, float]]
@@ -52,7 +52,7 @@ class TokenProposals:
 
 
 class Prompted(ABC):
-    """Rows rendered with one template and label words, tokenised, ready for the model."""
+    """Rows rendered with one template and its label words, tokenised, ready for the model."""
 
     tokens: int
     """Tokens that one pass over all rows processes."""
@@ -62,53 +62,58 @@ class Prompted(ABC):
 
     @abstractmethod
     def part(self, rows: Sequence[int]) -> Prompted:
-        """Some of the rows, with what is known of them."""
+        """The rows with these indices, with everything already computed for them."""
 
 
 class LanguageModel(ABC):
-    """One resident model; fine-tuning never changes its base weights for good.
+    """One loaded model; fine-tuning never changes its base weights permanently.
 
-    Its methods change the network in place while they run, and put it back: threads that share a model call them
-    inside ``exclusive``, from ``prompt`` to the scores.
+    Methods change the network in place while they run and restore it afterwards. Threads that share a model must
+    therefore hold ``exclusive`` from ``prompt`` to the scores.
     """
 
     turn: Turn
-    """Whose turn it is to use the model."""
+    """Lock for the threads that share the model."""
     family: str
     tuning_modes: tuple[str, ...]
     label_anywhere: bool
-    """Whether the model predicts a place with text after it as readily as one at the end."""
+    """Whether the model predicts a label in the middle of a text as well as one at the end."""
     tokens_processed: int = 0
 
     micro_batch: int | None = None
-    """Rows of the smallest pass that a lack of memory has led to since this was last set to None."""
+    """Rows of the smallest pass to which a memory shortage has led since this was last set to None."""
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Inside the context no other thread that asks for it uses the model. May be entered again inside.
+        """Inside the context no other thread can enter ``exclusive``; the same thread can enter it again.
 
-        The caller's autocast is off, so that scores do not depend on it, and its inference mode: what the network keeps
-        (adapters, weights laid out for a kernel) can be trained later.
+        The caller's autocast is off, so that scores do not depend on it. The caller's inference mode is off too, so
+        that tensors that stay in the network (adapters, weights packed for a kernel) can be used in training later.
         """
         full = torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False)
         with self.turn, torch.inference_mode(False), full[0], full[1]:
-            torch.get_num_threads()  # a new thread takes on the process's number of threads when it first asks
+            torch.get_num_threads()  # the first call in a new thread applies the process's number of threads
             yield
 
     @abstractmethod
     def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> Prompted:
-        """Render and tokenise rows. Where the candidate's tuning mode leaves the part up to the text's end as it is,
-        that part is run once and its states are kept: the frozen model's, so that prompts are made outside of
-        ``adapted``. Raises InputError for unusable label words."""
+        """Render and tokenise rows.
+
+        If the candidate's tuning mode does not affect the part up to the end of the text, that part is run once and its
+        states are cached. The states are those of the frozen model, so prompts must be made outside of ``adapted``.
+        Raises InputError for unusable label words.
+        """
 
     @abstractmethod
     def passing_prefixes(self) -> AbstractContextManager[None]:
-        """Inside the context prefixes are kept in memory alone, and dropped at its end: for test rows."""
+        """Inside the context prefixes are cached in memory only and dropped at its end: for test rows."""
 
     @abstractmethod
     def score(self, prompted: Prompted) -> Tensor:
-        """Float32 on the CPU: log-probabilities of the labels, normalised over them [rows, labels]; of target texts
-        the mean log-probability of a token [rows, 1]."""
+        """Log-probabilities of the labels, normalised over the labels [rows, labels]; float32 on the CPU.
+
+        For target texts: the mean log-probability per token [rows, 1].
+        """
 
     @abstractmethod
     def features(self, prompted: Prompted) -> Features:
@@ -116,7 +121,7 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def asking(self, candidate: Candidate, rows: Sequence[Example]) -> Prompted:
-        """Rows rendered up to the answer, for ``generate``. Raises UsageError where the family writes no text."""
+        """Prompts up to the answer, for ``generate``. Raises UsageError for a family that generates no text."""
 
     @abstractmethod
     def generate(self, prompted: Prompted, length: int) -> list[str]:
@@ -135,14 +140,15 @@ class LanguageModel(ABC):
     ) -> Delta:
         """Fine-tune from the base weights and return what changed. ``gold``: label indices, 0 for target texts.
 
-        ``ended``: asked after each pass over the rows with the number of passes; True ends the fine-tune. The model
-        is in training then, and scores prompts that were made before. ``start``: what an earlier fine-tune of the same
-        mode, rank and vectors changed, to go on from. Raises FitFailedError, also for a ``start`` of other parts.
+        ``ended``: called after each pass over the rows with the number of passes; True ends the fine-tune. During the
+        call the model has the weights trained so far and can score prompts made before the fine-tune. ``start``: the
+        result of an earlier fine-tune of the same mode, rank and vectors, to continue from. Raises FitFailedError, also
+        for a ``start`` with other parameters.
         """
 
     @abstractmethod
     def adapted(self, settings: Settings, delta: Delta) -> AbstractContextManager[None]:
-        """Inside the context the model scores with a fine-tune's ``delta``."""
+        """Inside the context the model scores with the weights ``delta`` of a fine-tune."""
 
     @abstractmethod
     def propose_tokens(
@@ -154,14 +160,19 @@ class LanguageModel(ABC):
         replacements: int,
         infills: int,
     ) -> TokenProposals:
-        """Edits of the literal text: the best ``replacements`` by token gradients (HotFlip, Ebrahimi et al. 2018;
-        AutoPrompt, Shin et al. 2020) of ``loss(hidden [rows, width], label_scores [rows, labels])``, and ``infills``
-        that the model itself finds likely. Each kind costs a pass of its own, and 0 of it none."""
+        """Propose edits of the literal text.
+
+        ``replacements``: how many by token gradients (HotFlip, Ebrahimi et al. 2018; AutoPrompt, Shin et al. 2020) of
+        ``loss(hidden [rows, width], label_scores [rows, labels])``. ``infills``: how many that the model itself rates
+        as likely. Each kind costs a separate pass, and none if its number is 0.
+        """
 
     @abstractmethod
     def perplexity(self, text: str) -> float | None:
-        """The frozen model's perplexity of a text, lower is more readable; None where the family knows none
-        or the memory is too short for it."""
+        """The frozen model's perplexity of a text; lower is more readable.
+
+        None where the family has no perplexity, or memory is too short for the text.
+        """
 
     @abstractmethod
     def word_tokens(self) -> Mapping[int, str]:
@@ -169,31 +180,37 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def check(self, candidate: Candidate) -> None:
-        """Raise InputError for label words that the tokenizer cannot write or tell apart, and for a template that
-        the family cannot predict with."""
+        """Raise InputError for an unusable candidate.
+
+        That is one with label words that the tokenizer cannot encode or distinguish, or with a template that the family
+        cannot predict with.
+        """
 
     @abstractmethod
     def target_length(self, rows: Sequence[Example]) -> int:
-        """Tokens of the longest target text, and one for the blank before it."""
+        """Tokens of the longest target text, plus one for the space before it."""
 
     @abstractmethod
     def prepare_prefix(self, candidate: Candidate, rows: Sequence[Example], part: int, parts: int) -> int:
-        """Compute and store one share of the kept prefixes of a template; returns the tokens processed."""
+        """Compute and cache one share of a template's prefixes (``part`` of ``parts``); return the tokens processed."""
 
     @abstractmethod
     def cut_rows(self, fields: Sequence[str], rows: Sequence[Example], candidate: Candidate | None = None) -> int:
-        """How many rows have a field or target text that is cut: to the length limit, or to what the model has room
-        for in the candidate's prompt (without one, in a prompt of the fields alone)."""
+        """Number of rows with a field or target text that is cut.
+
+        A field is cut to the length limit, or to the room that the model has for it in the candidate's prompt (without
+        ``candidate``: in a prompt of the fields alone).
+        """
 
 
 @dataclass(frozen=True)
 class LoadOptions:
     """How a model is loaded.
 
-    ``max_length``: tokens that a field is cut to, and a target text, which then goes without the model's sign of an
-    end. ``labels``: the data's, for a classifier's head. ``chat``: wrap
-    prompts in the tokenizer's chat format. ``prefix_folder``: where kept prefixes are shared between processes;
-    without it they stay in memory. ``family``: None takes what the checkpoint was saved as.
+    ``max_length``: tokens to which a field or a target text is cut; a cut target text gets no end-of-text token.
+    ``labels``: the labels of the data, for a classifier's head. ``chat``: wrap prompts in the tokenizer's chat format.
+    ``prefix_folder``: folder of the prefix cache that processes share; None caches in memory. ``family``: None means
+    the family that the checkpoint was saved as.
     """
 
     device: str = "cpu"
@@ -206,7 +223,7 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's files are, and the name it is known by."""
+    """A model that was found: its name, folder, config and family."""
 
     name: str
     folder: Path
@@ -217,7 +234,7 @@ class ModelSource:
 
 
 def pick_device(device: str) -> torch.device:
-    """``auto`` takes CUDA, then MPS, then the CPU."""
+    """The torch device of this name; ``auto`` means CUDA, else MPS, else the CPU."""
     if device != "auto":
         return torch.device(device)
     if torch.cuda.is_available():

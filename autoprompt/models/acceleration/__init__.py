@@ -1,1 +1,1 @@
-"""Faster passes with the same results: kept prefixes, skipped layers, laid-out weights, smaller batches."""
+"""Faster passes with the same results: prefix cache, skipped layers, packed weights, micro-batches."""

@@ -1,4 +1,4 @@
-"""A model's stack of layers: those below all that is trained can be left out of the training passes."""
+"""A model's layer stack, and training passes that skip the layers below everything that is trained."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import torch
 from torch import Tensor, nn
 
 LOWER_SHARE = 0.4
-"""Layers without adapters. On six samples of rotten-tomatoes that cost no accuracy (.776 against .778 with all
-layers, ``Label: {label}`` on a line of its own), while a half did (.744) unless the learning rate was raised.
-"""
+"""Share of the layers, from the input on, without adapters. On six samples of rotten-tomatoes this share cost no
+accuracy (.776 against .778 with adapters in all layers; template with ``Label: {label}`` on a separate line). A share
+of one half did (.744), unless the learning rate was raised."""
 SAME = 1e-4
 
 
 class LayerStack:
-    """The layers that hidden states pass one after the other, parted in a lower and an upper part.
+    """The layers that hidden states pass through in order, divided into a lower and an upper part.
 
-    Adapters sit in the upper part alone: that shortens the backward pass, and one pass through what lies below them
-    serves all epochs.
+    Only the upper part has adapters. This shortens the backward pass, and one pass through the lower part serves all
+    epochs.
     """
 
     def __init__(self, model: nn.Module, count: int, ids: Tensor) -> None:
-        """``count``: the model's number of layers. ``ids`` [1, columns]: what it reads to show how they hand on."""
+        """``count``: the model's number of layers. ``ids`` [1, columns]: input of the passes that test the layers."""
         found = (m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count)
         self.layers: Sequence[nn.Module] = list(next(found, ()))
         self._share = LOWER_SHARE
@@ -43,8 +43,10 @@ class LayerStack:
         return self.layers[: int(len(self.layers) * self._share)]
 
     def _hands_on(self, model: nn.Module, ids: Tensor) -> bool:
-        """Whether each layer's input [1, columns, width] is the output of the one before, and nothing happens in
-        between; notes which modules come after the last."""
+        """Whether each layer's input [1, columns, width] is the unchanged output of the layer before.
+
+        Also records which modules run after the last layer.
+        """
         inputs: list[Any] = []
         outputs: list[Any] = []
         begun: list[nn.Module] = []
@@ -72,8 +74,10 @@ class LayerStack:
         return plain and all(hidden.shape[:2] == ids.shape for hidden in handed_on)
 
     def _replays(self, model: nn.Module, ids: Tensor) -> bool:
-        """Whether the last layer gives the same without a pass through those before: some hand on more than hidden
-        states."""
+        """Whether the last layer gives the same output when the layers before it are skipped.
+
+        It does not in models whose layers pass on more than hidden states.
+        """
         before = len(self.layers) - 1
         with self._outputs_of(before) as whole, self._outputs_of(before + 1) as last:
             model(input_ids=ids)
@@ -82,37 +86,41 @@ class LayerStack:
         return torch.allclose(last[0], last[1], atol=SAME, rtol=SAME)
 
     def linear_names(self, names: Sequence[str], model: nn.Module, *, later: bool = False) -> list[str]:
-        """Those of the named layers in the upper part or, if wanted, later than the stack; all where there is none."""
+        """The named layers in the upper part and, with ``later``, those that run after the stack.
+
+        Returns all of them if the model has no stack.
+        """
         inside = {module for layer in self.upper for module in layer.modules()} | (self._later if later else set())
         return [name for name in names if not self.layers or model.get_submodule(name) in inside]
 
     def before(self, names: Sequence[str], model: nn.Module) -> int:
-        """How many layers a pass is through before it reaches the first of the named modules; 0 where that is not
-        known."""
+        """Number of layers that a pass runs before it reaches the first of the named modules; 0 if unknown."""
         end = len(self.layers)
         places = dict.fromkeys(self._later, end)
-        for place, layer in reversed(list(enumerate(self.layers))):  # what layers share is reached with the first
+        for place, layer in reversed(list(enumerate(self.layers))):  # the first layer with a shared module counts
             places |= dict.fromkeys(layer.modules(), place)
         reached = [places.get(model.get_submodule(name), 0) for name in names]
         return min(reached, default=0) if self.replayable else 0
 
     @contextmanager
     def recording(self, count: int) -> Iterator[list[Tensor]]:
-        """Inside the context a pass leaves out the layers after the first ``count``, whose output is put into the
-        list."""
+        """Inside the context a pass skips all layers after the first ``count``.
+
+        Each pass appends the output of the first ``count`` layers to the list.
+        """
         with self._outputs_of(count) as outputs, _instead(self.layers[count:], self._hand_on):
             yield outputs
 
     @contextmanager
     def replaying(self, hidden: Tensor | None, count: int) -> Iterator[None]:
-        """Inside the context the first ``count`` layers give ``hidden`` without any work (None: they do their work)."""
+        """Inside the context the first ``count`` layers are skipped and give ``hidden``; with None they run."""
         done = self.layers[:count] if hidden is not None else []
         with _instead(done[:-1], self._hand_on), _instead(done[-1:], lambda *_, **__: self._hand_on(hidden)):
             yield
 
     @contextmanager
     def _outputs_of(self, count: int) -> Iterator[list[Tensor]]:
-        """Puts what the first ``count`` layers give into the list, pass by pass."""
+        """Inside the context each pass appends the output of the first ``count`` layers to the list."""
         outputs: list[Tensor] = []
 
         def keep(_layer: nn.Module, _given: Any, output: Any) -> None:
@@ -127,7 +135,7 @@ class LayerStack:
 
 @contextmanager
 def hooked(hooks: Sequence[Any]) -> Iterator[None]:
-    """Takes hooks away at the context's end."""
+    """Remove the hooks at the end of the context."""
     try:
         yield
     finally:
@@ -137,11 +145,11 @@ def hooked(hooks: Sequence[Any]) -> Iterator[None]:
 
 @contextmanager
 def _instead(layers: Sequence[nn.Module], forward: Callable[..., Any]) -> Iterator[None]:
-    """Other forward functions for some layers."""
+    """Inside the context some layers have another forward function."""
     for layer in layers:
         layer.forward = forward
     try:
         yield
     finally:
         for layer in layers:
-            del layer.forward  # the class's own shows again
+            del layer.forward  # so that the class's own is used again

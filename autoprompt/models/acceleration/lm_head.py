@@ -1,4 +1,4 @@
-"""The output layer (hidden state → vocabulary), which can be asked for some places and some ids alone."""
+"""Output layer (LM head) that computes logits only for the places and ids that are asked for."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 @dataclass
 class Asked:
-    """What a pass is to give: logits [1, places, ids] instead of [sequences, columns, vocabulary].
+    """A request for logits [1, places, ids] instead of [sequences, columns, vocabulary].
 
-    ``sequence``, ``column``: [places]. ``ids``: [ids], or None for the whole vocabulary. ``hidden``: afterwards, the
-    layer's input at the places [places, width].
+    ``sequence``, ``column``: [places]. ``ids``: [ids], or None for the whole vocabulary. ``hidden``: after the pass,
+    the layer's input at the places [places, width].
     """
 
     sequence: Tensor
@@ -24,7 +24,7 @@ class Asked:
 
 
 class OutputLayer:
-    """Takes over a linear output layer's forward; what the model does to logits afterwards stays in force."""
+    """Replaces the forward of a linear output layer; what the model does to the logits afterwards is unchanged."""
 
     def __init__(self, layer: nn.Linear) -> None:
         self.layer = layer
@@ -45,7 +45,7 @@ class OutputLayer:
 
     @contextmanager
     def only(self, asked: Asked) -> Iterator[None]:
-        """Inside the context a pass gives what is ``asked``."""
+        """Inside the context a pass gives only the logits that are ``asked`` for."""
         self._asked = asked
         try:
             yield

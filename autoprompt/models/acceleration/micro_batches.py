@@ -1,4 +1,4 @@
-"""Passes that do not fit in memory are made in smaller parts."""
+"""Micro-batches: passes that do not fit in memory, split into smaller parts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SHORT_MEMORY = (
     "could not create a memory",  # oneDNN
     "std::bad_alloc",
 )
-"""What a RuntimeError says where memory is too short: accelerate knows some of these as well."""
+"""Texts in a RuntimeError that mean too little memory; accelerate knows some of these as well."""
 
 
 def in_memory(rows: Sequence[int], run: Callable[[Sequence[int]], T]) -> Iterator[tuple[list[int], T]]:
-    """What ``run`` makes of the rows, all at once or, where memory is too short for that, in halves of halves.
+    """Yield row indices and the result of ``run`` for them: all rows at once or, if memory is too short, in halves.
 
-    Raises FitFailedError where it is too short for one row.
+    A half that does not fit is halved again. Raises FitFailedError if memory is too short for one row.
     """
     waiting = [list(rows)]
     while waiting:
@@ -44,13 +44,13 @@ def in_memory(rows: Sequence[int], run: Callable[[Sequence[int]], T]) -> Iterato
 
 
 def attempt(run: Callable[[Sequence[int]], T], rows: Sequence[int]) -> T | None:
-    """The result, or None where memory was too short."""
+    """The result of ``run(rows)``, or None if memory was too short."""
     try:
         return run(rows)
     except (MemoryError, RuntimeError) as error:
         if not is_short_memory(error):
             raise
-    # Outside of the handler, whose traceback holds on to the pass's tensors.
+    # Outside of the handler, because its traceback still refers to the pass's tensors.
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
     return None

@@ -1,8 +1,8 @@
-"""Products with frozen weights on the CPU, from copies that oneDNN has laid out for its kernels.
+"""Faster products with frozen weights on the CPU, from copies of the weights packed for oneDNN's kernels.
 
-A plain linear layer hands its weights over as they lie, and each product lays them out anew, which takes its time where
-rows are few, as in a tail. On one core of an AMD EPYC (AVX-512) products of 32, 48 and 128 rows with weights of 576 by
-1536 rose from 67, 75 and 91 GFLOP/s to 97, 100 and 108. What a row gives depends less on the rows beside it, too.
+A plain linear layer passes its weights unpacked, and each product packs them again. This takes time where rows are few,
+as in a tail. On one core of an AMD EPYC (AVX-512) products of 32, 48 and 128 rows with weights of 576 by 1536 rose from
+67, 75 and 91 GFLOP/s to 97, 100 and 108. The result of a row also depends less on the other rows of the product.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 LIMIT_BYTES = 1 << 30
-"""Weights of a model that are laid out, all or none; with those for gradients a process keeps up to twice as much."""
+"""Maximum bytes of a model's weights to pack; of a larger model none are packed. With the copies for gradients, a
+process holds up to twice as much."""
 _OPERATORS = ("_linear_pointwise", "_reorder_linear_weight")
 
 
 def pack(model: nn.Module, names: Iterable[str]) -> None:
-    """Let the named layers multiply with laid-out copies for as long as their own weights are the frozen ones.
+    """Let the named layers multiply with packed copies, as long as their own weights are the frozen ones.
 
-    Does nothing off the CPU, where this build of torch cannot, for other types than float32, and beyond the limit.
+    Does nothing on other devices than the CPU, if this build of torch cannot do it, for other types than float32, and
+    for weights beyond the limit.
     """
     layers = [layer for name in names if isinstance(layer := model.get_submodule(name), nn.Linear)]
     weights = [layer.weight for layer in layers]
@@ -36,7 +38,7 @@ def pack(model: nn.Module, names: Iterable[str]) -> None:
 
 @functools.cache
 def _works() -> bool:
-    """Whether torch has oneDNN and its products, which are no public interface, are what they should be."""
+    """Whether torch has oneDNN and its operators, which are not a public interface, compute the right product."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not available or not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
         return False
@@ -46,7 +48,7 @@ def _works() -> bool:
 
 
 def _laid_out(weight: Tensor) -> Tensor:
-    """[outputs, inputs] in the kernels' own order."""
+    """The weight [outputs, inputs], packed in the kernels' own layout."""
     out: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
     return out
 
@@ -57,7 +59,7 @@ def _product(values: Tensor, laid_out: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Packed:
-    """Takes over a linear layer's forward; its weights are laid out when they are first wanted.
+    """Replaces the forward of a linear layer; packs its weights when they are first needed.
 
     The weights may be replaced or trained, but not changed in place.
     """
@@ -68,7 +70,7 @@ class _Packed:
         layer.forward = self._forward  # type: ignore[method-assign, assignment]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"layer": self.layer, "frozen": torch.empty(0)}  # no copies of what is laid out: a copy is a plain layer
+        return {"layer": self.layer, "frozen": torch.empty(0)}  # no packed weights: a copy computes as a plain layer
 
     @cached_property
     def onward(self) -> Tensor:
@@ -80,7 +82,7 @@ class _Packed:
 
     def _forward(self, values: Tensor) -> Tensor:
         weight, bias = self.layer.weight, self.layer.bias
-        # A fine-tune of all weights puts copies of its own in their place.
+        # A fine-tune of all weights replaces them by its own copies.
         replaced = weight.requires_grad or weight.data_ptr() != self.frozen.data_ptr()
         if replaced or values.dtype != torch.float32:
             return nn.functional.linear(values, weight, bias)
@@ -91,7 +93,7 @@ class _Packed:
 
 
 class _FrozenProduct(torch.autograd.Function):
-    """Gradients of inputs and bias, none of the weights."""
+    """Product with packed weights; it has gradients of the inputs and the bias, not of the weights."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, bias: Tensor | None, packed: _Packed) -> Tensor:

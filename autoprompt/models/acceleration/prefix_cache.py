@@ -1,7 +1,8 @@
-"""Kept prefixes: keys and values of the tokens up to the end of the text, computed once and shared.
+"""Prefix cache: keys and values of the tokens up to the end of the text, computed once and shared.
 
-Blocks of rows are a function of the rows and the template's head alone, so a state has the same bits whoever
-computes it. Blocks lie in a folder as safetensors files that every process maps into memory, or loads to its GPU.
+A block of rows depends only on the rows and the template's head, so a state has the same bits whichever process
+computes it. Blocks are stored in a folder as safetensors files that every process maps into memory, or loads to its
+GPU.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from autoprompt.models.saving import save
 
 BLOCK_ROWS = 8
 LIMIT_BYTES = 2 << 30
-"""Kept prefixes of all processes that share a folder; the longest unused go first."""
+"""Maximum bytes for all processes that share a folder; the least recently used blocks are deleted first."""
 
 
 def blocks(lengths: Sequence[int], size: int = BLOCK_ROWS) -> list[list[int]]:
@@ -30,7 +31,10 @@ def blocks(lengths: Sequence[int], size: int = BLOCK_ROWS) -> list[list[int]]:
 
 
 class PrefixStore:
-    """A folder of blocks, or process memory when ``folder`` is None; a GPU's process has them in the GPU's memory."""
+    """Blocks in a folder, or in process memory if ``folder`` is None.
+
+    A process that uses a GPU holds its blocks in the GPU's memory.
+    """
 
     def __init__(self, folder: Path | None, limit: int = LIMIT_BYTES, *, device: str = "cpu") -> None:
         self.folder = folder
@@ -39,7 +43,7 @@ class PrefixStore:
         self._memory: OrderedDict[str, Tensor] = OrderedDict()
 
     def get(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
-        """The block of this key, computed when nobody has yet."""
+        """The block of this key, computed if no process has stored it yet."""
         if key in self._memory:
             self._memory.move_to_end(key)
             self._touch(key)
@@ -48,7 +52,7 @@ class PrefixStore:
         if block is None:
             block = compute()
             self._save(key, block)
-            # Mapped from its file like every other: what a process computed is then no memory of its own.
+            # Map it from its file like every other block, so that all processes share its memory.
             saved = self._load(key)
             block = block if saved is None else saved
         self._memory[key] = block
@@ -65,12 +69,12 @@ class PrefixStore:
         try:
             block = load_file(path, device=self.device)["kv"]
             self._touch(key)
-        except FileNotFoundError:  # another process made room meanwhile
+        except FileNotFoundError:  # another process deleted it to make room
             return None
         return block
 
     def _touch(self, key: str) -> None:
-        """Tell all processes that the block is in use."""
+        """Mark the block as in use, for all processes."""
         path = self._path(key)
         if path is not None:
             with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""A pass's past from kept prefixes, gathered one layer at a time as the pass asks for it."""
+"""Cached prefixes as the past keys and values of a pass, gathered one layer at a time as the pass needs them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 @dataclass(frozen=True)
 class Past:
-    """What stands before each sequence of a batch.
+    """Keys and values before each sequence of a batch.
 
-    ``states``: one [layers * 2, heads, length, width] a sequence. ``keeps``: how much of each counts.
+    ``states``: [layers * 2, heads, length, width] for each sequence. ``keeps``: how many positions of each are used.
     """
 
     states: Sequence[Tensor]
@@ -25,15 +25,15 @@ class Past:
 
     @property
     def longest(self) -> int:
-        """Columns before the batch's own."""
+        """Number of columns before the batch's own."""
         return max(self.keeps)
 
     def mask(self) -> Tensor:
-        """Which columns count: 0/1 [sequences, longest]."""
+        """0/1 mask of the columns in use [sequences, longest]."""
         return torch.tensor([[1] * keep + [0] * (self.longest - keep) for keep in self.keeps])
 
     def part(self, index: int) -> Tensor:
-        """Keys (even) or values (odd) of a layer: [sequences, heads, longest, width], zeros after a row's end."""
+        """Keys (even index) or values (odd) of a layer [sequences, heads, longest, width]; zeros after a row's end."""
         if self.device.type != "cpu":
             return self._whole[:, index]
         _, heads, _, width = self.states[0].shape
@@ -44,8 +44,10 @@ class Past:
 
     @cached_property
     def _whole(self) -> Tensor:
-        """All layers at once [sequences, layers * 2, heads, longest, width]: on a GPU each small copy is a launch, and
-        thousands of them in a pass take longer than the pass."""
+        """All layers at once [sequences, layers * 2, heads, longest, width].
+
+        On a GPU each small copy is a kernel launch, and thousands of launches take longer than the pass itself.
+        """
         layers, heads, _, width = self.states[0].shape
         out = self.states[0].new_zeros((len(self.states), layers, heads, self.longest, width), device=self.device)
         for row, (state, keep) in enumerate(zip(self.states, self.keeps, strict=True)):
@@ -53,16 +55,16 @@ class Past:
         return out
 
     def cache(self) -> Cache:
-        """For one pass of a transformers model."""
+        """A transformers cache for one pass."""
         return Cache(layers=[_KeptLayer(self, layer) for layer in range(len(self.states[0]) // 2)])
 
     def growing(self, room: int) -> Cache:
-        """For passes that go on, token by token, over at most ``room`` further columns."""
+        """A transformers cache for passes that decode token by token, over at most ``room`` further columns."""
         return Cache(layers=[_GrowingLayer(self, layer, room) for layer in range(len(self.states[0]) // 2)])
 
 
 class _KeptLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Hands out past and new states together and keeps neither: layers that a pass leaves out cost nothing."""
+    """Returns past and new states together and stores neither, so that skipped layers cost nothing."""
 
     def __init__(self, past: Past, layer: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -78,7 +80,7 @@ class _KeptLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 
 class _GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Past and new states in one place that has room for all: nothing is copied when a token comes."""
+    """Past and new states in tensors with room for all, so that a new token needs no copy of the others."""
 
     def __init__(self, past: Past, layer: int, room: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,1 +1,1 @@
-"""Tuning modes: what a fine-tune trains, starts from, saves and exchanges."""
+"""Fine-tuning: LoRA adapters, soft prompts, the training loop, token gradients, files in peft's format."""

@@ -16,13 +16,13 @@ from autoprompt.models.locks import PROCESS
 from autoprompt.models.types import FitFailedError
 
 ROW_LENGTH = 1 / math.sqrt(3)
-"""What a row of A has in peft's own draw."""
+"""Length of a row of A in peft's own initialisation."""
 NEGLIGIBLE = 1e-3
-"""Of the largest singular value: what is below it is no direction."""
+"""Share of the largest singular value; a direction with a smaller one is ignored."""
 
 
 class Adapters:
-    """A model's adapters by name, put in once and drawn anew for each fine-tune; off outside ``drawn``."""
+    """A model's adapters by name: inserted once, initialised anew for each fine-tune, disabled outside ``drawn``."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -30,8 +30,10 @@ class Adapters:
 
     @contextmanager
     def drawn(self, name: str, layers: Sequence[str], rank: int, seed: int) -> Iterator[dict[str, nn.Parameter]]:
-        """Inside the context the named layers have adapters of ``rank``: A random, B zero. ``name`` stands for these
-        layers and this rank."""
+        """Inside the context the layers have adapters of ``rank``: A random, B zero.
+
+        A ``name`` must always be used with the same layers and rank.
+        """
         self._put_in(name, layers, rank)
         lora = self._lora
         with PROCESS, torch.random.fork_rng():
@@ -48,16 +50,16 @@ class Adapters:
             lora.disable_adapter_layers()
 
     def layers(self, name: str) -> list[nn.Module]:
-        """Those that have an adapter of this name."""
+        """The layers that have an adapter of this name."""
         return [module for module in self._lora.modules() if name in getattr(module, "lora_A", ())]
 
     @torch.no_grad()
     def begin_with(self, name: str, inputs: Mapping[nn.Module, Tensor]) -> None:
-        """A begins with the main directions of what a layer is given [places, width]; further rows stay random.
+        """Initialise A with the main directions of each layer's inputs [places, width]; further rows stay random.
 
-        The few steps of a short fine-tune hardly turn A, and a random one passes on next to nothing of a layer's
-        input. After EVA (Paischer et al. 2024), which takes the main directions of all inputs. Raises FitFailedError
-        where they are not finite.
+        The few steps of a short fine-tune hardly rotate A, and a random A passes on almost nothing of a layer's input.
+        Based on EVA (Paischer et al. 2024), which takes the main directions of all inputs. Raises FitFailedError for
+        inputs that are not finite.
         """
         for layer, given in inputs.items():
             if not bool(torch.isfinite(given).all()):
@@ -73,18 +75,18 @@ class Adapters:
 
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(layers))
         with PROCESS, warnings.catch_warnings(), torch.random.fork_rng():
-            warnings.simplefilter("ignore")  # peft asks transformers for an attribute that it renamed
+            warnings.simplefilter("ignore")  # peft reads an attribute that transformers has renamed
             if self._lora is None:
                 self._lora = LoraModel(self.model, {name: config}, name)
             elif name not in self._lora.peft_config:
                 self._lora.peft_config[name] = config
                 try:
                     self._lora.inject_adapter(self.model, name)
-                except BaseException:  # a part of the adapters must not pass for all of them
+                except BaseException:  # a partly inserted adapter must not count as a whole one
                     self._lora.delete_adapter(name)
                     raise
 
 
 def adapter_name(settings: Settings) -> str:
-    """What a model's adapters of these settings are called."""
+    """Name of the adapters with these settings."""
     return f"{settings.tuning}{settings.rank}"

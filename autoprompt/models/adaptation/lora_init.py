@@ -1,4 +1,4 @@
-"""What layers are given at the words that close a template: where the adapters of ``tail`` begin."""
+"""Mean layer inputs at the template's closing words, used to initialise the adapters of ``tail``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from autoprompt.models.families.base import TextModel
 
 SOME_ROWS = 8
-"""Whose means are taken: the closing words are the same in all."""
+"""Rows to average over; few are enough, because the closing words are the same in all rows."""
 
 
 def closing_tokens(rows: Sequence[EncodedRow]) -> int:
-    """How many tokens before the answer all rows' first inputs end with; 0 for a single one, which may be the full
-    stop of every text."""
+    """Number of tokens before the answer that the first inputs of all rows end with.
+
+    A single one counts as 0, because it may be the full stop at the end of every text.
+    """
     ends = [row.inputs[row.targets[0].input][row.targets[0].places[0] :: -1] for row in rows]
     shortest = min(map(len, ends))
     shared = next((i for i in range(shortest) if len({own[i] for own in ends}) > 1), shortest)
@@ -31,8 +33,10 @@ def closing_tokens(rows: Sequence[EncodedRow]) -> int:
 
 @torch.no_grad()
 def mean_inputs(model: TextModel, prompted: EncodedPrompt, layers: Sequence[nn.Module]) -> dict[nn.Module, Tensor]:
-    """What each layer is given at the closing tokens [tokens, width], the mean of some rows; nothing of a layer that is
-    not given [sequences, columns, width]."""
+    """Mean input of each layer at the closing tokens [tokens, width], over some rows.
+
+    Leaves out layers whose input is not [sequences, columns, width].
+    """
     count = closing_tokens(prompted.rows)
     rows = range(0, len(prompted), max(1, len(prompted) // SOME_ROWS))[:SOME_ROWS]
     total: dict[nn.Module, Tensor] = {}
@@ -55,7 +59,7 @@ def mean_inputs(model: TextModel, prompted: EncodedPrompt, layers: Sequence[nn.M
 def _given(
     layers: Sequence[nn.Module], sequences: Tensor, columns: Tensor, shape: torch.Size
 ) -> Iterator[dict[nn.Module, Tensor]]:
-    """Inside the context passes put in what each layer is given in those places, summed over the sequences."""
+    """Inside the context a pass puts each layer's inputs at these places, summed over the sequences, into the dict."""
     found: dict[nn.Module, Tensor] = {}
 
     def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:

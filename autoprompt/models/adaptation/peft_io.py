@@ -1,4 +1,4 @@
-"""A fine-tune's result as files: its adapters in peft's format, whatever else it changed beside them."""
+"""Files of a fine-tune's result: its adapters in peft's format, all other changed weights in a second file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from autoprompt.models.types import Delta
 
 ADAPTERS, OTHERS = "adapter_model.safetensors", "other_parts.safetensors"
 _PREFIX = "base_model.model."
-"""What peft puts before the names of a model's own parts."""
+"""Prefix that peft adds to the names of a model's own parts."""
 
 
 def write_delta(delta: Delta, settings: Settings, base_model: str, revision: str, folder: Path) -> list[Path]:
-    """Write what a fine-tune changed into a folder that is there; returns the files.
+    """Write what a fine-tune changed into an existing folder; return the files.
 
-    peft reads the adapters alone. It applies those of ``tail`` to all tokens, where a search applied them to what
-    follows the text. Raises StorageError.
+    peft reads only the adapters. It applies those of ``tail`` to all tokens, whereas a search applied them only to the
+    tokens after the text. Raises StorageError.
     """
     mine = re.compile(rf"\.lora_([AB])\.{re.escape(adapter_name(settings))}\.weight$")
     adapters = {_PREFIX + mine.sub(r".lora_\1.weight", name): values for name, values in delta.items()
@@ -49,7 +49,7 @@ def write_delta(delta: Delta, settings: Settings, base_model: str, revision: str
 
 
 def load_delta(file: Path) -> Delta:
-    """What a fine-tune changed, from one file by parameter names. Raises InputError for one that cannot be read."""
+    """What a fine-tune changed, by parameter name, from one file. Raises InputError if it cannot be read."""
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
@@ -57,8 +57,10 @@ def load_delta(file: Path) -> Delta:
 
 
 def read_delta(files: Iterable[Path], settings: Settings) -> Delta:
-    """What ``write_delta`` wrote into these files. Raises InputError for one that cannot be read, and where none of
-    them holds weights."""
+    """Read what ``write_delta`` wrote into these files.
+
+    Raises InputError for a file that cannot be read, and if none of them contains weights.
+    """
     delta: dict[str, Tensor] = {}
     name = adapter_name(settings)
     for file in files:

@@ -1,4 +1,4 @@
-"""Trainable vectors in place of tokens (prompt tuning, Lester et al. 2021; P-tuning, Liu et al. 2021)."""
+"""Soft prompts: trainable vectors in place of tokens (prompt tuning, Lester et al. 2021; P-tuning, Liu et al. 2021)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from torch import Tensor, nn
 
 
 class SoftVectors:
-    """A template's vectors, while one is in use; ids below 0 stand for them in a prompt's tokens.
+    """The trainable vectors of the template in use; ids below 0 stand for them in a prompt's tokens.
 
-    They take the place of the embedding layer's output, and an ordinary token stands for each in the ids: what a
-    model reads off its ids (positions, where a text ends) stays as it is.
+    The vectors replace the embedding layer's output. In the ids an ordinary token replaces each of them, so that what a
+    model derives from its ids (positions, the end of a text) is not affected.
     """
 
     def __init__(self, embedding: nn.Module, stand_in: int) -> None:
-        """``stand_in``: any id that is no special token's."""
+        """``stand_in``: any id that is not a special token."""
         self.embedding = embedding
         self.stand_in = stand_in
         self.values: nn.Parameter | None = None
 
     @contextmanager
     def drawn(self, count: int, seed: int) -> Iterator[nn.Parameter]:
-        """Inside the context there are ``count`` vectors [count, width]: those of tokens drawn from the vocabulary,
-        which start better than noise (Lester et al. 2021)."""
+        """Inside the context ``count`` vectors [count, width] are in use.
+
+        They start as the embeddings of random tokens, which is better than noise (Lester et al. 2021).
+        """
         generator = torch.Generator().manual_seed(seed)
         weight: Tensor = self.embedding.weight  # type: ignore[assignment]
         tokens = torch.randint(weight.shape[0], (count,), generator=generator).to(weight.device)
@@ -38,7 +40,7 @@ class SoftVectors:
             self.values = before
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings [sequences, columns, width] of token ids and vectors; without a context vectors of seed 0."""
+        """Embeddings [sequences, columns, width] of token ids and vectors; outside ``drawn``, vectors of seed 0."""
         embeds: Tensor = self.embedding(ids.clamp(min=0))
         wanted = ids < 0
         if not wanted.any():
@@ -50,7 +52,7 @@ class SoftVectors:
 
     @contextmanager
     def placed(self, ids: Tensor, embeds: Tensor | None = None) -> Iterator[Tensor]:
-        """Inside the context the first pass over the ids it gives reads ``embeds``, by default those of ``ids``."""
+        """Inside the context the first pass over the yielded ids uses ``embeds`` (default: ``embed(ids)``)."""
         wanted = ids < 0
         if embeds is None and not bool(wanted.any()):
             yield ids
@@ -70,7 +72,7 @@ class SoftVectors:
             raise RuntimeError("the model made a pass without its embedding layer")
 
     def table(self) -> Tensor:
-        """What each token of the vocabulary is read as [vocabulary, width]; some models scale their weights."""
+        """The embedding layer's output for each token [vocabulary, width]; some models scale their weights."""
         weight: Tensor = self.embedding.weight.detach()  # type: ignore[operator]
         if type(self.embedding) is nn.Embedding:
             return weight
@@ -80,7 +82,10 @@ class SoftVectors:
 
 
 def _exchanged(output: Tensor, read: Tensor, given: Tensor, embeds: Tensor) -> Tensor:
-    """The embedding layer's output with ``embeds`` for what was ``given``; some models read more, or turned round."""
+    """The embedding layer's output with ``embeds`` in place of the ``given`` ids.
+
+    Some models read more columns, or the ids transposed.
+    """
     columns = given.shape[1]
     if read.shape[0] == len(given) and torch.equal(read[:, :columns], given):
         return torch.cat([embeds, output[:, columns:]], 1) if read.shape[1] > columns else embeds

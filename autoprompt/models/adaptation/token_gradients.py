@@ -1,7 +1,8 @@
 """Token gradients of a template's literal text: HotFlip candidates that survive re-tokenisation.
 
-First-order scores as in HotFlip (Ebrahimi et al. 2018) and AutoPrompt (Shin et al. 2020): replacing token a by
-b changes the loss by about (e_b - e_a) · dL/de_a, summed here over rows and over each row's label words.
+First-order scores as in HotFlip (Ebrahimi et al. 2018) and AutoPrompt (Shin et al. 2020): replacing token a by b
+changes the loss by about the dot product of e_b - e_a and dL/de_a, summed here over rows and over each row's label
+words.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
     from autoprompt.models.families.base import TextModel
 
 OVERSAMPLE = 4
-"""Shortlisted ids for each one wanted: some fall to the round trip."""
+"""Shortlisted edits for each one wanted, because some do not survive re-tokenisation."""
 
 Place = tuple[int, int, int]
-"""Segment, and first and last + 1 character there."""
+"""Segment number, and first and last + 1 character in the segment."""
 Places = list[list[tuple[int, LiteralToken]]]
-"""For each of a row's prompt sequences the index of each literal token there."""
+"""For each of a row's prompt sequences, the literal tokens and their indices."""
 
 
 def propose(
@@ -47,14 +48,14 @@ def propose(
     """The best edits over all literal positions; see ``LanguageModel.propose_tokens``."""
     prompted = model.gradient_prompt(candidate, rows)
     places = [model.literal_places(candidate, row, own) for row, own in zip(rows, prompted.rows, strict=True)]
-    # Rows whose literal text merged with the data's tokens have other places: the common pattern speaks.
+    # Rows whose literal text merged with the data's tokens have other places: the most common pattern counts.
     pattern = _most_common([tuple(_place(t) for _, t in found[0]) for found in places])
     same = [i for i, found in enumerate(places) if tuple(_place(t) for _, t in found[0]) == pattern]
     if not pattern:
         return TokenProposals([], [])
     edits = _Edits(model, candidate, rows[same[0]], pattern)
     by_gradient = likely = None
-    # Both need all rows at once: where memory is too short there are no proposals.
+    # Both need all rows at once: if memory is too short, there are no proposals.
     if replacements:
         gradient = attempt(lambda _: over_rows(model, prompted, places, same, loss), ())
         by_gradient = _changes(model, gradient, _current(prompted, places, same[0])) if gradient is not None else None
@@ -89,7 +90,7 @@ def _most_common(patterns: Sequence[tuple[Place, ...]]) -> tuple[Place, ...]:
 
 
 def _current(prompted: EncodedPrompt, places: Sequence[Places], row: int) -> list[int]:
-    """The ids that stand at a row's literal places."""
+    """The ids at a row's literal places."""
     encoded = prompted.rows[row]
     ids = encoded.context or encoded.inputs[0]
     return [ids[at] for at, _ in places[row][0]]
@@ -102,9 +103,9 @@ def over_rows(
     same: Sequence[int],
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """The rows' summed gradient [places, width].
+    """The loss's gradient with respect to the embedding at each literal place, summed over all rows [places, width].
 
-    Rows whose tokens lie otherwise are taken to behave like the ``same`` ones.
+    Only the rows ``same`` are summed; the result is scaled as if the other rows, whose places differ, behaved alike.
     """
     batch = model.batch(prompted, range(len(prompted)))
     ids = batch.ids if batch.context is None else batch.context[0]
@@ -112,7 +113,7 @@ def over_rows(
     hidden, scores, _ = model.frozen(batch, embeds)
     torch.autograd.backward(loss(hidden.float(), scores.float()))
     assert embeds.grad is not None  # noqa: S101
-    # What a prompt is padded with on the left moves its tokens.
+    # Padding on the left shifts a prompt's tokens.
     starts = list(accumulate((len(row.inputs) for row in prompted.rows), initial=0))
     gradients = []
     for row in same:
@@ -129,7 +130,7 @@ def over_rows(
 
 
 class _Edits:
-    """Single-token edits of a template that stay the same tokens when the prompt is tokenised again."""
+    """Single-token edits of a template whose new token survives when the prompt is tokenised again."""
 
     def __init__(
         self,
@@ -145,7 +146,7 @@ class _Edits:
         self.allowed = vocabulary.unlike(model.encoder.tokenizer, candidate.label_words)
 
     def best(self, values: Tensor, count: int, *, insert: bool) -> list[tuple[Template, float]]:
-        """The edits with the lowest ``values`` [places, vocabulary]."""
+        """The edits with the lowest ``values`` [places, vocabulary], at most ``count``, with their values."""
         usable = torch.full((values.shape[1],), float("inf"))
         usable[list(self.allowed)] = 0.0
         flat = (values + usable).flatten()
@@ -161,7 +162,11 @@ class _Edits:
         return out
 
     def _edited(self, place: Place, token: int, *, insert: bool) -> Template | None:
-        """The template with the token at its place; other blanks are tried where the tokenizer tells them otherwise."""
+        """The template with the token at its place; None if the token does not survive re-tokenisation.
+
+        The token's text is also tried with other spaces around it, because decoding a single token may change its
+        spaces.
+        """
         text = self.allowed[token]
         bare = text.strip(" ")
         for written in dict.fromkeys((text, bare, bare + " ", " " + bare)):
@@ -171,7 +176,7 @@ class _Edits:
         return None
 
     def _survives(self, edited: Template, place: Place, token: int) -> bool:
-        """Whether the proposed token stands at its place after tokenising the whole prompt again."""
+        """Whether the proposed token is at its place after the whole prompt is tokenised again."""
         child = replace(self.candidate, template=edited)
         model = self.model
         answers = [own[:1] for own in model.encoder.answers(child, [self.row])]

@@ -1,4 +1,4 @@
-"""Short fine-tuning with resident weights: what a candidate changes is put in, trained, taken out."""
+"""Short fine-tunes of one loaded model: insert what a candidate changes, train it, remove it."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from autoprompt.models.types import Delta, FitFailedError
 
 MAX_GRADIENT_NORM = 1.0
 NEW_PART_RATE = 2e-2
-"""Least learning rate of what starts from nothing, a fresh head or trainable vectors, in every mode: the rates that
-pretrained weights bear hardly move it in some thirty steps."""
+"""Minimum learning rate of newly initialised parts (a fresh head, trainable vectors): learning rates that suit
+pretrained weights hardly change such parts in some thirty steps. It does not apply to a head in mode ``head`` or to
+vectors in mode ``soft``."""
 FRESH_DEVIATION = 0.02
 LEARNT = 0.3
-"""Mean training loss of a pass over rows with labels below which a fine-tune ends: what follows makes the model surer
-of what it knows, and no better."""
+"""Mean training loss of a pass over labelled rows below which a fine-tune ends: further passes make the model more
+confident, but not better."""
 SOFT = "soft_vectors"
 
 Inputs = Callable[[Sequence[nn.Module]], Mapping[nn.Module, Tensor]]
-"""What some layers are given: [places, width] each."""
+"""Function that returns the inputs of some layers: [places, width] each."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A model's parts by full name of layer or parameter.
+    """Full names of a model's layers and parameters, by their role in fine-tuning.
 
-    ``linear``: layers that ``lora`` gives adapters, ``upper``: those that ``tail`` does. ``head``: parameters of a
-    classifier's head; ``fresh``: those of them that the checkpoint does not hold.
+    ``linear``: layers that get adapters in mode ``lora``. ``upper``: layers that get them in mode ``tail``. ``head``:
+    parameters of a classifier's head. ``fresh``: those of them that are not taken from the checkpoint.
     """
 
     linear: Sequence[str]
@@ -47,7 +48,7 @@ class Parts:
 
 
 class Tuner:
-    """Fine-tunes one model again and again; outside ``fit`` and ``applied`` it is the base model, bit by bit."""
+    """Fine-tunes one model repeatedly; outside ``fit`` and ``applied`` it is bit for bit the base model."""
 
     def __init__(self, model: nn.Module, parts: Parts, vectors: SoftVectors) -> None:
         self.model = model
@@ -55,14 +56,14 @@ class Tuner:
         self.vectors = vectors
         model.requires_grad_(False)
         self.busy = False
-        """Whether a fine-tune is in place or under way."""
+        """Whether a fine-tune is running or its result is applied."""
         self.micro_batch = 0
-        """Rows of a pass in the last fine-tune."""
+        """Rows per training pass in the last fine-tune."""
         self.adapters = Adapters(model)
 
     @property
     def has_biases(self) -> bool:
-        """Whether ``bias`` has anything to train."""
+        """Whether mode ``bias`` has anything to train."""
         return any(name.endswith(".bias") for name in self._base_parameters() if name not in self.parts.head)
 
     def fit(
@@ -77,13 +78,15 @@ class Tuner:
         done: Callable[[int, float], bool] = lambda *_: False,
         start: Delta | None = None,
     ) -> Delta:
-        """AdamW with linear decay over ``settings.epochs`` passes in seeded row order; ``done`` ends them early: it is
-        asked after each pass with the number of passes and the mean loss of the last.
+        """Train with AdamW and linear decay over ``settings.epochs`` passes; return the trained values.
 
-        ``loss(row_indices)`` is the batch's mean loss; ``soft``: the template's trainable vectors; ``inputs``: what
-        layers are given, for the adapters of ``tail`` to begin with. Dropout stays off, so that candidates differ by
-        nothing but themselves. ``start``: values of all that is trained, to go on from. Raises FitFailedError when a
-        loss, or what layers are given, is not finite, and for a ``start`` of other parts.
+        ``loss(row_indices)``: the batch's mean loss; the row order is seeded. ``soft``: number of trainable vectors of
+        the template. ``inputs``: returns layer inputs, to initialise the adapters of ``tail``. ``done``: called after
+        each pass with the number of passes and the mean loss of the last one; True ends the fine-tune. ``start``:
+        values of everything trained, to continue from.
+
+        Dropout stays off, so that it adds no random differences between candidates. Raises FitFailedError when a loss,
+        a layer input or a trained value is not finite, and for a ``start`` with other parameters.
         """
         with self._trainable(settings, seed, soft) as parameters:
             if start is not None:
@@ -123,7 +126,10 @@ class Tuner:
     def _gradients(
         self, loss: Callable[[Sequence[int]], Tensor], batch: list[int], optimizer: torch.optim.Optimizer
     ) -> float:
-        """Gradients of a batch's mean loss, summed over parts of it where memory is short; returns the loss."""
+        """Compute the gradients of a batch's mean loss, and return the loss.
+
+        If memory is short, the batch is split into parts and their gradients are summed.
+        """
 
         def whole(_: Sequence[int]) -> float:
             value = 0.0
@@ -147,7 +153,10 @@ class Tuner:
 
     @contextmanager
     def applied(self, settings: Settings, delta: Delta) -> Iterator[None]:
-        """The model with a fine-tune's result in place. Raises InputError for a result of other parts or shapes."""
+        """Inside the context the model has the weights ``delta`` of a fine-tune.
+
+        Raises InputError for a ``delta`` with other parameters or shapes.
+        """
         if settings.tuning == "none":
             yield
             return
@@ -185,7 +194,7 @@ class Tuner:
                     parameter.grad = None
 
     def _own(self, tuning: str) -> Mapping[str, nn.Parameter]:
-        """The model's own parameters that a mode trains: a classifier's head in all modes."""
+        """The model's own parameters that a tuning mode trains; a classifier's head is trained in all modes."""
         base = self._base_parameters()
         if tuning == "full":
             return base
@@ -194,7 +203,7 @@ class Tuner:
 
     @contextmanager
     def _copied(self, own: Mapping[str, nn.Parameter], seed: int) -> Iterator[dict[str, nn.Parameter]]:
-        """Own parameters with copies of their values, those of a fresh head drawn anew."""
+        """Inside the context own parameters have copies of their values; the weights of a fresh head are drawn anew."""
         base = {name: parameter.data for name, parameter in own.items()}
         generator = torch.Generator().manual_seed(seed)
         try:
@@ -209,7 +218,7 @@ class Tuner:
                 parameter.data = base[name]
 
     def _base_parameters(self) -> dict[str, nn.Parameter]:
-        """The model's own weights under their own names, whether or not adapters have been put in."""
+        """The model's own parameters under their original names, with or without adapters inserted."""
         return {
             name.replace(".base_layer.", "."): parameter
             for name, parameter in self.model.named_parameters()
@@ -231,7 +240,7 @@ def _begin_with(parameters: Mapping[str, nn.Parameter], start: Delta) -> None:
 
 
 def row_order(rows: int, settings: Settings, seed: int) -> Iterator[list[int]]:
-    """Batches of all epochs, shuffled anew in each by a generator of their own."""
+    """Batches of row indices for all epochs, shuffled anew in each epoch from one seeded generator."""
     generator = random.Random(seed)  # noqa: S311
     for _ in range(settings.epochs):
         order = list(range(rows))
@@ -241,7 +250,7 @@ def row_order(rows: int, settings: Settings, seed: int) -> Iterator[list[int]]:
 
 
 def _check_fits(parameters: Mapping[str, Tensor], delta: Delta) -> None:
-    """Weights from a file may be of another model, or of nobody's."""
+    """Raise InputError for a ``delta`` that does not fit, since a file may contain the weights of another model."""
     wrong = next(iter(sorted(parameters.keys() ^ delta.keys())), None)
     for name, parameter in parameters.items():
         if wrong is None and (delta[name].shape != parameter.shape or not delta[name].is_floating_point()):

@@ -1,1 +1,1 @@
-"""One model family a file: causal, masked, encoder-decoder, classifier."""
+"""Model families, one file each: causal, masked, encoder-decoder, classifier."""

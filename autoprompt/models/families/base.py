@@ -1,4 +1,4 @@
-"""What the families share: one network and tokenizer, batches, scores, features, fine-tuning."""
+"""``TextModel``, base class of the model families: passes, scores, features, fine-tuning."""
 
 from __future__ import annotations
 
@@ -47,18 +47,19 @@ from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template, render_
 T = TypeVar("T")
 
 SCORE_SEQUENCES = 32
-"""Sequences that one scoring pass holds."""
+"""Sequences per scoring pass."""
 SOFT_TOKENS = 8
-"""Trainable vectors before a template that brings none, where they alone are trained."""
+"""Trainable vectors put before a template that has none, in tuning mode ``soft``."""
 
 
 class TextModel(LanguageModel):
     """A transformers model in float32, with bf16 autocast on CUDA."""
 
     left_aligned = True
-    """Whether the inputs of a batch begin in one column; otherwise they end in one."""
+    """Whether the inputs of a batch begin in the same column (padding on the right) or end in the same one (on the
+    left)."""
     narrows = True
-    """Whether logits of some ids alone may be asked of the output layer."""
+    """Whether the output layer can be asked for the logits of only some ids."""
     reads_after = True
     """Whether text after the answer is part of the input."""
     closing = True
@@ -73,7 +74,7 @@ class TextModel(LanguageModel):
         chat = chat_format(tokenizer) if options.chat else None
         rows = embedding(self.model).weight.shape[0]
         self.encoder = Encoder(tokenizer, options.max_length, limit(self.model, tokenizer), chat, rows)
-        tokenizer.model_max_length = int(1e30)  # the encoder keeps the limit; fields are tokenised before they are cut
+        tokenizer.model_max_length = int(1e30)  # the encoder applies the limit; fields are tokenised before cutting
         self.pad = padding(self.model, tokenizer)
         self.vectors = SoftVectors(embedding(self.model), ordinary(self.model, tokenizer))
         self.tokens_processed = 0
@@ -90,35 +91,36 @@ class TextModel(LanguageModel):
         return out
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: a copy, since another thread may change the network while the pickle is written."""
+        """The state to pickle: a copy, since another thread may change the network while the pickle is written."""
         with self.turn:
             return copy.deepcopy(self.__dict__, {id(self): self})
 
-    # What a family says of itself
+    # What a family implements or overrides
 
     @abstractmethod
     def encode(self, candidate: Candidate, rows: Sequence[Example]) -> list[EncodedRow]:
-        """Tokens of some rows' prompts, no prefix kept."""
+        """The rows' prompts as tokens, without a cached prefix."""
 
     @abstractmethod
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
-        """One pass: logits, of what is asked of the output layer (see ``asked``), or a classifier's [rows, labels].
+        """Run one pass; return the logits that the output layer was asked for (see ``asked``).
 
-        ``embeds`` [sequences, columns, width] take the place of the prompt's ids.
+        A classifier returns [rows, labels]. ``embeds`` [sequences, columns, width] replace the embeddings of the
+        prompt's ids.
         """
 
     @abstractmethod
     def literal_places(
         self, candidate: Candidate, row: Example, encoded: EncodedRow
     ) -> list[list[tuple[int, LiteralToken]]]:
-        """For each of a row's prompt sequences the literal tokens and their index there."""
+        """The literal tokens and their indices in each prompt sequence of a row."""
 
     def _layer_stack(self) -> LayerStack | None:
-        """The layers, where some modes train nothing in the lower ones."""
+        """The layer stack, for families with tuning modes that train nothing in the lower layers; else None."""
         return None
 
     def frozen_layers(self, settings: Settings) -> int:
-        """How many layers lie below all that a mode trains."""
+        """Number of layers below everything that a tuning mode trains."""
         del settings
         return 0
 
@@ -143,7 +145,10 @@ class TextModel(LanguageModel):
 
     @torch.no_grad()
     def _try_out(self) -> None:
-        """Passes of a few tokens show whether the output layer gives what it is asked, and whether padding counts."""
+        """Check with short passes that the output layer gives what it is asked for, and that padding has no effect.
+
+        Raises InputError otherwise.
+        """
         rows = [EncodedRow((ids,), self._trial_targets(ids), 0, ids) for ids in self.trial_ids("a")]
         alone, beside = (self.scores(self.batch(EncodedPrompt(rows), few))[0] for few in ([0], [0, 1]))
         self.tokens_processed = 0
@@ -154,12 +159,12 @@ class TextModel(LanguageModel):
             )
 
     def trial_ids(self, short: str) -> list[tuple[int, ...]]:
-        """Tokens of a short text and a longer one."""
+        """Token ids of a short text and a longer one."""
         texts = (short, self.encoder.cut("It was good all day, from start to end. " * 8, 32))
         return [tuple(chain(*self.encoder.whole(text))) for text in texts]
 
     def alike(self, one: Tensor, other: Tensor) -> bool:
-        """Whether scores differ by rounding alone."""
+        """Whether scores differ only by rounding."""
         one, other = one.float(), other.float()
         tolerance = 2e-3 if self.device.type == "cpu" else 5e-2  # bf16
         return not bool(((one - other).abs() > tolerance * (1 + one.abs())).any())
@@ -174,7 +179,7 @@ class TextModel(LanguageModel):
         return EncodedPrompt(self.encode(candidate, rows), candidate.template.soft)
 
     def completed(self, candidate: Candidate) -> Candidate:
-        """The candidate with vectors to train where its mode trains nothing else and the template has none."""
+        """The candidate, with trainable vectors added where tuning mode ``soft`` would have none to train."""
         if candidate.settings.tuning != "soft" or candidate.template.soft:
             return candidate
         return replace(candidate, template=Template((Soft(SOFT_TOKENS), *candidate.template.segments)))
@@ -193,7 +198,7 @@ class TextModel(LanguageModel):
         return collate(prompted, rows, self.device, pad=self.pad, left=not self.left_aligned)
 
     def row_blocks(self, prompted: EncodedPrompt) -> list[list[int]]:
-        """Rows of similar length, as many as one scoring pass holds."""
+        """Row indices grouped by similar length, one group per scoring pass."""
         if not prompted.rows:
             return []
         most = max(len(row.inputs) for row in prompted.rows)
@@ -209,7 +214,7 @@ class TextModel(LanguageModel):
             yield
 
     def asked(self, batch: Batch, asked: Asked, embeds: Tensor | None = None) -> Tensor:
-        """One pass that gives the logits [1, places, ids] of what is asked."""
+        """Run one pass; return the logits [1, places, ids] that are asked for."""
         assert self.output is not None  # noqa: S101
         with self.output.only(asked):
             logits = self.forward(batch, embeds)
@@ -218,7 +223,7 @@ class TextModel(LanguageModel):
         return logits
 
     def scores(self, batch: Batch) -> Tensor:
-        """Label scores of one pass [rows, labels], with gradients where they are on."""
+        """Label scores of one pass [rows, labels], with gradients if they are enabled."""
         assert batch.targets is not None  # noqa: S101
         whole = not self.narrows
         return label_scores(batch.targets, self.asked(batch, batch.targets.asked(whole=whole)), whole=whole)
@@ -251,7 +256,7 @@ class TextModel(LanguageModel):
         return Features(*(torch.stack(column) for column in columns))
 
     def frozen(self, batch: Batch, embeds: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Of one pass, row by row: hidden state, label scores, logits over the vocabulary (see ``Features``)."""
+        """Run one pass; return each row's hidden state, label scores and vocabulary logits (see ``Features``)."""
         assert batch.targets is not None  # noqa: S101
         asked = batch.targets.asked(whole=True)
         logits = self.asked(batch, asked, embeds)
@@ -300,7 +305,7 @@ class TextModel(LanguageModel):
             return torch.nn.functional.cross_entropy(scores, labels)
 
         def done(passes: int, value: float) -> bool:
-            texts = len(prompted.rows[0].targets) == 1  # their loss tells no end
+            texts = len(prompted.rows[0].targets) == 1  # the loss of target texts does not show when to stop
             return (not texts and value < LEARNT) or ended(passes)
 
         def fit(_: Sequence[int]) -> Delta:
@@ -320,7 +325,7 @@ class TextModel(LanguageModel):
         return delta
 
     def in_memory(self, rows: Sequence[int], run: Callable[[Sequence[int]], T]) -> Iterator[tuple[list[int], T]]:
-        """See ``memory.in_memory``; the smallest part is remembered."""
+        """See ``micro_batches.in_memory``; ``micro_batch`` records the number of rows of the smallest part."""
         for part, result in in_memory(rows, run):
             if len(part) < len(rows):
                 self._reduced(len(part))
@@ -331,7 +336,10 @@ class TextModel(LanguageModel):
 
     @torch.no_grad()
     def before_tuning(self, prompted: EncodedPrompt, settings: Settings) -> EncodedPrompt:
-        """The same rows with what the layers below all that is trained give: one pass serves all steps."""
+        """The prompts with the output of the layers below everything that is trained.
+
+        One pass through these layers then serves all training steps.
+        """
         count = self.frozen_layers(settings)
         if prompted.soft or self.layers is None or not count:
             return prompted
@@ -355,7 +363,7 @@ class TextModel(LanguageModel):
         return columns[:length] if self.left_aligned else columns[-length:]
 
     def replaying(self, batch: Batch) -> AbstractContextManager[None]:
-        """Inside the context a pass leaves out the layers whose output the batch holds."""
+        """Inside the context a pass skips the layers whose output the batch holds."""
         return nullcontext() if self.layers is None else self.layers.replaying(batch.lower, batch.lower_layers)
 
     @contextmanager
@@ -377,11 +385,11 @@ class TextModel(LanguageModel):
         return 1 + max(self.encoder.length(self.encoder.cut(row.label)) for row in rows)
 
     def cut_rows(self, fields: Sequence[str], rows: Sequence[Example], candidate: Candidate | None = None) -> int:
-        # A template of the fields alone stands for one that is not known.
+        # Without a candidate, a template of the fields alone is assumed.
         shown = candidate or Candidate(Template((*map(Slot, fields), Slot(LABEL))), LabelWords(()), Settings("none"))
         given = self.encoder.answers(shown, rows) if shown.label_words.pairs else [[""]] * len(rows)
         fitting = self.encoder.fitting(shown, rows, given)
-        # Labels are names, of which label words take the place: target texts alone are cut.
+        # Labels are names that label words replace, so only target texts are cut.
         texts = [] if self.options.labels else [self.encoder.cuts(row.label) for row in rows]
         cut = [
             any(own[n] != render_value(row.fields[n]) for n in fields) for own, row in zip(fitting, rows, strict=True)
@@ -402,7 +410,7 @@ class TextModel(LanguageModel):
         return propose(self, candidate, rows, loss, replacements=replacements, infills=infills)
 
     def gradient_prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
-        """The rows with all literal tokens that gradients are wanted of in the inputs."""
+        """The prompts, encoded so that the inputs contain all literal tokens that gradients are computed for."""
         return EncodedPrompt(self.encode(candidate, rows), candidate.template.soft)
 
     def likelihoods(
@@ -412,6 +420,9 @@ class TextModel(LanguageModel):
         prompted: EncodedPrompt,
         places: Sequence[Sequence[tuple[int, LiteralToken]]],
     ) -> Tensor | None:
-        """Mean log-probability of every token at each literal place [places, vocabulary], where the family knows it."""
+        """Mean log-probability of every token at each literal place [places, vocabulary].
+
+        None for a family without such probabilities.
+        """
         del candidate, rows, prompted, places
         return None

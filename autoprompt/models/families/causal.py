@@ -30,11 +30,11 @@ from autoprompt.models.types import FitFailedError, LoadOptions, Prompted, pick_
 from autoprompt.template import LABEL, Literal, Slot, Soft
 
 _SHARED_HEADS = SharedVariable("TRANSFORMERS_SDPA_FORCE_GQA", "1")
-"""How transformers is told that grouped-query attention needs no copies although there is a mask."""
+"""Tells transformers that grouped-query attention needs no copies of keys and values, even with a mask."""
 
 MIN_TAIL = 4
-"""Positions that are tuned at least, taken from the text where the template has fewer after it: what is to be learnt
-needs some place."""
+"""Minimum number of positions that ``tail`` tunes, because a fine-tune needs some positions to learn at. Where the
+template has fewer after the text, the last positions of the text are included."""
 
 
 class CausalModel(TextModel):
@@ -68,13 +68,17 @@ class CausalModel(TextModel):
 
     @cached_property
     def cache_name(self) -> str:
-        """What the network calls the keys and values that it is given."""
+        """Name of the ``forward`` argument that takes cached keys and values."""
         return cache_name(self.model)
 
     @cached_property
     @torch.no_grad()
     def _keeps_states(self) -> bool:
-        """Whether every layer's cache is one pair of [rows, heads, length, width] of the same shape."""
+        """Whether prefixes can be cached.
+
+        All keys and values must have one shape [rows, heads, length, width], and gaps must not matter
+        (``_minds_no_gap``).
+        """
         output = self.model(input_ids=torch.tensor([[0, 0]], device=self.device), use_cache=True)
         layers = getattr(cache_of(output), "layers", [])
         shapes = {tuple(t.shape) for layer in layers for t in (getattr(layer, "keys", None),
@@ -82,8 +86,10 @@ class CausalModel(TextModel):
         return len(shapes) == 1 and len(next(iter(shapes))) == 4 and self._minds_no_gap()
 
     def _minds_no_gap(self) -> bool:
-        """Whether scores stay as they are where columns lie between a kept prefix and what follows it: some models
-        count columns, not positions."""
+        """Whether unused columns between a cached prefix and the tokens after it leave the scores unchanged.
+
+        They do not in models that count columns instead of positions.
+        """
         whole = self.trial_ids("It was good.")
         rows = [EncodedRow((ids,), self._trial_targets(ids)) for ids in whole]
         tails = [EncodedRow((ids[-2:],), (Target(0, (1,), ids[:1]),), len(ids) - 2) for ids in whole]
@@ -105,8 +111,11 @@ class CausalModel(TextModel):
         return [_encode_row(own, head, candidate) for own, head in zip(rendered, heads, strict=True)]
 
     def _rendered(self, candidate: Candidate, rows: Sequence[Example], spare: int = 0) -> list[list[Rendered]]:
-        """Each row with each of its answers; a target text ends with the model's own sign of an end, unless it was cut:
-        nobody should learn to stop in mid-sentence."""
+        """Each row's prompt with each of its answers.
+
+        A target text ends with the model's end-of-text token, unless it was cut: the model should not learn to stop in
+        mid-sentence.
+        """
         answers = self.encoder.answers(candidate, rows)
         rendered = self.encoder.render(candidate, rows, answers, closing=False, spare=spare)
         end = self.encoder.tokenizer.eos_token_id
@@ -130,13 +139,16 @@ class CausalModel(TextModel):
 
     @cached_property
     def _window(self) -> int:
-        """How far a layer looks back, in columns: beside a kept prefix columns may lie apart that are neighbours."""
+        """The shortest attention window of the layers, in columns.
+
+        Columns count because padding after a cached prefix can lie between neighbouring tokens.
+        """
         text = self.model.config.get_text_config()
         known = [getattr(text, name, None) for name in ("sliding_window", "window_size", "attention_chunk_size")]
         return min([n for n in known if isinstance(n, int) and n > 0], default=1 << 30)
 
     def _keepable(self, candidate: Candidate) -> bool:
-        """Whether the part up to the text's end can be run once and kept."""
+        """Whether the prompt up to the end of the text can be run once and cached."""
         head = candidate.template.head().segments
         frozen = candidate.settings.tuning in KEEPS_PREFIX
         return frozen and self._keeps_states and bool(head) and not any(isinstance(s, Soft) for s in head)
@@ -155,7 +167,7 @@ class CausalModel(TextModel):
         return EncodedPrompt(self._encode(candidate, rows, [[] for _ in rows], spare), candidate.template.soft)
 
     def _kept_heads(self, candidate: Candidate, rows: Sequence[Example], spare: int = 0) -> list[list[int]] | None:
-        """Where the part up to the text's end can be run once and kept: its ids."""
+        """Each row's ids up to the end of the text, if that part can be run once and cached; else None."""
         heads = self.encoder.heads(candidate, rows, spare=spare) if rows and self._keepable(candidate) else []
         return heads if heads and max(map(len, heads)) < self._window else None
 
@@ -173,7 +185,7 @@ class CausalModel(TextModel):
         if heads is None:
             return 0
         before = self.tokens_processed
-        # Where memory is short, it is the candidate whose prompt needs the prefix that fails, not the run.
+        # If memory is too short, only the candidate that needs the prefix should fail later, not the run.
         with suppress(FitFailedError):
             for block in blocks([len(head) for head in heads])[part::parts]:
                 self._block_states([heads[row] for row in block])
@@ -191,7 +203,7 @@ class CausalModel(TextModel):
 
     @torch.no_grad()
     def _head_states(self, heads: list[list[int]]) -> Tensor:
-        """[layers * 2, rows, heads, longest, width]; what lies past a row's length is never looked at."""
+        """Prefix states [layers * 2, rows, heads, longest, width]; values past a row's length are never read."""
         if self.tuner.busy:
             raise RuntimeError("kept prefixes are the frozen model's: make prompts before `adapted`")
         ids, mask, _ = padded([head or [0] for head in heads], 0, left=False)
@@ -217,7 +229,7 @@ class CausalModel(TextModel):
 
     @contextmanager
     def on_device(self) -> Iterator[None]:
-        """bf16 autocast on CUDA; on the CPU attention that shares keys and values among its heads, not copies."""
+        """bf16 autocast on CUDA; on the CPU, grouped-query attention without copies of keys and values."""
         with _SHARED_HEADS.set() if self.device.type == "cpu" else nullcontext(), super().on_device():
             yield
 
@@ -253,11 +265,11 @@ class CausalModel(TextModel):
 
     @property
     def room(self) -> int:
-        """Places that a prompt leaves for what is written after it, where the model's are few."""
+        """Positions that a prompt leaves for generated text: ``max_length``, or less if the model has few."""
         return min(self.options.max_length, self.encoder.limit // 4)
 
     def asking(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
-        # Some answer stands in its place, so that the prompt's tokens are those that an answer follows.
+        # Tokenise with a sample answer, so that the tokens before it are those of a complete prompt.
         sample = [replace(row, label="a") for row in rows] if not candidate.label_words.pairs else rows
         prompted = self._prompt(candidate, sample, self.room)
         up_to = [replace(r, inputs=(r.inputs[0][: r.targets[0].places[0] + 1],), targets=()) for r in prompted.rows]
@@ -273,13 +285,13 @@ class CausalModel(TextModel):
     # Gradients
 
     def gradient_prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
-        # Literal text before the data lies in the kept prefix: its gradients need a pass over all tokens, which is
-        # spent only where there is no other literal text.
+        # Literal text before the data is in the cached prefix. Its gradients need a pass over all tokens, which is made
+        # only if there is no other literal text.
         tail = candidate.template.segments[len(candidate.template.head().segments) :]
         if not any(isinstance(s, Literal) and s.text.strip() for s in tail):
             return super().gradient_prompt(candidate, rows)
         prompted = self.prompt(candidate, rows)
-        # One token earlier, so that what foretells the first literal token is in the tail.
+        # Start one token earlier, so that the position that predicts the first literal token is in the tail.
         first = [own[0].ids for own in self._rendered(candidate, rows)]
         shifted = [_one_earlier(row, ids) for row, ids in zip(prompted.rows, first, strict=True)]
         return EncodedPrompt(shifted, prompted.soft, prompted.states)
@@ -290,7 +302,7 @@ class CausalModel(TextModel):
         ((first, *_),) = self._rendered(candidate, [row])
         tokens = [t for t in first.literals(after_answer=False) if t.index > encoded.keep]
         own = first.ids[encoded.keep :]
-        # Another label's word may have merged with the last literal token: there is no such place then.
+        # Another label's word may have merged with the last literal token; that place is then left out.
         return [
             [(at, t) for t in tokens if ids[: (at := t.index - encoded.keep) + 1] == own[: at + 1]]
             for ids in encoded.inputs
@@ -344,7 +356,7 @@ def _encode_row(rendered: Sequence[Rendered], head: Sequence[int], candidate: Ca
 
 
 def _agreement(sequences: Sequence[Sequence[int]]) -> int:
-    """Length of the common beginning."""
+    """Length of the common prefix."""
     shortest = min(len(s) for s in sequences)
     first = sequences[0]
     return next((i for i in range(shortest) if any(s[i] != first[i] for s in sequences)), shortest)

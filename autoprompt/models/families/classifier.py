@@ -24,8 +24,11 @@ from autoprompt.models.types import LoadOptions
 
 @dataclass(frozen=True)
 class Head:
-    """A classifier's head: its parameters' names, those that the checkpoint lacks, and for each label of the data
-    the column of its logit."""
+    """A classifier's head.
+
+    ``names``: its parameters. ``fresh``: those of them that are not taken from the checkpoint. ``columns``: for each
+    label of the data, the column of its logit.
+    """
 
     names: tuple[str, ...]
     fresh: tuple[str, ...]
@@ -33,7 +36,7 @@ class Head:
 
 
 class ClassifierModel(TextModel):
-    """Any ``AutoModelForSequenceClassification``. The template's ``{label}`` is left out of what the model reads."""
+    """Any ``AutoModelForSequenceClassification``; the model reads the template without its ``{label}``."""
 
     family = "classifier"
     label_anywhere = True
@@ -41,7 +44,7 @@ class ClassifierModel(TextModel):
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions, fresh: Sequence[str]) -> None:
         self.head = _head(network, fresh, options.labels)
-        # Decoders look for the last token that is no padding.
+        # Decoders classify at the last token that is not padding.
         network.config.get_text_config().pad_token_id = padding(network, tokenizer)
         super().__init__(network, tokenizer, options)
 
@@ -69,7 +72,7 @@ class ClassifierModel(TextModel):
         return self._frozen.get(settings.tuning, 0)
 
     def _tuning_modes(self) -> tuple[str, ...]:
-        # An encoder-decoder's decoder reads the prompt, too, and no vectors in it.
+        # The decoder of an encoder-decoder also reads the prompt, but cannot read trainable vectors in it.
         absent = {"none"} if self.head.fresh else set()
         absent |= {"soft"} if self.model.config.is_encoder_decoder else set()
         return ("head", *(mode for mode in super()._tuning_modes() if mode not in absent))
@@ -113,9 +116,9 @@ class ClassifierModel(TextModel):
 
 
 def _head(network: Any, missing: Sequence[str], labels: Sequence[str]) -> Head:
-    """What lies outside the base model or was not in the checkpoint is the head.
+    """The head: all parameters outside the base model, and those that the checkpoint lacks.
 
-    A checkpoint's own head is used where it was trained for the data's labels; otherwise its output layer is fresh.
+    A checkpoint's own head is used if it was trained for the data's labels; otherwise its output layer counts as fresh.
     """
     base = network.base_model_prefix + "."
     own = [name for name, _ in network.named_parameters()]
@@ -134,7 +137,7 @@ def _head(network: Any, missing: Sequence[str], labels: Sequence[str]) -> Head:
 
 
 def load_network(labels: Sequence[str], load: Callable[..., Any], *place: Any, **how: Any) -> tuple[Any, list[str]]:
-    """The network with a head for so many labels, and the names of the parameters that the checkpoint lacks.
+    """The network with a head for ``labels``, and the names of the parameters that the checkpoint lacks.
 
     ``load``: ``from_pretrained`` of the auto class. A head for another number of labels is replaced by a fresh one.
     """
@@ -147,7 +150,10 @@ def load_network(labels: Sequence[str], load: Callable[..., Any], *place: Any, *
 
 
 def mostly_missing(network: Any, missing: Sequence[str]) -> bool:
-    """Whether the checkpoint lacks most of the base model: a head may be fresh, and a pooler, but no whole network."""
+    """Whether the checkpoint lacks most of the base model.
+
+    A head or a pooler may be missing, but not the whole network.
+    """
     base = network.base_model_prefix + "."
     own = [name for name, _ in network.named_parameters() if name.startswith(base)]
     return 2 * len(set(own) & set(missing)) > len(own)

@@ -1,4 +1,4 @@
-"""Which family a checkpoint belongs to, found from its config."""
+"""Detection of a checkpoint's model family from its config."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def family_of(config: Mapping[str, Any]) -> str | None:
-    """The family that the checkpoint was saved as, or None for a model that is none of them.
+    """The family that the checkpoint was saved as, or None for a model of no family.
 
-    The class it was saved from decides where transformers lists it; for a bare encoder the classifier's, since it
-    brings no output layer; for an older config without a class, what its type has.
+    The model class in the config decides if transformers lists it for a family. A bare encoder counts as a classifier,
+    because it has no output layer. For an older config without a class, the model type decides.
     """
     from transformers.models.auto import modeling_auto as auto
 
@@ -23,7 +23,7 @@ def family_of(config: Mapping[str, Any]) -> str | None:
     }
     names = config.get("architectures") or []
     saved = [family for family, mapping in mappings.items() if names and names[0] in _classes(mapping, kind)]
-    # BART is listed for several tasks: an encoder-decoder is one whatever else its class could do.
+    # BART is listed for several tasks: an encoder-decoder counts as seq2seq unless its class is only a classifier's.
     if config.get("is_encoder_decoder"):
         return "classifier" if saved == ["classifier"] else "seq2seq" if kind in mappings["seq2seq"] else None
     if saved:

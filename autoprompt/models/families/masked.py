@@ -1,9 +1,10 @@
-"""Masked (BERT-like) models: label words are scored at mask tokens in their place.
+"""Masked (BERT-like) models: label words are scored at mask tokens.
 
-A word of several tokens is scored at as many masks, all predicted in one pass. Masking its tokens one after the other
-with the rest visible (pseudo-log-likelihood, Salazar et al. 2020), or from left to right, was measured on two corpora
-(results/benchmarks/masked_words.md): no better in accuracy (bbc-news, frozen: .653 against .628 and .650; tuned: .798
-against .791 and .793), worse in log-loss there (tuned: .586 against .604 and .593), at four to seven times the tokens.
+A word of several tokens gets as many masks, all predicted in one pass. Two alternatives were measured on two corpora
+(results/benchmarks/masked_words.md): masking one token at a time with the others visible (pseudo-log-likelihood,
+Salazar et al. 2020), and predicting from left to right. They were no better in accuracy (bbc-news, frozen: .653 against
+.628 and .650; tuned: .798 against .791 and .793), worse in log-loss there (tuned: .586 against .604 and .593), and
+needed four to seven times the tokens.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Render
 from autoprompt.models.types import FitFailedError, LoadOptions
 
 INFILL_ROWS = 8
-"""Rows that infills are asked of: each literal place costs a pass of its own."""
+"""Maximum rows for scoring infills: each literal place costs a separate pass."""
 
 
 class MaskedModel(TextModel):
@@ -111,6 +112,6 @@ class MaskedModel(TextModel):
         ]
         try:
             scores = self.score(EncodedPrompt(rows))
-        except FitFailedError:  # what cannot be read for want of memory is not readable
+        except FitFailedError:  # such as memory that is too short for the text
             return None
         return float((-scores.mean()).exp())

@@ -1,4 +1,4 @@
-"""What each family can do: tuning modes and kinds of tasks. The README's table is printed from here."""
+"""Tuning modes and kinds of tasks that each model family supports; the README's table is printed from here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TUNING: Mapping[str, tuple[str, ...]] = {
     "seq2seq": ("none", "lora", "soft", "bias", "full"),
     "classifier": ("none", "lora", "soft", "bias", "head", "full"),
 }
-"""Modes that make sense in a family; a single model may lack what a mode needs (see ``CONDITIONS``)."""
+"""Tuning modes of each family; a single model may lack what a mode needs (see ``CONDITIONS``)."""
 CONDITIONS = {
     ("classifier", "none"): "where the checkpoint's head knows the data's labels",
     ("causal", "tail"): "where every layer keeps keys and values",
@@ -24,7 +24,7 @@ TASKS: Mapping[str, tuple[str, ...]] = {
     "classifier": ("classification",),
 }
 KEEPS_PREFIX = ("none", "tail", "soft")
-"""Modes that change nothing of what a causal model computes up to the end of the text."""
+"""Tuning modes that do not change what a causal model computes up to the end of the text."""
 DEFAULT_TUNING = {"causal": "tail", "masked": "lora", "seq2seq": "lora", "classifier": "lora"}
 FAMILIES = tuple(TUNING)
 _ALL = ("none", "tail", "lora", "soft", "bias", "head", "full")
@@ -42,7 +42,7 @@ def table() -> str:
 
 
 def condition(family: str, mode: str) -> str | None:
-    """What a model of the family must have for the mode, where some lack it."""
+    """The condition under which a model of the family supports the mode; None if every model does."""
     return CONDITIONS.get((family, mode)) or CONDITIONS.get(("*", mode))
 
 

@@ -1,7 +1,7 @@
 """Encoder-decoder (T5-like, BART-like) models: the encoder reads the prompt, the decoder writes the answer.
 
-Where text follows ``{label}``, its place is marked in what the encoder reads, by T5's first sentinel or a mask token;
-otherwise the encoder reads what comes before it.
+Where text follows ``{label}``, T5's first sentinel or a mask token marks its place in the encoder's input. Otherwise
+the encoder reads only what comes before ``{label}``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Seq2SeqModel(TextModel):
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
         super().__init__(network, tokenizer, options)
-        # Greedy decoding up to the end: what checkpoints ask for (beams, least lengths) is made for their own task.
+        # Plain greedy decoding: the checkpoint's own settings (beams, minimum lengths) are made for its own task.
         kept = network.generation_config
         network.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             bos_token_id=kept.bos_token_id,
@@ -76,29 +76,32 @@ class Seq2SeqModel(TextModel):
         written = []
         for answer in answers:
             _, ids, end = self.encoder.whole(answer)
-            # A target text's end is part of it, unless it was cut; label words are compared by their own tokens alone.
+            # A target text includes its end token, unless it was cut; label words are compared without an end token.
             counted = tuple(ids + end if whole and not candidate.label_words.pairs else ids)
             own = (*opening, *counted[:-1])
             written.append((own, tuple(range(len(opening) - 1, len(own))), counted))
         return encoded_row(written, candidate.label_words, context=self._context(rendered, candidate))
 
     def _rendered(self, candidate: Candidate, rows: Sequence[Example]) -> list[Rendered]:
-        """The prompts with one and the same answer, which is cut out: nothing of a row's own target shows in them."""
+        """The prompts, all rendered with one sample answer, which is removed later.
+
+        So a row's own target never appears in its prompt.
+        """
         sample = [candidate.label_words.words[0] if candidate.label_words.pairs else "a"]
         return [r for (r,) in self.encoder.render(candidate, rows, [sample] * len(rows), closing=True)]
 
     def _marked(self, candidate: Candidate) -> bool:
-        """Whether the answer's place is marked in what the encoder reads."""
+        """Whether the answer's place is marked in the encoder's input."""
         return candidate.template.segments[-1] != Slot(LABEL)
 
     def _context(self, rendered: Rendered, candidate: Candidate) -> tuple[int, ...]:
-        """What the encoder reads."""
+        """The encoder's input ids."""
         first, stop = rendered.answer
         marker = (self.marker,) if self._marked(candidate) and self.marker is not None else ()
         return (*rendered.ids[:first], *marker, *rendered.ids[stop:])
 
     def _opening(self, candidate: Candidate) -> tuple[int, ...]:
-        """What the decoder is given before an answer."""
+        """The decoder's input ids before an answer."""
         before, _, _ = self.encoder.whole("a")
         sentinel = (self.marker,) if self._marked(candidate) and self._has_sentinels and self.marker is not None else ()
         return (self.model.config.decoder_start_token_id, *before, *sentinel)
@@ -137,7 +140,7 @@ class Seq2SeqModel(TextModel):
         return out
 
     def _write(self, batch: Batch, length: int) -> list[list[int]]:
-        """Written ids of each sequence, up to the first special token."""
+        """Generated ids of each sequence, up to the first special token."""
         assert batch.context is not None  # noqa: S101
         ids, mask = batch.context
         self.tokens_processed += batch.tokens

@@ -1,1 +1,1 @@
-"""From templates and rows to token ids: encoding, chat formats, special tokens, batches."""
+"""Prompts as token ids: encoding, chat formats, special tokens, vocabulary, batches."""

@@ -1,4 +1,4 @@
-"""Collates encoded rows into the tensors of one pass."""
+"""Encoded rows and their collation into the tensors of one pass."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from autoprompt.models.types import Prompted
 
 @dataclass
 class EncodedPrompt(Prompted):
-    """Encoded rows and, where prefixes are kept, each row's states [layers * 2, heads, length, width].
+    """Encoded rows of a prompt.
 
-    ``lower``: where it is known, the output of the first ``lower_layers`` layers for each input of each row:
-    [length, hidden].
+    ``soft``: number of trainable vectors. ``states``: each row's cached prefix [layers * 2, heads, length, width], if
+    prefixes are cached. ``lower``: for each input of each row, the output of the first ``lower_layers`` layers [length,
+    hidden], if it is known.
     """
 
     rows: list[EncodedRow]
@@ -47,11 +48,12 @@ class EncodedPrompt(Prompted):
 
 @dataclass(frozen=True)
 class Targets:
-    """Which of the logits [1, places, ids] make which label's score; ``place`` to ``weight``: one value a target token.
+    """Which of the logits [1, places, ids] make up each label's score.
 
-    ``asked``: the places. ``owner``: row * labels + label. ``weight``: 1 / tokens of the label. ``first``: for each
-    row the place that foretells its first label's first token. ``one_softmax``: the only ids that count, in a row's
-    only place: the full softmax's normaliser cancels in the softmax over labels.
+    ``sequence``, ``column``: the places. ``place``, ``token``, ``owner``, ``weight``: one value per target token;
+    ``owner`` is row * labels + label, ``weight`` is 1 / tokens of the label. ``first``: for each row, the place that
+    predicts the first token of its first label. ``one_softmax``: if each row has a single place, the only ids that
+    count (``token`` indexes them), because the full softmax's normaliser cancels in the softmax over labels; else None.
     """
 
     sequence: Tensor
@@ -66,7 +68,7 @@ class Targets:
     one_softmax: Tensor | None
 
     def asked(self, *, whole: bool) -> Asked:
-        """What the output layer is to give. ``whole``: logits of the whole vocabulary."""
+        """The request to the output layer. ``whole``: logits of the whole vocabulary."""
         return Asked(self.sequence, self.column, None if whole else self.one_softmax)
 
 
@@ -74,9 +76,9 @@ class Targets:
 class Batch:
     """Sequences of one pass.
 
-    ``ids``: [sequences, columns], below 0 for trainable vectors. ``mask``: [sequences, prefix + columns].
-    ``lower``: the output of the first ``lower_layers`` layers [sequences, columns, hidden], where it is known.
-    ``context``: of an encoder-decoder, the encoder's ids and mask [sequences, columns]; ``ids`` are the decoder's.
+    ``ids``: [sequences, columns], below 0 for trainable vectors. ``mask``: [sequences, prefix + columns]. ``lower``:
+    the output of the first ``lower_layers`` layers [sequences, columns, hidden], if it is known. ``context``: for an
+    encoder-decoder, the encoder's ids and mask [sequences, columns]; ``ids`` are the decoder's.
     """
 
     ids: Tensor
@@ -90,13 +92,16 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """Tokens that the pass processes, padding left out."""
+        """Number of tokens that the pass processes, without padding."""
         read = int(self.context[1].sum()) if self.context is not None else 0
         return int(self.mask[:, -self.ids.shape[1] :].sum()) + read
 
 
 def collate(prompt: EncodedPrompt, rows: Sequence[int], device: torch.device, *, pad: int, left: bool) -> Batch:
-    """The pass of some rows: one sequence for each of a row's distinct inputs. ``left``: inputs end in one column."""
+    """Collate some rows for one pass: one sequence for each distinct input of a row.
+
+    ``left``: pad on the left, so that all inputs end in the same column.
+    """
     encoded = [prompt.rows[row] for row in rows]
     inputs = [list(ids) for row in encoded for ids in row.inputs]
     keeps = [row.keep for row in encoded for _ in row.inputs]
@@ -123,7 +128,7 @@ def collate(prompt: EncodedPrompt, rows: Sequence[int], device: torch.device, *,
 
 
 def padded(sequences: Sequence[Sequence[int]], pad: int, *, left: bool) -> tuple[Tensor, Tensor, list[int]]:
-    """Ids and 0/1 mask [sequences, longest], and how much each was padded."""
+    """Ids and 0/1 mask [sequences, longest], and the number of padding tokens of each sequence."""
     longest = max(len(ids) for ids in sequences)
     pads = [longest - len(ids) for ids in sequences]
     rows = [[pad] * n + list(ids) if left else [*ids, *([pad] * n)] for n, ids in zip(pads, sequences, strict=True)]
@@ -163,9 +168,9 @@ def _targets(encoded: list[EncodedRow], shift: list[int], device: torch.device) 
 
 
 def label_scores(targets: Targets, logits: Tensor, *, whole: bool) -> Tensor:
-    """Mean log-probability of each label's words [rows, labels]; up to a constant of the row unless ``whole``.
+    """Mean log-probability of each label's words [rows, labels]; up to a constant per row unless ``whole``.
 
-    ``logits``: [1, places, vocabulary], or of ``targets.one_softmax`` alone.
+    ``logits``: [1, places, vocabulary], or [1, places, ids] for ``targets.one_softmax``.
     """
     logits = logits[0].float()
     token = targets.token

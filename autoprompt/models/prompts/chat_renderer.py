@@ -1,4 +1,4 @@
-"""The program that renders one chat template: limits itself, reads a request, writes the text."""
+"""Program that renders one chat template, with limits on its own time, memory and output."""
 
 import json
 import math
@@ -19,7 +19,7 @@ def main() -> None:
         environment = _environment()
         _limit(seconds, memory)
         answer = ["rendered", _rendered(environment.from_string(template), messages, tokens, most)]
-    except Exception as error:  # whatever a template does is told, and nothing else happens here
+    except Exception as error:  # a template may raise anything; all of it is reported
         lines = str(error).strip().splitlines() or [""]
         answer = ["failed", f"{type(error).__name__}: {lines[0].rstrip('.')}"[:_MOST_SAID]]
     sys.stdout.write(json.dumps(answer))
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def _rendered(template: Any, messages: Any, tokens: dict[str, str], most: int) -> str:
-    """The text, of at most so many characters. Raises ValueError."""
+    """The rendered text. Raises ValueError if it has more than ``most`` characters."""
     given = {**tokens, "messages": messages, "tools": None, "documents": None, "add_generation_prompt": True}
     pieces: list[str] = []
     length = 0
@@ -40,12 +40,12 @@ def _rendered(template: Any, messages: Any, tokens: dict[str, str], most: int) -
 
 
 def _limit(seconds: int, memory: int) -> None:
-    """Of this process, where the system has such limits."""
+    """Limit this process to ``seconds`` of computing and ``memory`` bytes, on systems that have such limits."""
     try:
         import resource
     except ImportError:
         return
-    ends = math.ceil(time.process_time() + seconds)  # what the start took does not count
+    ends = math.ceil(time.process_time() + seconds)  # the time used so far does not count
     resource.setrlimit(resource.RLIMIT_CPU, (ends, ends))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -59,7 +59,7 @@ def _environment() -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """Marks what an assistant wrote, which is text like any other here."""
+        """The tag that marks an assistant's text; here the text is rendered like any other."""
 
         def parse(self, parser: Any) -> Any:
             line = next(parser.stream).lineno

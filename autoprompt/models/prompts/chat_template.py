@@ -1,4 +1,4 @@
-"""A tokenizer's chat template, which is a stranger's program, rendered in a process that can be stopped."""
+"""Rendering of a tokenizer's chat template, which is untrusted code, in a process that can be stopped."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from autoprompt.errors import InputError, first_line
 from autoprompt.model_folder import MAX_TEMPLATE
 
 MOST_SECONDS = 1
-"""Of computing: no template needs a hundredth."""
+"""Computing time; no template needs a hundredth of it."""
 MOST_MEMORY = 512 << 20
 MOST_TEXT = 1 << 20
-"""Characters of a rendered prompt."""
+"""Maximum characters of a rendered prompt."""
 _WAIT_SECONDS = 60
-"""On a busy machine, before a process that computes nothing is given up."""
+"""Wall-clock time before the process is stopped; on a busy machine it may wait without computing."""
 _PROGRAM = Path(__file__).with_name("chat_renderer.py")
 
 
 def render_chat(template: str, messages: Sequence[Mapping[str, str]], tokens: Mapping[str, str]) -> str:
-    """The messages in a chat template's format, an answer to follow. ``tokens``: special tokens by name.
+    """Render messages with a chat template, ready for an answer to follow. ``tokens``: special tokens by name.
 
-    As transformers renders it, in jinja2's sandbox. Raises InputError for a template that fails, or takes more time,
-    memory or text than any needs.
+    Renders as transformers does, in jinja2's sandbox. Raises InputError for a template that fails, or needs more time,
+    memory or text than the limits allow.
     """
     if len(template) > MAX_TEMPLATE:
         raise InputError(f"The model's chat template has more than {MAX_TEMPLATE} characters; leave --chat out.")

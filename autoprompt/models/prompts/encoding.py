@@ -1,7 +1,7 @@
-"""From prompts to token ids: whole strings, within the limits of a field and of the model.
+"""Encoding of prompts into token ids, within the length limits of a field and of the model.
 
-A prompt is always tokenised as one string. What the model answers with (a label word, a target text) stands in its
-place while the string is tokenised, so that the tokens around it are those of the finished prompt.
+A prompt is always tokenised as one string. The answer (a label word or a target text) is in its place during
+tokenisation, so that the tokens around it are those of the finished prompt.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from autoprompt.models.prompts.tokenized import Rendered, Span
 from autoprompt.template import LABEL, Piece, Template, render_value
 
 SIZES_KEPT = 20_000
-"""Texts and prompts whose cut or length is remembered; past that all are forgotten."""
+"""Maximum entries of each cache of cut texts and lengths; a cache that exceeds it is emptied."""
 
 
 @dataclass
 class Encoder:
-    """A tokenizer (fast, of transformers) with length limits.
+    """A fast tokenizer of transformers, with length limits.
 
-    ``max_length``: tokens of a field. ``limit``: tokens of a whole prompt. ``chat``: text of the chat format before
-    and after what the user says, with its special tokens.
+    ``max_length``: maximum tokens of a field. ``limit``: maximum tokens of a whole prompt. ``chat``: text of the chat
+    format before and after the user's message, with its special tokens.
     """
 
     tokenizer: Any
@@ -36,7 +36,7 @@ class Encoder:
     limit: int = 1 << 30
     chat: Chat | None = None
     vocabulary: int | None = None
-    """Rows of the model's embedding: a tokenizer of another model may have more tokens."""
+    """Rows of the model's embedding; the tokenizer of another model may have more tokens."""
     _cut: dict[tuple[str, int], str] = field(default_factory=dict)
     _length: dict[str, int] = field(default_factory=dict)
     _size: dict[tuple[Piece, ...], int] = field(default_factory=dict)
@@ -51,17 +51,17 @@ class Encoder:
     # Texts
 
     def tokenize(self, texts: Sequence[str], *, special: bool = True) -> list[tuple[list[int], list[Span]]]:
-        """Ids and character spans; special tokens spelled in a text stay text, closing ones are dropped."""
+        """Ids and character spans of each text; special tokens spelled in it stay text, closing ones are dropped."""
         return [(ids[:end], spans[:end]) for ids, spans, end in _tokenized(self.tokenizer, texts, special=special)]
 
     def whole(self, text: str) -> tuple[list[int], list[int], list[int]]:
-        """A text's ids, parted in opening special tokens, its own and closing ones."""
+        """A text's ids in three parts: opening special tokens, the text's own tokens, closing special tokens."""
         ((ids, _, end),) = _tokenized(self.tokenizer, [text], special=True)
         return ids[: self._opening], ids[self._opening : end], ids[end:]
 
     @cached_property
     def _opening(self) -> int:
-        """How many special tokens stand before a text."""
+        """Number of special tokens before a text."""
         ((_, _, end),) = _tokenized(self.tokenizer, ["a"], special=True)
         return end - self.length("a")
 
@@ -85,7 +85,7 @@ class Encoder:
         return self.cut(text) != text
 
     def length(self, text: str) -> int:
-        """Tokens of a text."""
+        """Number of tokens of a text."""
         if text not in self._length:
             if len(self._length) > SIZES_KEPT:
                 self._length.clear()
@@ -96,13 +96,13 @@ class Encoder:
     # Prompts
 
     def demos(self, candidate: Candidate) -> str:
-        """The text of the candidate's solved examples."""
+        """The text of the candidate's demonstrations (solved examples)."""
         words = candidate.label_words.mapping()
         solved = [(self.cut_fields(d.fields), words.get(d.label, self.cut(d.label))) for d in candidate.demos]
         return candidate.template.render_demos(solved)
 
     def answers(self, candidate: Candidate, rows: Sequence[Example]) -> list[list[str]]:
-        """What may stand at ``{label}`` in each row: all label words, or the row's own target text."""
+        """The possible answers at ``{label}`` in each row: all label words, or the row's own target text."""
         if candidate.label_words.pairs:
             return [list(candidate.label_words.words)] * len(rows)
         return [[self.cut(row.label)] for row in rows]
@@ -118,8 +118,8 @@ class Encoder:
     ) -> list[list[Rendered]]:
         """Each row's prompt with each of its answers.
 
-        ``closing``: keep the special tokens at the end. ``spare``: places to leave free below the limit. Raises
-        InputError where a template leaves no room for its fields.
+        ``closing``: keep the special tokens at the end. ``spare``: tokens to leave free below the limit. Raises
+        InputError for a template that leaves no room for its fields.
         """
         demos = self.demos(candidate)
         pieces = [
@@ -143,7 +143,7 @@ class Encoder:
     def fitting(
         self, candidate: Candidate, rows: Sequence[Example], answers: Sequence[Sequence[str]]
     ) -> list[dict[str, str]]:
-        """The rows' fields as they stand in the candidate's prompts."""
+        """The rows' fields, cut as in the candidate's prompts."""
         return self._fitting(candidate, rows, answers, self.demos(candidate), 0)
 
     def _fitting(
@@ -172,12 +172,15 @@ class Encoder:
         return fields
 
     def _surely_fits(self, pieces: Sequence[Piece], answers: Sequence[str], limit: int) -> bool:
-        """By a look at the characters: of ASCII there are at least as many as tokens."""
+        """Whether a prompt fits for certain, judged by its characters.
+
+        ASCII text has at least as many characters as tokens.
+        """
         rough = sum(len(piece.text) + piece.soft + 1 for piece in pieces) + 8 + sum(map(len, self.chat or ()))
         return rough <= limit and all(text.isascii() for text in (*answers, *(piece.text for piece in pieces)))
 
     def _sizes(self, prompts: Sequence[Sequence[Piece]]) -> list[int]:
-        """Tokens of whole prompts."""
+        """Number of tokens of each whole prompt."""
         known = [tuple(pieces) for pieces in prompts]
         new = [pieces for pieces in dict.fromkeys(known) if pieces not in self._size]
         if len(self._size) > SIZES_KEPT:
@@ -187,7 +190,7 @@ class Encoder:
         return [self._size[pieces] for pieces in known]
 
     def _fit(self, template: Template, fields: dict[str, str], longest: str, demos: str, limit: int) -> dict[str, str]:
-        """The fields of one prompt that is too long, each time the longest one cut."""
+        """The fields of one prompt that is too long, cut until it fits; the longest field is cut each time."""
 
         def size(values: dict[str, str]) -> int:
             (tokens,) = self._sizes([template.pieces(values, longest, demos)])
@@ -207,7 +210,7 @@ class Encoder:
         return fields
 
     def _shorter(self, text: str, tokens: int) -> str:
-        """The text without its last ``tokens`` or, where these end within a character, some more."""
+        """The text without its last ``tokens`` tokens, or some more if the cut would fall inside a character."""
         for length in range(self.length(text) - tokens, 0, -1):
             if self.cut(text, length) != text:
                 return self.cut(text, length)
@@ -230,7 +233,7 @@ class Encoder:
             signs = self._signs
             prompts = [signs.written(pieces) for pieces in prompts]
         texts = ["".join(piece.text for piece in pieces) for pieces in prompts]
-        # A chat format brings all special tokens itself.
+        # A chat format already contains all special tokens.
         tokenizer = signs.tokenizer if signs else self.tokenizer
         out = []
         for pieces, (ids, spans, end) in zip(
@@ -244,7 +247,7 @@ class Encoder:
 
 
 def _tokenized(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[tuple[list[int], list[Span], int]]:
-    """Ids, spans, and where the closing special tokens begin; those spelled in a text stay text."""
+    """Ids, spans and the index of the first closing special token of each text; those spelled in it stay text."""
     if not texts:
         return []
     with translated("The model's tokenizer fails on a text"):
@@ -254,7 +257,7 @@ def _tokenized(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[t
             return_offsets_mapping=True,
             return_special_tokens_mask=True,
             split_special_tokens=True,
-            verbose=False,  # a text that is too long is no news here
+            verbose=False,  # no warning about long texts
         )
     out = []
     columns = (encoded[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))

@@ -1,4 +1,4 @@
-"""What is no text among a prompt's text: special tokens, trainable vectors, a chat format's markers."""
+"""Special tokens, soft-prompt vectors and chat markers inside a prompt."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from autoprompt.models.prompts.tokenized import MARKER
 from autoprompt.template import LABEL, Piece
 
 Chat = tuple[str, str]
-"""Text of a chat format before and after what the user says, an answer to follow."""
+"""Text of a chat format before and after the user's message, up to where the answer begins."""
 
 
 def keep_literal(tokenizer: Any) -> None:
-    """Make special tokens that are spelled in a text stay text.
+    """Make the tokenizer treat special tokens that are spelled out in a text as text.
 
-    ``split_special_tokens`` sees to that, but a Unigram vocabulary holds them as pieces that match any text: their
-    first character is parted from the rest.
+    ``split_special_tokens`` does this, except where a Unigram vocabulary contains the special token as a piece that
+    matches any text. For those, the first character is split from the rest.
     """
     names = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     spelled = tokenizer(names, add_special_tokens=False, split_special_tokens=True)["input_ids"] if names else []
@@ -38,13 +38,13 @@ def keep_literal(tokenizer: Any) -> None:
 
 
 class Signs:
-    """A copy of a tokenizer with a sign of its own for a trainable vector and for each special token of a chat format.
+    """A copy of a tokenizer with placeholder tokens (signs) for trainable vectors and a chat format's special tokens.
 
-    So the whole prompt is tokenised as one string, and the same special tokens in the data stay text.
+    With them the whole prompt is tokenised as one string, while the same special tokens in the data stay text.
     """
 
     def __init__(self, tokenizer: Any, chat: Chat | None) -> None:
-        secret = secrets.token_hex(8)  # no data can spell a sign
+        secret = secrets.token_hex(8)  # random, so that no data can contain a sign
         self._vector = f"<{secret}-vector>"
         added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
         names = sorted((n for n in added if n and any(n in part for part in chat or ())), key=len, reverse=True)
@@ -61,7 +61,7 @@ class Signs:
         self._chat = tuple(pattern.sub(lambda m: signs[m[0]], part) for part in chat) if chat else None
 
     def written(self, pieces: Sequence[Piece]) -> list[Piece]:
-        """A prompt's pieces with signs in their text."""
+        """The prompt's pieces with signs in their text, inside the chat format if there is one."""
         out = [replace(piece, text=self._vector * piece.soft) if piece.soft else piece for piece in pieces]
         if self._chat is None:
             return out
@@ -71,7 +71,7 @@ class Signs:
         return [Piece(self._chat[0], MARKER), *out]
 
     def read(self, ids: Sequence[int]) -> list[int]:
-        """The ids that the signs stand for; vectors count down from -1."""
+        """The ids with each sign replaced by what it means: a special token, or -1, -2, ... for vectors in order."""
         out = []
         vectors = 0
         for token in ids:
@@ -81,7 +81,7 @@ class Signs:
 
 
 def _without_end(pieces: list[Piece]) -> list[Piece]:
-    """What the user says, without the blanks at its end that would lead over to an answer."""
+    """The pieces of the user's message without the white space at its end, which leads over to an answer."""
     out = list(pieces)
     for number in reversed(range(len(out))):
         out[number] = replace(out[number], text=out[number].text.rstrip())
@@ -91,7 +91,10 @@ def _without_end(pieces: list[Piece]) -> list[Piece]:
 
 
 def chat_format(tokenizer: Any) -> Chat:
-    """What the tokenizer's chat template puts around a user's message. Raises InputError where there is none."""
+    """The text that the tokenizer's chat template puts before and after a user's message.
+
+    Raises InputError for a template that is missing or cannot be used.
+    """
     if not getattr(tokenizer, "chat_template", None):
         raise InputError("The model's tokenizer has no chat template; leave --chat out.")
     mark = "autoprompt user message"

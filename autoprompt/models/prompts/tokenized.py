@@ -1,4 +1,4 @@
-"""A prompt's tokens, with the places of the answer and of the template's literal text."""
+"""Tokenised prompts, with the places of the answer and of the template's literal text."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from autoprompt.template import LABEL, LabelWords, Piece
 Span = tuple[int, int]
 
 MARKER = ""
-"""The slot of text that a chat format adds: no field is called that."""
+"""Slot name of text that a chat format adds; no field has an empty name."""
 
 
 @dataclass(frozen=True)
 class LiteralToken:
-    """One token that lies wholly in a literal: its index in the ids, the segment, and its characters there."""
+    """A token wholly inside a literal segment.
+
+    ``index``: in the prompt's ids. ``segment``: number of the segment. ``start``, ``end``: its characters in the
+    segment.
+    """
 
     index: int
     segment: int
@@ -28,11 +32,11 @@ class LiteralToken:
 
 @dataclass(frozen=True)
 class Rendered:
-    """One prompt with one answer in its place.
+    """One tokenised prompt with one answer in place of ``{label}``.
 
-    ``ids``: tokens; a trainable vector is -1 - its number. ``spans``: each token's characters. ``pieces``: what the
-    characters come from, the template's segments and a chat format's markers. ``blanks``: whether white space before
-    the answer is part of it. That of a target text is: which token it goes into, the writer has to foretell.
+    ``ids``: token ids; a trainable vector is -1 - its number. ``spans``: each token's character range. ``pieces``: the
+    template's segments and a chat format's markers, which make up the text. ``blanks``: whether white space before the
+    answer is part of it. True for a target text, because decoding does not know which token comes next.
     """
 
     ids: tuple[int, ...]
@@ -42,12 +46,12 @@ class Rendered:
 
     @cached_property
     def starts(self) -> list[int]:
-        """Where each piece starts, and at last the text's end."""
+        """Character offset of each piece, and of the text's end."""
         return list(accumulate((len(piece.text) for piece in self.pieces), initial=0))
 
     @cached_property
     def answer(self) -> Span:
-        """First and last + 1 of the tokens that hold a character of the answer; (n, n) without an answer."""
+        """First and last + 1 of the tokens that contain a character of the answer; (n, n) without an answer."""
         label = next((i for i, piece in enumerate(self.pieces) if piece.slot == LABEL), None)
         if label is None:
             return len(self.ids), len(self.ids)
@@ -58,7 +62,10 @@ class Rendered:
         return first, max([first, *(i + 1 for i, (a, b) in enumerate(self.spans) if b > start and a < end)])
 
     def literals(self, *, after_answer: bool) -> list[LiteralToken]:
-        """The tokens that lie wholly in literal text; of several that share a character, the last."""
+        """The tokens wholly inside literal text; if several share a character, only the last.
+
+        ``after_answer``: include the text after the answer.
+        """
         found: list[LiteralToken] = []
         segments = [(number, piece) for number, piece in enumerate(self.pieces) if piece.slot != MARKER]
         for segment, (number, piece) in enumerate(segments):
@@ -77,7 +84,11 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the tokens of one answer are foretold: which of its row's inputs, the places there, the tokens."""
+    """Where the tokens of one answer are predicted.
+
+    ``input``: index of the row's input. ``places``: for each token, the index in that input whose output predicts it.
+    ``ids``: the tokens.
+    """
 
     input: int
     places: tuple[int, ...]
@@ -88,9 +99,9 @@ class Target:
 class EncodedRow:
     """One row's tokens.
 
-    ``inputs``: distinct sequences for the model (of an encoder-decoder: for the decoder, and ``context`` for the
-    encoder). ``targets``: one a label, or one for the row's own target text. ``keep``: tokens of the kept prefix
-    before every input.
+    ``inputs``: distinct sequences for the model; in an encoder-decoder for the decoder, while the encoder reads
+    ``context``. ``targets``: one per label, or one for the row's own target text. ``keep``: number of cached prefix
+    tokens before every input.
     """
 
     inputs: tuple[tuple[int, ...], ...]
@@ -106,7 +117,10 @@ def encoded_row(
     keep: int = 0,
     context: tuple[int, ...] = (),
 ) -> EncodedRow:
-    """A row from each answer's input, places and tokens. Raises InputError for answers that cannot be told apart."""
+    """Build a row from each answer's input, places and tokens.
+
+    Raises InputError for answers that have no tokens or cannot be told apart.
+    """
     inputs = list(dict.fromkeys(own for own, _, _ in answers))
     targets = tuple(Target(inputs.index(own), places, ids) for own, places, ids in answers)
     if len({(target.input, target.ids) for target in targets}) < len(targets) or not all(t.ids for t in targets):

@@ -1,4 +1,4 @@
-"""Which tokens can stand in a template or as a label word."""
+"""Vocabulary tokens that can be used in a template or as a label word."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autoprompt.template import LabelWords
 
 @lru_cache(maxsize=4)
 def printable(tokenizer: Any) -> Mapping[int, str]:
-    """Ids whose text is printable, holds no brace, and is no special token's."""
+    """Ids and texts of the tokens that are printable, contain no brace and are not special."""
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     ids = [token for token in range(len(tokenizer)) if token not in special]
     texts = tokenizer.batch_decode([[token] for token in ids], clean_up_tokenization_spaces=False)
@@ -26,7 +26,7 @@ def printable(tokenizer: Any) -> Mapping[int, str]:
 
 @lru_cache(maxsize=4)
 def words(tokenizer: Any, *, alone: bool = False) -> Mapping[int, str]:
-    """Ids that are one whole lower-case word after a blank, or ``alone``."""
+    """Ids and words of the tokens that are a whole lower-case word after a space, or, if ``alone``, without one."""
     found = {token: text.strip() for token, text in printable(tokenizer).items()}
     wanted = {token: w for token, w in found.items() if len(w) >= 3 and w.isalpha() and w.islower()}
     texts = [word if alone else "a " + word for word in wanted.values()]
@@ -40,7 +40,10 @@ def words(tokenizer: Any, *, alone: bool = False) -> Mapping[int, str]:
 
 @lru_cache(maxsize=4)
 def unlike(tokenizer: Any, label_words: LabelWords) -> Mapping[int, str]:
-    """Printable ids that do not spell a label or its word."""
+    """Printable ids and texts that neither contain a label or label word nor are part of one.
+
+    Single characters are always included.
+    """
     taken = [text.lower() for pair in label_words.pairs for text in pair]
     return {
         token: text
@@ -50,7 +53,7 @@ def unlike(tokenizer: Any, label_words: LabelWords) -> Mapping[int, str]:
 
 
 def check_words(encoder: Encoder, label_words: LabelWords) -> None:
-    """Raise InputError for a label word that contains unknown tokens."""
+    """Raise InputError for a label word with characters that the tokenizer does not know."""
     unknown = encoder.tokenizer.unk_token_id
     for label, word in label_words.pairs:
         (ids, spans), *_ = encoder.tokenize([word], special=False)
