@@ -1,4 +1,4 @@
-"""The public Python surface."""
+"""The public Python functions: ``search``, ``resume``, ``verify`` and ``refine``."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from autoprompt.run import verify as run_verify
 from autoprompt.tracking import tracked
 
 ROWS = "rows"
-"""What rows in memory are called."""
+"""Corpus name of rows in memory."""
 
 
 class Silent:
     """A view that shows nothing."""
 
     def stage(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def expect(self, stages: Sequence[Expected]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def search(
@@ -66,18 +66,48 @@ def search(
     warm_start: str | Path | Sequence[str | Path] = (),
     track: str | Path | None = None,
 ) -> dict[str, Any]:
-    """The same engine as ``autoprompt search``; ``budget`` in seconds or as ``"5m"``, ``fix`` as values:
-    ``{"epochs": 2}``.
+    """Search for the best prompt on a corpus, as ``autoprompt search`` does.
 
-    ``corpus``: a name as in the command, or rows in memory (a ``datasets.Dataset``, a list of dicts, a pandas frame, a
-    dict of lists), which are split as a file is; or a dict of such (a ``DatasetDict``) with ``train`` and
-    ``validation``, ``test`` or both, which are used whole. ``data``: further data options, ``max_length`` among them.
-    ``name``: of the run.
-    ``warm_start``: leaderboards or bundles of runs on other data, whose prompts the search begins with.
-    ``track``: a folder for TensorBoard's curves (extra: tracking).
-    ``executor``: "local", or "ray" (extra: ray) for the workers of a cluster, at ``ray_address`` or as ``ray.init`` was
-    called before. Local workers are processes of their own, which import this package alone: a script needs no guard.
-    Returns the JSON of ``autoprompt search --json``. Raises AutopromptError.
+    ``corpus``: an embedded corpus, a data file, a folder of data files, or ``hub:NAME``; or rows in memory: a
+    ``datasets.Dataset``, a pandas frame, a list of dicts or a dict of lists, split like a file; or a dict of such
+    tables (a ``DatasetDict``) with ``train`` and ``validation``, ``test`` or both, which are used whole.
+    ``model``: an embedded model, a folder (as a path: ``./my-model``) or a Hub name.
+    ``templates``: the first replaces the manual baseline, further ones join the search.
+    ``label_words``: label -> word or phrase; None: those of the corpus card, else the labels in lower case.
+    ``strategy``: hybrid, genetic, gradient, random or grid.
+    ``tuning``: none, tail, lora, soft, bias, head or full; None: tail for causal models, else lora.
+    ``family``: causal, masked, seq2seq or classifier; None: as the checkpoint was saved.
+    ``chat``: wrap prompts in the tokenizer's chat format.
+    ``metric``: reported in addition to loss and accuracy; None: that of the corpus (accuracy, or rougeL for target
+    texts, unless its card names another).
+    ``folds``: parts of the finalists' cross-validation, at least 2; None swaps training and validation rows.
+    ``repeats``: seeds that each finalist is fine-tuned with.
+    ``budget``: time from start to result, in seconds or as ``"5m"``. ``max_evaluations``: number of fine-tunes. Give at
+    most one of the two; the default is a budget of 300 seconds.
+    ``seed``: of everything that is drawn at random.
+    ``name``: of the run, at most 200 characters, used once in a leaderboard.
+    ``workers``: worker processes; None: one per CPU core, or ``workers_per_gpu`` (None: 1) per GPU.
+    ``executor``: "local", or "ray" (extra: ray) for the workers of a cluster. Local workers are separate processes that
+    import only this package, so a script needs no ``if __name__ == "__main__":``.
+    ``ray_address``: of the cluster; None: the one that ``ray.init`` has connected to, else that of RAY_ADDRESS, one
+    that runs on this machine, or a new one on this machine.
+    ``device``: auto, cpu, cuda or mps; auto takes a GPU if there is one.
+    ``leaderboard``: the SQLite file that runs are stored in; created if missing.
+    ``data``: how the corpus is read (``autoprompt.run.DataOptions``): columns, shots, ``max_length`` and others.
+    ``config``: a TOML file with the ranges of the genes and the sizes of the search.
+    ``fix``: gene -> the one value that it keeps: ``{"epochs": 2}``.
+    ``warm_start``: leaderboards or bundles of runs on other data, whose prompts the search begins with (strategies
+    hybrid and genetic).
+    ``track``: a folder for TensorBoard curves (extra: tracking).
+
+    Returns the object that ``autoprompt search --json`` prints. ``best`` is the winner, ``baselines`` has the manual,
+    manual_tuned, null and random prompts; each has ``entry``, ``template``, ``label_words``, ``settings`` and the
+    scores ``validation`` and ``test`` (loss, accuracy, metric, its value, and n, the number of rows).
+
+    Raises UsageError for unknown or contradictory arguments, a missing extra and a budget that is too short; InputError
+    for data, templates, label words, models and configurations that cannot be used (NotFoundError: that do not exist);
+    StorageError for files that cannot be read or written; NothingSucceededError if no candidate could be evaluated;
+    WorkerLostError if worker processes keep failing. All are subclasses of AutopromptError.
     """
     source, data = _source(corpus, data)
     options = SearchOptions(
@@ -118,12 +148,16 @@ def resume(
     workers_per_gpu: int | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Go on with a run (its id or name) that was stopped or killed; of a finished one, its result again.
+    """Continue a run that was stopped or killed, or return the result of a finished one.
 
-    ``corpus``: the rows again, where they were in memory. ``executor`` and the following: where it is worked from now
-    on; what is left out is as it was, if this user began the run on this machine, and else as in a new search.
-    Returns what ``search`` does. Raises AutopromptError: StorageError while the run's driver lives, and where data,
-    model or scoring are not what they were.
+    ``run``: its id or name. ``corpus``: the rows, needed again if they were in memory. ``leaderboard``: the file with
+    the run. ``executor``, ``ray_address``, ``workers``, ``workers_per_gpu``, ``device``: where the run is computed from
+    now on, as for ``search``; an address alone means executor "ray". None: as before, if this user began the run on
+    this machine, else as in a new search.
+
+    Returns what ``search`` returns. Raises what ``search`` raises, and NotFoundError for an unknown run; UsageError if
+    the rows were in memory and ``corpus`` is missing; StorageError while another process works on the run, if data,
+    model or scoring have changed, and for a run that holds no steps to continue from.
     """
     place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
     return run_resume(run, Path(leaderboard), Silent(), rows=_rows(corpus), place=place)
@@ -140,12 +174,20 @@ def verify(
     workers_per_gpu: int | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Do all evaluations of an entry (its id, or how that begins) again, and compare them with what is stored.
+    """Repeat all evaluations of an entry, in the newest run that has it, and compare them with the stored ones.
 
-    ``corpus``: the rows again, where they were in memory. ``executor`` and the following: where it is worked; the
-    device is else the run's, if this user began it. Returns the dict that ``autoprompt verify --json`` prints:
-    ``verdict`` is exact, within or different. Raises AutopromptError: NotFoundError for an unknown entry,
-    VerificationError where data or model are not what they were.
+    ``entry``: its id, or the first 8 characters or more. ``corpus``: the rows, needed again if they were in memory.
+    ``leaderboard``: the file with the entry. ``executor``, ``ray_address``, ``workers``, ``workers_per_gpu``,
+    ``device``: where to compute, as for ``resume``. None: as in a new search; the device is the run's, if this user
+    began the run on this machine.
+
+    Returns the object that ``autoprompt verify --json`` prints. ``verdict`` is "exact" (every prediction and loss is
+    the same to the last bit), "within" (near, with other versions or on another machine) or "different"; ``flipped`` of
+    ``n`` predictions changed.
+
+    Raises what ``search`` raises, and NotFoundError for an unknown entry; InputError for one whose evaluations all
+    failed; VerificationError if data or model have changed; UsageError if the rows were in memory and ``corpus`` is
+    missing; StorageError for a run that was stored without what repeats it.
     """
     place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
     return run_verify(entry, Path(leaderboard), Silent(), rows=_rows(corpus), place=place)
@@ -161,13 +203,23 @@ def refine(
     name: str | None = None,
     data: DataOptions = DataOptions(),  # noqa: B008 - frozen
 ) -> dict[str, Any]:
-    """Train an entry, the winner of a run, on with new labelled rows beside its own, as ``autoprompt refine`` does.
+    """Continue the fine-tune of a run's winner with new labelled rows, as ``autoprompt refine`` does.
 
-    ``corpus``: a name as in the command, or rows in memory. The result is a new entry, unless a paired test says that
-    it got worse, or its loss rose on both the old validation rows and the new rows.
+    The result is a new entry, unless a paired test says that it got worse, or its loss rose on both the old validation
+    rows and the new rows.
 
-    Returns the dict that ``autoprompt refine --json`` prints: ``best`` is the new entry, or None;
-    ``refine`` the scores before and after. Raises AutopromptError.
+    ``entry``: the id of the winner, or its first 8 characters or more. ``corpus``: the new rows, as for ``search``; of
+    a corpus with splits the training rows. Rows that the entry's run already holds are left out. ``leaderboard``: the
+    file with the entry. ``device``: auto, cpu, cuda or mps. ``seed``: of the order of the rows. ``name``: of the new
+    run. ``data``: how the corpus is read; columns that are not named are called as in the entry's run.
+
+    Returns the object that ``autoprompt refine --json`` prints: ``best`` is the new entry, or None if it was not kept;
+    ``refine`` has the scores before and after.
+
+    Raises NotFoundError for an unknown entry; UsageError for arguments that cannot be used; InputError for an entry
+    without stored weights or rows, and if the new rows have other fields, unknown labels or only known texts;
+    VerificationError if the model has changed; NothingSucceededError if the fine-tune failed; StorageError for files
+    that cannot be read or written.
     """
     source, data = _source(corpus, data)
     return run_refine(entry, source, Path(leaderboard), Silent(), data=data, device=device, seed=seed, name=name)
@@ -178,7 +230,7 @@ def _rows(corpus: Any) -> Mapping[str, Any] | None:
 
 
 def _source(corpus: Any, data: DataOptions) -> tuple[str, DataOptions]:
-    """The corpus by its name, and how it is read; rows in memory in the form of ``corpus.of``."""
+    """Return the corpus name and the data options, which hold rows in memory as ``corpus.of`` takes them."""
     if isinstance(corpus, str | Path):
         return str(corpus), data
     return ROWS, replace(data, rows={"train": corpus})

@@ -1,4 +1,4 @@
-"""What people see of work that goes on: a live view, plain lines where there is no terminal, a bar for a download."""
+"""Progress views: a live panel in a terminal, plain lines elsewhere, and a bar for downloads."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ if TYPE_CHECKING:  # loading torch would take seconds
     from autoprompt.optimizer import Expected
 
 PLAIN_SECONDS = 10.0
-"""A plain view reports what did not change at most this often."""
+"""Seconds between two lines of a plain view while nothing important changes."""
 
 
 class View:
-    """Both views' common state: what stage, what was best so far, how fast."""
+    """Base class of the views: the current stage, the best evaluation so far, and the speed.
+
+    ``started``: monotonic seconds; ``seconds`` and ``evaluations``: the limits of the run, None where there is none.
+    """
 
     def __init__(self, started: float, seconds: float | None, evaluations: int | None) -> None:
         self.started = started
@@ -40,21 +43,21 @@ class View:
         self.stages = StageTimes()
 
     def stage(self, text: str) -> None:
-        """A new part of the run begins."""
+        """Show that a stage of the run, or a part of one, begins."""
         self.text = text
         self.stages.begin(text)
         self.changed(important=True)
 
     def expect(self, stages: Sequence[Expected]) -> None:
-        """How long the stages are likely to take yet; the next change shows it."""
+        """Store how long the stages are still likely to take; the next redraw shows it."""
         self.stages.expect(stages)
 
     def note(self, text: str) -> None:
-        """A warning."""
+        """Show a warning."""
         raise NotImplementedError
 
     def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
-        """Some work is done, perhaps an evaluation."""
+        """Update the view after finished work; ``evaluation`` is None if the work was something else."""
         from autoprompt.evaluator import Rung
 
         self.fitted, self.tokens = evaluator.fitted, evaluator.tokens
@@ -65,11 +68,11 @@ class View:
         self.changed(important=better)
 
     def changed(self, *, important: bool) -> None:
-        """Draw."""
+        """Redraw; ``important``: this change must be seen."""
         raise NotImplementedError
 
     def facts(self) -> dict[str, str]:
-        """What the views show, ready to print."""
+        """Return what the views show: name -> printable text."""
         spent = max(time.monotonic() - self.started, 1e-9)
         facts = {
             "stage": visible(self.text),
@@ -121,7 +124,7 @@ class LiveView(View):
 
 
 class PlainView(View):
-    """One line for each change that matters, for files and pipes."""
+    """One line per important change, and at most every ``PLAIN_SECONDS`` for others; for files and pipes."""
 
     last = 0.0
 
@@ -136,17 +139,17 @@ class PlainView(View):
 
 
 class QuietView(View):
-    """Nothing at all."""
+    """A view that shows nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def changed(self, *, important: bool) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class VerboseView(PlainView):
-    """A line for each evaluation as well."""
+    """The plain view with an additional line per evaluation."""
 
     def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
         super().evaluated(evaluation, evaluator)
@@ -170,7 +173,10 @@ def view(
     quiet: bool = False,
     verbose: bool = False,
 ) -> Iterator[View]:
-    """The view that fits the console, by default standard error; ``quiet`` and ``verbose`` ones fit any."""
+    """Yield the view for a console (default: standard error): live in a terminal, else plain.
+
+    ``quiet`` and ``verbose`` choose their own view for any console. For the other arguments see ``View``.
+    """
     console = console or Console(stderr=True)
     if quiet or verbose or not console.is_terminal:
         kind = QuietView if quiet else VerboseView if verbose else PlainView
@@ -184,7 +190,10 @@ def view(
 
 @contextmanager
 def pull_bar(name: str) -> Iterator[Callable[[str, float | None], None]]:
-    """A progress bar on standard error for one download and conversion."""
+    """Yield a function that updates a progress bar on standard error, for one download and conversion.
+
+    It takes the stage's name and the share that is done, from 0 to 1 (None: unknown).
+    """
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),

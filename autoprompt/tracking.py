@@ -1,4 +1,4 @@
-"""A run's curves for TensorBoard, beside whatever view shows it."""
+"""TensorBoard curves of a run, written in addition to its progress view."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from autoprompt.run import Progress
 
 
 class Tracked:
-    """Passes on all that a run tells, and writes curves against the number of prompts that were validated.
+    """A view that forwards each call to another view and writes curves over the number of validated prompts.
 
     ``validation/loss`` and ``validation/accuracy``: of each short fine-tune, and of the frozen manual prompt;
-    ``best/loss``: the lowest so far; ``cost/seconds`` and ``cost/tokens``: so far. ``frozen/loss`` against the number
-    of prompts scored without training.
+    ``best/loss``: the lowest so far; ``cost/seconds`` and ``cost/tokens``: totals so far. ``frozen/loss`` is drawn over
+    the number of prompts scored without training.
     """
 
     def __init__(self, shown: Progress, writer: Any) -> None:
@@ -31,20 +31,20 @@ class Tracked:
         self.validated = 0
 
     def stage(self, text: str) -> None:
-        """Passed on."""
+        """Forward the call."""
         self.shown.stage(text)
 
     def expect(self, stages: Sequence[Expected]) -> None:
-        """Passed on."""
+        """Forward the call."""
         self.shown.expect(stages)
 
     def note(self, text: str) -> None:
-        """Passed on, and written."""
+        """Forward the call, and write the note."""
         self.shown.note(text)
         self.writer.add_text("note", text)
 
     def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
-        """Passed on, and written."""
+        """Forward the call, and write the scores."""
         self.shown.evaluated(evaluation, evaluator)
         if evaluation is None or not evaluation.complete:
             return
@@ -74,9 +74,9 @@ class Tracked:
 
 @contextmanager
 def tracked(shown: Progress, folder: str | None) -> Iterator[Progress]:
-    """The view, and with a ``folder`` the run's curves in it.
+    """Yield the view; with a ``folder``, one that also writes the run's curves there.
 
-    Raises UsageError where the extra is not installed, StorageError for a folder that cannot be written.
+    Raises UsageError if the extra "tracking" is not installed, StorageError if the folder cannot be written.
     """
     if folder is None:
         yield shown

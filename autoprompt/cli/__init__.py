@@ -1,7 +1,7 @@
-"""The command line: parse, call, print.
+"""The command line: its entry point ``main`` and the handling of signals.
 
-Nothing heavy is imported here, so that a Ctrl-C is heard from the start; the commands are in ``root``, and their own
-heavy imports stand inside them, so that --help is quick.
+Nothing heavy is imported here, so that Ctrl-C works from the start. The commands are in ``root``; their heavy imports
+are inside the functions, so that --help is quick.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["cli", "main", "stopped"]
 
 _received: list[int] = []
-"""The signals that have come."""
+"""Signals received so far."""
 _SHOW_CURSOR = "\x1b[?25h"
-"""A live view has hidden it."""
+"""Escape sequence that shows the cursor, which a live view hides."""
 
 
 def __getattr__(name: str) -> Any:
@@ -33,16 +33,16 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> NoReturn:
-    """Entry point: every error is one sentence on stderr with its exit code."""
+    """Entry point: print every error as one sentence on stderr and exit with its code."""
     _received.clear()
     signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started us wants none
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the parent process ignores it
         signal.signal(signal.SIGINT, _stop)
     try:
         code = _run()
     except SystemExit:
         raise
-    except BaseException as error:  # an import that is interrupted may fail in any way
+    except BaseException as error:  # an interrupted import may raise anything
         if not _received and not isinstance(error, KeyboardInterrupt):
             raise
         if sys.stderr is not None:
@@ -59,7 +59,7 @@ def _run() -> int:
     from autoprompt.cli import streams
     from autoprompt.terminal import guard_streams
 
-    interpreter.leave_current_folder()  # it holds data, which is not to be imported
+    interpreter.leave_current_folder()  # files there are data, not modules to import
     streams.prepare()
     guard_streams()
     from autoprompt.cli.root import run
@@ -68,16 +68,16 @@ def _run() -> int:
 
 
 def stopped() -> str:
-    """What is said of a command that a signal has ended."""
-    if "autoprompt.progress" not in sys.modules:  # which shows whatever goes on
+    """Return the message for a command that a signal ended."""
+    if "autoprompt.progress" not in sys.modules:  # imported when work begins
         return "Stopped before anything was done."
     return "Stopped; what was finished is in the leaderboard, and `autoprompt resume` goes on from it."
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    """The first signal lets all that goes on end in order; the second ends it at once: nothing is lost by that.
+    """Raise on the first signal, so that the work ends in order; exit at once on the second, which loses nothing.
 
-    Libraries catch whatever is raised while they are imported, and go on: then the first one ends it at once as well.
+    Libraries may catch what is raised while they are imported and continue: then the first signal exits at once, too.
     """
     _received.append(number)
     for each in (signal.SIGINT, signal.SIGTERM):

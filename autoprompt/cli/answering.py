@@ -1,4 +1,4 @@
-"""Rows answered block by block: what is written meanwhile, and what is said of it when the command is stopped."""
+"""Block-by-block answers of ``predict``: their output, and the message if the command is stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Done:
-    """Rows that are answered and written, of how many, and the file that they are in until it is whole."""
+    """Rows answered and written, the number of all rows (None: unknown), and the partial file that holds them."""
 
     rows: int = 0
     total: int | None = None
@@ -36,7 +36,7 @@ class Done:
 
 @contextmanager
 def stoppable(out: Path | None) -> Iterator[Done]:
-    """Work whose rows are not lost when a signal or an error ends it: says how many are done, and where they are."""
+    """Yield the progress; if a signal or an error ends the work, print how many rows are done and where they are."""
     done = Done()
     try:
         yield done
@@ -85,7 +85,7 @@ def print_object(predictor: Predictor, waiting: Waiting, done: Done) -> None:
 def _answered(
     predictor: Predictor, waiting: Waiting, done: Done, *, shown: bool
 ) -> Iterator[tuple[Table, list[Answer]]]:
-    """Each block with its answers; a block counts as done when the next is asked for."""
+    """Yield each block with its answers; when the next one is asked for, the block is written and counts as done."""
     from autoprompt.corpus import inputs
 
     with counted(waiting.total, shown=shown) as count:

@@ -1,4 +1,4 @@
-"""The commands about embedded models and corpora."""
+"""The commands ``models`` and ``corpora``: list, show and pull the embedded ones."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _list_artifacts(kind: Any, as_json: bool) -> None:
         rows += [
             {"name": card.name, "description": card.title, "licence": card.licence, "pulled": True}
             for card in corpus.list_cards()
-            if card.files  # they travel with the package
+            if card.files  # shipped with the package
         ]
     if as_json:
         print_json({"models" if kind == "model" else "corpora": rows})

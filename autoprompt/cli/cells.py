@@ -1,4 +1,4 @@
-"""Scores, settings and prompts as people read them, and tables that fit the terminal."""
+"""Table cells for scores, settings and prompts, and tables that fit the terminal."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from autoprompt.terminal import printable
 from autoprompt.terminal.console import Console, plain
 
 WIDE = 100
-"""Columns of a terminal that has room beside the prompts."""
+"""Terminal width, in characters, from which less important columns are shown."""
 NARROW = 60
 LONGEST_HEADER = 10
 PROMPT = "prompt"
 ROOM = 32
-"""Columns that a prompt wants at least."""
+"""Least width of the prompt column, in characters."""
 GAP = 2
 
 Score = Mapping[str, Any] | None
 
 
 class Column(NamedTuple):
-    """One column: shown in terminals of at least ``least`` columns, and at most ``most`` wide itself."""
+    """A table column: shown in terminals at least ``least`` characters wide, and itself at most ``most`` wide."""
 
     name: str
     least: int = 0
@@ -39,9 +39,9 @@ class Column(NamedTuple):
 def print_table(
     console: Console, columns: Sequence[Column], rows: Sequence[Mapping[str, str | Text]], key: str = ""
 ) -> None:
-    """The rows' cells by the columns' names; a column without any content is left out.
+    """Print a table; each row maps column names to cells. Empty columns are left out.
 
-    Prompts for which no room is left stand in full width under the table, each once, with the column ``key``.
+    Prompts that do not fit are printed in full width under the table, each once, next to the column ``key``.
     """
     shown = [c for c in columns if console.width >= c.least and any(len(row.get(c.name, "")) for row in rows)]
     shown = shown or list(columns[:1])
@@ -77,7 +77,7 @@ def _cell(value: str | Text) -> Text:
 
 
 def print_words(console: Console, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The label words that all rows share, on a line; returns them."""
+    """Print the label words on a line if all rows share them; return them, else an empty text."""
     words = common_words(rows)
     if words:
         console.print(plain(f"label words: {words}"))
@@ -85,24 +85,24 @@ def print_words(console: Console, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def prompt(row: Mapping[str, Any], *, words: bool = True, note: str = "") -> Text:
-    """The template, and its label words unless they stand elsewhere, as one text."""
+    """Return the template, its label words (with ``words``) and the note as one text."""
     added = f"  {word_list(row)}" if words and row["label_words"] else ""
     return plain(repr(row["template"])[1:-1]) + plain(added + note, "dim")
 
 
 def word_list(row: Mapping[str, Any]) -> str:
-    """``bad/good``."""
+    """Return the label words as ``bad/good``."""
     return "/".join(row["label_words"].values())
 
 
 def common_words(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The label words, if all rows have the same."""
+    """Return the label words if all rows share them, else an empty text."""
     found = {word_list(row) for row in rows}
     return found.pop() if len(found) == 1 else ""
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
-    """``tail lr 5e-04 batch 8 epochs 8 rank 8``."""
+    """Return settings as ``tail lr 5e-04 batch 8 epochs 8 rank 8``."""
     short = {"learning_rate": "lr", "batch_size": "batch"}
     numbers = [f"{short.get(k, k)} {v:.0e}" if isinstance(v, float) else f"{short.get(k, k)} {v}"
                for k, v in settings.items() if k != "tuning"]  # fmt: skip
@@ -110,52 +110,52 @@ def settings_text(settings: Mapping[str, Any]) -> str:
 
 
 def split_settings(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
-    """What all rows set alike, and what each sets in its own way."""
+    """Return the settings that all rows share, and the other settings of each row."""
     values = [row["settings"] for row in rows]
     common = {k: v for k, v in (values[0] if values else {}).items() if all(other.get(k) == v for other in values)}
     return settings_text(common), [settings_text({k: v for k, v in s.items() if k not in common}) for s in values]
 
 
 def is_label(score: Score) -> bool:
-    """Whether a person reads its accuracy first; texts are read by their metric."""
+    """Whether accuracy is shown first (for labels, and without a score); generated texts show their metric."""
     return not score or score["metric"] in CLASSIFICATION_METRICS
 
 
 def accuracy(score: Score, digits: int = 2) -> str:
-    """``0.94``; nothing for texts."""
+    """Return the accuracy as ``0.94``; empty for generated texts."""
     return f"{score['accuracy']:.{digits}f}" if score and is_label(score) and score["accuracy"] is not None else ""
 
 
 def percent(score: Score) -> str:
-    """The accuracy as ``94.0 %``."""
+    """Return the accuracy as ``94.0 %``; empty for generated texts."""
     return f"{100 * score['accuracy']:.1f} %" if score and accuracy(score) else ""
 
 
 def other_metrics(scores: Sequence[Score]) -> list[str]:
-    """What the scores report beside loss and accuracy."""
+    """Return the names of the scores' metrics other than loss and accuracy."""
     return list(dict.fromkeys(s["metric"] for s in scores if s and s["metric"] not in ("accuracy", "loss")))
 
 
 def metric_column(scores: Sequence[Score]) -> Column:
-    """The column of that: by its name, if it is one."""
+    """Return the column for metrics other than loss and accuracy, named after the metric if there is only one."""
     names = other_metrics(scores)
     return Column(header(names[0]) if len(names) == 1 else "metric", right=len(names) == 1)
 
 
 def metric_cell(score: Score, column: Column) -> str:
-    """The value, and its name where the column holds several."""
+    """Return the value of a metric other than loss and accuracy, with its name if the column holds several."""
     if not other_metrics([score]) or not score:
         return ""
     return f"{score['value']:.3f}" + (f" {score['metric']}" if column.name == "metric" else "")
 
 
 def header(name: str) -> str:
-    """A long name over several lines."""
+    """Break a long name into lines at its underscores."""
     return name if len(name) <= LONGEST_HEADER else name.replace("_", "_\n")
 
 
 def test_text(score: Score) -> str:
-    """A score on one line: ``75.0 % accuracy, 0.741 f1_macro (n=32)``."""
+    """Return a score as ``75.0 % accuracy, 0.741 f1_macro (n=32)``; ``-`` without one."""
     if not score:
         return "-"
     parts = [f"{percent(score)} accuracy"] if percent(score) else []

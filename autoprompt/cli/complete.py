@@ -1,6 +1,6 @@
-"""What a shell offers after a tab: names of corpora, models, runs and entries.
+"""Shell completion for names of corpora, models, runs and entries.
 
-What is offered goes into the command line as it is. A name that a shell would have to quote (blanks, ``$``, quotes,
+A completion is inserted into the command line unquoted. A name that a shell would have to quote (blanks, ``$``, quotes,
 wildcards, a leading dash) is not offered; a run with such a name is offered by its id.
 """
 
@@ -19,18 +19,18 @@ from autoprompt.terminal import visible
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _SHOWN = 200
 _BARE = re.compile(r"[\w.+@%/][\w.+@%/-]*").fullmatch
-"""No shell takes any of these characters for more than itself, wherever it stands in a word."""
+"""Matches names of characters that have no special meaning in any shell, anywhere in a word."""
 
 
 def corpora(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Embedded corpora, and whatever files there are."""
+    """Complete names of embedded corpora and of files."""
     from autoprompt import corpus
 
     return [*_matching(begun, ((card.name, card.title) for card in corpus.list_cards())), CompletionItem(begun, "file")]
 
 
 def models(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Embedded models, and whatever folders there are."""
+    """Complete names of embedded models and of folders."""
     from autoprompt import artifacts
 
     known = ((artifact.name, artifact.description) for artifact, _ in artifacts.list_artifacts("model"))
@@ -38,14 +38,14 @@ def models(_context: click.Context, _parameter: click.Parameter, begun: str) -> 
 
 
 def runs(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Names and ids of the leaderboard's runs."""
+    """Complete names and ids of the leaderboard's runs."""
     return _of_leaderboard(context, begun, lambda board: [
         (name, f"{run.corpus}, {run.status}") for run in board.runs() for name in (run.name, run.id) if name
     ])  # fmt: skip
 
 
 def entries(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """The leaderboard's best entries."""
+    """Complete ids of the leaderboard's best entries."""
     return _of_leaderboard(context, begun, lambda board: [
         (entry.entry[:12], entry.template) for entry in board.entries()[:_SHOWN]
     ])  # fmt: skip
@@ -66,5 +66,5 @@ def _of_leaderboard(
 
 
 def _matching(begun: str, known: Any) -> list[CompletionItem]:
-    # Lines end items, and what follows a line break would be one of its own.
+    # A line break would end the item, and begin another one.
     return [CompletionItem(name, help=visible(text)) for name, text in known if name.startswith(begun) and _BARE(name)]

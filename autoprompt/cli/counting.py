@@ -1,4 +1,4 @@
-"""How many rows are done, on standard error: a bar on a terminal, otherwise a line now and then."""
+"""Row counter on standard error: a progress bar in a terminal, otherwise a line every 10 seconds."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from autoprompt.cli.verbosity import Verbosity, verbosity
 from autoprompt.terminal import echo
 
 SECONDS = 10.0
-"""Between two lines."""
+"""Seconds between two lines, at least."""
 
 Count = Callable[[int], None]
-"""Told how many rows are done in all."""
+"""Takes the number of rows done so far."""
 
 
 @contextmanager
 def counted(total: int | None, *, shown: bool = True) -> Iterator[Count]:
-    """Shows the rows done of ``total`` (None: nobody knows how many come), unless the command is to be quiet."""
+    """Yield a function that shows the rows done of ``total`` (None: unknown), if ``shown`` and without --quiet."""
     if not shown or verbosity() == Verbosity.QUIET:
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""Help that fits the terminal, however narrow."""
+"""Help text that fits narrow terminals."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Iterable
 import click
 
 NARROW = 60
-"""Columns below which an option's name stands on a line of its own."""
+"""Help width, in characters, below which long option names get a line of their own."""
 NARROWEST = 52
-"""Columns for which click lays out help by itself."""
+"""Terminal width, in characters, from which click itself fits its help to the terminal."""
 
 
 class Formatter(click.HelpFormatter):
-    """Help whose options leave room for what they mean, also in a narrow terminal."""
+    """A help formatter that leaves room for descriptions in a narrow terminal."""
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Names that are too long stand on a line of their own."""
+        """Write names and descriptions; a long name gets a line of its own."""
         super().write_dl(rows, min(col_max, self.width // 4) if self.width < NARROW else col_max, col_spacing)
 
 
 class Context(click.Context):
-    """What a command runs in."""
+    """A click context whose help uses ``Formatter``."""
 
     formatter_class = Formatter
 
 
 def terminal_width() -> int | None:
-    """The columns of a terminal that is narrower than click would have it."""
+    """Return the terminal's width if it is narrower than click's help, else None."""
     columns = shutil.get_terminal_size().columns
     return columns if columns < NARROWEST else None

@@ -1,4 +1,4 @@
-"""The commands on a leaderboard: list, runs, show, compare, merge, backup, check, remove, and export."""
+"""The commands ``leaderboard`` (list, runs, show, compare, merge, backup, check, remove) and ``export``."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def leaderboard_remove(run_name: str, yes: bool, leaderboard_file: Path) -> None
 
 
 def tell_problems(problems: Sequence[StorageError], count: int) -> None:
-    """Name what was left out of a list of so many. Raises StorageError for damage, and where nothing was left."""
+    """Print what was left out of a list of ``count`` items. Raises StorageError for damage, and if none is left."""
     from autoprompt.leaderboard import DamagedError
 
     damaged = next((problem for problem in problems if isinstance(problem, DamagedError)), None)

@@ -1,4 +1,4 @@
-"""The list of a leaderboard's entries: a table for each group that was judged on the same rows."""
+"""The printed list of leaderboard entries: one table per group of entries judged on the same rows."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ def show_entries(
     groups: Sequence[dict[str, Any]] = (),
     total: int = 0,
 ) -> None:
-    """The leaderboard. ``runs``: those that the entries may be of; ``groups``: those of the entries; ``total``: entries
-    with those that are not given."""
+    """Print at most ``limit`` of the entries.
+
+    ``runs`` and ``groups``: those of the entries; ``total``: number of entries, with those that are not given.
+    """
     console = Console()
     if not entries:
         console.print("No entries.")
@@ -50,20 +52,23 @@ def show_entries(
 
 
 def group_line(group: Mapping[str, Any]) -> str:
-    """``reviews.csv (data 1f2e3d4c), rung 2: judged on 64 rows; test rows of these data seen by 5 evaluations``."""
+    """Return the line above a group's table.
+
+    ``reviews.csv (data 1f2e3d4c), rung 2: judged on 64 rows; test rows of these data seen by 5 evaluations``.
+    """
     corpora = ", ".join(group["corpora"][:2]) + (", ..." if len(group["corpora"]) > 2 else "")
     judged = f"judged on {group['n']} rows" if group["n"] else "judged on no rows"
     kind = f", {group['status']}" if group["status"] != "complete" else ""
     kind += ", refined" if group["refined"] else ""
     line = f"{corpora} (data {group['fingerprint'][:8]}), rung {group['rung']}{kind}: {judged}"
-    if group["refined"]:  # on the validation rows of their parents, whose test rows they have as well
+    if group["refined"]:  # judged on the parents' validation rows; the test rows are the parents', too
         return line
     count = group["test_evaluations"]
     return f"{line}; test rows of these data seen by {count} evaluation{'' if count == 1 else 's'}"
 
 
 def _places(entries: Sequence[dict[str, Any]]) -> dict[int, int]:
-    """Which table each entry stands in: its group's, or that of the entry that it stands under."""
+    """Return ``id`` of entry -> number of its table; a refined entry is in the table of its parent."""
     places: dict[int, int] = {}
     number, last = -1, None
     for entry in entries:
@@ -87,7 +92,7 @@ def _print_group(
     for entry, settings in zip(entries, own, strict=True):
         run = names.get(entry["run"], entry["run"]) if names else ""
         name = {"entry": entry["entry"][:8], "run": run}
-        if entry.get("depth"):  # other rows than the group's: its numbers stand in the verdict
+        if entry.get("depth"):  # judged on other rows than the group: the verdict holds its numbers
             rows.append(
                 name | {"": "  " * (entry["depth"] - 1) + UNDER, "prompt": plain(entry["verdict"] or "refined")}
             )
@@ -110,7 +115,7 @@ def _print_group(
 
 
 def _explain(console: Console, shown: Sequence[dict[str, Any]], more: int, *, hidden: bool) -> None:
-    """What the tables' marks mean, and what they had no room for."""
+    """Print what the marks in the tables mean, and what was left out."""
     if console.width < WIDE and hidden:
         console.print("Settings that differ: see `autoprompt leaderboard show ENTRY`, or a wider terminal.")
     if len({entry["group"] for entry in shown}) > 1:

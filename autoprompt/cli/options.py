@@ -1,4 +1,4 @@
-"""What commands share: kinds of parameters, groups of options, and how a result is printed."""
+"""Parameter types, option groups and JSON output that the commands share."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from autoprompt.run import DataOptions, ModelOptions, PlaceOptions
 
 _PIECE = 200
-"""Items of a list that are printed in one go."""
+"""Items of a JSON list that are written at a time."""
 STARTED = time.monotonic()
-"""When the command began: a budget counts from here."""
+"""Monotonic seconds at the command's start, from which a budget counts."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXECUTOR_NAMES = ("local", "ray")
@@ -31,22 +31,22 @@ FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
 
 
 class Duration(click.ParamType[float]):
-    """``90s``, ``5m``, ``1h`` or ``1h30m`` as seconds."""
+    """A duration (``90s``, ``5m``, ``1h`` or ``1h30m``) as seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ARG002
-        """Raises UsageError for anything else: a number without a unit, and a duration of nothing, too."""
+        """Return seconds. Raises UsageError for anything else, also for a number without a unit and for 0 seconds."""
         return value if isinstance(value, float) else parse_duration(str(value), param.opts[0] if param else "A value")
 
 
 class JsonObject(click.ParamType[dict[str, str]]):
-    """A JSON object of texts."""
+    """A JSON object whose values are texts."""
 
     name = "json"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
-        """Raises a usage error for anything else."""
+        """Return the object as a dict. Raises a usage error for anything else."""
         if isinstance(value, dict):
             return value
         try:
@@ -146,7 +146,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def unescaped(_context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
-    """``\\n`` typed in a shell is a line break, as the leaderboard prints it."""
+    """Option callback: turn ``\\n``, as the leaderboard prints a line break, into a line break."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -155,17 +155,17 @@ def unescaped(_context: click.Context, _parameter: click.Parameter, value: Any) 
 
 
 class DefaultGroup(click.Group):
-    """A group whose ``list`` may go unnamed, with or without its options."""
+    """A command group that runs ``list`` if no command is named, with or without options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Name the ``list`` that was meant."""
+        """Insert ``list`` if no command is named."""
         option = bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
-        nothing = not args and not ctx.resilient_parsing  # a shell that completes wants the commands' names
+        nothing = not args and not ctx.resilient_parsing  # shell completion needs the commands' names
         return super().parse_args(ctx, ["list", *args] if option or nothing else args)
 
 
 def data_of(values: dict[str, Any]) -> DataOptions:
-    """The data options of a command."""
+    """Return the data options among a command's values."""
     from autoprompt.run import DataOptions
 
     names = ("text_column", "label_column", "target_column", "drop_empty", "drop_duplicates", "max_length",
@@ -174,7 +174,7 @@ def data_of(values: dict[str, Any]) -> DataOptions:
 
 
 def model_of(values: dict[str, Any]) -> ModelOptions:
-    """The model options of a command."""
+    """Return the model options among a command's values."""
     from autoprompt.run import ModelOptions
 
     names = ("model", "device", "workers", "tuning", "family", "chat", "executor", "ray_address", "workers_per_gpu")
@@ -182,7 +182,7 @@ def model_of(values: dict[str, Any]) -> ModelOptions:
 
 
 def place_of(values: dict[str, Any]) -> PlaceOptions:
-    """Where a known run's workers are now."""
+    """Return the options for where a stored run is computed now."""
     from autoprompt.run import PlaceOptions
 
     names = ("executor", "ray_address", "workers", "workers_per_gpu", "device")
@@ -190,7 +190,7 @@ def place_of(values: dict[str, Any]) -> PlaceOptions:
 
 
 def print_json(value: Any) -> None:
-    """What a script reads: one line on standard output."""
+    """Print a value as one line of JSON on standard output."""
     echo(_json(value))
 
 
@@ -200,10 +200,9 @@ def print_json_list(
     problems: Sequence[object],
     more: Callable[[], Mapping[str, Any]] = dict,
 ) -> int:
-    """The same for an object of one list, item by item as they come, and of what ``more`` gives at their end; nothing
-    where there is no item for its problems.
+    """Print an object with the list ``name``, item by item, and then the keys that ``more`` returns at the end.
 
-    Returns how many there were.
+    Prints nothing if there are problems and no items. Returns the number of items.
     """
     count = 0
     rest = iter(items)

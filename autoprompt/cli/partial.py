@@ -1,4 +1,4 @@
-"""A file that is written block by block under a name that says so, and gets its own name when it is whole."""
+"""Partial output files: written block by block, and put in the place of the target when complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Partial(NamedTuple):
     handle: int
 
     def add(self, text: str) -> None:
-        """Write a block at the end: whole, or after an error not at all. Raises StorageError."""
+        """Append a block, or after an error none of it. Raises StorageError."""
         before = os.fstat(self.handle).st_size
         try:
             with _written(self.path):
@@ -36,10 +36,10 @@ class Partial(NamedTuple):
 
 @contextmanager
 def partial_file(target: Path) -> Iterator[Partial]:
-    """A file to add to; at the context's end ``target`` is written whole, in place of an older one.
+    """Yield a file to add to; at the end of the context its content replaces ``target``.
 
-    After an error or a signal the older one is as it was, and what was added stays in the partial file, unless that
-    is nothing. Raises StorageError where the file cannot be made, or ``target`` not be written.
+    After an error or a signal an older ``target`` is unchanged and the partial file stays, unless it is empty. Raises
+    StorageError if the file cannot be created or ``target`` cannot be written.
     """
     with _written(target):
         path, handle = _new(target)
@@ -56,7 +56,7 @@ def partial_file(target: Path) -> Iterator[Partial]:
 
 @contextmanager
 def _written(path: Path) -> Iterator[None]:
-    """Inside the context a failure is one of writing ``path``. Raises StorageError."""
+    """Raise an OSError of the context as a StorageError about writing ``path``."""
     try:
         yield
     except OSError as error:
@@ -64,7 +64,7 @@ def _written(path: Path) -> Iterator[None]:
 
 
 def _new(target: Path) -> tuple[Path, int]:
-    """A file that was not there: the partial one of an earlier run stays as it is."""
+    """Create a file with a new name, so that the partial file of an earlier command stays as it is."""
     for number in count(1):
         path = target.with_name(f"{target.stem}.partial{number if number > 1 else ''}{target.suffix}")
         with contextlib.suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""The command that uses a prompt: predict."""
+"""The command ``predict``, which answers rows with an exported prompt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TextCommand(click.Command):
     """A command whose arguments are texts."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """What begins with - and is no option may be a text: the error says how to give it."""
+        """Parse; the error for an unknown option says how to give a text that begins with -."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -96,7 +96,7 @@ def predict(
 
 
 def _kind(form: str | None, out: Path | None, as_json: bool) -> str:
-    """The output's format. Raises UsageError for options that contradict each other."""
+    """Return the output format. Raises UsageError for options that contradict each other."""
     if as_json and (form or out):
         raise UsageError("--json prints one JSON object; leave --format and --out out.")
     if out is None:
@@ -116,7 +116,7 @@ def _waiting(
     given: Mapping[str, Any],
     fields: tuple[str, ...],
 ) -> Waiting:
-    """What is to be answered. ``given``: how a file is read. Raises UsageError, InputError."""
+    """Return the rows to answer. ``given``: the file options. Raises UsageError, InputError."""
     from autoprompt.cli import rows
     from autoprompt.corpus.readers import FileOptions
 
@@ -143,9 +143,11 @@ def _waiting(
 
 
 def _standard_input() -> TextIO:
-    """Standard input as UTF-8, in a buffer of its own: at its end the interpreter wants that of ``sys.stdin``, and
-    aborts where a thread still reads from it."""
+    """Return standard input as UTF-8 with a new buffer.
+
+    At exit the interpreter locks the buffer of ``sys.stdin``, and aborts if a thread is still reading from it.
+    """
     try:
         return open(sys.stdin.fileno(), encoding="utf-8", closefd=False)
-    except io.UnsupportedOperation:  # a stream of a program's own
+    except io.UnsupportedOperation:  # a program has replaced ``sys.stdin``
         return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")

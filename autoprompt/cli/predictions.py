@@ -1,4 +1,4 @@
-"""Answers as text, CSV or JSON lines, block by block."""
+"""Writers of predictions as text, CSV or JSON lines, block by block."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from autoprompt.predicting import Answer
 
 _ACTS = frozenset("=+-@")
-"""What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), in any width."""
+"""First characters, also in full width, that make a spreadsheet read a cell as a formula (OWASP, "CSV Injection")."""
 
 Write = Callable[["Table", Sequence["Answer"]], None]
 
 
 class Added(NamedTuple):
-    """What the added columns are called: ``predicted``, and ``probabilities`` of the labels in their order."""
+    """Names of the added columns; ``probabilities``: in csv one per label, in their order, in jsonl one for all."""
 
     predicted: str
     probabilities: tuple[str, ...]
 
     @classmethod
     def beside(cls, columns: Collection[str], wanted: Sequence[str]) -> Added:
-        """Names that none of the rows' own ``columns`` has: the wanted ones, with a number where they are taken."""
+        """Return the wanted names, with a number where the rows' own ``columns`` have them already."""
         found: list[str] = []
         for name in wanted:
             number, free = 1, name
@@ -40,20 +40,20 @@ class Added(NamedTuple):
         return cls(found[0], tuple(found[1:]))
 
     def moved(self, wanted: Sequence[str]) -> list[tuple[str, str]]:
-        """The wanted names that were taken, each with the one in its place."""
+        """Return each wanted name that was taken, with its replacement."""
         own = (self.predicted, *self.probabilities)
         return [(name, instead) for name, instead in zip(wanted, own, strict=True) if name != instead]
 
 
 def wanted_names(kind: str, labels: Sequence[str]) -> list[str]:
-    """What the added columns are called where the rows have none of these names."""
+    """Return the names of the added columns, unless the rows have columns of these names."""
     if kind == "csv":
         return ["predicted", *(f"probability {label}" for label in labels)]
     return ["predicted", "probabilities"] if labels else ["predicted"]
 
 
 def as_text(stream: TextIO) -> Write:
-    """A line each: the label and its probability, or the written text."""
+    """Return a writer of one line per row: the label and its probability, or the generated text."""
 
     def write(_table: Table, answers: Sequence[Answer]) -> None:
         for text, probabilities in answers:
@@ -64,7 +64,7 @@ def as_text(stream: TextIO) -> Write:
 
 
 def as_csv(stream: TextIO, added: Added) -> Write:
-    """The rows with the label, its probability and that of each label; no cell acts as a formula."""
+    """Return a writer of the rows with the predicted label and each label's probability; no cell is a formula."""
     writer = csv.writer(stream, lineterminator="\n")
     columns: list[str] = []
     own = (added.predicted, *added.probabilities)
@@ -86,7 +86,7 @@ def as_csv(stream: TextIO, added: Added) -> Write:
 
 
 def as_json_lines(stream: TextIO, labels: Sequence[str], added: Added) -> Write:
-    """A JSON object a line: the row, ``predicted``, and ``probabilities`` by label."""
+    """Return a writer of one JSON object per row: its columns, ``predicted``, and ``probabilities`` by label."""
 
     def write(table: Table, answers: Sequence[Answer]) -> None:
         for row, (text, probabilities) in zip(table.rows, answers, strict=True):
@@ -101,15 +101,17 @@ def as_json_lines(stream: TextIO, labels: Sequence[str], added: Added) -> Write:
 
 
 def _check_later(row: Mapping[str, Any], own: Sequence[str]) -> None:
-    """That no row which came later has a column of the answers' name. Raises InputError."""
+    """Raise InputError if a later row has a column with the name of an added one."""
     taken = next((name for name in own if name in row), None)
     if taken is not None:
         raise InputError(f"A later row has the column {taken!r}, to which the answers go; rename it.")
 
 
 def inert(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula, also where it skips blanks and line breaks first or reads
-    full-width signs; numbers stay numbers."""
+    """Return a cell that no spreadsheet reads as a formula: with an apostrophe in front where needed.
+
+    Spreadsheets may skip blanks and line breaks, and read full-width signs. Numbers stay numbers.
+    """
     return f"'{cell}" if _acts(cell) and not _is_number(cell) else cell
 
 

@@ -1,4 +1,4 @@
-"""The command that trains an entry on: refine."""
+"""The command ``refine``, which continues the fine-tune of an entry with new rows."""
 
 from __future__ import annotations
 

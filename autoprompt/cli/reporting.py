@@ -1,4 +1,4 @@
-"""The command that writes reports."""
+"""The command ``report``, which writes what runs found as HTML and Markdown."""
 
 from __future__ import annotations
 

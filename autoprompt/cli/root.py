@@ -1,4 +1,4 @@
-"""All commands, and what their errors look like."""
+"""The ``autoprompt`` command group with all commands, and the printing of errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from autoprompt.terminal import echo, visible
 
 
 class Root(click.Group):
-    """Commands whose errors are one sentence; with --verbose, where they came from as well."""
+    """The top-level command group; with --verbose it prints the traceback of an error."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Help is as narrow as the terminal, where click's own stops at 50 columns."""
+        """Make a context whose help fits narrow terminals; click's own help is at least 50 columns wide."""
         extra.setdefault("terminal_width", layout.terminal_width())
         return super().make_context(info_name, args, parent, **extra)
 
@@ -86,7 +86,7 @@ cli.add_command(completion)
 
 
 def run() -> int:
-    """Run the command of this process; its exit code. Every error is one sentence on standard error."""
+    """Run the command line of this process and return the exit code; print an error as one sentence on stderr."""
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -102,5 +102,5 @@ def run() -> int:
         error.show(said)
         echo(said.getvalue().rstrip(), err=True)
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+    except BrokenPipeError:  # the program that reads our output has ended
         return 0

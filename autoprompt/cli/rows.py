@@ -1,4 +1,4 @@
-"""Rows that wait for answers: of a command, of a file, or of a pipe as they come."""
+"""Input rows of ``predict``: arguments, the rows of a file, or lines of standard input as they arrive."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from autoprompt.errors import InputError
 
 STDIN = "standard input"
 BLOCK = 32
-"""A file's rows that are answered and written at a time. On SmolLM2 blocks of 16 took a tenth to a quarter more time
-than those of 50, blocks of 32 no more than a twentieth."""
+"""Rows of a file that are answered and written at a time. With SmolLM2, blocks of 16 took 10 to 25 % more time than
+blocks of 50, and blocks of 32 at most 5 % more."""
 MOST_AT_ONCE = 50
-"""A pipe's rows that are answered at a time."""
+"""Most rows of a pipe that are answered at a time."""
 
 
 class Waiting(NamedTuple):
-    """Rows in blocks, their columns, and how many rows there are (None: nobody knows how many come)."""
+    """Rows to answer, in blocks; their columns, and the number of rows (None: unknown)."""
 
     blocks: Iterator[Table]
     columns: tuple[str, ...]
@@ -31,7 +31,7 @@ class Waiting(NamedTuple):
 
 
 def of_file(path: Path, fields: Sequence[str], options: FileOptions = FileOptions()) -> Waiting:  # noqa: B008 - frozen
-    """A file's rows, read and checked whole. What its reader assumed is said. Raises InputError."""
+    """Read and check all rows of a file, and print what its reader assumed. Raises InputError, UsageError."""
     table = read_inputs(path, fields, options)
     for note in table.notes:
         say(f"Note: {note}")
@@ -39,7 +39,7 @@ def of_file(path: Path, fields: Sequence[str], options: FileOptions = FileOption
 
 
 def of_texts(texts: Sequence[str], field: str) -> Waiting:
-    """The texts of a command. Raises InputError for characters that no text has."""
+    """Return the texts of a command as rows. Raises InputError for NUL and lone surrogates."""
     rows = tuple({field: text} for text in texts)
     places = tuple(f"text {number}" for number in range(1, len(rows) + 1))
     for row, place in zip(rows, places, strict=True):
@@ -48,16 +48,17 @@ def of_texts(texts: Sequence[str], field: str) -> Waiting:
 
 
 def _of_table(table: Table, fields: Sequence[str]) -> Waiting:
-    inputs(table, fields)  # what is wrong with a row is said before the model is loaded
+    inputs(table, fields)  # refuse bad rows before the model is loaded
     parts = (slice(start, start + BLOCK) for start in range(0, len(table.rows), BLOCK))
     blocks = (Table(table.source, table.columns, table.rows[part], table.places[part]) for part in parts)
     return Waiting(blocks, table.columns, len(table.rows))
 
 
 def of_stream(lines: Iterable[str], fields: Sequence[str], *, objects: bool) -> Waiting:
-    """Rows as they come: as many as are there already, at most ``MOST_AT_ONCE``. Waits for the first.
+    """Return rows as they arrive: a block holds the lines that are there, at most ``MOST_AT_ONCE``.
 
-    A line is the text of the only field, or with ``objects`` a JSON object. Raises InputError.
+    Waits for the first line. A line is the text of the only field, or with ``objects`` a JSON object. Raises
+    InputError.
     """
     blocks = _of_lines(lines, fields, objects=objects)
     first = next(blocks, None)
@@ -82,7 +83,7 @@ def _of_lines(lines: Iterable[str], fields: Sequence[str], *, objects: bool) -> 
 
 
 def _arriving(lines: Iterable[str], most: int) -> Iterator[list[str]]:
-    """A thread reads ahead, so that nobody waits for a block to fill."""
+    """Yield blocks of the lines that are there; a thread reads ahead, so that no block waits until it is full."""
     waiting: queue.Queue[str | Exception | None] = queue.Queue(2 * most)
 
     def read() -> None:
@@ -90,7 +91,7 @@ def _arriving(lines: Iterable[str], most: int) -> Iterator[list[str]]:
             for line in lines:
                 waiting.put(line)
             waiting.put(None)
-        except Exception as error:  # raised again where lines are used
+        except Exception as error:  # raised again by the reader of the queue
             waiting.put(error)
 
     threading.Thread(target=read, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The commands that train: search, resume, verify and evaluate."""
+"""The commands that train: ``search``, ``resume``, ``verify`` and ``evaluate``."""
 
 from __future__ import annotations
 

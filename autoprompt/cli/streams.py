@@ -1,4 +1,4 @@
-"""Standard input, output and error of a command: closed, full, or narrower than the text."""
+"""Standard streams of a command that may be closed, full, or unable to encode a text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class _Output(io.FileIO):
-    """Standard output, whose errors are sentences."""
+    """Standard output whose failures are errors of ours, with a message for users."""
 
     def write(self, content: ReadableBuffer, /) -> int:
-        """Raises StorageError; BrokenPipeError where the reader has gone."""
+        """Write bytes. Raises BrokenPipeError if the reader has closed the pipe, StorageError for other failures."""
         try:
             return super().write(content) or 0
         except BrokenPipeError:
@@ -33,10 +33,10 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """Standard error: where it cannot be written, the exit code says what has to be said."""
+    """Standard error that ignores failures; the exit code still tells of the error."""
 
     def write(self, content: ReadableBuffer, /) -> int:
-        """Raises nothing: what cannot be written is left out."""
+        """Write bytes, or drop them if they cannot be written."""
         try:
             return super().write(content) or 0
         except OSError:
@@ -44,10 +44,11 @@ class _Messages(io.FileIO):
 
 
 def prepare() -> None:
-    """Make all three fit to be used; streams that were replaced, as by a test, stay as they are.
+    """Make the three standard streams usable; streams that were replaced, as by a test, stay as they are.
 
-    A closed one is opened: its number would else be given to the next file, which is then written to by whoever
-    prints. Standard output is opened so that it cannot be written, and a command that has a result says so.
+    A closed stream is opened on the null device; otherwise the next opened file would get its number, and what is
+    printed would go into that file. Standard output is opened for reading, so that printing a result raises
+    StorageError.
     """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -63,7 +64,7 @@ def prepare() -> None:
 
 
 def _text(raw: io.FileIO, before: TextIO | None) -> TextIO:
-    """A terminal without the letters of a template is no error."""
+    """Return a text stream that writes characters which the encoding lacks as escapes."""
     lines = raw.isatty() or bool(getattr(before, "line_buffering", False))
     encoding = before.encoding if before is not None else "utf-8"
     if before is not None:
@@ -81,7 +82,7 @@ def _number(stream: Any) -> int | None:
 
 
 def _to_nowhere() -> None:
-    """What is left in the buffers must not fail again at the interpreter's end."""
+    """Point standard output to the null device, so that buffered text does not fail again at exit."""
     os.close(1)
     _open_null(1, os.O_WRONLY)
 
@@ -89,7 +90,7 @@ def _to_nowhere() -> None:
 def _open_null(number: int, mode: int) -> None:
     opened = os.open(os.devnull, mode)
     if opened == number:
-        os.set_inheritable(number, True)  # as the other two are
+        os.set_inheritable(number, True)  # like the standard streams
     else:
         os.dup2(opened, number)
         os.close(opened)

@@ -1,4 +1,4 @@
-"""What people see of results: tables, and the lines around them."""
+"""Printed results of the commands: tables, and the lines around them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from autoprompt.terminal.console import Console, plain
 
 
 def show_result(result: dict[str, Any], leaderboard: Path) -> None:
-    """The end of a search: the winner beside the baselines, and what to do next."""
+    """Print the result of a search: the winner, the baselines, and what to do next."""
     console = Console()
     best = result["best"]
     console.print()
@@ -49,7 +49,7 @@ def show_result(result: dict[str, Any], leaderboard: Path) -> None:
 
 
 def _print_next(console: Console, result: Mapping[str, Any], leaderboard: Path) -> None:
-    """What to do with a result. Never broken by us, so that it can be copied."""
+    """Print the commands to run next, each on one line, so that it can be copied."""
     weights = ["--with-weights"] if result.get("weights") else []
     best = result["best"]["entry"][:12]
     console.print("\nNext:")
@@ -63,7 +63,7 @@ def _print_next(console: Console, result: Mapping[str, Any], leaderboard: Path) 
 
 
 def _points(found: Mapping[str, Any], test: Mapping[str, Any]) -> str:
-    """``+3.5 points of accuracy (95 % interval -0.2 to +7.2)``."""
+    """Return a difference as ``+3.5 points of accuracy (95 % interval -0.2 to +7.2)``."""
     ends = stated_interval(found, test["n"])
     within = "too few rows for an interval" if ends is None else "95 % interval {:+.1f} to {:+.1f}".format(
         *(100 * end for end in ends)
@@ -80,7 +80,7 @@ def _print_result_table(console: Console, rows: Mapping[str, Mapping[str, Any]])
     labels = all(cells.is_label(test) for test in tests)
     loss = "validation\nloss (n)"
     accuracy = Column(f"test {n}\naccuracy", right=True)
-    # Where there is no accuracy, the metric's column says on how many rows.
+    # Without accuracy, the metric's header holds the number of rows.
     metric = judged._replace(name=f"test {'' if labels else n}\n{judged.name}")
     columns = [Column(""), accuracy, metric, Column(loss, right=True), Column("prompt", wraps=True)]
     lines: list[dict[str, str | Text]] = []
@@ -97,7 +97,7 @@ def _print_result_table(console: Console, rows: Mapping[str, Mapping[str, Any]])
 
 
 def show_evaluation(result: dict[str, Any]) -> None:
-    """One candidate's metrics."""
+    """Print one candidate's metrics."""
     console = Console()
     console.print(
         plain(f"{result['split']} rows: {result['n']}, tuning: {result['tuning']}, {result['seconds']:.1f} s")
@@ -109,7 +109,7 @@ def show_evaluation(result: dict[str, Any]) -> None:
 
 
 def show_transfer(result: dict[str, Any]) -> None:
-    """Another run's prompt beside the tuned manual one."""
+    """Print another run's prompt and the tuned manual prompt."""
     console = Console()
     source, found = result["transfer"], result["difference"]
     console.print()
@@ -125,7 +125,7 @@ def show_transfer(result: dict[str, Any]) -> None:
 
 
 def show_refinement(result: dict[str, Any]) -> None:
-    """An entry before and after it was trained on, and whether that was kept."""
+    """Print an entry's scores before and after it was refined, and whether the result was kept."""
     console = Console()
     told = result["refine"]
     rows, found = told["rows"], told["difference"]
@@ -154,7 +154,7 @@ def show_refinement(result: dict[str, Any]) -> None:
 
 
 def show_verification(result: dict[str, Any]) -> None:
-    """Each evaluation, then and now, and the verdict."""
+    """Print each evaluation, then and now, and the verdict."""
     console = Console()
     table = Table("split", "rung", "fold", "repeat", "loss then", "loss now", "flipped", show_edge=False)
     for row in result["evaluations"]:
@@ -171,7 +171,7 @@ def show_verification(result: dict[str, Any]) -> None:
 
 
 def show_run_verification(result: dict[str, Any]) -> None:
-    """The entries that are not exact, and the verdict over all."""
+    """Print the entries that are not exact, and the verdict over all."""
     console = Console()
     entries = result["entries"]
     others = [entry for entry in entries if entry["verdict"] != "exact"]
@@ -197,7 +197,7 @@ def _print_changes(console: Console, result: Mapping[str, Any]) -> None:
 
 
 def show_runs(runs: Sequence[dict[str, Any]]) -> None:
-    """All runs of a leaderboard."""
+    """Print a table of runs."""
     console = Console()
     columns = [
         Column("run"), Column("name", most=24), Column("corpus", most=24), Column("model", WIDE, most=24),
@@ -218,7 +218,7 @@ def show_runs(runs: Sequence[dict[str, Any]]) -> None:
 
 
 def show_entry(entry: dict[str, Any]) -> None:
-    """One candidate with all its evaluations."""
+    """Print one candidate with all its evaluations."""
     console = Console()
     console.print(plain(entry["entry"], "bold"))
     console.print(plain(repr(entry["template"])[1:-1]))
@@ -253,7 +253,7 @@ def show_entry(entry: dict[str, Any]) -> None:
 
 
 def show_comparison(comparison: dict[str, Any]) -> None:
-    """Two entries side by side, and how sure their difference is."""
+    """Print two entries side by side, and their difference with its interval."""
     console = Console()
     n = comparison["n"]
     console.print(plain(f"{n} {comparison['split']} rows that both have on rung {comparison['rung']}"))
@@ -283,7 +283,7 @@ def _mean(value: Mapping[str, Any] | None) -> str:
 
 
 def show_artifacts(rows: Sequence[dict[str, Any]]) -> None:
-    """Embedded models or corpora."""
+    """Print a table of embedded models or corpora."""
     table = Table(show_edge=False)
     for name in ("name", "pulled", "licence", "description"):
         table.add_column(name, overflow="fold")
@@ -294,7 +294,7 @@ def show_artifacts(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def show_card(card: dict[str, Any]) -> None:
-    """A corpus's card, without what its kind does not have."""
+    """Print a corpus card without its empty fields."""
     console = Console()
     for name, value in ((name, value) for name, value in card.items() if value):
         console.print(plain(f"{name}: {value!r}" if name == "template" else f"{name}: {value}"))

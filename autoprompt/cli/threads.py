@@ -1,4 +1,4 @@
-"""The threads that a command computes with: they wait asleep, so that other work on the machine goes on beside them."""
+"""CPU threads of ``predict``: how many torch uses, and that they sleep while they wait for each other."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import sys
 from pathlib import Path
 
 MOST = 8
-"""More do not shorten the passes of a small model."""
+"""Most threads: more do not speed up a small model."""
 _ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 _COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def share_cores() -> None:
-    """Have torch compute with ``cores`` threads that sleep while they wait for each other.
+    """Make torch compute with ``cores()`` threads that sleep while they wait for each other.
 
-    Threads of OpenMP wait for each other some hundred times a pass, and by default in a loop that keeps the core busy.
-    Beside other work, where one of them has no core, the others wait as long: 40 rows of SmolLM2 on two cores with
-    six to eight other processes took 7 to 30 s, with one thread 5 to 13 s, and with two that sleep 2.3 to 5.5 s
-    (medians of three, in three trials). What the user's environment says counts. Does nothing where torch has been
-    loaded: it reads the environment then.
+    OpenMP threads wait for each other some hundred times per forward pass, by default in a loop that keeps the core
+    busy. On a busy machine, while one thread has no core, the others wait as long: with six to eight other processes on
+    two cores, 40 rows of SmolLM2 took 7 to 30 s, with one thread 5 to 13 s, and with two that sleep 2.3 to 5.5 s
+    (medians of three, in three trials). Variables that the user has set stay. Does nothing if torch is loaded already,
+    since it reads the environment when it is loaded.
     """
     if "torch" in sys.modules:
         return
@@ -32,8 +32,10 @@ def share_cores() -> None:
 
 
 def cores() -> int:
-    """The cores that this process may use (its affinity, a container's quota; two hardware threads are one), from 1 to
-    ``MOST``."""
+    """Return the number of cores that this process may use, from 1 to ``MOST``.
+
+    CPU affinity and a container's quota limit it; two hardware threads of a core count as one.
+    """
     places = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     siblings = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
     physical = {_read(siblings.format(place)) or str(place) for place in places}
@@ -43,7 +45,7 @@ def cores() -> int:
 
 
 def _read(path: str) -> str:
-    """What a file of the system says; nothing where there is none."""
+    """Return the text of a system file; empty if it cannot be read."""
     try:
         return Path(path).read_text(encoding="ascii").strip()
     except (OSError, ValueError):

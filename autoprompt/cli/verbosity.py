@@ -1,4 +1,4 @@
-"""How much a command tells beside its result: --quiet, --verbose, and what they change."""
+"""--quiet and --verbose: how much a command prints in addition to its result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VERBOSITY = "autoprompt.verbosity"
 
 
 class Verbosity(IntEnum):
-    """How much a command tells beside its result."""
+    """How much a command prints in addition to its result."""
 
     QUIET = 0
     NORMAL = 1
@@ -29,21 +29,23 @@ class Verbosity(IntEnum):
 
 
 def verbosity() -> Verbosity:
-    """What the running command was asked for."""
+    """Return the verbosity of the running command."""
     context = click.get_current_context(silent=True)
     return Verbosity(context.meta.get(_VERBOSITY, Verbosity.NORMAL)) if context else Verbosity.NORMAL
 
 
 def say(text: str) -> None:
-    """A line for people, on standard error, unless they asked for none."""
+    """Print a line for people on standard error, unless --quiet is given."""
     if verbosity() > Verbosity.QUIET:
         echo(visible(text), err=True)
 
 
 @contextmanager
 def viewed(seconds: float | None = None, evaluations: int | None = None) -> Iterator[View]:
-    """The view of work that goes on, as the command was asked for. What libraries print meanwhile is no result: it
-    goes where the view is."""
+    """Yield the progress view that the verbosity asks for; ``seconds`` and ``evaluations``: the run's limits.
+
+    Meanwhile standard output goes to standard error, like the view: what libraries print is not a result.
+    """
     from autoprompt.progress import view
 
     told = verbosity()
@@ -56,7 +58,7 @@ def viewed(seconds: float | None = None, evaluations: int | None = None) -> Iter
 
 
 def talkative(command: click.Command) -> click.Command:
-    """The command, and those of a group, with --quiet and --verbose."""
+    """Add --quiet and --verbose to a command, or to the commands of a group, and return it."""
     command.context_class = layout.Context
     if isinstance(command, click.Group):
         for each in command.commands.values():

@@ -1,4 +1,4 @@
-"""Estimators in the manner of scikit-learn: ``prompt_model`` fits one prompt, ``prompt_classifier`` is an estimator.
+"""``PromptModel``, which fits one prompt, and ``PromptClassifier``, a scikit-learn classifier.
 
-Import them from ``autoprompt``: scikit-learn is loaded with the classifier alone.
+Import them from ``autoprompt``: only the classifier loads scikit-learn.
 """

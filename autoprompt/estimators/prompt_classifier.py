@@ -1,4 +1,4 @@
-"""A prompt as a classifier of scikit-learn: for pipelines, cross-validation and grid search."""
+"""``PromptClassifier``: a prompt as a scikit-learn classifier for pipelines, cross-validation and grid search."""
 
 from __future__ import annotations
 
@@ -22,26 +22,30 @@ from autoprompt.run import DEFAULT_MODEL
 from autoprompt.template import Template
 
 FIELD = "text"
-"""What plain texts are called in a template."""
+"""The field of plain texts in a template."""
 LABEL = "label"
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Fine-tunes a pretrained model with a prompt, and classifies texts with it.
+    """A scikit-learn classifier that fine-tunes a pretrained model with a prompt.
 
-    Parameters, all of which grid search may vary (``None`` takes the prompt's, else the engine's default):
+    Grid search may vary all parameters; numbers may be NumPy scalars. None takes the value of ``prompt``, without one
+    the default of ``PromptModel``.
 
-    ``prompt``: a ``Prompt``, or the path of a ``best.json``, whose model, template, label words and settings are used.
-    ``model``: an embedded model, a folder or a Hub name. ``template``: with the slots ``{text}``, or the columns of the
-    rows, and ``{label}``. ``label_words``: label → word; the labels as in ``y``, or as texts. ``tuning``,
-    ``learning_rate``, ``batch_size``, ``epochs`` (at most), ``rank``: how it is fine-tuned. ``family``, ``max_length``
-    (tokens of a field), ``chat``, ``device``: how the model is loaded. ``random_state``: the fine-tune's seed; None and
-    a ``numpy.random.RandomState`` draw one. Numbers may be numpy's.
+    ``prompt``: a ``Prompt``, or the path of a ``best.json``: its model, template, label words and settings are used.
+    ``model``: an embedded model, a folder (as a path: ``./my-model``) or a Hub name.
+    ``template``: with the slots ``{text}``, or the columns of the rows, and ``{label}``.
+    ``label_words``: label -> word or phrase; labels as in ``y``, or as texts.
+    ``tuning``: none, tail, lora, soft, bias, head or full. With another mode than the prompt's, the prompt's settings
+    are not used. ``learning_rate``, ``batch_size`` (rows per step), ``epochs`` (at most), ``rank`` (of the adapters).
+    ``family``: causal, masked, seq2seq or classifier. ``max_length``: tokens that a field is cut to. ``chat``: wrap
+    prompts in the tokenizer's chat format. ``device``: auto, cpu, cuda or mps.
+    ``random_state``: the seed of the fine-tune; None and a ``numpy.random.RandomState`` draw one.
 
-    Attributes after ``fit``: ``classes_`` [classes], ``model_`` (the fitted ``PromptModel``), ``n_features_in_``, and
-    where ``X`` is a frame ``feature_names_in_``.
+    Attributes after ``fit``: ``classes_`` [classes], ``model_`` (the fitted ``PromptModel``), ``n_features_in_`` and,
+    if ``X`` is a frame, ``feature_names_in_``.
 
-    Threads may share one, as they may a ``PromptModel``: a prediction comes from one fit, the old one or the new one.
+    Threads may share a classifier, like a ``PromptModel``: each prediction comes from one fit, the old or the new one.
     """
 
     def __init__(
@@ -78,14 +82,17 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> PromptClassifier:  # noqa: N803
-        """Fine-tune on all rows, from the pretrained weights.
+        """Fine-tune on all rows, from the pretrained weights; returns the classifier itself.
 
-        ``X``: texts (a list, an array, a series, a generator, a column [rows, 1]), rows as dicts, or a pandas frame
-        [rows]; the only column of a frame is the text, whatever it is called. A number is no text, but in a column of
-        rows with several it becomes its text. Without a template, columns that say nothing of their row (identifiers,
-        dates, constants) or that give the label away are not read, as in a search. ``y``: labels [rows], of any kind
-        that ``numpy.unique`` sorts. Raises UsageError, InputError (a missing label or text, several labels a row, one
-        class), NothingSucceededError.
+        ``X`` [rows]: texts (a list, an array, a series, a generator, a column [rows, 1]), rows as dicts, or a pandas
+        frame. The only column of a frame is the text, whatever its name. A number is refused as a text; in a column of
+        rows with several columns it becomes text. Without a template, as in a search, columns without meaning
+        (identifiers, dates, constants) and columns that give the label away are left out.
+        ``y`` [rows]: labels of any kind that ``numpy.unique`` sorts.
+
+        Raises UsageError for parameters, or an ``X``, that cannot be used; InputError for a missing label or text,
+        several labels per row, a single class, and a prompt, model, template or label words that cannot be used;
+        NothingSucceededError for a fine-tune that diverged.
         """
         frame = _columns(X)
         rows = _rows(X)
@@ -125,16 +132,20 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
-        """The class of each row [rows]. ``X`` as for ``fit``."""
+        """Return the class of each row [rows].
+
+        ``X``: as for ``fit``. Raises scikit-learn's NotFittedError before the first fit, UsageError for an ``X`` that
+        cannot be used, InputError for a missing column or text, NothingSucceededError if the model fails.
+        """
         classes, probabilities = self._probabilities(X)
         return np.asarray(classes[np.argmax(probabilities, axis=1)])
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
-        """The probability of each of ``classes_`` for each row [rows, classes]."""
+        """Return the probability of each of ``classes_`` for each row [rows, classes]. Raises as ``predict`` does."""
         return self._probabilities(X)[1]
 
     def _probabilities(self, X: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:  # noqa: N803
-        """Classes and probabilities [rows, classes], both of one fit."""
+        """Return the classes [classes] and probabilities [rows, classes], both of one fit."""
         check_is_fitted(self)
         predictor, classes, named, renamed = self._fitted
         frame = _columns(X)
@@ -149,7 +160,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return classes, np.asarray(found, dtype=np.float64).reshape(-1, len(order))[:, order]
 
     def __sklearn_tags__(self) -> Any:
-        """Texts, not numbers."""
+        """Return the tags of an estimator whose input is text."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
@@ -157,12 +168,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _of(self, name: str, found: Prompt | None) -> Any:
-        """The parameter, else what the prompt says."""
+        """Return the parameter, or the prompt's value if it is None."""
         given = getattr(self, name)
         return getattr(found, name) if given is None and found is not None else given
 
     def _settings(self, found: Prompt | None) -> dict[str, Any]:
-        """Those that are given, over the prompt's as far as its tuning mode is kept."""
+        """Return the given settings; the others are the prompt's, if its tuning mode is used."""
         given = {
             name: getattr(self, name)
             for name in ("tuning", "learning_rate", "batch_size", "epochs", "rank")
@@ -173,7 +184,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class _Fitted(NamedTuple):
-    """What one fit made. ``named``: on a frame; ``renamed``: its column → the template's field."""
+    """The result of one fit. ``named``: whether ``X`` was a frame; ``renamed``: its column -> the template's field."""
 
     predictor: Predictor
     classes: NDArray[Any]
@@ -188,7 +199,10 @@ _SEVERAL = (
 
 
 def _classes(y: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """The sorted classes, and the place of each row's. Raises InputError for what are no labels of one a row."""
+    """Return the sorted classes [classes] and the index of each row's class [rows].
+
+    Raises InputError unless there are at least two classes and one label per row.
+    """
     labels = _as_array(list(y) if isinstance(y, Iterator) else y)
     kinds = sorted({type(label).__name__ for label in labels.ravel().tolist()})
     if (labels.ndim == 2 and labels.shape[1] > 1) or {"list", "tuple", "set", "frozenset", "dict"} & {*kinds}:
@@ -214,7 +228,7 @@ def _classes(y: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
 
 
 def _as_array(y: Any) -> NDArray[Any]:
-    """An array of the labels; of objects where they are lists of several lengths, or None is among them."""
+    """Return the labels as an array: of objects for lists of different lengths, or if one is None."""
     try:
         return np.asarray(y)
     except ValueError:
@@ -222,7 +236,7 @@ def _as_array(y: Any) -> NDArray[Any]:
 
 
 def _names(classes: NDArray[Any]) -> list[str]:
-    """The classes as the model's labels, which are texts. Raises InputError for those that are the same text."""
+    """Return the classes as texts, the labels of the model. Raises InputError for equal and for empty texts."""
     names = [str(value).strip() for value in classes.tolist()]
     if len(set(names)) < len(names):
         raise InputError(f"The labels {names} are not told apart as texts; rename some.")
@@ -232,13 +246,13 @@ def _names(classes: NDArray[Any]) -> list[str]:
 
 
 def _words(words: Mapping[Any, str] | None, classes: NDArray[Any], names: Sequence[str]) -> dict[str, str] | None:
-    """The label words by the labels' names; their keys are classes, or classes as texts."""
+    """Return label as text -> word. The keys of ``words`` are classes, or classes as texts."""
     known = dict(zip(classes.tolist(), names, strict=True))
     return {known.get(plain(key), str(key)): word for key, word in words.items()} if words else None
 
 
 def _seed(random_state: Any) -> int:
-    """A seed, as scikit-learn reads ``random_state``: None and a RandomState draw one."""
+    """Return the seed as scikit-learn reads ``random_state``: None and a RandomState draw one. Raises UsageError."""
     if isinstance(random_state, int | np.integer):
         return int(random_state)
     try:
@@ -248,12 +262,12 @@ def _seed(random_state: Any) -> int:
 
 
 def _columns(data: Any) -> list[str]:
-    """A frame's columns; none of anything else."""
+    """Return the column names of a frame; an empty list for anything else."""
     return [str(name) for name in data.columns] if hasattr(data, "iterrows") else []
 
 
 def _rows(data: Any) -> list[dict[str, Any]]:
-    """Texts and rows of any kind as dicts. Raises UsageError and InputError for what is neither."""
+    """Return texts or rows of any kind as dicts. Raises UsageError and InputError for anything else."""
     data = corpora.given(data, "X")
     if hasattr(data, "iterrows"):
         return [{str(name): value for name, value in row.items()} for row in data.to_dict("records")]
@@ -261,7 +275,7 @@ def _rows(data: Any) -> list[dict[str, Any]]:
 
 
 def _renamed(template: Template | str | None, frame: Sequence[str]) -> dict[str, str]:
-    """What the only column of a frame is called in the template, where the template calls it otherwise."""
+    """Return a frame's only column -> the template's only field, if their names differ; else an empty dict."""
     if template is None or len(frame) != 1:
         return {}
     fields = [name for name in _parsed(template).fields if name != LABEL]
@@ -273,7 +287,7 @@ def _with_names(rows: Sequence[Mapping[str, Any]], renamed: Mapping[str, str]) -
 
 
 def _unused(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A name for the label's column that no field has."""
+    """Return a name for the label column that no field has."""
     name = LABEL
     while any(name in row for row in rows):
         name += "_"
@@ -281,7 +295,7 @@ def _unused(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _fields(template: Template | str, rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """The template's fields that the rows have, as the option wants them; None leaves the choice to the data."""
+    """Return the template's fields that the rows have, as a ``text_column``; None (found in the data) without any."""
     return ",".join(name for name in _parsed(template).fields if rows and name in rows[0]) or None
 
 

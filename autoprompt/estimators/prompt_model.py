@@ -1,4 +1,4 @@
-"""A pretrained model with one prompt: fit, evaluate, predict, as in scikit-learn."""
+"""``PromptModel``: a pretrained model with one prompt; fit, evaluate and predict as in scikit-learn."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from autoprompt.run.inputs import check_options, shown, words_of
 from autoprompt.template import Template
 
 KEPT_ROWS = 2000
-"""Training rows whose prefixes ``tail`` may keep in memory; with more, ``lora`` is the default."""
+"""Most training rows for which ``tail`` is the default: it caches their prefixes in memory. Above, it is ``lora``."""
 
 
 class Fitted(NamedTuple):
-    """What one fit made, and what its rows called the label: read at once, it is never of two fits."""
+    """The result of one fit. Threads replace and read it as one object, so that its parts never come from two fits."""
 
     predictor: Predictor
     label_column: str
 
 
 class PromptModel:
-    """A model, a template and what a fine-tune changed; ``fit`` starts from the pretrained weights each time.
+    """A pretrained model with a template and the result of a fine-tune; made by ``from_pretrained``.
 
-    Attributes after ``fit``: ``candidate_`` (template, label words, settings), ``labels_``.
+    Attributes after ``fit``: ``candidate_`` (template, label words, settings) and ``labels_``, in the order of the
+    probabilities (empty for target texts).
 
-    Threads may share one: their calls are answered one after another, each as one thread alone would be; while one
-    thread fits, predictions wait, and come from the old fine-tune or the new one. More throughput takes longer lists of
-    rows or several processes, each with a model of its own.
+    Threads may share a model: their calls take turns, and each returns what a single thread would get. While one thread
+    fits, predictions wait; each comes from the old fine-tune or the new one. For more throughput, pass longer lists of
+    rows, or use several processes, each with its own model.
     """
 
     def __init__(self, name: str, family: str | None, device: str, max_length: int, chat: bool) -> None:
@@ -49,7 +50,7 @@ class PromptModel:
         self._fitted: Fitted | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: of one fit, whatever another thread does meanwhile."""
+        """Return the state to pickle: that of one fit, whatever other threads do."""
         with self._turn:
             return dict(self.__dict__)
 
@@ -63,13 +64,17 @@ class PromptModel:
         max_length: int = 128,
         chat: bool = False,
     ) -> PromptModel:
-        """An embedded model, a local folder or a Hub name.
+        """Load an embedded model, a local folder (as a path: ``./my-model``) or a Hub model.
 
-        ``family``: causal, masked, seq2seq or classifier, default as the checkpoint was saved. ``max_length``: tokens
-        of a field. ``chat``: wrap prompts in the tokenizer's chat format. Raises UsageError, InputError.
+        ``family``: causal, masked, seq2seq or classifier; None: as the checkpoint was saved. ``device``: auto, cpu,
+        cuda or mps; auto takes a GPU if there is one. ``max_length``: tokens that a field is cut to. ``chat``: wrap
+        prompts in the tokenizer's chat format.
+
+        Raises UsageError for an unknown family, an absent device and a ``max_length`` below 1; InputError for a model
+        that cannot be used (NotFoundError: that does not exist).
         """
         model = cls(name, family, device, max_length, chat)
-        if model.family != "classifier":  # whose head waits for the labels
+        if model.family != "classifier":  # its head depends on the labels, which ``fit`` knows
             model._load(())
         return model
 
@@ -86,15 +91,26 @@ class PromptModel:
         seed: int = 0,
         **settings: Any,
     ) -> PromptModel:
-        """Fine-tune on all rows of ``train``: a ``datasets.Dataset``, a list of dicts or a pandas frame.
+        """Fine-tune on all rows of ``train``, from the pretrained weights; returns the model itself.
 
-        Without ``text_column``, columns that say nothing of their row (identifiers, dates, constants) or that give the
-        label away are no fields, as in a search; ``candidate_.template`` shows those that are.
+        ``train``: a ``datasets.Dataset``, a pandas frame, a list of dicts or a dict of lists.
+        ``template``: None: the manual template of the data's columns. Solved examples (``{demos:k}``) are drawn from
+        ``train``, and these rows are not trained on.
+        ``label_words``: label -> word or phrase; None: the labels in lower case. There are none for target texts and
+        for the family classifier.
+        ``text_column``: the field, or several separated by commas. None: as in a search, columns without meaning
+        (identifiers, dates, constants) and columns that give the label away are left out; ``candidate_.template`` shows
+        the fields used.
+        ``label_column``: None: found by its name and values. ``target_column``: the text to generate, in place of a
+        label.
+        ``tuning``: none, tail, lora, soft, bias, head or full; None: tail for causal models (lora with more than 2000
+        rows), else lora.
+        ``seed``: of everything that is drawn at random.
+        ``settings``: learning_rate, batch_size (rows per step), epochs (at most) and rank (of the adapters), as far as
+        the tuning mode uses them; and calibration (True or False).
 
-        ``template``: default the manual one of the data's columns. ``settings``: epochs, learning_rate, batch_size,
-        rank, calibration. Solved examples (``{demos:k}``) are drawn from ``train``, and nothing is learnt of them.
-        After an error the model is what it was before. Raises UsageError, InputError, NothingSucceededError for a
-        fine-tune that diverged.
+        Raises UsageError for arguments that cannot be used, InputError for rows, a template or label words that cannot
+        be used, NothingSucceededError for a fine-tune that diverged. After an error the model is as it was before.
         """
         corpus = corpora.whole(
             train, name="train", text_column=text_column, label_column=label_column, target_column=target_column
@@ -116,22 +132,35 @@ class PromptModel:
         return self
 
     def predict(self, rows: Any) -> list[str]:
-        """The label of each row, or the text written for it. ``rows``: texts, or rows as for ``fit``."""
+        """Return the label of each row, or the text generated for it [rows].
+
+        ``rows``: texts (for a template with one field), or rows as for ``fit``. Raises UsageError before the first fit,
+        InputError for a row without a field, NothingSucceededError if the model fails.
+        """
         return self.fitted.predictor.predict(rows)
 
     def predict_proba(self, rows: Any) -> list[list[float]]:
-        """The probability of each of ``labels_`` for each row [rows][labels]. Raises UsageError for target texts."""
+        """Return the probability of each of ``labels_`` for each row [rows][labels].
+
+        Raises as ``predict`` does, and UsageError for target texts.
+        """
         return self.fitted.predictor.predict_proba(rows)
 
     def evaluate(self, test: Any) -> dict[str, float]:
-        """All metrics of labelled rows and ``n``; for target texts those of generation. Raises InputError."""
+        """Return all metrics of labelled rows by name, ``loss`` and ``n``, the number of rows.
+
+        ``test``: rows as for ``fit``. With labels the metrics are those of classification, and ``loss`` is the mean
+        log-loss (nats per row). With target texts they are those of generation, and ``loss`` is the mean negative
+        log-probability of a target's tokens (nats per token). Raises as ``predict`` does, and InputError for unknown
+        labels.
+        """
         predictor, label_column = self.fitted
         corpus = labelled(test, predictor.fields, label_column, predictor.labels, name="test", trains=False)
         return predictor.evaluate(corpus.train)
 
     @property
     def fitted(self) -> Fitted:
-        """What the last fit made. Raises UsageError before the first."""
+        """The result of the last fit. Raises UsageError before the first."""
         if self._fitted is None:
             raise UsageError("This model has no prompt yet; call fit first.")
         return self._fitted
@@ -169,5 +198,5 @@ class PromptModel:
 
 
 def plain(value: Any) -> Any:
-    """A setting with Python's own value in place of numpy's, which grids of settings hold."""
+    """Return a NumPy scalar, as grids of settings hold, as a Python value; anything else unchanged."""
     return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value

@@ -1,7 +1,7 @@
-"""Text for terminals: escaped, so that nothing of data, models and strangers' files acts, and quoted for shells.
+"""Safe terminal output: escapes for control characters, and quoting for shells.
 
-Everything that the command line prints goes through ``echo``, through ``Console`` (in ``terminal.console``, which loads
-rich) or through the guarded streams.
+Text from data, models and other people's files may hold characters that control a terminal. Everything that the command
+line prints goes through ``echo``, ``Console`` (in ``terminal.console``, which loads rich) or the guarded streams.
 """
 
 from autoprompt.terminal.escaping import printable, visible

@@ -1,4 +1,4 @@
-"""The console that tables and views are printed on."""
+"""The rich console for tables and progress views."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from autoprompt.terminal.streams import unguarded
 
 
 class Console(RichConsole):
-    """Prints text as it is: no markup, emoji names, highlighting or links, and control characters as their escapes.
+    """A rich console that prints control characters as escapes, without markup, emoji names, highlighting or links.
 
-    Styles are given as ``Text``.
+    Give styles as ``Text``.
     """
 
     def __init__(self, *, stderr: bool = False, **options: Any) -> None:
@@ -26,13 +26,13 @@ class Console(RichConsole):
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """All that is printed passes here, before it is laid out."""
+        """Escape the text of everything that is printed, before it is laid out."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else _escaped(segment)
 
 
 def plain(text: str, style: str = "") -> Text:
-    """Text from data, models and people on one line."""
+    """Return text from data, models or people as a ``Text`` on one line, escaped as by ``visible``."""
     return Text(visible(text), style=style)
 
 

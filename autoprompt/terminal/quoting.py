@@ -1,4 +1,4 @@
-"""Command lines that can be pasted into a shell, whatever names they hold."""
+"""Command lines quoted for shells, so that they can be pasted whatever names they hold."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ DEFAULT_LEADERBOARD = "autoprompt.sqlite"
 def command_line(
     command: str, *operands: str, options: Sequence[str] = (), leaderboard: Path | None = None
 ) -> str:  # fmt: skip
-    """``autoprompt`` with a command, its operands (such as names of runs) and its options, each word quoted.
+    """Return an ``autoprompt`` command line with its operands (such as run names) and options, each word quoted.
 
-    An operand that begins with a dash is not taken for an option. ``leaderboard``: named unless it is the default one.
+    Operands follow ``--`` if one begins with a dash. ``leaderboard``: added as an option unless it is the default one.
     """
     where = (
         [] if leaderboard is None or str(leaderboard) == DEFAULT_LEADERBOARD else ["--leaderboard", str(leaderboard)]
@@ -26,7 +26,7 @@ def command_line(
 
 
 def quoted(word: str) -> str:
-    """A word for bash, zsh and fish. One with invisible characters is written by their escapes, which fish lacks."""
+    """Return a word quoted for bash, zsh and fish; with invisible characters as ``$'...'``, which fish lacks."""
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join(map(_escaped, word)) + "'"
@@ -38,6 +38,6 @@ def _escaped(character: str) -> str:
     if character.isprintable():
         return character
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file's name that is no UTF-8, as ``os.fsdecode`` gives it
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8, from ``os.fsdecode``
         return f"\\x{code - 0xDC00:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

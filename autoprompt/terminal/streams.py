@@ -1,4 +1,4 @@
-"""Standard output and standard error with nothing but visible characters."""
+"""Standard output and standard error with invisible characters escaped."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from autoprompt.terminal.escaping import printable
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a text on standard output, or on standard error."""
+    """Print an escaped text on standard output, or with ``err`` on standard error."""
     print(printable(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 class Guarded:
-    """A stream that escapes what is written to it, whoever writes: libraries, warnings, tracebacks."""
+    """A stream that escapes everything written to it, also by libraries, warnings and tracebacks."""
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream
-        """Where rich writes in its place: styles are escapes, too."""
+        """The stream itself. Rich writes to this attribute: its styles are escape sequences, which must stay."""
 
     def write(self, text: str) -> int:
-        """As of any stream."""
-        start = "\r" if text.startswith("\r") else ""  # a progress bar draws itself again
+        """Write the escaped text and return the length of ``text``."""
+        start = "\r" if text.startswith("\r") else ""  # a progress bar redraws its line
         self.rich_proxied_file.write(start + printable(text[len(start) :], keep="\n\t"))
         return len(text)
 
@@ -31,8 +31,10 @@ class Guarded:
 
 
 def guard_streams() -> None:
-    """From now on escape what goes to standard error, and to standard output where it is a terminal: what a pipe or a
-    file gets is data."""
+    """Escape from now on what is written to standard error and, in a terminal, to standard output.
+
+    Standard output in a pipe or a file is data and stays unchanged.
+    """
     if sys.stderr is not None and not isinstance(sys.stderr, Guarded):
         sys.stderr = Guarded(sys.stderr)
     if sys.stdout is not None and sys.stdout.isatty() and not isinstance(sys.stdout, Guarded):
@@ -40,7 +42,7 @@ def guard_streams() -> None:
 
 
 def unguarded(stream: Any) -> Any:
-    """The stream itself, for writers that escape on their own."""
+    """Return the stream without its guard, for writers that escape their text themselves."""
     while hasattr(stream, "rich_proxied_file"):
         stream = stream.rich_proxied_file
     return stream
