@@ -127,7 +127,7 @@ def _undecodable(path: Path, body: bytes, error: UnicodeDecodeError, encoding: s
     for magic, what, advice in _MAGIC:
         if body.startswith(magic):
             return InputError(f"{path} holds {what}; {advice}.")
-    # Some codecs report a position in bytes of their own, which may lie outside the file.
+    # Some codecs report a position in an internal buffer, which may be outside the file.
     start = min(error.start, max(len(body) - 1, 0))
     line = body.count(b"\n", 0, start) + 1
     if options.encoding is None and 4 * body.count(b"\0") > len(body):
