@@ -16,7 +16,7 @@ from autoprompt.errors import InputError
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 _TIGHT_COMMA = re.compile(r",(?! )")
-# The ``sep=;`` line that Excel writes above the header.
+# The ``sep=;`` line for Excel above the header.
 _SEP = re.compile(r'"?sep=([^\r\n"])"?[,;\t|]*(?=\r|\n|\Z)', re.IGNORECASE)
 
 
