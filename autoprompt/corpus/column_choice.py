@@ -1,4 +1,4 @@
-"""The choice of the text and label columns where the user did not name them, and the check of those that were named."""
+"""Choice of the text and label columns that the user did not name, and checks of those that the user named."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ _TEXT_PAIRS = (
     ("question", "passage"),
 )
 _MOST_FIELDS = 20
-"""Text columns that a template takes without being told their names."""
+"""The most text columns that become fields without ``--text-column``."""
 _MOST_CLASSES = 50
-"""Distinct values of a column that is taken for the label without a name that says so."""
+"""The most distinct values of a column that is chosen as the label although its name does not say so."""
 
 
 def choose_columns(
     table: Table, text_column: str | None, label_column: str | None, target_column: str | None = None
 ) -> Columns:
-    """The named columns, or the plain choice of them. Raises InputError, listing the columns, without one.
+    """Return the named columns, or the obvious ones where none are named.
 
     Without ``text_column``, a column called ``text`` is the text, else a pair such as premise and hypothesis, else all
-    columns that hold text; of these, columns that say nothing of their row (identifiers, dates, constants) or that
-    give the label away are left out (see ``roles``). A target's column is never guessed: without its name the data is
-    for classification.
+    columns that hold text. Of these last, columns that say nothing about their row (identifiers, dates, constants) or
+    that give the label away are left out (see ``roles``). A target column is never guessed: without ``target_column``
+    the task is classification. Raises InputError, which lists the columns, where no choice is obvious.
     """
     texts = _named_texts(table, text_column) if text_column else ()
     task: Task = "classification" if target_column is None else "generation"
@@ -53,7 +53,7 @@ def choose_columns(
 
 
 def label_in_fields(table: Table, columns: Columns) -> list[str]:
-    """Warnings for fields that give the label away, where there are other fields beside them."""
+    """Return warnings for fields that give the label away, if there are several fields."""
     if len(columns.fields) < 2:
         return []
     fields = {columns.source(name): name for name in columns.fields}
@@ -68,14 +68,14 @@ def label_in_fields(table: Table, columns: Columns) -> list[str]:
 
 
 def _named_texts(table: Table, text_column: str) -> tuple[str, ...]:
-    if text_column in table.columns:  # a name that holds a comma itself
+    if text_column in table.columns:  # the name itself may contain a comma
         return (text_column,)
     names = dict.fromkeys(name.strip() for name in text_column.split(","))
     return tuple(dict.fromkeys(_require(table, name, "--text-column") for name in names))
 
 
 def _find_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The columns that hold the text, and why the others do not serve."""
+    """Return the columns that hold the text, and for each other column why it is left out."""
     found = _known_texts(table, label)
     if found:
         others = [name for name in table.columns if name != label and name not in found]
@@ -87,7 +87,7 @@ def _find_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...], 
 
 
 def _known_texts(table: Table, label: str) -> tuple[str, ...]:
-    """The columns whose names say that they are the text."""
+    """The text columns that their names identify: ``text`` or a known pair; empty if there are none."""
     text = _column(table, "text")
     if text is not None and text != label:
         return (text,)
@@ -99,9 +99,10 @@ def _known_texts(table: Table, label: str) -> tuple[str, ...]:
 
 
 def _likely_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...], dict[str, str]]:
-    """All columns that hold text, but for those that say nothing or give the label away while others are left.
+    """Return the columns that hold text, and for each other column why it is left out.
 
-    What determines a target text is no copy of it, but what it is written from.
+    Columns that say nothing about their row or give the label away are left out if others remain. A column that
+    determines a target text is not left out: it is the source that the target is written from.
     """
     reasons: dict[str, str] = {}
     texts = []
@@ -129,18 +130,18 @@ def _likely_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...]
 
 
 def _telling(table: Table, label: str, names: Sequence[str]) -> dict[str, str]:
-    """Column → how it gives the label away, of those that do."""
+    """Column -> how it gives the label away, for those of ``names`` that do."""
     labels = _label_texts(table, label)
     return {name: why for name in names if (why := roles.determines_label(table, name, labels))}
 
 
 def _reason(table: Table, name: str) -> str | None:
-    """Why a column is no field whatever the others are."""
+    """Why a column is no field, whatever the other columns are; None if it may be one."""
     return "the splits" if roles.split_column(table, ()) == name else roles.meaningless(table, name)
 
 
 def _label_texts(table: Table, label: str) -> list[str]:
-    """The labels' names [rows] as the table has them; blank for rows without a gold label."""
+    """The label's name for each row [rows]; blank for rows without a gold label."""
     names = table.class_names.get(label, ())
     cells = [row.get(label) for row in table.rows]
     texts = [
@@ -155,7 +156,7 @@ def _label_texts(table: Table, label: str) -> list[str]:
 
 
 def _find_label(table: Table, texts: Sequence[str]) -> str:
-    """The column that is the label, where names or cells leave one choice only. Raises InputError otherwise."""
+    """Return the label column if names or cells leave only one choice. Raises InputError otherwise."""
     for name in _LABEL_NAMES:
         found = _column(table, name)
         if found is not None:
@@ -181,7 +182,7 @@ def _find_label(table: Table, texts: Sequence[str]) -> str:
 
 
 def _unclear(table: Table, classes: Sequence[str]) -> str:
-    """Why no column is taken for the label, and what to do."""
+    """The message that says why no column is taken as the label, and what to do."""
     binary = [name for name in classes if {roles.text_of(row.get(name)) for row in table.rows} <= {"0", "1"}]
     if len(binary) > 1:
         return (
@@ -201,7 +202,7 @@ def _unclear(table: Table, classes: Sequence[str]) -> str:
 
 
 def _holds_classes(table: Table, name: str) -> bool:
-    """Whether a few values come again and again."""
+    """Whether the column has a few values that repeat, on average in at least four rows each."""
     values = Counter(text for row in table.rows if (text := roles.text_of(row.get(name))))
     return 2 <= len(values) <= min(_MOST_CLASSES, values.total() // 4)
 
@@ -220,7 +221,7 @@ def _column(table: Table, name: str) -> str | None:
 
 
 def _holds_text(table: Table, name: str) -> bool:
-    """Whether some cell is more than a number: csv cells are all strings."""
+    """Whether some cell is text that is no number (in csv, all cells are strings)."""
     return any(_is_text(row.get(name)) for row in table.rows)
 
 

@@ -1,4 +1,4 @@
-"""Which columns hold the text and the label, and what their cells mean."""
+"""``Columns`` and ``Row``: the chosen text and label columns, and the rows read from them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,18 @@ from autoprompt.corpus.readers import Table
 from autoprompt.corpus.types import Task
 from autoprompt.errors import InputError
 
-# What a template can name as a slot.
+# The names that a template's slot can have.
 _SLOT_NAME = re.compile(r"[^\W\d]\w*(?:[ -]\w+)*")
 _LISTED = 30
-"""Columns that a message lists."""
+"""The most columns that a message lists."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The fields in order, and the column of the label, or of the target text.
+    """The fields in order, and the column of the label or of the target text.
 
-    ``sources``: field → its column, where a template cannot name the column as it is (``review.text``: the field
-    ``review_text``). ``left_out``: column → why it is no field.
+    ``sources``: field -> its column, where the column's name cannot be a slot's name (field ``review_text`` for the
+    column ``review.text``). ``left_out``: column -> why it is no field.
     """
 
     fields: tuple[str, ...]
@@ -32,7 +32,7 @@ class Columns:
 
     @property
     def answer(self) -> str:
-        """What messages call the predicted column's values."""
+        """The word in messages for a value of the predicted column."""
         return "label" if self.task == "classification" else "target"
 
     @property
@@ -47,9 +47,9 @@ class Columns:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the chosen columns; what is missing is an empty string.
+    """One row of the chosen columns; missing values are empty strings.
 
-    Splits are drawn within a ``group``: the class, and one for all rows of a generation corpus.
+    Splits are drawn within each ``group``: a class, or all rows of a generation corpus.
     """
 
     fields: Mapping[str, Any]
@@ -77,7 +77,7 @@ def select_rows(table: Table, columns: Columns) -> list[Row]:
 
 
 def select_fields(table: Table, fields: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The rows' fields, where there are no labels. Raises InputError for a row without one of them, or a bad cell."""
+    """The fields of rows without labels. Raises InputError for a row that lacks a field, or a bad cell."""
     sources = {name: column_of(table, name) for name in fields}
     for row, place in zip(table.rows, table.places, strict=True):
         missing = [name for name, source in sources.items() if source not in row]
@@ -92,7 +92,7 @@ def select_fields(table: Table, fields: Sequence[str]) -> list[Mapping[str, Any]
 
 
 def slot_names(columns: Sequence[str]) -> tuple[str, ...]:
-    """The fields' names: those of the columns, where a template can say them."""
+    """The field name of each column: the column's own name, or a variant of it that a slot can have."""
     names: dict[str, str] = {}
     own = set(columns)
     for column in columns:
@@ -106,7 +106,7 @@ def slot_names(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def slot_name(column: str) -> str:
-    """What a template calls a column: its name, with an underscore for what a slot's name cannot hold."""
+    """The slot's name for a column: its name, with an underscore for characters that a slot's name cannot hold."""
     if _SLOT_NAME.fullmatch(column) and column != "label":
         return column
     name = re.sub(r"[^\w]+", "_", column).strip("_")
@@ -114,7 +114,7 @@ def slot_name(column: str) -> str:
 
 
 def column_of(table: Table, name: str) -> str:
-    """The column of this name, or the only one whose field is called so; otherwise the name."""
+    """The column of this name, or the only column with this field name; otherwise ``name`` unchanged."""
     if name in table.columns:
         return name
     found = [column for column, known in zip(table.columns, slot_names(table.columns), strict=True) if known == name]
@@ -125,14 +125,14 @@ def column_of(table: Table, name: str) -> str:
 
 
 def listed(table: Table) -> str:
-    """The first columns' names, for messages."""
+    """The names of the first columns, for messages."""
     more = len(table.columns) - _LISTED
     return ", ".join(map(repr, table.columns[:_LISTED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _label(cell: object, names: tuple[str, ...] | None, place: str, column: str, answer: str) -> str:
     if names is not None and isinstance(cell, int):
-        if cell == -1:  # the sign for "not labelled" of datasets
+        if cell == -1:  # "not labelled" in the datasets library
             return ""
         if not 0 <= cell < len(names):
             raise InputError(f"{place} has the label {cell}, but there are {len(names)} classes; correct it.")

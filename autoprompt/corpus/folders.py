@@ -1,8 +1,8 @@
-"""The splits of a folder of data files.
+"""Reading the splits of a folder of data files.
 
-Which split a file is for stands in its name (see ``split_names``). A file that is called so comes before one whose name
-only contains such a word. Shards (``train-00000-of-00002.parquet``, ``part-0001.csv``) are joined in their order.
-Folders of ``datasets.save_to_disk`` are read by the lists of files in them.
+A file's name says its split (see ``split_names``). A file whose whole name is a split's takes precedence over one whose
+name only contains it. Shards (``train-00000-of-00002.parquet``, ``part-0001.csv``) are joined in their order. Folders
+written by ``datasets.save_to_disk`` are read through the lists of files that they hold.
 """
 
 import json
@@ -23,12 +23,15 @@ _PART = re.compile(r"(?P<series>part)[-_](?P<number>\d+).*")
 _DESCRIPTIONS = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 _SHOWN = 8
 _MOST_DESCRIPTION = 8 << 20
-"""Bytes of a description that the datasets library writes."""
+"""The most bytes of a description file that the datasets library writes."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """The tables of the splits that were found, and notes. ``whole``: the rows have splits of their own."""
+    """The tables of the splits that were found, and notes.
+
+    ``whole``: the folder says which rows are in which split. If False, the only table is split like a single file.
+    """
 
     tables: dict[str, Table]
     notes: tuple[str, ...]
@@ -36,9 +39,9 @@ class Folder:
 
 
 def read_folder(folder: Path, options: FileOptions) -> Folder:
-    """Read a folder's splits; files of data that are not used are named in a note.
+    """Read a folder's splits; a note names the data files that are not used.
 
-    Raises InputError for a folder without training rows, for two files of one split, and for shards that are missing.
+    Raises InputError for a folder without training rows, for two files of one split, and for missing shards.
     """
     listed = _listed(folder)
     names = {path.name for path in listed}
@@ -68,7 +71,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _splits_of(folder: Path, listed: Sequence[Path]) -> tuple[dict[str, list[Path]], list[Path]]:
-    """The files of each split, and the data files and folders of data that are of none. Raises InputError."""
+    """Return the files of each split, and the data files and folders that belong to no split. Raises InputError."""
     named: dict[str, list[Path]] = {}
     containing: dict[str, list[Path]] = {}
     rest: list[Path] = []
@@ -93,17 +96,17 @@ def _splits_of(folder: Path, listed: Sequence[Path]) -> tuple[dict[str, list[Pat
 
 
 def _data_files(path: Path) -> list[Path]:
-    """The file itself, or those in a folder."""
+    """The data file itself, or the data files in a folder."""
     if path.is_dir():
         try:
             return [inner for inner in _listed(path) if inner.is_file() and is_data_file(inner)]
-        except InputError:  # a folder that may not be read
+        except InputError:  # no permission to read the folder
             return []
     return [path] if is_data_file(path) else []
 
 
 def _splits_named(path: Path) -> tuple[str | None, str | None]:
-    """The split that the name is, and the one that it contains."""
+    """The split that is the whole name, and the only split that the name contains; None where there is none."""
     name = path.name if path.is_dir() else stem(path)
     shard = _SHARD.fullmatch(name)
     series = shard["series"] if shard else name
@@ -116,7 +119,7 @@ def _is_description(path: Path) -> bool:
 
 
 def _files_of(folder: Path, split: str, paths: Sequence[Path]) -> list[Path]:
-    """One file, all shards of one series, or a folder's files. Raises InputError for more, or for a missing shard."""
+    """Return one file, all shards of one series, or a folder's files. Raises InputError for more or missing ones."""
     if len(paths) == 1 and paths[0].is_dir():
         files = _data_files(paths[0])
         if len(files) > 1 and len({ending(path) for path in files}) > 1:
@@ -203,7 +206,7 @@ def _saved(folder: Path, options: FileOptions) -> Table:
 
 
 def _listing(path: Path, key: str, inner: str | None = None) -> list[str]:
-    """Names of files or folders beside a description of the datasets library. Raises InputError for any others."""
+    """Return the names that a description file of datasets lists. Raises InputError for names outside its folder."""
     content = read_bytes(path, "The description", _MOST_DESCRIPTION)
     try:
         found: Any = json.loads(content)[key]

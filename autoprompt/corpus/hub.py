@@ -24,7 +24,7 @@ _NAME = re.compile(r"(?P<path>[\w.-]+(?:/[\w.-]+){0,2})(?::(?P<configuration>[^@
 
 @dataclass(frozen=True)
 class HubData:
-    """The train, validation and test tables (those that exist) of a dataset, and the commit they are of."""
+    """The train, validation and test tables of a dataset (those that exist), and its commit."""
 
     tables: dict[str, Table]
     revision: str
@@ -32,11 +32,11 @@ class HubData:
 
 
 def read_hub(name: str) -> HubData:
-    """Load a dataset of the Hub, or the cached copy of it where the Hub cannot be asked.
+    """Load a dataset from the Hub, or its cached copy where the Hub is not reachable.
 
-    ``name`` is ``dataset`` or ``owner/dataset``, with ``/configuration`` or ``:configuration`` and ``@revision``
-    (a commit, tag or branch) where one is wanted. Raises InputError, within seconds when offline, for whatever keeps
-    the dataset from being loaded. No code of a dataset is ever run: one with a loading script is refused.
+    ``name`` is ``dataset`` or ``owner/dataset``, optionally with ``/configuration`` or ``:configuration`` and
+    ``@revision`` (a commit, tag or branch). Raises InputError, within seconds when offline, if the dataset cannot be
+    loaded for any reason. No code of a dataset is ever run: a dataset with a loading script is refused.
     """
     wanted = _parse(name)
     builder, loaded = _load(wanted)
@@ -46,7 +46,7 @@ def read_hub(name: str) -> HubData:
     found = {}
     used = set()
     for split in ("train", "validation", "test"):
-        # Some have several of a kind, such as validation_matched.
+        # Some datasets have several splits of a kind, such as validation_matched.
         match = [key for key in sorted(splits, key=lambda key: (key != split, key)) if key.startswith(split)]
         if match:
             found[split] = table_of(splits[match[0]], f"hub:{name} {match[0]}")
@@ -64,7 +64,7 @@ def read_hub(name: str) -> HubData:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A parsed name; ``readings`` are the pairs of path and configuration that it can stand for."""
+    """A parsed name; ``readings`` are the pairs of path and configuration that it can mean."""
 
     name: str
     readings: tuple[tuple[str, str | None], ...]
@@ -87,7 +87,7 @@ def _parse(name: str) -> _Wanted:
 
 
 def _load(wanted: _Wanted) -> tuple[Any, Any]:
-    """The builder, which knows the commit, and what it built."""
+    """Return the datasets builder, which knows the commit, and the dataset. Raises InputError."""
     with _offline_unless_reachable() as offline:
         if not offline:
             path, configuration, revision = _ask(wanted)
@@ -97,7 +97,7 @@ def _load(wanted: _Wanted) -> tuple[Any, Any]:
             try:
                 return _build(wanted, _cached_name(path), configuration, wanted.revision)
             except _CannotLoadError as error:
-                if isinstance(error.__cause__, ValueError):  # a copy, but not of this one configuration
+                if isinstance(error.__cause__, ValueError):  # there is a copy, but not of this configuration
                     reason = f"the cached copy does not serve ({first_line(error.__cause__)})"
     raise InputError(
         f"hub:{wanted.name} cannot be loaded: the Hugging Face Hub is not reachable and {reason}; "
@@ -106,7 +106,7 @@ def _load(wanted: _Wanted) -> tuple[Any, Any]:
 
 
 def _ask(wanted: _Wanted) -> tuple[str, str | None, str]:
-    """The dataset's present name on the Hub ("glue" has an owner now), its configuration, and the commit."""
+    """Return the dataset's current name on the Hub ("glue" has an owner now), its configuration, and the commit."""
     from huggingface_hub import HfApi, errors
 
     for path, configuration in wanted.readings:
@@ -120,21 +120,21 @@ def _ask(wanted: _Wanted) -> tuple[str, str | None, str]:
             raise InputError(_gated(wanted)) from error
         except errors.RepositoryNotFoundError:
             continue
-        except (OSError, ValueError, KeyError, _request_error()) as error:  # no dataset's description was answered
+        except (OSError, ValueError, KeyError, _request_error()) as error:  # no answer, or not a dataset's description
             raise InputError(_refusal(wanted, error)) from error
         return info.id, configuration, str(info.sha)
     raise InputError(f"hub:{wanted.name} does not exist on the Hub or needs a login; check the name.")
 
 
 class _CannotLoadError(InputError):
-    """The datasets library could not load it."""
+    """Raised where the datasets library could not load a dataset."""
 
 
 def _build(wanted: _Wanted, path: str, configuration: str | None, revision: str | None) -> tuple[Any, Any]:
     import datasets
 
     try:
-        # Without the prefix a folder of this name would be read instead.
+        # Without the prefix, a local folder of this name would be read instead.
         builder = datasets.load_dataset_builder(f"hf://datasets/{path}", configuration, revision=revision)
         _require_revision(wanted, builder, revision)
         builder.download_and_prepare()
@@ -144,20 +144,20 @@ def _build(wanted: _Wanted, path: str, configuration: str | None, revision: str 
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What datasets raises for files that it cannot read: mostly no error of its own, but what its reader raised."""
-    # By name: they have no types.
+    """The errors that datasets raises for files that it cannot read: mostly errors of the libraries that it uses."""
+    # Imported by name, because they have no type annotations.
     yaml: Any = importlib.import_module("yaml")
     pyarrow: Any = importlib.import_module("pyarrow")
     exceptions: Any = importlib.import_module("datasets.exceptions")
-    card = (ValueError, TypeError, AttributeError, LookupError, yaml.YAMLError)  # YAML of another shape, or none
+    card = (ValueError, TypeError, AttributeError, LookupError, yaml.YAMLError)  # malformed or unexpected YAML
     archive = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
-    # A loading script is a RuntimeError, an empty file a StopIteration.
+    # A loading script raises RuntimeError, an empty file StopIteration.
     files = (exceptions.DatasetsError, OSError, RuntimeError, StopIteration, pyarrow.ArrowException)
     return (*card, *archive, *files, _request_error())
 
 
 def _request_error() -> type[Exception]:
-    """The base of what the HTTP library of huggingface_hub raises where no answer could be had."""
+    """The base class of the errors that huggingface_hub's HTTP library raises when it gets no answer."""
     from huggingface_hub import get_session
 
     library = importlib.import_module(type(get_session()).__module__.partition(".")[0])
@@ -166,7 +166,7 @@ def _request_error() -> type[Exception]:
 
 
 def _cached_name(path: str) -> str:
-    """The owner's name before a bare one, where the cache has a single dataset so called."""
+    """The dataset's name, with its owner if ``path`` has none and the cache has exactly one dataset of that name."""
     import datasets
 
     if "/" in path:
@@ -176,7 +176,7 @@ def _cached_name(path: str) -> str:
 
 
 def _require_revision(wanted: _Wanted, builder: Any, revision: str | None) -> None:
-    """Raise InputError where datasets fell back on its cache, which it does for any revision that it has."""
+    """Raise InputError if datasets fell back on a cached copy of another revision, which it does without an error."""
     if _from_cache(builder) and revision not in (None, builder.hash):
         raise InputError(
             f"hub:{wanted.name} cannot be loaded: the Hugging Face Hub is not reachable and the cached copy is of "
@@ -189,7 +189,7 @@ def _from_cache(builder: Any) -> bool:
 
 
 def _refusal(wanted: _Wanted, error: Exception) -> str:
-    """What the message says, and a remedy that fits. Neither case has an exception of its own in datasets."""
+    """The message, with a remedy. Two cases are recognised by their text: datasets has no exceptions for them."""
     if "is a gated dataset" in str(error):
         return _gated(wanted)
     if "Dataset scripts are no longer supported" in str(error):
@@ -206,7 +206,7 @@ def _gated(wanted: _Wanted) -> str:
 
 @contextlib.contextmanager
 def _offline_unless_reachable() -> Iterator[bool]:
-    """Whether the Hub is out of reach; then the libraries use their cache at once instead of retrying."""
+    """Yield whether the Hub is unreachable; if so, the libraries use their cache at once and do not retry."""
     constants: Any = importlib.import_module("huggingface_hub.constants")
     config: Any = importlib.import_module("datasets.config")
     before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
@@ -219,7 +219,7 @@ def _offline_unless_reachable() -> Iterator[bool]:
 
 
 def _reachable(endpoint: str) -> bool:
-    """Whether anything answers; unlike a bare connection, this goes through the configured proxy."""
+    """Whether the endpoint answers at all. Unlike a plain connection, this request uses the configured proxy."""
     request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=_REACH_SECONDS):  # noqa: S310

@@ -1,4 +1,4 @@
-"""Labels of rows: which cells are no gold label, and columns of labels that no classifier can learn."""
+"""Labels of rows: marks in place of a missing gold label, and label columns that no classifier can learn."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from autoprompt.corpus.columns import Columns, Row
 from autoprompt.errors import InputError, closest
 
 _MARKERS = frozenset({"", "-", "--", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "nan", "NaN", "null", "NULL"})
-"""What datasets and programs write where there is no gold label."""
+"""Cells that datasets and programs write where there is no gold label."""
 _CODE = re.compile(r"[A-Z]{2}")
 _WHOLE = re.compile(r"-?\d+(\.0+)?")
 _NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
 _RARE_MARK = 0.05
-"""A label -1 beside 0 and 1 alone is a class of its own, unless it is this rare."""
+"""If -1, 0 and 1 are the only labels, -1 is a class, unless at most this share of the rows has it."""
 _SCALE = 20
-"""Distinct labels that are still classes however few the rows are: half stars, languages."""
+"""Up to this many distinct labels are classes, however few the rows are: half stars, languages."""
 _LONE_SHARE = 0.05
-"""The share of rows whose labels may come once and be taken for typing errors."""
+"""The largest share of rows whose labels occur once and are taken for typing errors."""
 
 
 def plain_labels(
     source: str, splits: Mapping[str, Sequence[Row]], columns: Columns
 ) -> tuple[dict[str, list[Row]], dict[str, int]]:
-    """The splits' rows with plain labels, and how many rows have which mark in place of a gold label.
+    """Return the splits' rows with plain labels, and mark -> number of rows that have it in place of a gold label.
 
-    A row without a gold label has a blank one. Marks are a blank cell, ``-``, ``?``, ``NA``, ``N/A``, ``nan``,
-    ``null`` beside real labels (``NA`` among codes of two capitals is a class), and -1 beside classes that are numbered
-    from 0, unless -1, 0 and 1 are the classes. Where all labels are whole numbers, ``1.0`` is ``1``.
+    A row without a gold label gets a blank label. Marks are a blank cell, ``-``, ``?``, ``NA``, ``N/A``, ``nan`` and
+    ``null`` (``NA`` among codes of two capitals is a class). -1 is a mark among words, and among classes that are
+    numbered from 0, unless -1, 0 and 1 are the classes. Where all labels are whole numbers, ``1.0`` becomes ``1``.
 
-    Raises InputError for lists of labels, and for numbers on a scale, which are no classes.
+    Raises InputError for lists of labels, and for labels that are no classes: numbers on a scale, texts that hardly
+    repeat.
     """
     rows = {name: list(members) for name, members in splits.items()}
     if columns.task != "classification":
@@ -50,14 +51,14 @@ def plain_labels(
 
 
 def is_number(label: str) -> bool:
-    """Whether a label is a number: these are ordered by value."""
+    """Whether a label is a number; numbers are ordered by value."""
     return _NUMBER.fullmatch(label) is not None
 
 
 def drop_lone_labels(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """The rows without those whose label comes once, where these are few beside real classes; and warnings.
+    """Return the rows without those whose label occurs only once, if these are few and two labels repeat; and warnings.
 
-    Such a label is most often a typing error; the warning names the closest other label.
+    Such a label is usually a typing error; the warning names the closest other label.
     """
     counts = Counter(row.label for row in rows)
     lone = [row for row in rows if counts[row.label] == 1]
@@ -77,7 +78,7 @@ def _labelled(row: Row, label: str) -> Row:
 
 
 def label_marks(counts: Mapping[str, int]) -> set[str]:
-    """The labels (label → rows) that stand for no gold label; see ``plain_labels``."""
+    """The labels of ``counts`` (label -> rows) that mark a missing gold label; see ``plain_labels``."""
     marks = {label for label in counts if label in _MARKERS}
     gold = [label for label in counts if label not in marks]
     if "NA" in marks and gold and all(_CODE.fullmatch(label) for label in gold):
@@ -92,7 +93,7 @@ def label_marks(counts: Mapping[str, int]) -> set[str]:
         minus = [label for label in gold if int(label.partition(".")[0]) == -1]
         if numbered and (len(others) > 2 or sum(counts[label] for label in minus) <= _RARE_MARK * total):
             marks |= set(minus)
-    elif "-1" in gold and not numbers - {-1} and len(gold) > 2:  # beside words
+    elif "-1" in gold and not numbers - {-1} and len(gold) > 2:  # the other labels are words
         marks.add("-1")
     return marks
 
@@ -108,7 +109,7 @@ def _refuse_lists(splits: Mapping[str, Iterable[Row]], columns: Columns) -> None
 
 
 def _refuse_scale(source: str, rows: Sequence[Row], gold: Sequence[str], columns: Columns) -> None:
-    """Raise InputError for numbers to be estimated, and for texts that hardly repeat."""
+    """Raise InputError for labels that are no classes: numbers on a scale, and texts that hardly repeat."""
     if len(gold) < 2:
         return
     if all(_NUMBER.fullmatch(label) for label in gold):

@@ -1,4 +1,4 @@
-"""``load`` and ``of``: from a source's name, or from rows in memory, to a checked and split corpus."""
+"""``load`` and ``of``: a checked and split corpus from a source's name, or from rows in memory."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,26 +25,26 @@ from autoprompt.errors import InputError, UsageError
 
 
 def load(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
-    """Load, check and split a corpus: a card's name, a data file, a folder of them, or ``hub:NAME``.
+    """Load, check and split a corpus. ``source``: a card's name, a data file, a folder of them, or ``hub:NAME``.
 
     ``options`` are those of ``Reading``: ``load("reviews.csv", shots=8, label_column="stars")``. Files for train,
-    validation and test are used whole, as are the published splits of a card that has its rows beside it.
-    ``progress`` is told how far the pull of an embedded corpus is, where it is not in the cache yet.
+    validation and test are used whole, as are the published splits of a card whose rows lie beside it.
+    ``progress`` is called during the pull of an embedded corpus that is not in the cache yet.
 
     Raises UsageError for impossible options, NotFoundError for an unknown name, InputError for data that
-    cannot be used as it stands, StorageError when an embedded corpus cannot be kept in the cache.
+    cannot be used as it is, StorageError when an embedded corpus cannot be stored in the cache.
     """
     reading = Reading(**options)
     return _prepare(open_source(source, progress, reading), reading)
 
 
 def of(train: Any, validation: Any = None, test: Any = None, *, name: str = "rows", **options: Any) -> Corpus:
-    """``load`` for rows in memory: each a ``datasets.Dataset``, a pandas frame, a list of dicts or a dict of lists.
+    """Check and split rows in memory, as ``load`` does for a source.
 
-    Train alone is split as a file without splits is; with validation or test rows, all are used whole, as the files
-    of a folder are. ``train`` may be a dict of all splits, such as a ``DatasetDict``, in place of the others.
-    ``name`` is what messages and the corpus call the rows; ``options`` are those of ``Reading``.
-    Raises UsageError and InputError.
+    Each split is a ``datasets.Dataset``, a pandas frame, a list of dicts or a dict of lists. ``train`` alone is split
+    like a file without splits; with validation or test rows, all are used whole, like the files of a folder. Instead
+    of separate arguments, ``train`` may be a dict of all splits, such as a ``DatasetDict``. ``name`` is the name of
+    the rows in messages and of the corpus; ``options`` are those of ``Reading``. Raises UsageError and InputError.
     """
     reading = Reading(**options)
     reading.check_no_file(name)
@@ -67,9 +67,9 @@ def whole(
     drop_empty: bool = False,
     trains: bool = True,
 ) -> Corpus:
-    """Rows in memory (see ``of``), all as training rows and none held out.
+    """Return a corpus of rows in memory (see ``of``) in which all rows are training rows.
 
-    ``trains``: several classes are needed. Raises UsageError and InputError.
+    ``trains``: the rows must have at least two classes. Raises UsageError and InputError.
     """
     reading = Reading(text_column=text_column, label_column=label_column, target_column=target_column)
     splits, notes = splits_of(rows, name)
@@ -78,9 +78,9 @@ def whole(
 
 
 def rows_of(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
-    """All rows of a source (see ``load``) as training rows and none held out; of one with splits the training rows.
+    """Return a corpus of a source (see ``load``) in which all rows are training rows.
 
-    ``options``: those of ``whole``. Raises as ``load`` does.
+    Of a source with splits, only the training rows are used. ``options``: those of ``whole``. Raises as ``load`` does.
     """
     drop_empty, trains = options.pop("drop_empty", False), options.pop("trains", True)
     reading = Reading(**options)
@@ -105,7 +105,7 @@ def _prepare(found: Source, reading: Reading) -> Corpus:
     rows = {name: select_rows(table, columns) for name, table in found.tables.items()}
     read = sum(map(len, rows.values())) + found.unlabelled
     if found.may_hide_test_labels and checks.is_unlabelled(rows.get("test", []), columns):
-        del rows["test"]  # the Hub's competitions keep these labels to themselves
+        del rows["test"]  # competitions on the Hub do not publish their test labels
     rows, warnings, dropped = _usable(found, rows, columns, reading)
     population = [row for split in rows.values() for row in split]
     sampling = Sampling(reading.shots * (2 if columns.task == "generation" else 1), reading.test_rows, reading.seed)
@@ -128,7 +128,7 @@ def _prepare(found: Source, reading: Reading) -> Corpus:
 def _usable(
     found: Source, rows: Splits, columns: Columns, reading: Reading
 ) -> tuple[Splits, list[str], dict[str, int]]:
-    """The rows with text and a label, warnings, and reason → rows that were dropped."""
+    """Return the rows with text and a label, warnings, and reason -> number of rows that were dropped."""
     warnings = [*found.warnings, *(note for table in found.tables.values() for note in table.notes)]
     dropped = Counter[str]()
     if found.unlabelled:
@@ -149,7 +149,7 @@ def _usable(
 
 
 def _merge_of(columns: Columns, reading: Reading) -> Merge:
-    """How rows with equal texts become one; of classes, a label that comes once is left out as well."""
+    """Return the function that merges rows with equal texts; for classes, it also drops labels that occur only once."""
     if columns.task == "generation":
         return merge_equal_inputs
 
@@ -228,7 +228,7 @@ def _corpus(
 
 
 def _labels(found: Source, columns: Columns, train: Sequence[Row]) -> tuple[str, ...]:
-    """The card's order, otherwise the ClassLabel's, otherwise sorted (numbers by value)."""
+    """The labels in the card's order, otherwise the ClassLabel's, otherwise sorted (numbers by value)."""
     present = {row.label for row in train}
     if found.card is not None:
         if set(found.card.labels) != present:

@@ -1,4 +1,4 @@
-"""Tables from rows that a program already holds: frames, datasets, lists of dicts, dicts of lists and the like."""
+"""Tables from rows in memory: frames, datasets, lists of dicts, dicts of lists and the like."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +16,10 @@ _EXPECTED = (
 
 
 def splits_of(data: Any, source: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The rows of each split of a dict of them (such as a DatasetDict), and notes; of anything else, train alone.
+    """Return split -> rows from a dict of splits (such as a DatasetDict), and notes; any other data is train alone.
 
-    Splits are called as files of a folder are: ``dev`` is validation. Raises UsageError for a dict of splits of which
-    none is train.
+    Splits are named like the files of a folder: ``dev`` is validation. Raises UsageError for a dict of splits without
+    train.
     """
     if not isinstance(data, Mapping) or not _are_splits(data):
         return {"train": data}, ()
@@ -39,9 +39,9 @@ def splits_of(data: Any, source: str) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def table_of(data: Any, source: str) -> Table:
-    """The rows as a table called ``source``.
+    """Return the rows as a table called ``source``.
 
-    Raises UsageError for what holds no rows, InputError for rows that cannot be used as they stand.
+    Raises UsageError for data that are no rows, InputError for rows that cannot be used as they are.
     """
     rows, names = _rows_of(data, source)
     if not len(rows):
@@ -55,7 +55,7 @@ def table_of(data: Any, source: str) -> Table:
 def _rows_of(data: Any, source: str) -> tuple[Sequence[Any], dict[str, tuple[str, ...]]]:
     """The rows, and the class names of their columns."""
     if _is_a(data, "datasets", "Dataset"):
-        return list(data.with_format(None)), _class_names(data)  # a format such as torch's would give tensors
+        return list(data.with_format(None)), _class_names(data)  # undo formats such as torch, whose cells are tensors
     if _is_a(data, "pandas", "DataFrame"):
         return _of_frame(data, source), {}
     if _is_a(data, "pyarrow", "Table"):
@@ -76,7 +76,7 @@ def _rows_of(data: Any, source: str) -> tuple[Sequence[Any], dict[str, tuple[str
 
 
 def _no_rows(data: Any, source: str) -> UsageError:
-    """What to do with data that holds rows in another way, or none."""
+    """The error for data that hold rows in another form or no rows, with advice on what to give instead."""
     kind = type(data).__name__
     given = f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
     if isinstance(data, str | bytes):
@@ -97,7 +97,7 @@ def _no_rows(data: Any, source: str) -> UsageError:
 
 
 def _are_splits(data: Mapping[Any, Any]) -> bool:
-    """Whether the values are rows of splits, and not columns."""
+    """Whether the values are the rows of splits, and not columns."""
     if any(split_of(str(name)) for name in data):
         return True
     return any(_is_a(rows, module, name) for rows in data.values()
@@ -147,7 +147,7 @@ def _of_columns(data: Mapping[Any, Any], source: str) -> list[dict[Any, Any]]:
 
 
 def _is_a(data: Any, module: str, name: str) -> bool:
-    """Whether the data is of this class, without importing its module: who has such data has imported it."""
+    """Whether the data is of this class. Needs no import: a program with such data has imported the module already."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(data, kind)
 

@@ -1,4 +1,4 @@
-"""``Reading``: how rows become a corpus."""
+"""``Reading``: the options for turning rows into a corpus."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from autoprompt.errors import UsageError
 class Reading:
     """The options of ``load`` and ``of``. Raises UsageError for impossible ones.
 
-    ``text_column``, ``label_column`` and ``target_column`` name columns; a ``target_column`` makes the corpus one for
-    generation, whose ``Example.label`` is the target text. A source without splits gives ``shots`` rows a class to
-    train and as many to validation, drawn by ``seed``; for generation it gives twice ``shots`` rows to each (16: 32
-    and 32), as two classes would. The rest is test, at most ``test_rows``. ``drop_empty`` drops rows with a blank
-    text or label, ``drop_duplicates`` those whose texts have several labels or stand in an earlier split; both are
-    errors otherwise. ``encoding``, ``delimiter``, ``no_header`` and ``column_names`` are those of ``FileOptions``, for
-    sources that are files.
+    ``text_column``, ``label_column`` and ``target_column`` name columns. With a ``target_column`` the corpus is for
+    generation, and ``Example.label`` is the target text. A source without splits gives ``shots`` rows per class to
+    train and as many to validation, drawn with ``seed``; for generation it gives twice ``shots`` rows to each (with 16:
+    32 and 32), as two classes would. The rest is test, at most ``test_rows``. ``drop_empty`` drops rows with a blank
+    text or label; ``drop_duplicates`` drops rows whose text has several labels or also occurs in an earlier split.
+    Without these options such rows are errors. ``encoding``, ``delimiter``, ``no_header`` and ``column_names`` are
+    those of ``FileOptions``, for sources that are files.
     """
 
     shots: int = 16
@@ -34,11 +34,11 @@ class Reading:
 
     @property
     def file_options(self) -> FileOptions:
-        """How data files are read. Raises UsageError for impossible values."""
+        """The options for reading data files. Raises UsageError for impossible values."""
         return FileOptions(self.encoding, self.delimiter, self.no_header, self.column_names)
 
     def check_no_file(self, source: str) -> None:
-        """Raise UsageError for options about files where the source is none."""
+        """Raise UsageError if options about files are set; called for a ``source`` that is no file."""
         if self.file_options != FileOptions():
             raise UsageError(
                 f"{source} is no data file; leave --encoding, --delimiter, --no-header and --column-names out."

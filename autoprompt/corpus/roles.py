@@ -1,7 +1,7 @@
 """Roles of a table's columns: identifiers, dates, constants, splits, and columns that give the label away.
 
-The rules look at the cells, and at names only where other programs write them (pandas' ``Unnamed: 0``). Whoever wants a
-column that is left out here names it with ``--text-column``.
+The rules look at the cells, and at a column's name only where other programs write it (such as pandas' ``Unnamed: 0``).
+To use a column that is left out here, name it with ``--text-column``.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 _MOST = 0.95
 """The share of a column's cells for which a rule must hold."""
 _WRONG = 0.02
-"""The share of rows that may contradict a column that determines the label: typing errors."""
+"""The largest share of rows, such as typing errors, that may contradict a column that determines the label."""
 _EVIDENCE = 5
-"""Rows outside the most frequent value that must be predicted right before a column counts as determining another."""
+"""The fewest judged rows outside the most frequent value for a column to count as determining another."""
 _MENTIONED = 0.9
-"""The share of rows whose cell names the row's own label, in a column that spells the label out."""
+"""The smallest share of rows whose cell names the row's own label, for a column that spells the label out."""
 _LOOKED_AT = 500
-"""Rows in which label names are searched for."""
+"""The most rows in which label names are searched for."""
 _MOST_NAMES = 100
-"""Labels whose names are searched for."""
+"""The most labels whose names are searched for."""
 
 
 def text_of(cell: object) -> str:
-    """A cell as the rules compare it: trimmed, case folded; what is missing is empty."""
+    """A cell as the rules compare it: trimmed and case folded; empty for a missing cell, a list or a dict."""
     return str(cell).strip().casefold() if isinstance(cell, str | int | float | bool) and cell == cell else ""
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell's text is a number, with separators, an exponent or a percent sign where it has them."""
+    """Whether a cell's text is a number; separators, an exponent and a percent sign are allowed."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def has_index_name(name: str) -> bool:
-    """Whether programs call a row's number so: ``id``, ``Unnamed: 0``, ``__index_level_0__``, no name at all."""
+    """Whether programs give this name to row numbers: ``id``, ``Unnamed: 0``, ``__index_level_0__``, an empty name."""
     return _INDEX_NAME.fullmatch(name.strip().casefold()) is not None
 
 
 def meaningless(table: Table, name: str) -> str | None:
-    """Why a column says nothing of its row, or None: "empty", "constant", "row numbers", "dates", "identifiers".
+    """Why a column says nothing about its row, or None: "empty", "constant", "row numbers", "dates", "identifiers".
 
     Identifiers are cells without white space that hold digits, addresses or paths: ``T-00017``, ``A1``, a UUID, a URL.
     """
@@ -84,9 +84,9 @@ def meaningless(table: Table, name: str) -> str | None:
 def determines_label(table: Table, name: str, labels: Sequence[str]) -> str | None:
     """How a column gives the label away, in words; None where it does not. ``labels`` [rows], blank where unknown.
 
-    A column determines the label where its value foretells the label of nearly every row from the other rows with that
-    value, or the label foretells the value (a coarser class). A column spells the label out where nearly every cell
-    holds the name of its own row's label and of no other.
+    A column determines the label if the other rows with the same value predict the label of nearly every row, or if
+    the other rows with the same label predict the value (a coarser class). A column spells the label out if nearly
+    every cell contains the name of its row's label and of no other label.
     """
     pairs = [(text_of(row.get(name)), label.casefold()) for row, label in zip(table.rows, labels, strict=True) if label]
     if _foretells(pairs) or _foretells([(label, value) for value, label in pairs]):
@@ -97,13 +97,13 @@ def determines_label(table: Table, name: str, labels: Sequence[str]) -> str | No
 
 
 def is_varied(table: Table, name: str) -> bool:
-    """Whether at least half of the rows have a value of their own, as texts do and categories do not."""
+    """Whether the distinct values are at least half as many as the rows, as for texts but not for categories."""
     values = {json.dumps(cell, sort_keys=True, default=str) for row in table.rows if (cell := row.get(name))}
     return 2 * len(values) >= len(table.rows)
 
 
 def split_column(table: Table, taken: Iterable[str]) -> str | None:
-    """The column whose cells say which split a row is in, if there is one that is not among ``taken``."""
+    """The column whose cells say which split a row is in, if there is one outside ``taken``; otherwise None."""
     for column in table.columns:
         if column.strip().casefold() in _SPLIT_COLUMNS and column not in taken:
             values = {text_of(row.get(column)) for row in table.rows}
@@ -114,7 +114,7 @@ def split_column(table: Table, taken: Iterable[str]) -> str | None:
 
 
 def split_by(table: Table, column: str) -> dict[str, Table]:
-    """The rows of each split that a split column names, and those that it calls "unlabeled"; each keeps its place."""
+    """Split -> its rows, as a split column names them; the key "unlabeled" is possible too. Rows keep their places."""
     members: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(table.rows):
         members[str(_split_of(text_of(row[column])))].append(number)
@@ -137,22 +137,24 @@ def _holds(texts: Sequence[str], rule: Callable[[str], bool]) -> bool:
 
 
 def _numbers_rows(texts: Sequence[str]) -> bool:
-    """Whether the cells are whole numbers, none of which comes twice."""
+    """Whether the cells are distinct whole numbers."""
     return len(set(texts)) == len(texts) > 1 and all(text.removesuffix(".0").isdecimal() for text in texts)
 
 
 def _is_identifier(text: str) -> bool:
-    """``T-00017``, ``A1``, ``9f8c2e``, ``a@b.org``, ``https://a.org``, ``images/cat.jpg``; ASCII, since sentences of
-    some scripts have no white space either."""
+    """Whether a text is like ``T-00017``, ``A1``, ``9f8c2e``, ``a@b.org``, ``https://a.org`` or ``images/cat.jpg``.
+
+    Only ASCII texts are, since sentences of some scripts have no white space either.
+    """
     if not text.isascii() or any(character.isspace() for character in text):
         return False
     return any(character.isdigit() for character in text) or _ADDRESS.search(text) is not None
 
 
 def _foretells(pairs: Sequence[tuple[str, str]]) -> bool:
-    """Whether the first of a pair foretells the second, each row judged by the other rows with the same first value.
+    """Whether a pair's first value predicts its second. Each row is judged by the other rows with the same first value.
 
-    Rows whose first value comes once cannot be judged; half of the rows must be.
+    Rows whose first value occurs only once cannot be judged; at least half of the rows must be judged.
     """
     groups: dict[str, Counter[str]] = defaultdict(Counter)
     for first, second in pairs:
@@ -165,7 +167,7 @@ def _foretells(pairs: Sequence[tuple[str, str]]) -> bool:
         judged += size
         others += counts
         (_, most), *rest = counts.most_common()
-        # A row of a value that only half of the others share is judged wrong.
+        # Where no two rows of the group have the same second value, every row is predicted wrong.
         wrong += size - most if most > 1 or not rest else size
     if judged * 2 < len(pairs) or len(others) < 2:
         return False

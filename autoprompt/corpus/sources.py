@@ -1,4 +1,4 @@
-"""Sources of rows: a card's name, a file, a folder, a dataset of the Hub; and how the splits of each come about."""
+"""Sources of rows: embedded corpora, files, folders and Hub datasets; and how the rows of each are split."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -33,10 +33,10 @@ Merge = Callable[[Sequence[Row]], tuple[list[Row], list[str]]]
 
 @dataclass(frozen=True)
 class Source:
-    """The tables of a source, the card if it has one, and how its splits come about.
+    """The tables of a source, its card if it has one, and the function that splits its rows.
 
-    ``may_hide_test_labels``: test rows without a single label are left out, and no fault. ``unlabelled``: rows that a
-    split column calls so.
+    ``may_hide_test_labels``: if no test row has a label, the test rows are left out and are no fault. ``unlabelled``:
+    the number of rows that a split column calls unlabelled.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Source:
 
 
 def open_source(source: str, progress: Progress | None, reading: Reading) -> Source:
-    """The tables of a source by its name. Raises as ``load`` does."""
+    """Open a source by its name. Raises as ``load`` does."""
     if source.startswith("hub:"):
         reading.check_no_file(source)
         data = read_hub(source.removeprefix("hub:"))
@@ -66,7 +66,7 @@ def open_source(source: str, progress: Progress | None, reading: Reading) -> Sou
         reading.check_no_file(source)
         return _open_card(card(source), progress)
     path = Path(source)
-    # os.path takes any string; Path's own tests raise for names that the system cannot hold.
+    # os.path accepts any string; the tests of Path raise for names that the system does not allow.
     if os.path.isdir(source):
         folder = read_folder(path, reading.file_options)
         split_rows = split_folder if folder.whole else split_file
@@ -95,7 +95,7 @@ def _open_card(known: Card, progress: Progress | None) -> Source:
 
 
 def with_chats(found: Source, reading: Reading) -> Source:
-    """The source with chats as texts and responses, unless their column is named. Raises InputError."""
+    """Return the source with chats as texts and responses, unless ``reading`` names their column. Raises InputError."""
     if found.card is not None:
         return found
     named = [reading.label_column, reading.target_column, *(reading.text_column or "").split(",")]
@@ -104,7 +104,7 @@ def with_chats(found: Source, reading: Reading) -> Source:
 
 
 def by_split_column(found: Source, columns: Columns) -> Source:
-    """The source with the splits that a column of its only table names, where there is such a column."""
+    """Return the source, split by the split column of its only table if there is one."""
     if found.card is not None or set(found.tables) != {"train"}:
         return found
     table = found.tables["train"]
@@ -135,7 +135,7 @@ def split_file(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, 
 
 
 def split_folder(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, list[str]]:
-    """Files that say what they are for are used whole."""
+    """Use files named for a split whole; without validation rows, take some of the training rows."""
     if "validation" in rows:
         return {name: rows.get(name, []) for name in SPLITS}, []
     merged, warnings = merge(rows["train"])
@@ -143,7 +143,7 @@ def split_folder(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits
 
 
 def _split_hub(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, list[str]]:
-    """K rows a group; without a labelled test split the validation split takes its place."""
+    """Draw K rows per group for train and validation; without a labelled test split, the validation split is test."""
     train, warnings = merge(rows["train"])
     if "validation" in rows and "test" in rows:
         validation, notes = merge(rows["validation"])

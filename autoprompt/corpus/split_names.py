@@ -1,6 +1,7 @@
-"""What data call their splits: files of a folder, keys of a dict, cells of a split column; in any case.
+"""Words that name the train, validation and test splits, in any case: in file names, dict keys and split columns.
 
-The words of the datasets library: train, training; validation, valid, dev, val; test, testing, eval, evaluation.
+The words are those of the datasets library: train, training; validation, valid, dev, val; test, testing, eval,
+evaluation.
 """
 
 from collections.abc import Mapping
@@ -15,5 +16,5 @@ _SPLIT_OF = {word: split for split, words in SPLIT_WORDS.items() for word in wor
 
 
 def split_of(name: str) -> str | None:
-    """The split that a name stands for: ``validation`` of Dev; None where it stands for none."""
+    """The split that a name stands for: ``validation`` for Dev; None for a name of no split."""
     return _SPLIT_OF.get(name.strip().casefold())

@@ -1,8 +1,9 @@
-"""Merging equal texts and drawing the splits.
+"""Merging of equal texts, and drawing of the splits.
 
-Every draw is a sort by a hash of the seed and a row's content, so that it depends on neither the order of
-the rows nor a generator's state, and the sample hardly moves when a few rows are added. Within a group all splits come
-from one such order; how many rows a group gives never depends on the hashes, which would leave out rare groups.
+Every draw sorts the rows by a hash of the seed and a row's content. It therefore depends on neither the order of the
+rows nor the state of a random generator, and the sample hardly changes when a few rows are added. Within a group, all
+splits come from one such order. How many rows a group gives never depends on the hashes of its rows, since that could
+leave out rare groups.
 """
 
 import hashlib
@@ -18,14 +19,14 @@ from autoprompt.errors import InputError
 
 Splits = dict[str, list[Row]]
 _PARTS = 1 << 32
-"""Steps between two whole numbers at which the random start of a systematic sample can lie."""
+"""The number of possible random starts, from 0 to below 1, of a systematic sample."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How many rows a group gives to train and to validation, how many test has at most, and the seed.
+    """The rows per group for train and for validation (``shots``, or K), the most test rows, and the seed.
 
-    A class is a group and gives ``--shots`` rows. The rows of a generation corpus are one group, which gives
+    Each class is a group and gives ``--shots`` rows. All rows of a generation corpus are one group, which gives
     twice as many, as two classes would: 32 and 32 with 16 shots.
     """
 
@@ -35,9 +36,9 @@ class Sampling:
 
 
 def merge_equal_texts(rows: Sequence[Row], *, drop: bool) -> tuple[list[Row], list[str]]:
-    """The rows with each text once, and warnings.
+    """Return the rows with each text once, and warnings.
 
-    Raises InputError where equal texts have different labels; with ``drop`` all rows of such a text go.
+    Raises InputError where equal texts have different labels; with ``drop``, all rows with such a text are dropped.
     """
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -57,7 +58,7 @@ def merge_equal_texts(rows: Sequence[Row], *, drop: bool) -> tuple[list[Row], li
 
 
 def merge_equal_inputs(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """The rows of a generation corpus with each text once, and warnings: the first target is kept."""
+    """Return the rows of a generation corpus with each text once, with its first target; and warnings."""
     kept: dict[str, Row] = {}
     disputed = 0
     for row in rows:
@@ -68,9 +69,9 @@ def merge_equal_inputs(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
 
 
 def published_split(rows: Sequence[Row], split: Mapping[str, int]) -> Splits:
-    """The first rows of each group in the order of the file are train, the next validation, the rest test.
+    """Split each group in file order: the first rows are train, the next are validation, the rest is test.
 
-    Neither ``--shots`` nor the seed moves these splits, so that results on them can be compared.
+    Neither ``--shots`` nor the seed changes these splits, so that results on them can be compared.
     """
     found: Splits = {"train": [], "validation": [], "test": []}
     sizes: Counter[str] = Counter()
@@ -87,10 +88,10 @@ def published_split(rows: Sequence[Row], split: Mapping[str, int]) -> Splits:
 
 
 def split_pool(rows: Sequence[Row], sampling: Sampling) -> Splits:
-    """K rows of each group for train and for validation, and the test rows from the rest (see ``draw_test``).
+    """Draw K rows of each group for train and K for validation, and the test rows from the rest (see ``draw_test``).
 
     A group of at most 2 K rows gives 40 % to train, 40 % to validation and the rest to test; other groups still give K.
-    Raises InputError where a group cannot be in both train and validation.
+    Raises InputError where a group has too few rows to be in both train and validation.
     """
     train, validation, rest = [], [], []
     for group, members in _by_group(rows, sampling.seed).items():
@@ -107,10 +108,10 @@ def split_pool(rows: Sequence[Row], sampling: Sampling) -> Splits:
 
 
 def draw_test(rest: Sequence[Row], sampling: Sampling, population: Sequence[Row] | None = None) -> list[Row]:
-    """At most ``test_rows`` of the rest, in which each group has its share of the population (default: of the rest).
+    """Draw at most ``test_rows`` of the rest, with each group's share as in the population (default: as in the rest).
 
-    Expected counts are exact; they are rounded at random to the next whole number. A group with too few rows left gives
-    all of them, and the others fill its place.
+    The expected count of each group is exact and is rounded up or down at random. A group with too few rows left gives
+    all of them, and the other groups fill the gap.
     """
     members = _by_group(rest, sampling.seed)
     if len(rest) <= sampling.test_rows:
@@ -127,7 +128,7 @@ def draw_test(rest: Sequence[Row], sampling: Sampling, population: Sequence[Row]
 
 
 def _quotas(sizes: Mapping[str, int], left: Mapping[str, int], total: int) -> dict[str, Fraction]:
-    """Rows of each group by its share of ``sizes``, no more than are left of it; they add up to ``total``."""
+    """Group -> expected number of rows: its share of ``sizes``, at most ``left``; the numbers add up to ``total``."""
     quotas = {group: Fraction(0) for group in sizes}
     open_groups, rows = set(sizes), Fraction(total)
     while open_groups:
@@ -144,7 +145,7 @@ def _quotas(sizes: Mapping[str, int], left: Mapping[str, int], total: int) -> di
 
 
 def _shares(size: int, shots: int) -> tuple[int, int]:
-    """How many of a group's rows are for train and for validation; at least one is left for test from three rows on."""
+    """How many of a group's rows are for train and for validation; of three or more, at least one is left for test."""
     if size > 2 * shots:
         return shots, shots
     taken = min((2 * size + 2) // 5, size // 2)
@@ -152,9 +153,9 @@ def _shares(size: int, shots: int) -> tuple[int, int]:
 
 
 def carve_validation(rows: Sequence[Row], sampling: Sampling) -> Splits:
-    """Train and validation from one training file: a fifth of each group, at least K, at most half.
+    """Split training rows into train and validation, which gets a fifth of each group, at least K and at most half.
 
-    Raises InputError where a group cannot be in both.
+    Raises InputError where a group has too few rows to be in both.
     """
     found: Splits = {"train": [], "validation": []}
     for group, members in _by_group(rows, sampling.seed).items():
@@ -166,13 +167,13 @@ def carve_validation(rows: Sequence[Row], sampling: Sampling) -> Splits:
 
 
 def take_shots(rows: Sequence[Row], sampling: Sampling) -> list[Row]:
-    """At most K rows a group."""
+    """Draw at most K rows of each group."""
     groups = _by_group(rows, sampling.seed)
     return ranked([row for members in groups.values() for row in members[: sampling.shots]], sampling.seed)
 
 
 def ranked(rows: Sequence[Row], seed: int) -> list[Row]:
-    """The rows in their random order."""
+    """The rows in the random order that the seed gives."""
 
     return sorted(rows, key=lambda row: _hashed(seed, content_id(row.fields, row.label)))
 
@@ -183,7 +184,7 @@ def class_sizes(rows: Sequence[Row]) -> Counter[str]:
 
 
 def _hashed(seed: int, *parts: str) -> str:
-    """64 hex digits that look random."""
+    """A hash of the seed and the parts, 64 hex digits."""
     return hashlib.sha256(":".join([str(seed), *parts]).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What was read of the data: rows, fields, classes and splits, and what was left out and why."""
+"""``DataSummary``: the rows, fields, classes and splits of a source, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ORDER = ("train", "validation", "test")
 class DataSummary:
     """How a source became a corpus. Each row that was read is in a split, unused, or dropped.
 
-    ``rows``: read in all. ``splits``: split → rows. ``classes``: label → rows in "all" (of what was kept) and in each
-    split; empty for target texts. ``unused``: rows that no split needs, such as a text that stands there again.
-    ``dropped``: reason → rows. ``left_out``: column → why it is no field. ``sources``: field → its column, where the
-    names differ.
+    ``rows``: all rows that were read. ``splits``: split -> number of rows. ``classes``: label -> number of rows in
+    "all" (the rows that were not dropped) and in each split; empty for target texts. ``unused``: rows that no split
+    needs, such as repeated texts. ``dropped``: reason -> number of rows. ``left_out``: column -> why it is no field.
+    ``sources``: field -> its column, where the names differ.
     """
 
     source: str
@@ -34,7 +34,7 @@ class DataSummary:
     sources: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON, as ``search --json`` prints it under ``data``; ``summary`` is the line for people."""
+        """Plain JSON, as ``search --json`` prints it under ``data``; its key ``summary`` holds the line for people."""
         return {
             "summary": str(self),
             "source": self.source,
@@ -73,7 +73,7 @@ class DataSummary:
         return f"{name} (column {self.sources[name]})" if name in self.sources else name
 
     def _classes(self) -> str:
-        """Rows of each class in train, validation and test, of all: ``billing 16/16/173 of 260``."""
+        """Rows of each class in train, validation and test, and in all: ``billing 16/16/173 of 260``."""
         if not self.classes:
             return ""
         shown = [

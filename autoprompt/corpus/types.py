@@ -1,4 +1,4 @@
-"""``Example`` and ``Corpus``, what every other part of the engine sees of the data."""
+"""``Example`` and ``Corpus``: the data types that the rest of the engine uses."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,7 @@ DEFAULT_METRICS: dict[Task, str] = {"classification": "accuracy", "generation": 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled row; ``row_id`` depends on its content alone (and on the count of equal rows before it).
+    """One labelled row; ``row_id`` depends only on its content and on the number of equal rows before it.
 
     ``label`` is the class, or the target text of a generation corpus.
     """
@@ -31,12 +31,12 @@ class Example:
 class Corpus:
     """Checked and split data.
 
-    ``fingerprint`` and ``test_count`` are filled in when left out, and survive ``without_test``, so that a
-    search which cannot see the test rows still names the data that they belong to.
+    ``fingerprint`` and ``test_count`` are computed when left out. ``without_test`` does not change them, so that a
+    search which cannot see the test rows still identifies the data that they belong to.
 
-    A corpus for ``task`` "generation" has no ``labels`` and no ``label_words``; its ``label_column`` is the
-    target's. ``revision`` is the commit of a dataset of the Hub. ``summary`` says what was read of the data; None for
-    rows that come back from a leaderboard.
+    A corpus for ``task`` "generation" has no ``labels`` and no ``label_words``; its ``label_column`` is the target
+    column. ``revision`` is the commit of a Hub dataset. ``summary`` says how the source was read; it is None for rows
+    that come back from a leaderboard.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Corpus:
     summary: DataSummary | None = None
 
     def __post_init__(self) -> None:
-        """Fill in what has a default that depends on the data."""
+        """Fill in the defaults that depend on the data."""
         if not self.metric:
             object.__setattr__(self, "metric", DEFAULT_METRICS[self.task])
         if not self.manual_template:
@@ -70,12 +70,12 @@ class Corpus:
             object.__setattr__(self, "test_count", len(self.test))
 
     def without_test(self) -> "Corpus":
-        """The same corpus, with the same fingerprint and test count, that holds no test rows."""
+        """The same corpus without test rows, with the same fingerprint and test count."""
         return dataclasses.replace(self, test=())
 
 
 def default_template(fields: tuple[str, ...], label_column: str) -> str:
-    """The manual template of data without a card: the text first, then the label column as the question."""
+    """The manual template for data without a card: the text, then the label column's name and the label."""
     shown = label_column.replace("_", " ").replace("{", "{{").replace("}", "}}")
     question = f"{shown[:1].upper()}{shown[1:]}: {{label}}"
     if len(fields) == 1:
@@ -84,7 +84,7 @@ def default_template(fields: tuple[str, ...], label_column: str) -> str:
 
 
 def default_label_words(labels: Iterable[str]) -> dict[str, str]:
-    """The lower-cased labels with ``_`` as a space."""
+    """Label -> the label in lower case, with a space for each ``_``."""
     return {label: label.lower().replace("_", " ") for label in labels}
 
 
@@ -100,17 +100,17 @@ def make_examples(rows: Iterable[tuple[Mapping[str, Any], str]], seen: dict[str,
 
 
 def content_id(fields: Mapping[str, Any], label: str) -> str:
-    """16 hex digits that stand for a row's content."""
+    """A hash of the row's content, 16 hex digits."""
     return hashlib.sha256(canonical([fields, label]).encode()).hexdigest()[:16]
 
 
 def canonical(value: object) -> str:
-    """The one JSON text of a value."""
+    """The canonical JSON text of a value: keys sorted, no white space added."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def normalised(fields: Mapping[str, Any]) -> str:
-    """What two rows share when they hold the same text: NFC, case folded, white space collapsed."""
+    """A key that is equal for rows with the same text: NFC, case folded, white space collapsed."""
     parts = []
     for name in sorted(fields):
         value = fields[name]

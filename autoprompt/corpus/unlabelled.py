@@ -1,4 +1,4 @@
-"""Rows without labels, as predictors are given them: texts, dicts, arrays, frames, generators."""
+"""Rows without labels, to be predicted: texts, dicts, arrays, frames, generators."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,11 +13,11 @@ from autoprompt.errors import InputError, UsageError
 
 
 def inputs(rows: Any, fields: Sequence[str], *, name: str = "the input") -> list[Example]:
-    """Rows without labels as examples that have these fields, in the order of the rows; none give none.
+    """Return rows without labels as examples with these fields, in the order of the rows; no rows give no examples.
 
-    ``rows``: a table that was read, or what ``given`` takes. A number in a column becomes its text; an empty text is a
-    text. Raises UsageError, and InputError for a column that is not there, and for a row whose fields are all missing
-    (None, NaN).
+    ``rows``: a ``Table``, or anything that ``given`` accepts. A number in a column becomes text; an empty text is
+    valid. Raises UsageError, and InputError for a missing column and for a row whose fields are all missing (None,
+    NaN).
     """
     if not isinstance(rows, Table):
         rows = given(rows, name)
@@ -36,10 +36,10 @@ def inputs(rows: Any, fields: Sequence[str], *, name: str = "the input") -> list
 
 
 def given(rows: Any, name: str = "the input") -> Any:
-    """The rows as a list of texts, a list of dicts, a ``datasets.Dataset`` or a pandas frame.
+    """Return the rows as a list of texts, a list of dicts, a ``datasets.Dataset`` or a pandas frame.
 
     ``rows``: one of these, or any array, series, tuple or generator of texts or dicts; a column [rows, 1] is a list.
-    Raises UsageError for a single text or row and for a set, InputError, with its place, for a row that is neither a
+    Raises UsageError for a single text or row and for a set; InputError, with the place, for a row that is neither a
     text nor a dict, such as None or a number.
     """
     if isinstance(rows, str | bytes):
@@ -72,7 +72,7 @@ def _listed(rows: Any, name: str) -> list[Any]:
 
 
 def _unpacked(row: Any) -> Any:
-    """A row's text out of a column [rows, 1], and out of bytes that are UTF-8."""
+    """The only value of a row of a column [rows, 1], and UTF-8 bytes as text; any other row unchanged."""
     if isinstance(row, list | tuple) and len(row) == 1:
         row = row[0]
     if isinstance(row, bytes):
@@ -84,7 +84,7 @@ def _unpacked(row: Any) -> Any:
 
 
 def _called(row: Any) -> str:
-    """What messages call a row that is no text and no dict."""
+    """The description, for messages, of a row that is neither a text nor a dict."""
     if is_missing(row):
         return f"missing ({row})"
     if isinstance(row, bytes):
@@ -95,7 +95,7 @@ def _called(row: Any) -> str:
 
 
 def require_columns(table: Table, fields: Sequence[str]) -> None:
-    """Raise InputError, with the columns that are there, where the table has no column for a field."""
+    """Raise InputError, with the columns of the table, where it has no column for a field."""
     absent = next((field for field in fields if column_of(table, field) not in table.columns), None)
     if absent is not None:
         there = listed(table) or "none"
@@ -106,7 +106,7 @@ def require_columns(table: Table, fields: Sequence[str]) -> None:
 
 
 def _require_cells(table: Table, fields: Sequence[str]) -> None:
-    """Raise InputError for a row that has none of the fields."""
+    """Raise InputError for a row in which all fields are missing."""
     columns = [column_of(table, field) for field in fields]
     for cells, place in zip(table.rows, table.places, strict=True):
         if all(column in cells and is_missing(cells[column]) for column in columns):

@@ -1,8 +1,7 @@
-"""Tables from data files of all formats, with the place of every row kept for messages.
+"""Readers of data files in all formats; each returns a ``Table``, with the place of every row for messages.
 
-No row is skipped or merged in silence: cells stay text ("NA" and "null" are text), a malformed row is an error that
-names its line, and what a reader assumes is in ``Table.notes``. One more format is one more
-``Format`` in a module here.
+No row is skipped or merged silently. Cells stay text ("NA" and "null" are text), a malformed row is an error that
+names its line, and ``Table.notes`` says what a reader assumed. To add a format, add a ``Format`` to a module here.
 """
 
 from autoprompt.corpus.cells import check_characters

@@ -1,4 +1,4 @@
-"""parquet files, and arrow files as datasets, pandas (feather) and others write them."""
+"""Readers of parquet files, and of arrow files as datasets, pandas (feather) and others write them."""
 
 import importlib
 import json
@@ -18,17 +18,17 @@ _BATCH = 1000
 
 
 def read_parquet(path: Path, _options: FileOptions) -> Table:
-    """The rows of a parquet file. Raises InputError for a file that is none, or expands beyond all measure."""
+    """Return the rows of a parquet file. Raises InputError if it is no parquet file or expands far beyond its size."""
     return _read(path, "parquet", _parquet_batches)
 
 
 def read_arrow(path: Path, _options: FileOptions) -> Table:
-    """The rows of an arrow file, in the stream or the file format. Raises InputError for a file that is none."""
+    """Return the rows of an arrow file, in the stream or the file format. Raises as ``read_parquet`` does."""
     return _read(path, "arrow", _arrow_batches)
 
 
 def _read(path: Path, kind: str, batches: Callable[[Path], Any]) -> Table:
-    # Imported here, since it takes a while, and by name: it has no types.
+    # Imported here because the import is slow, and by name because pyarrow has no type annotations.
     pa: Any = importlib.import_module("pyarrow")
     try:
         data = batches(path)
@@ -36,7 +36,7 @@ def _read(path: Path, kind: str, batches: Callable[[Path], Any]) -> Table:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} has a column whose name is not UTF-8; write the file as UTF-8.") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.strerror:  # the disk's word, not arrow's
+        if isinstance(error, OSError) and error.strerror:  # an error of the disk, not of arrow
             raise
         raise InputError(f"{path} is not a readable {kind} file ({first_line(error)}); write it again.") from error
     if len(set(columns)) < len(columns):
@@ -52,7 +52,7 @@ def _read(path: Path, kind: str, batches: Callable[[Path], Any]) -> Table:
 
 
 def _parquet_batches(path: Path) -> Any:
-    """The file as an arrow table; texts as dictionaries, which hold a repeated one once."""
+    """Return the file as an arrow table; text columns are dictionary-encoded, which stores a repeated text once."""
     pa: Any = importlib.import_module("pyarrow")
     pq: Any = importlib.import_module("pyarrow.parquet")
     with pq.ParquetFile(path) as file:
@@ -78,7 +78,7 @@ def _arrow_batches(path: Path) -> Any:
 
 
 def _validated(batches: Iterable[Any]) -> Iterator[Any]:
-    """The batches with their offsets and indices checked: arrow takes those of a file as they are, into any memory."""
+    """Yield the batches after checking their offsets and indices, which arrow would follow into any memory."""
     for batch in batches:
         batch.validate(full=True)
         yield batch
@@ -90,7 +90,7 @@ def _is_text(pa: Any, kind: Any) -> bool:
 
 
 def _check_shape(path: Path, rows: int, schema: Any) -> None:
-    """Raise InputError for more cells than a file of this size can mean, and for too many columns."""
+    """Raise InputError for more cells than a file of this size can hold, and for too many columns."""
     if len(schema) > MOST_COLUMNS:
         raise InputError(f"{path} has {len(schema)} columns; keep those that the task needs, at most {MOST_COLUMNS}.")
     if rows * max(1, len(schema)) * 8 > limit_of(path.stat().st_size):
@@ -98,7 +98,7 @@ def _check_shape(path: Path, rows: int, schema: Any) -> None:
 
 
 def _bounded(path: Path, schema: Any, batches: Any) -> Any:
-    """All batches as one table. Raises InputError where they hold far more than the file's size."""
+    """Return all batches as one table. Raises InputError where they hold far more bytes than the file."""
     pa: Any = importlib.import_module("pyarrow")
     limit = limit_of(path.stat().st_size)
     held, found = 0, []
@@ -111,21 +111,21 @@ def _bounded(path: Path, schema: Any, batches: Any) -> Any:
 
 
 def _size(pa: Any, column: Any) -> int:
-    """Bytes that a column's values take one by one."""
+    """Bytes that a column's values take without dictionary encoding."""
     if not pa.types.is_dictionary(column.type):
         return int(column.nbytes)
     compute: Any = importlib.import_module("pyarrow.compute")
     try:
         lengths = compute.binary_length(column.dictionary)
-    except pa.ArrowException:  # numbers
+    except pa.ArrowException:  # a dictionary of numbers
         return int(column.nbytes)
     return int(compute.sum(compute.take(lengths, column.indices)).as_py() or 0)
 
 
 def _values(path: Path, name: str, column: Any) -> list[Any]:
-    """The column's values; arrow checks a text's encoding only when it is turned into one."""
+    """Return the column's values. Raises InputError for bad cells: arrow checks an encoding only on conversion."""
     pa: Any = importlib.import_module("pyarrow")
-    padded = pa.types.is_fixed_size_binary(column.type)  # with NUL, by those who store texts so
+    padded = pa.types.is_fixed_size_binary(column.type)  # padded with NUL by programs that store text in this type
     values = []
     for number, cell in enumerate(column, start=1):
         try:
@@ -134,7 +134,7 @@ def _values(path: Path, name: str, column: Any) -> list[Any]:
             raise InputError(
                 f"{path}: row {number} has a {name!r} that is not UTF-8; write the file as UTF-8."
             ) from error
-        except (ValueError, OverflowError) as error:  # Python has no year 12000
+        except (ValueError, OverflowError) as error:  # such as the year 12000, which Python cannot represent
             reason = first_line(error)
             raise InputError(
                 f"{path}: row {number} has a {name!r} that cannot be read ({reason}); write it as text."
@@ -144,7 +144,7 @@ def _values(path: Path, name: str, column: Any) -> list[Any]:
 
 
 def _class_names(metadata: bytes) -> dict[str, tuple[str, ...]]:
-    """Names of ClassLabel columns, which datasets keeps in the schema of the files it writes."""
+    """Class names of ClassLabel columns, which the datasets library writes into the file's schema."""
     try:
         features = json.loads(metadata)["info"]["features"]
         return {

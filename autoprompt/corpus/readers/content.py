@@ -1,4 +1,4 @@
-"""The bytes and the text of a data file: decompressed within limits, and decoded."""
+"""Reading a data file's bytes and text: decompression within limits, and decoding."""
 
 import bz2
 import codecs
@@ -17,9 +17,9 @@ COMPRESSED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 LEAST_LIMIT = 64 << 20
 MOST_LIMIT = 2 << 30
 MOST_RATIO = 500
-"""Text shrinks to a fifth, tables of equal rows to a fiftieth: what expands further was made to fill a disk."""
+"""Text compresses to a fifth, a table of equal rows to a fiftieth; a file beyond this ratio was made to fill a disk."""
 _BLOCK = 1 << 20
-_MARKS = (  # UTF-32's begins with UTF-16's
+_MARKS = (  # UTF-32 before UTF-16, because its mark begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -37,23 +37,23 @@ _MAGIC = (
 
 
 def ending(path: Path) -> str:
-    """What the name ends in, without a compression's ending and in lower case: ``.csv`` of Rows.CSV.gz."""
+    """The file name's extension in lower case, without that of a compression: ``.csv`` for Rows.CSV.gz."""
     name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return name.suffix.lower()
 
 
 def stem(path: Path) -> str:
-    """The name without its endings: ``Rows`` of Rows.csv.gz."""
+    """The file name without its extensions: ``Rows`` for Rows.csv.gz."""
     return (path.with_suffix("") if path.suffix.lower() in COMPRESSED else path).stem
 
 
 def limit_of(size: int) -> int:
-    """Most bytes that a compressed file of ``size`` bytes may hold."""
+    """The most bytes that a compressed file of ``size`` bytes may expand to."""
     return min(max(LEAST_LIMIT, MOST_RATIO * size), MOST_LIMIT)
 
 
 def check_file(path: Path) -> int:
-    """The size in bytes. Raises InputError for an empty file and one that is no regular file."""
+    """Return the size in bytes. Raises InputError for an empty file and for one that is not a regular file."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"{path} is no regular file; give a file.")
@@ -63,7 +63,10 @@ def check_file(path: Path) -> int:
 
 
 def bytes_of(path: Path) -> bytes:
-    """The file's bytes, decompressed where its name says so. Raises InputError, and OSError of the disk."""
+    """Return the file's bytes, decompressed if its name ends in .gz or another compression's extension.
+
+    Raises InputError for a broken file and for one that expands too far, and OSError for errors of the disk.
+    """
     kind = COMPRESSED.get(path.suffix.lower())
     if kind is None:
         return path.read_bytes()
@@ -80,7 +83,7 @@ def bytes_of(path: Path) -> bytes:
                     )
                 parts.append(part)
     except (EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.strerror and error.errno:  # the disk's word
+        if isinstance(error, OSError) and error.strerror and error.errno:  # an error of the disk
             raise
         raise InputError(
             f"{path} is no whole {kind} file ({first_line(error)}); copy it again, or give it decompressed."
@@ -93,16 +96,17 @@ def _stream(path: Path, kind: str) -> IO[bytes]:
         openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
         opened: IO[bytes] = openers[kind](path)
         return opened
-    # By name: it has no types. Python before 3.14 has no zstd.
+    # pyarrow, because Python before 3.14 has no zstd; by name, because it has no type annotations.
     pa: Any = importlib.import_module("pyarrow")
     stream: IO[bytes] = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
     return stream
 
 
 def text_of(path: Path, options: FileOptions) -> str:
-    """The file as text without its byte order mark, which goes before ``encoding``.
+    """Return the file as text, without its byte order mark, which takes precedence over ``options.encoding``.
 
-    Raises InputError with the line for bytes that are not of the encoding, and for NUL; OSError of the disk.
+    Raises InputError, with the line, for bytes that are invalid in the encoding and for NUL characters; OSError for
+    errors of the disk.
     """
     raw = bytes_of(path)
     mark, encoding = next(
@@ -123,7 +127,7 @@ def _undecodable(path: Path, body: bytes, error: UnicodeDecodeError, encoding: s
     for magic, what, advice in _MAGIC:
         if body.startswith(magic):
             return InputError(f"{path} holds {what}; {advice}.")
-    # An encoding's error may quote bytes of its own, not the file's.
+    # Some codecs report a position in an internal buffer, which may be outside the file.
     start = min(error.start, max(len(body) - 1, 0))
     line = body.count(b"\n", 0, start) + 1
     if options.encoding is None and 4 * body.count(b"\0") > len(body):
@@ -149,7 +153,7 @@ def _check_text(path: Path, text: str) -> None:
     if not text.isascii():
         try:
             text.encode("utf-8")
-        except UnicodeEncodeError as error:  # UTF-7 and others decode to them
+        except UnicodeEncodeError as error:  # UTF-7 and some others decode to lone surrogates
             line = text.count("\n", 0, error.start) + 1
             raise InputError(
                 f"{path}:{line} holds the lone surrogate \\u{ord(text[error.start]):04x}; remove it."

@@ -1,4 +1,4 @@
-"""csv and tsv files, and txt files that hold a table."""
+"""Readers of csv and tsv files, and of txt files that hold a table."""
 
 import re
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from autoprompt.errors import InputError
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 _TIGHT_COMMA = re.compile(r",(?! )")
-# Excel's own line above the header.
+# The ``sep=;`` line for Excel above the header.
 _SEP = re.compile(r'"?sep=([^\r\n"])"?[,;\t|]*(?=\r|\n|\Z)', re.IGNORECASE)
 
 
 def read_delimited(path: Path, options: FileOptions, usual: str) -> Table:
-    """The rows of a file whose cells end with ``usual``, unless the file or ``options`` say otherwise.
+    """Return the rows of a file whose delimiter is ``usual``, unless the file or ``options`` say otherwise.
 
-    Another delimiter is found where the first line has it and not the usual one, and all rows have as many cells.
-    Raises InputError with the line for quotes that do not fit and for rows of another length than the header.
+    Another delimiter is chosen where the first line contains it, all rows then have equally many cells, and ``usual``
+    does not fit. Raises InputError, with the line, for wrong quotes and for rows of another length than the header.
     """
     text = text_of(path, options)
     said = _SEP.match(text)
     notes = []
     if said:
-        text = text[said.end() :]  # the line break stays: line numbers are the file's
+        text = text[said.end() :]  # the line break stays, so that line numbers stay those of the file
     delimiter = options.delimiter or (said[1] if said else None)
     if delimiter is None:
         delimiter = _find_delimiter(path, text, usual, options)
@@ -50,7 +50,7 @@ def read_delimited(path: Path, options: FileOptions, usual: str) -> Table:
 
 
 def _check_spans(path: Path, found: Spans) -> list[str]:
-    """A note for a row that may have taken in others. Raises InputError for one that surely has."""
+    """Return a note for a row that may have swallowed others. Raises InputError for one that surely has."""
     if found.sure is not None:
         raise InputError(
             f"{path}:{found.sure.line} opens a quote that closes in line {found.sure.last}, over lines that look like "
@@ -69,14 +69,14 @@ def _split(text: str, delimiter: str) -> list[Record]:
 def _find_delimiter(path: Path, text: str, usual: str, options: FileOptions) -> str:
     first = next((line for line in re.split(r"[\r\n]+", text, maxsplit=8) if line.strip()), "")
     others = [other for other in _DELIMITERS if other != usual and other in first]
-    # Commas that are all followed by a space are punctuation, if anything else fits.
+    # Commas that are all followed by a space are punctuation where another delimiter fits.
     prose = usual == "," and not _TIGHT_COMMA.search(text)
     if not others or (not prose and _fits(text, usual, options)):
         return usual
     fitting = {other: count for other in others if (count := _fits(text, other, options))}
     if not fitting:
         likely = [other for other in others if usual not in first and _mostly_fits(text, other)]
-        return likely[0] if len(likely) == 1 else usual  # the row that does not fit is refused with its line
+        return likely[0] if len(likely) == 1 else usual  # framed() then refuses the odd row, with its line
     best = max(fitting, key=fitting.__getitem__)
     if sum(count == fitting[best] for count in fitting.values()) > 1:
         raise InputError(
@@ -87,7 +87,7 @@ def _find_delimiter(path: Path, text: str, usual: str, options: FileOptions) -> 
 
 
 def _fits(text: str, delimiter: str, options: FileOptions) -> int:
-    """The number of columns, if there are several and all rows have a cell for each; otherwise 0."""
+    """The number of columns, if there are at least two and all rows have a cell for each; otherwise 0."""
     try:
         records = [row for row in _split(text, delimiter) if row.cells]
     except MalformedError:
@@ -102,7 +102,7 @@ def _fits(text: str, delimiter: str, options: FileOptions) -> int:
 
 
 def _mostly_fits(text: str, delimiter: str) -> bool:
-    """Whether most rows have as many cells as the first, or quotes do not fit."""
+    """Whether most rows have as many cells as the first one, or the quotes are malformed."""
     try:
         found = [len(row.cells) for row in _split(text, delimiter) if row.cells]
     except MalformedError:

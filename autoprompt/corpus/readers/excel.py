@@ -1,4 +1,4 @@
-"""xlsx workbooks, with openpyxl (extra: excel)."""
+"""Reader of xlsx workbooks, through openpyxl (extra: excel)."""
 
 import importlib
 import warnings
@@ -21,7 +21,7 @@ _MOST_ROWS = 1 << 20
 
 
 def read_excel(path: Path, options: FileOptions) -> Table:
-    """The rows of a workbook's one sheet that has any; formulas give the values that were stored with them.
+    """Return the rows of the workbook's only sheet with content; formulas give the values that were stored with them.
 
     Raises InputError for several such sheets and for a file that is no workbook, UsageError without the extra.
     """
@@ -35,13 +35,13 @@ def read_excel(path: Path, options: FileOptions) -> Table:
     _check_size(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about charts and styles that it does not know
+            warnings.simplefilter("ignore")  # about charts and styles that openpyxl does not support
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
             sheets = {sheet.title: _records(path, sheet) for sheet in book.worksheets}
             book.close()
     except (InputError, OSError):
         raise
-    # A workbook is XML in an archive: openpyxl raises whatever its parts raise for parts that are not as it expects.
+    # A workbook is a zip archive of XML files; for malformed ones openpyxl raises errors of many kinds.
     except (ValueError, LookupError, TypeError, AttributeError, SyntaxError, EOFError, RuntimeError,
             ArithmeticError, AssertionError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         raise InputError(f"{path} is not a readable workbook ({first_line(error)}); save it again.") from error
@@ -57,7 +57,7 @@ def read_excel(path: Path, options: FileOptions) -> Table:
 
 
 def _check_size(path: Path) -> None:
-    """Raise InputError for an archive that expands beyond all measure: it says itself how far."""
+    """Raise InputError if the uncompressed size that the archive states is above the limit for a file of its size."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(part.file_size for part in archive.infolist())
@@ -69,7 +69,7 @@ def _check_size(path: Path) -> None:
 
 
 def _records(path: Path, sheet: Any) -> list[Record]:
-    """The rows up to the last that holds a value, each up to its last value."""
+    """The rows up to the last one with a value, each up to its last cell with a value."""
     records = []
     for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
         cells = [plain(cell) for cell in row]

@@ -1,4 +1,4 @@
-"""``Format``: one kind of data file."""
+"""``Format``: the description of one data file format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from autoprompt.corpus.readers.table import Table
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of data file: what it is called, the endings of its files, and how one is read.
+    """One data file format: its name, the endings of its files, and the function that reads a file.
 
-    ``options``: the fields of ``FileOptions`` that ``read`` takes. ``compressed``: whether .gz and others may follow.
+    ``options``: the fields of ``FileOptions`` that ``read`` uses. ``compressed``: whether .gz and others may follow.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""Columns' names and rows of equal length, from the rows of a delimited file or a sheet.
+"""Header detection and rows of equal length, for delimited files and sheets.
 
-What is above the header, between the rows or beside the columns without any content is left out and said in a note.
-What looks like a loss is refused.
+Titles above the header, blank rows and empty columns are left out, and a note says so. Where content could be lost,
+the file is refused.
 """
 
 import re
@@ -23,9 +23,9 @@ _MOST_NAME = 40
 
 
 def framed(path: Path, records: Sequence[Record], options: FileOptions, unit: str, notes: tuple[str, ...]) -> Table:
-    """The table of a file's rows. ``unit``: what rows are counted in, lines or rows of a sheet.
+    """Return the table of a file's rows. ``unit``: "line" for lines of a file, or "row" for rows of a sheet.
 
-    Raises InputError for a header that is none, a row of another length, and too many columns.
+    Raises InputError for an unusable header, a row of another length than the header, and too many columns.
     """
     said = list(notes)
     rows = _filled(path, records, unit, said)
@@ -51,7 +51,7 @@ def framed(path: Path, records: Sequence[Record], options: FileOptions, unit: st
 
 
 def header_place(records: Sequence[Record]) -> int:
-    """Where the header is: 0, or behind titles, which are lines of one cell above rows of several."""
+    """The header's index in ``records``: 0, or after the titles, which are lines of one cell above rows of several."""
     for number, row in enumerate(records[: _MOST_TITLES + 1]):
         if len(row.cells) == 1:
             continue
@@ -60,7 +60,7 @@ def header_place(records: Sequence[Record]) -> int:
 
 
 def _filled(path: Path, records: Sequence[Record], unit: str, notes: list[str]) -> list[Record]:
-    """The rows that are not blank; blank ones between them are counted in a note."""
+    """Return the rows that are not blank, and add a note with the number of blank rows before the last of them."""
     wide = any(len(row.cells) > 1 for row in records)
 
     def blank(row: Record) -> bool:
@@ -108,16 +108,18 @@ def _header(path: Path, rows: list[Record], unit: str, notes: list[str]) -> tupl
 
 
 def _as_data(names: Sequence[str], body: Sequence[Record]) -> str | None:
-    """A cell of the header that shows that it is a row of data.
+    """Return a cell which shows that the header is a row of data, or None.
 
-    A value that stands in several rows of its column of few values, such as a label's, beside a text or as a number;
-    a number beside a text; or nothing but texts. A text has four words, ends as a sentence does, or is long.
+    The header is data if it has both a number and a text, or if it has several cells and all are texts. It is also data
+    if one of its cells occurs in several rows of its column, where that column has few distinct values (as labels
+    have), and the cell is a number or the header has a text. A text has four words or more, or it has a space and is
+    long or ends as a sentence does.
     """
     texts = [name for name in names if _is_text(name)]
     numbers = [name for name in names if NUMBER.fullmatch(name)]
     named = [name for name in names if name]
     if named in _counts(len(named)):
-        return None  # a frame whose columns are numbered
+        return None  # a pandas frame whose columns are numbered
     if numbers and texts:
         return numbers[0]
     if len(names) > 1 and len(texts) == len(names) and body:
@@ -132,7 +134,7 @@ def _as_data(names: Sequence[str], body: Sequence[Record]) -> str | None:
 
 
 def _even(path: Path, names: Sequence[str], body: list[Record], unit: str, notes: list[str]) -> list[Record]:
-    """The rows with a cell for each name. Raises InputError with the place of a row of another length."""
+    """Return the rows with one cell for each name. Raises InputError, with the place, for a row of another length."""
     size = len(names)
     found = {len(row.cells) for row in body}
     if len(found) == 1 and max(found) > size:
@@ -147,7 +149,7 @@ def _even(path: Path, names: Sequence[str], body: list[Record], unit: str, notes
     for row in body:
         if len(row.cells) != size:
             if unit == "row" and len(row.cells) < size:
-                row.cells.extend([None] * (size - len(row.cells)))  # a sheet's rows end with their last cell
+                row.cells.extend([None] * (size - len(row.cells)))  # a sheet's rows were cut after their last value
                 continue
             quotes = any(str(cell).startswith('"') for cell in row.cells)
             advice = "correct the row, or its quotes, which are read as text" if quotes else "correct the row"
@@ -160,9 +162,10 @@ def _counts(size: int) -> tuple[list[str], list[str]]:
 
 
 def _named(path: Path, names: Sequence[str], body: Sequence[Record], notes: list[str]) -> tuple[list[str], list[int]]:
-    """A name for each column, and which are kept: columns without a name are left out where they are empty.
+    """Return a name for each column, and the indices of the columns that are kept.
 
-    The first one without a name stays so: it is the index of a frame. Others are called as pandas does.
+    Columns with neither a name nor content are left out. A first column without a name keeps the empty name, since it
+    is the index of a pandas frame. Other columns without a name are named as pandas names them (``Unnamed: 2``).
     """
     known = list(names)
     kept, empty = [], 0
@@ -204,6 +207,6 @@ def _is_name(cell: Any) -> bool:
 
 
 def _is_title(row: Record) -> bool:
-    """Whether a line of one cell is no column's name: it has several words, or begins as a comment does."""
+    """Whether a line of one cell is a title and no column name: it has several words, or begins like a comment."""
     text = _text(row, 0)
     return bool(re.search(r"\S\s+\S", text)) or text.startswith(("#", "//", "%"))

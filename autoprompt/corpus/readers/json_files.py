@@ -1,4 +1,4 @@
-"""jsonl files (one object a line) and json files (an array of objects, or what pandas writes)."""
+"""Readers of jsonl files (one object a line) and json files (an array of objects, or what pandas writes)."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _SHAPES = "give an array of objects, or one object a line"
 
 
 def read_lines_of_json(path: Path, options: FileOptions) -> Table:
-    """A file with an object a line; one that begins with ``[`` is read as a json file. Raises InputError."""
+    """Read a file of one object a line, or an array of objects if it begins with ``[``. Raises InputError."""
     text = text_of(path, options)
     if text.lstrip()[:1] == "[":
         whole = _parsed(text)
@@ -27,8 +27,9 @@ def read_lines_of_json(path: Path, options: FileOptions) -> Table:
 
 
 def read_json(path: Path, options: FileOptions) -> Table:
-    """A file that is one JSON value: an array of objects, an object with one such array, columns as pandas and
-    datasets write them; or an object a line. Raises InputError for other shapes.
+    """Read a file that is one JSON value, or one object a line. Raises InputError for other shapes.
+
+    The value is an array of objects, an object with one such array, or columns as pandas and datasets write them.
     """
     text = text_of(path, options)
     whole = _parsed(text)
@@ -36,7 +37,7 @@ def read_json(path: Path, options: FileOptions) -> Table:
 
 
 def _parsed(text: str) -> Any:
-    """The text's one JSON value; None where it is several, or none."""
+    """Return the text's JSON value; None if the text is not exactly one value."""
     try:
         return _loads(text)
     except (ValueError, RecursionError):
@@ -44,7 +45,7 @@ def _parsed(text: str) -> Any:
 
 
 def _lines(path: Path, text: str) -> Table:
-    # Only "\n" ends a line: str.splitlines would also cut at separators that JSON strings may hold.
+    # Only "\n" ends a line: str.splitlines would also split at separators that JSON strings may hold.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1)]
     while lines and not lines[-1][1].strip():
         lines.pop()
@@ -60,7 +61,7 @@ def _lines(path: Path, text: str) -> Table:
 
 
 def json_row(place: str, line: str) -> dict[str, Any]:
-    """A line's JSON object. Raises InputError for anything else."""
+    """Return the line's JSON object. Raises InputError for anything else."""
     try:
         row = _loads(line)
     except (ValueError, RecursionError) as error:
@@ -95,7 +96,7 @@ def _of_value(path: Path, value: Any) -> Table:
 
 
 def _rows_of_object(path: Path, value: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
-    """The rows of an object, by its shape, and a note."""
+    """Return the rows that an object holds, depending on its shape, and notes."""
     if set(value) == {"columns", "index", "data"}:  # pandas, orient="split"
         return _from_split(path, value), ()
     inner = list(value.values())
@@ -131,7 +132,7 @@ def _from_split(path: Path, value: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _from_nested(path: Path, value: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Columns of rows (pandas' default), or rows by their index (orient="index"): the index is numbers."""
+    """Read column -> row number -> cell (pandas' default) or row number -> row (orient="index"). Raises InputError."""
     keys = list(next(iter(value.values())))
     even = all(list(inner) == keys for inner in value.values())
     if even and keys and all(key.isdecimal() for key in keys):

@@ -1,4 +1,4 @@
-"""``FileOptions``: what a user says about a data file that the file does not say itself."""
+"""``FileOptions``: a user's options for reading a data file."""
 
 import codecs
 from dataclasses import dataclass, fields
@@ -10,9 +10,11 @@ _TYPED = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 @dataclass(frozen=True)
 class FileOptions:
-    """``encoding``: of text without a byte order mark; None is UTF-8. ``delimiter``: between cells, one character;
-    None is found out. ``no_header``: the first row is data, and columns are called ``column_names`` (with commas
-    between them; they imply ``no_header``) or column1, column2 ... Raises UsageError for impossible values.
+    """How to read a data file. Raises UsageError for impossible values.
+
+    ``encoding``: for text without a byte order mark; None means UTF-8. ``delimiter``: one character between cells;
+    None means that the reader detects it. ``no_header``: the first row is data, and the columns are called
+    ``column_names`` (separated by commas; they imply ``no_header``) or column1, column2 and so on.
     """
 
     encoding: str | None = None
@@ -21,7 +23,7 @@ class FileOptions:
     column_names: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Check the values, and set what they imply: the character of a named delimiter, ``no_header``."""
         if self.encoding is not None:
             _check_encoding(self.encoding)
         if self.delimiter is not None:
@@ -40,13 +42,13 @@ class FileOptions:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns' names; none where they are not given."""
+        """The names of the columns; empty where they are not given."""
         if self.column_names is None:
             return ()
         return tuple(name.strip() for name in self.column_names.split(","))
 
     def check_taken(self, source: str, taken: frozenset[str]) -> None:
-        """Raise InputError for an option that a format does not take. ``taken``: names of options."""
+        """Raise InputError for an option that is set but not in ``taken``, the fields that the format uses."""
         for field in fields(self):
             if getattr(self, field.name) != field.default and field.name not in taken:
                 option = f"--{field.name.replace('_', '-')}"
@@ -56,9 +58,9 @@ class FileOptions:
 def _check_encoding(name: str) -> None:
     try:
         codecs.lookup(name)
-        b"a".decode(name)  # refuses codecs that decode to no text
+        b"a".decode(name)  # refuses codecs that do not decode to text
     except UnicodeDecodeError:
-        return  # UTF-16 has two bytes a character
+        return  # one byte is too short for UTF-16, which is a text encoding
     except (LookupError, ValueError) as error:
         raise UsageError(
             f"--encoding is {name!r}, which is no text encoding known to Python; give one such as cp1252 or utf-16."

@@ -1,8 +1,9 @@
-"""Whether double quotes of a delimited file enclose cells, or are text, or swallow rows.
+"""Double quotes in delimited files: whether they enclose cells, are part of the text, or swallow rows.
 
-A csv file's quotes enclose cells, as the format says. A tsv file's are text (as in GLUE, IMDb and most tsv files)
-unless the whole file is quoted by one rule that a writer has: every cell of a column that is no number or missing;
-or just the cells that need it, which hold a tab, a quote or a line break (Python, pandas), or a comma too (Excel).
+In a csv file quotes enclose cells, as the format says. In a tsv file quotes are part of the text (as in GLUE, IMDb and
+most tsv files), unless a writer's quoting rule explains the whole file. The rules: quote whole columns, except numbers
+and missing cells; or quote only the cells that need it, which hold a tab, a quote or a line break (Python, pandas), or
+also a comma (Excel).
 """
 
 import csv
@@ -30,7 +31,7 @@ class Record:
 
 
 class MalformedError(ValueError):
-    """Quotes that do not close, or close early. ``line``: where the row begins."""
+    """Raised for quotes that do not close, or close too early. ``line``: the line where the row begins."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -38,8 +39,8 @@ class MalformedError(ValueError):
 
 
 def split_records(text: str, delimiter: str, *, quoted: bool) -> list[Record]:
-    """The rows of a text; blank lines are records without cells. Raises MalformedError where quotes are wrong."""
-    # The csv module's limit is global: lifted for this text only, since a long text is no fault.
+    """Return the rows of a text; blank lines are records without cells. Raises MalformedError for wrong quotes."""
+    # The csv module limits a cell's length, but long texts are valid. The limit is global, so restore it afterwards.
     limit = csv.field_size_limit(max(len(text), 1 << 17))
     try:
         return list(_records(text, delimiter, quoted))
@@ -65,7 +66,7 @@ def _records(text: str, delimiter: str, quoted: bool) -> Iterator[Record]:
 
 
 def tab_records(text: str, delimiter: str) -> list[Record]:
-    """The rows of a file without quoting, unless it is quoted throughout (see the module)."""
+    """Return the rows of a tsv text. Quotes enclose cells only if one rule explains all of them (see the module)."""
     plain = split_records(text, delimiter, quoted=False)
     if '"' not in text:
         return plain
@@ -78,12 +79,12 @@ def tab_records(text: str, delimiter: str) -> list[Record]:
         return plain
     width = len(plain[0].cells)
     if len(quoted) != len(plain) and width > 1 and all(len(row.cells) in (0, width) for row in plain):
-        return plain  # every line is a row by itself
+        return plain  # without quoting, every line is a complete row
     return plain if spans(text, quoted, delimiter).sure else quoted
 
 
 def _quoted_cells(text: str, delimiter: str) -> list[list[tuple[str, bool]]] | None:
-    """Each row's cells and whether they stood in quotes; None where quotes do not fit."""
+    """Return each row's cells, each with whether it was quoted; None where the quotes are malformed."""
     outside = re.escape(delimiter)
     cell = re.compile(rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^{outside}\r\n]*))({outside}|\r\n|\r|\n|\Z)')
     rows: list[list[tuple[str, bool]]] = []
@@ -109,7 +110,7 @@ def _is_quoted(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
     for needing in (_NEEDS, _NEEDS | {","}):
         if all(quoted != needing.isdisjoint(text) for text, quoted in cells):
             return True
-    return _by_column(rows) or _by_column(rows[1:])  # the header is quoted or not
+    return _by_column(rows) or _by_column(rows[1:])  # the header may be unquoted
 
 
 def _by_column(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
@@ -123,8 +124,9 @@ def _by_column(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
 
 @dataclass(frozen=True)
 class Spans:
-    """Rows that may have taken in others, between one stray quote and the next: the first that surely has, and the
-    first that looks so on its own lines alone; None where there is none.
+    """Rows that may have swallowed others between two stray quotes; None where there is no such row.
+
+    ``sure``: the first row that surely did. ``possible``: the first that may have, judged by its own lines alone.
     """
 
     sure: Record | None = None
@@ -132,12 +134,12 @@ class Spans:
 
 
 def spans(text: str, records: Sequence[Record], delimiter: str) -> Spans:
-    """The rows that look as if they had taken in others.
+    """Return the rows that look as if stray quotes made them swallow other rows.
 
-    Such a row spans lines that, read without quotes, are rows themselves: they have as many cells as the header. It
-    surely has where these lines have a value, in a column of few values (a label's), that other rows have; or, where no
-    column has few values, where it spans three lines or more and at most one row in twenty spans any. A header surely
-    has where a name holds a line break and a delimiter.
+    Such a row spans several lines that, read without quotes, are rows themselves: they have as many cells as the
+    header. The case is sure where these lines have a value of other rows in a column of few values (such as the label
+    column). Where no column has few values, it is sure if the row spans three lines or more and at most one row in
+    twenty spans several lines. For a header, it is sure where a name holds both a line break and a delimiter.
     """
     spanning = [row for row in records if row.last > row.line and row.cells]
     if not spanning:
@@ -167,7 +169,7 @@ def spans(text: str, records: Sequence[Record], delimiter: str) -> Spans:
 
 
 def _known_values(rows: Sequence[Sequence[str]], width: int) -> dict[int, set[str]]:
-    """For each column of few values, those that stand in more than one row."""
+    """Column number -> the values that occur in more than one row, for columns of few distinct values."""
     known = {}
     for number in range(width):
         counts = Counter(row[number] for row in rows)

@@ -1,4 +1,4 @@
-"""The formats of data files, and reading one by its ending."""
+"""All data file formats, and reading a file with the format that its ending names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from autoprompt.errors import InputError
 
 FORMATS: tuple[Format, ...] = (*delimited.FORMATS, *json_files.FORMATS, *columnar.FORMATS, *excel.FORMATS)
 _BY_ENDING = {end: known for known in FORMATS for end in known.endings}
-# What cannot be read as it stands, and what turns it into a file that can.
+# Endings of formats that cannot be read, and how to convert such a file to one that can.
 _CONVERSIONS = {
     ".xls": "save it as .xlsx or csv",
     ".ods": "save it as .xlsx or csv",
@@ -29,14 +29,16 @@ _CONVERSIONS = {
 
 
 def format_names() -> str:
-    """The formats' names, to be put into a sentence: "csv, tsv ... or xlsx"."""
+    """The names of all formats, for use in a sentence: "csv, tsv, ... or xlsx"."""
     *others, last = (known.name for known in FORMATS)
     return f"{', '.join(others)} or {last}"
 
 
 def read_table(path: Path, options: FileOptions | None = None) -> Table:
-    """Read one data file. Raises InputError with file and line for whatever cannot be read as it stands, UsageError
-    where the extra of its format is not installed.
+    """Read one data file.
+
+    Raises InputError, with file and line, for a file that cannot be read as it is, and UsageError where the extra of
+    its format is not installed.
     """
     options = FileOptions() if options is None else options
     known = _format_of(path)
@@ -52,7 +54,7 @@ def read_table(path: Path, options: FileOptions | None = None) -> Table:
 
 
 def read_lines(path: Path, column: str, options: FileOptions | None = None) -> Table:
-    """A text file with a text a line. Raises InputError as ``read_table`` does."""
+    """Read a text file with one text a line, as the column ``column``. Raises InputError as ``read_table`` does."""
     options = FileOptions() if options is None else options
     options.check_taken(f"{path}, a text a line,", frozenset({"encoding"}))
     try:
@@ -67,7 +69,7 @@ def read_lines(path: Path, column: str, options: FileOptions | None = None) -> T
 
 
 def read_inputs(path: Path, fields: Sequence[str], options: FileOptions | None = None) -> Table:
-    """A file of rows that wait for answers: a txt file is a text a line, any other a table.
+    """Read a file of rows without labels, to be predicted: a txt file has one text a line, any other file is a table.
 
     Raises InputError and UsageError as ``read_table`` does.
     """
@@ -79,7 +81,7 @@ def read_inputs(path: Path, fields: Sequence[str], options: FileOptions | None =
 
 
 def is_data_file(path: Path) -> bool:
-    """Whether the name says that this is a data file."""
+    """Whether the name has the ending of a data file format."""
     known = _BY_ENDING.get(ending(path))
     return known is not None and (known.compressed or path.suffix.lower() not in COMPRESSED)
 

@@ -1,4 +1,4 @@
-"""``Table``: rows as a reader found them, before columns are chosen."""
+"""``Table``: rows as a reader returns them, before the text and label columns are chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from autoprompt.errors import InputError
 class Table:
     """Rows as they were read.
 
-    ``places`` says where each row stood, ``class_names`` what a column's integers mean, ``notes`` what the reader
-    assumed or left out, a sentence each.
+    ``places``: where each row is in the source ("line 7"). ``class_names``: column -> names of the classes that its
+    integers stand for. ``notes``: what the reader assumed or left out, one sentence each.
     """
 
     source: str
@@ -24,7 +24,7 @@ class Table:
 
 
 def joined(tables: Sequence[Table], source: str | None = None) -> Table:
-    """The rows of all tables in their order, with the places of each. Raises InputError where class names differ."""
+    """Join the rows of all tables in order, each with its place. Raises InputError where class names differ."""
     if len(tables) == 1:
         return tables[0]
     first = tables[0]
