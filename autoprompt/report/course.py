@@ -97,7 +97,7 @@ def progress(summaries: Iterable[Summary]) -> list[Point]:
 
 
 def front(prompts: Iterable[Tried]) -> list[Tried]:
-    """The Pareto front of loss, length and perplexity: no other prompt is at least as good in all three."""
+    """The Pareto front of loss, length and perplexity: prompts for which no other is as good in all three."""
     known = [p for p in prompts if p.loss is not None]
     best: list[Tried] = []
     for prompt in sorted(known, key=lambda p: (_goals(p), p.entry)):
@@ -154,7 +154,7 @@ def family(entry: str, prompts: Iterable[Tried], origins: Iterable[Origin]) -> l
 
 
 def differing(before: Tried, after: Tried) -> list[str]:
-    """What changed, in words: the template, the label words, or settings with both values."""
+    """The changes in words: the template, the label words, or settings with both values."""
     changed = ["template"] if before.template != after.template else []
     changed += ["label words"] if before.label_words != after.label_words else []
     names = dict.fromkeys((*before.settings, *after.settings))

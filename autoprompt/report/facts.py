@@ -68,7 +68,7 @@ class Facts:
 
     @property
     def refined(self) -> str | None:
-        """What refining changed, if the run refined an entry; else None."""
+        """One line on what refining changed, if the run refined an entry; else None."""
         return refinement_verdict(self.result.get("refine"))
 
     @property

@@ -68,7 +68,7 @@ def interval_of(result: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def lines(board: Leaderboard, run: RunRecord, entries: Sequence[EntryRow]) -> list[Line]:
-    """Entries of the run, best first, each with a paired bootstrap against the winner on shared rows of its rung."""
+    """Entries of the run, best first. Those on the winner's rung are compared with it by a paired bootstrap."""
     winner = run.winner
     rung = next((e.rung for e in entries if e.entry == winner), None)
     losses = {} if winner is None or rung is None else _losses(board, run, winner, rung)

@@ -19,7 +19,7 @@ OPERATOR = "transfer"
 
 
 def transfer_of(board: Leaderboard, entry: str, split: str) -> dict[str, Any]:
-    """What a transfer needs of an entry, as plain JSON: its candidate, and id, corpus, model and data profile of the
+    """Data of an entry for a transfer, as plain JSON: its candidate, and id, corpus, model and data profile of the
     newest run that has it. ``split``: the rows to score. Raises NotFoundError."""
     evaluations = board.entry(entry)
     having = {evaluation.run for evaluation in evaluations}

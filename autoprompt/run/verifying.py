@@ -216,7 +216,7 @@ def _refined_again(
 
 
 class _Kind(NamedTuple):
-    """What evaluations must have in common to be repeated in one call."""
+    """Properties that evaluations must share to be repeated in one call."""
 
     split: str
     rung: int

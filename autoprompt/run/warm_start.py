@@ -20,7 +20,7 @@ from autoprompt.transfer import Taught, operators, prompts, read_sources, source
 
 
 def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str, Any]:
-    """What the files hold for a task, as plain JSON; ``progress`` gets a note on each source.
+    """Prompts and operator statistics for a task from the files, as plain JSON; notes on sources go to ``progress``.
 
     ``prompts``: the most promising first. ``operators``: tries and wins by name. ``sources``: runs with their
     similarity. Raises StorageError, and InputError, also where no run in the files has fine-tuned prompts.

@@ -14,10 +14,10 @@ from autoprompt.transfer.lessons import MOST_LESSONS, Lesson, Source
 from autoprompt.transfer.profile import Profile, Similarity, matched_labels, profile_of, similarity
 
 LEAST_SIMILARITY = 0.25
-"""Least similarity of a corpus whose prompts are tried. Two corpora with the same task and as many labels and fields
-always exceed it."""
+"""Least similarity of a corpus whose prompts are tried. Two corpora with the same task and equal numbers of
+labels and fields always exceed it."""
 OPERATOR_TRIES = 4.0
-"""Most tries per operator that all earlier runs together count for; the search itself counts one a generation."""
+"""Most tries of an operator that all earlier runs together count as; the search counts one per generation."""
 
 MOST_STEPS_FACTOR = 8
 """Most optimiser steps of an adapted prompt's fine-tune, as a multiple of the manual prompt's. A prompt that asks for
@@ -34,7 +34,7 @@ class Taught:
 
 
 def taught(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list[Taught]:
-    """What each source offers for a corpus, the most similar source first.
+    """The usable prompts of each source for a corpus, the most similar source first.
 
     ``manual``: the manual prompt. Its label words and settings are used where the source's do not fit, and its settings
     also where the source's ask for more than ``MOST_STEPS_FACTOR`` times as many optimiser steps.
