@@ -1,4 +1,4 @@
-"""The genome: a template, label words and training settings, with a canonical form and an id."""
+"""``Candidate``: a template, label words, settings and solved examples, with canonical JSON and an id."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from autoprompt.template import LabelWords, Template
 SCORING_VERSION = 10  # raised whenever the same candidate would get another score
 
 MOST = {"learning_rate": 3.4e38, "batch_size": 65_536, "epochs": 10_000, "rank": 4_096}
-"""The largest value of each hyperparameter, wherever it comes from. A rate is a float32, and absurd ones fail at once;
-of the others, more would never end."""
+"""The largest value of each hyperparameter, from any source. A learning rate may be any float32, since absurd ones fail
+at once; with larger values of the others, a fine-tune would never end."""
 _TRAINED = ("learning_rate", "batch_size", "epochs")
 _USED: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -33,21 +33,21 @@ _DEFAULT_RATE = {"tail": 5e-4, "lora": 1e-3, "soft": 5e-3, "bias": 1e-3, "head":
 DEFAULT_BATCH = 8
 DEFAULT_RANK = 8
 DEFAULT_STEPS = 32
-"""For target texts."""
+"""Optimiser steps of a default fine-tune on target texts."""
 MOST_STEPS = 80
-"""Among labels, where a fine-tune ends as soon as the training rows are learnt (see ``models.tuning.LEARNT``): two
-labels mostly take fewer than 32 steps, six take more."""
+"""Most optimiser steps of a default fine-tune on labels. It ends as soon as the training rows are learnt (see
+``models.adaptation.tuning.LEARNT``): two labels mostly take fewer than 32 steps, six take more."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Tuning mode and its hyperparameters; those that a mode does not use are 0.
+    """Tuning mode and its hyperparameters; a hyperparameter that the mode does not use is 0.
 
     ``none``: the frozen model. ``tail``: LoRA of ``rank`` in a causal model's upper layers, acting on the tokens
     after the text. ``lora``: LoRA in all layers (of a classifier, the upper ones), acting on all tokens. ``soft``:
-    the trainable vectors of the template alone. ``bias``: the biases (BitFit, Ben Zaken et al. 2022). ``head``: a
-    classifier's head. ``full``: all weights. ``calibration``: label scores are divided by those of inputs without
-    content (Zhao et al. 2021).
+    only the template's trainable vectors. ``bias``: the biases (BitFit, Ben Zaken et al. 2022). ``head``: a
+    classifier's head. ``full``: all weights. ``calibration``: label probabilities are divided by those of inputs
+    without content (Zhao et al. 2021).
     """
 
     tuning: str = "tail"
@@ -76,7 +76,7 @@ class Settings:
 
     @classmethod
     def default(cls, tuning: str, train_rows: int, *, labelled: bool = True) -> Settings:
-        """The settings of ``manual_tuned``: as many epochs as make about ``MOST_STEPS`` steps of 8 rows, or
+        """The settings of ``manual_tuned``, with enough epochs for about ``MOST_STEPS`` steps of 8 rows, or
         ``DEFAULT_STEPS`` where the rows have target texts and no labels."""
         if tuning not in TUNING_MODES or tuning == "none":
             return cls(tuning)
@@ -85,15 +85,15 @@ class Settings:
         return cls(tuning, _DEFAULT_RATE[tuning], DEFAULT_BATCH, epochs, DEFAULT_RANK)
 
     def change(self, **values: Any) -> Settings:
-        """A copy with other values."""
+        """A copy with some values replaced."""
         return replace(self, **values)
 
     def steps(self, train_rows: int) -> int:
-        """Most optimiser steps of one fine-tune on so many rows."""
+        """Most optimiser steps of one fine-tune on ``train_rows`` rows."""
         return self.epochs * -(-train_rows // self.batch_size) if self.epochs else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The mode and the hyperparameters it uses; calibration where it is on."""
+        """The mode and the hyperparameters that it uses; calibration where it is on."""
         values: dict[str, Any] = {"tuning": self.tuning} | {name: getattr(self, name) for name in _USED[self.tuning]}
         return values | ({"calibration": True} if self.calibration else {})
 
@@ -110,7 +110,7 @@ class Settings:
             )
         try:
             return cls(**dict(values))
-        except UsageError as error:  # no option of a command, but a value in a file
+        except UsageError as error:  # the value is from a file, not from an option
             raise InputError(str(error)) from error
 
 
@@ -124,7 +124,7 @@ class Demo:
 
     @classmethod
     def of(cls, row_id: str, fields: Mapping[str, Any], label: str) -> Demo:
-        """From a row's parts."""
+        """The solved example of a training row."""
         return cls(row_id, canonical_json(dict(fields)), label)
 
     @property
@@ -139,14 +139,14 @@ class Demo:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the search varies, and what a leaderboard entry reproduces."""
+    """A prompt with its training settings, as the search varies it and a leaderboard entry reproduces it."""
 
     template: Template
     label_words: LabelWords
     """Empty for a classifier and for a target text."""
     settings: Settings
     demos: tuple[Demo, ...] = ()
-    """The solved examples of ``{demos:k}`` in their order."""
+    """The solved examples of ``{demos:k}``, in their order."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -159,7 +159,7 @@ class Candidate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
-        """The inverse of ``to_dict``. Raises InputError for anything that is no candidate."""
+        """The inverse of ``to_dict``. Raises InputError for values that are not a candidate."""
         try:
             template = Template.parse(values["template"])
             words = LabelWords.of(values["label_words"], list(values["label_words"]))
@@ -170,37 +170,37 @@ class Candidate:
         return cls(template, words, settings, demos)
 
     def canonical(self) -> str:
-        """Canonical JSON: the labels keep their order, everything else is fixed."""
+        """Canonical JSON: keys are sorted, and the labels keep their order."""
         values = self.to_dict() | {"label_words": [list(pair) for pair in self.label_words.pairs]}
         return canonical_json(values)
 
-    @cached_property  # asked for dozens of times by a search
+    @cached_property  # a search reads it dozens of times
     def id(self) -> str:
         """Hash of the canonical JSON (64 hexadecimal digits)."""
         return digest(self.canonical())
 
     @cached_property
     def text_id(self) -> str:
-        """Hash of template and label words alone: the key of a frozen score."""
+        """Hash of the candidate without its settings: the key of a frozen score."""
         frozen = replace(self, settings=Settings("none"))
         return digest(frozen.canonical())
 
     def entry(self, corpus_fingerprint: str, model: str, seed: int) -> str:
-        """The leaderboard's name for this candidate on this data, model and seed."""
+        """The id of this candidate's leaderboard entry on this data, model and seed."""
         return entry_of(self.id, corpus_fingerprint, model, seed)
 
 
 def entry_of(candidate: str, corpus_fingerprint: str, model: str, seed: int) -> str:
-    """The leaderboard's name for the candidate of this id on this data, model and seed."""
+    """The id of the leaderboard entry of a candidate (its id) on this data, model and seed."""
     return digest(canonical_json([candidate, corpus_fingerprint, model, seed]))
 
 
-# Made once: ``json.dumps`` makes one a call, and a search names hundreds of thousands of values.
+# Made once: ``json.dumps`` makes an encoder per call, and a search encodes hundreds of thousands of values.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces; refuses NaN."""
+    """JSON with sorted keys and no spaces. Raises ValueError for NaN and infinity."""
     return _encode(value)
 
 
@@ -210,5 +210,5 @@ def digest(text: str) -> str:
 
 
 def derived_seed(*parts: Any) -> int:
-    """A 63-bit seed from any JSON values: all randomness of a run derives from its seed this way."""
+    """A 63-bit seed from JSON values, such as a run's seed: all randomness of a run derives from it this way."""
     return int(digest(canonical_json(list(parts)))[:16], 16) >> 1

@@ -1,4 +1,4 @@
-"""Reports: a run's leaderboard rows as a page and as Markdown, the same bytes each time."""
+"""Reports from leaderboard rows, as HTML and as Markdown: the same rows give the same bytes."""
 
 from autoprompt.report.writing import write
 

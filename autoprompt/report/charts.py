@@ -1,4 +1,4 @@
-"""Charts as SVG elements: the same bytes for the same values, in the page's own colours and fonts."""
+"""SVG charts for the HTML report: the same bytes for the same values, in the page's colours and fonts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from autoprompt.report.course import Point, SettingFacts, Tried
 
 T = TypeVar("T")
 
-# matplotlib writes these colours, which the page's style sheet then replaces: light or dark, as the reader likes it.
+# Placeholders in matplotlib's SVG, replaced by variables of the style sheet, which has a light and a dark scheme.
 INK, MUTED, ACCENT = "#010101", "#020202", "#030303"
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", ACCENT: "var(--accent)"}
 _STYLE: Any = {
-    "text.parse_math": False,  # a dollar sign in a name is one
-    "svg.hashsalt": "autoprompt",  # else ids are drawn at random
+    "text.parse_math": False,  # a dollar sign in a name is shown as it is
+    "svg.hashsalt": "autoprompt",  # otherwise ids are random
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -34,11 +34,11 @@ _STYLE: Any = {
 _METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _SIZE = (4.6, 2.8)
 MOST_POINTS = 400
-"""Points of one kind that a chart draws: more hide each other, and each takes 130 bytes of the page."""
+"""Most points of one kind in a chart: more would hide each other, and each takes 130 bytes of the page."""
 
 
 def progress(points: Sequence[Point]) -> list[Markup]:
-    """The lowest loss so far, against fine-tunes, seconds and tokens."""
+    """Three charts of the lowest loss so far: against fine-tunes, seconds and tokens."""
     axes = (
         ("fine-tunes", [float(p.evaluations) for p in points]),
         ("seconds of all workers", [p.seconds for p in points]),
@@ -66,7 +66,7 @@ def progress(points: Sequence[Point]) -> list[Markup]:
 
 
 def front(prompts: Sequence[Tried], best: Sequence[Tried]) -> Markup:
-    """Loss against length, the Pareto front marked."""
+    """Chart of loss against length, with the Pareto front marked."""
     known = sorted((p.loss, p.length) for p in prompts if p.loss is not None)
     drawn = thinned(known, MOST_POINTS)
 
@@ -83,7 +83,7 @@ def front(prompts: Sequence[Tried], best: Sequence[Tried]) -> Markup:
 
 
 def setting(name: str, groups: Sequence[SettingFacts]) -> Markup:
-    """The losses of the fine-tunes by one setting's values, and their medians."""
+    """Chart of the fine-tunes' losses by the values of one setting, with their medians."""
 
     values = [f"{group.value:g}" if isinstance(group.value, float) else str(group.value) for group in groups]
 
@@ -101,14 +101,14 @@ def setting(name: str, groups: Sequence[SettingFacts]) -> Markup:
 
 
 def thinned(values: Sequence[T], most: int) -> list[T]:
-    """At most so many of sorted values, at even distances, the first and the last among them."""
+    """At most ``most`` of the sorted values, evenly spaced, with the first and the last."""
     if len(values) <= most:
         return list(values)
     return [values[round(place * (len(values) - 1) / (most - 1))] for place in range(most)]
 
 
 def intervals(title: str, label: str, rows: Sequence[tuple[str, float, float, float]]) -> Markup:
-    """A value with its interval for each of several names."""
+    """Chart of values with their intervals. ``rows``: name, value, low and high each."""
 
     def on(ax: Any) -> None:
         for place, (_, value, low, high) in enumerate(reversed(rows)):
@@ -123,13 +123,13 @@ def intervals(title: str, label: str, rows: Sequence[tuple[str, float, float, fl
 
 
 def _chart(name: str, title: str, described: str, draw: Callable[[Any], None], height: float = _SIZE[1]) -> Markup:
-    """An SVG element with its text alternative. ``name``: keeps its ids apart from those of the page's other charts."""
+    """An SVG element with its text alternative. ``name``: prefix that makes its ids unique on the page."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with mpl.rc_context():
-        mpl.rcdefaults()  # whatever a user's matplotlibrc says
+        mpl.rcdefaults()  # undo the user's matplotlibrc
         mpl.rcParams.update(_STYLE)
         figure = Figure(figsize=(_SIZE[0], height), layout="constrained")
         FigureCanvasSVG(figure)

@@ -1,4 +1,4 @@
-"""The commands that do again what a run did."""
+"""Command lines that repeat a run, verify it and export its winner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autoprompt.leaderboard import RunRecord
 from autoprompt.leaderboard.records import pinned
 from autoprompt.terminal import command_line
 
-# Options of `autoprompt search` by the names that a run keeps them under, with the values that need not be said.
+# Options of `autoprompt search` by their names in a stored run, with their defaults, which a command leaves out.
 _DATA = {"text_column": None, "label_column": None, "target_column": None, "drop_empty": False,
          "drop_duplicates": False, "max_length": 128, "test_rows": 400, "shots": 16}  # fmt: skip
 _MODEL = {"model": "smollm2-135m", "family": None, "tuning": None, "chat": False, "device": "auto"}
@@ -18,9 +18,9 @@ _SEARCH = {"strategy": "hybrid", "metric": None, "folds": None, "repeats": 1, "s
 
 
 def repeat(run: RunRecord) -> str | None:
-    """The search again: one limited by time is repeated by its number of fine-tunes, where that is known.
+    """The command that repeats a run; for a time limit it gives the number of fine-tunes, where that is known.
 
-    None where no command can say it: rows that were in memory, a configuration file's ranges, prompts of other runs.
+    None where no command can express the run: rows in memory, ranges from a configuration file, a warm start.
     """
     asked = run.config.get("request")
     if asked is None or asked["in_memory"] or run.config.get("warm_start"):
@@ -52,13 +52,13 @@ def repeat(run: RunRecord) -> str | None:
 
 
 def verify(run: RunRecord) -> list[str]:
-    """The checks: of the winner, and of everything."""
+    """The commands that verify the winner, if there is one, and the whole run."""
     commands = [command_line("verify", run.winner[:12])] if run.winner else []
     return [*commands, command_line("verify", options=["--run", run.id])]
 
 
 def export(run: RunRecord) -> str | None:
-    """The winner as a file for other programs."""
+    """The command that exports the winner for other programs; None where there is no winner."""
     weights = ["--with-weights"] if (run.result or {}).get("weights") else []
     return command_line("export", run.winner[:12], options=["--out", "best.json", *weights]) if run.winner else None
 

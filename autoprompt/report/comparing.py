@@ -1,4 +1,4 @@
-"""Several runs beside each other: what each found, and whether winners of the same rows differ by more than noise."""
+"""Comparison of several runs: their winners, paired tests on the same test rows, and prompts that were transferred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autoprompt.report import outcome
 
 
 class Compared(NamedTuple):
-    """A run with its winner and its tuned manual template; None where it has not come to one."""
+    """A run with its winner and its tuned manual template; None where it has none yet."""
 
     run: RunRecord
     winner: outcome.Judged | None
@@ -21,7 +21,7 @@ class Compared(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The run's name, or its id where it has no name."""
         return self.run.name or self.run.id
 
 
@@ -46,8 +46,10 @@ class Pair(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """A prompt minus the tuned manual one of the same place, with its 95 % interval if there is one, and the rows'
-    split."""
+    """A prompt's metric minus that of the tuned manual prompt on the same corpus and model, on rows of ``split``.
+
+    ``ends``: its 95 % interval, if there is one.
+    """
 
     metric: str
     value: float
@@ -56,7 +58,10 @@ class Gain(NamedTuple):
 
 
 class Traveller(NamedTuple):
-    """A prompt with where it is from and its gain in each of the matrix's places; None where it was not scored."""
+    """A prompt that was transferred, with the place (corpus and model) where it was found.
+
+    ``gains``: for each of the comparison's places; None where it was not scored there.
+    """
 
     entry: str
     template: str
@@ -66,8 +71,8 @@ class Traveller(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """``pairs``: only of runs whose test rows are the same, labelled and kept. ``travellers``: prompts that were scored
-    on other data or with another model, each a line over the ``places``."""
+    """``pairs``: of runs with the same test rows, if these are labelled and stored. ``travellers``: prompts that were
+    scored on other data or with another model, one row each, with a column for each of ``places``."""
 
     runs: Sequence[Compared]
     pairs: Sequence[Pair]
@@ -95,7 +100,7 @@ def _compared(run: RunRecord) -> Compared:
 
 
 def _travels(runs: Sequence[RunRecord]) -> tuple[list[str], list[Traveller]]:
-    """Places in the order of the runs, and a line for each prompt that one of the runs scored away from its home."""
+    """Places in the order of the runs, and a row for each prompt that was scored away from where it was found."""
     gains: dict[tuple[str, str], Gain] = {}
     homes: dict[str, tuple[str, str]] = {}
     for run in runs:
@@ -123,7 +128,7 @@ def _place(corpus: str, model: str) -> str:
 
 
 def _right(board: Leaderboard, run: RunRecord) -> dict[str, float]:
-    """Whether the winner got each test row right; empty for written texts, and where rows were not kept."""
+    """1.0 or 0.0 by id of test row: whether the winner is right. Empty for generated texts or without stored rows."""
     test = outcome.tested(board, run)
     rows = {row.row_id: row for row in board.attached(DataRow, run.id) if row.split == "test"}
     gold = outcome.gold_of(test, rows) if test is not None else None

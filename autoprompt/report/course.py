@@ -1,4 +1,4 @@
-"""How a search went: what it tried, what paid off, and where its winner came from."""
+"""History of a search: fine-tunes, progress, Pareto front, operators, settings, and ancestors of the winner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autoprompt.leaderboard import Origin, Summary
 from autoprompt.leaderboard.records import candidate_dict
 
 TUNED = 1
-"""The rung whose losses compare all fine-tunes of a run: one fold, one seed."""
+"""The rung of the short fine-tunes, whose losses can be compared within a run: one fold, one seed."""
 
 
 class Tried(NamedTuple):
@@ -28,7 +28,7 @@ class Tried(NamedTuple):
 
 
 class Point(NamedTuple):
-    """The lowest loss so far, when it was reached. ``seconds``: of all workers together."""
+    """The lowest loss so far, and what was spent by then. ``seconds``: of all workers together."""
 
     evaluations: int
     seconds: float
@@ -37,7 +37,10 @@ class Point(NamedTuple):
 
 
 class OperatorFacts(NamedTuple):
-    """What became of an operator's prompts. ``better``: of those whose parent was fine-tuned, how many beat it."""
+    """Results of an operator's prompts.
+
+    ``compared``: fine-tuned ones whose parent has a loss. ``better``: how many of these have a lower loss than it.
+    """
 
     operator: str
     proposed: int
@@ -48,7 +51,7 @@ class OperatorFacts(NamedTuple):
 
 
 class SettingFacts(NamedTuple):
-    """The losses, lowest first, of the fine-tunes that had one value of a setting."""
+    """The losses, lowest first, of the fine-tunes with one value of a setting."""
 
     name: str
     value: Any
@@ -56,12 +59,12 @@ class SettingFacts(NamedTuple):
 
     @property
     def median(self) -> float:
-        """The middle loss."""
+        """The median loss."""
         return median(self.losses)
 
 
 class Ancestor(NamedTuple):
-    """One step on the way to a prompt. ``changed``: what differs from the one before, in words."""
+    """A prompt in a line of ancestors. ``changed``: what differs from its parent, in words."""
 
     tried: Tried
     operator: str
@@ -74,7 +77,7 @@ def tried(summaries: Iterable[Summary]) -> list[Tried]:
 
 
 def progress(summaries: Iterable[Summary]) -> list[Point]:
-    """Each time the lowest loss fell, and the end."""
+    """One point each time that the lowest loss fell, and one at the end."""
     points: list[Point] = []
     evaluations = tokens = 0
     seconds = 0.0
@@ -94,7 +97,7 @@ def progress(summaries: Iterable[Summary]) -> list[Point]:
 
 
 def front(prompts: Iterable[Tried]) -> list[Tried]:
-    """The Pareto front of loss, length and perplexity: for each of these no other prompt is as good in all three."""
+    """The Pareto front of loss, length and perplexity: prompts for which no other is as good in all three."""
     known = [p for p in prompts if p.loss is not None]
     best: list[Tried] = []
     for prompt in sorted(known, key=lambda p: (_goals(p), p.entry)):
@@ -105,7 +108,7 @@ def front(prompts: Iterable[Tried]) -> list[Tried]:
 
 
 def operators(prompts: Sequence[Tried], origins: Sequence[Origin]) -> list[OperatorFacts]:
-    """Per operator, those that beat their parents most often first."""
+    """Results by operator, sorted by the share of prompts that beat their parent (smoothed), highest first."""
     losses = {p.entry: p.loss for p in prompts}
     facts = []
     for name in dict.fromkeys(origin.operator for origin in origins):
@@ -122,7 +125,7 @@ def operators(prompts: Sequence[Tried], origins: Sequence[Origin]) -> list[Opera
 
 
 def settings(prompts: Iterable[Tried]) -> list[SettingFacts]:
-    """Per value of each setting that varied."""
+    """The losses by value of each setting that varied."""
     losses: dict[str, dict[Any, list[float]]] = {}
     for prompt in prompts:
         for name, value in prompt.settings.items():
@@ -137,7 +140,7 @@ def settings(prompts: Iterable[Tried]) -> list[SettingFacts]:
 
 
 def family(entry: str, prompts: Iterable[Tried], origins: Iterable[Origin]) -> list[Ancestor]:
-    """From the first ancestor that was fine-tuned to the entry itself."""
+    """The line of fine-tuned ancestors (by first parent), oldest first, up to the entry itself."""
     by_entry = {p.entry: p for p in prompts}
     source = {origin.entry: origin for origin in origins}
     chain: list[Ancestor] = []
@@ -151,7 +154,7 @@ def family(entry: str, prompts: Iterable[Tried], origins: Iterable[Origin]) -> l
 
 
 def differing(before: Tried, after: Tried) -> list[str]:
-    """What kinds of genes changed: the template, the label words, or the settings by their names."""
+    """The changes in words: the template, the label words, or settings with both values."""
     changed = ["template"] if before.template != after.template else []
     changed += ["label words"] if before.label_words != after.label_words else []
     names = dict.fromkeys((*before.settings, *after.settings))

@@ -1,4 +1,4 @@
-"""Text from data, models and people as text: what a reader sees is what is there, and nothing of it acts."""
+"""Escaping of untrusted text for Markdown and HTML: it is shown literally and never acts as markup."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~^$:@])")
 
 
 def markdown(text: str) -> str:
-    """Text within Markdown that is no markup, no link and no HTML, also in a table's cell."""
+    """Text escaped for Markdown, table cells included, so that it is no markup, link or HTML."""
     marked = _MARKS.sub(r"\\\1", visible(text))
     return marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def markdown_code(text: str) -> str:
-    """The same as a code span, for what is to be copied."""
+    """Text as a Markdown code span, table cells included, for text that readers copy."""
     shown = visible(text).replace("|", "\\|")
     fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
     space = " " if shown.startswith(("`", " ")) or shown.endswith(("`", " ")) or not shown else ""
@@ -29,10 +29,10 @@ def markdown_code(text: str) -> str:
 
 
 def highlighted(template: str) -> Markup:
-    """A template as HTML, its slots marked."""
+    """A template as HTML with its slots marked."""
     try:
         segments = Template.parse(template).segments
-    except InputError:  # of a version that knew more
+    except InputError:  # written by a newer version
         return escape(visible(template))
     parts = []
     for segment in segments:

@@ -1,4 +1,4 @@
-"""All that a report says of one run, as plain values from its leaderboard."""
+"""Facts of one run's report, read from the leaderboard as plain values."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SHOWN_ENTRIES = 40
 
 @dataclass(frozen=True)
 class Facts:
-    """See the modules ``course`` and ``outcome`` for the parts. What a run has not come to is empty or None.
+    """See the modules ``course`` and ``outcome`` for the parts. Parts that a run has not reached are empty or None.
 
-    ``total``: entries, of which ``lines`` are the first. ``opened``: how often the test rows of this data were looked
-    at, over all runs of the leaderboard.
+    ``total``: number of entries, of which ``lines`` are the first. ``opened``: number of evaluations on the test rows
+    of this data, over all runs of the leaderboard.
     """
 
     run: RunRecord
@@ -42,7 +42,7 @@ class Facts:
 
     @property
     def title(self) -> str:
-        """What was searched, with what."""
+        """The corpus and the model."""
         return f"{self.run.corpus} with {self.run.model}"
 
     @property
@@ -52,13 +52,13 @@ class Facts:
 
     @property
     def data(self) -> str:
-        """What was read of the data, in a line; empty where the run has no such record."""
+        """One line on what was read of the data; empty where the run does not record it."""
         reading = (self.run.config.get("manifest") or {}).get("reading") or {}
         return str(reading.get("summary", ""))
 
     @property
     def warm_start(self) -> list[str]:
-        """What it began with of runs on other data, a sentence each."""
+        """One sentence for each earlier run of a warm start."""
         sources = (self.run.config.get("warm_start") or {}).get("sources", [])
         return [
             f"Warm start: {source['prompts']} prompts of run {source['run']} on {source['corpus']}, whose data are "
@@ -68,7 +68,7 @@ class Facts:
 
     @property
     def refined(self) -> str | None:
-        """What refining did, where it is a refined entry's run."""
+        """One line on what refining changed, if the run refined an entry; else None."""
         return refinement_verdict(self.result.get("refine"))
 
     @property
@@ -78,7 +78,7 @@ class Facts:
 
 
 def facts_of(board: Leaderboard, reference: str) -> Facts:
-    """Read everything. Raises NotFoundError for an unknown run, StorageError for a damaged row."""
+    """The facts of a run (id or name). Raises NotFoundError for an unknown run, StorageError for a damaged row."""
     run = board.run(reference)
     summaries = board.summaries(run.id)
     entries = rank(summaries, [run])

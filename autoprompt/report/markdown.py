@@ -1,4 +1,4 @@
-"""A report as Markdown, for repositories and issues: what the page says, without its charts."""
+"""Reports as Markdown, for repositories and issues: the content of the HTML page without its charts."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def _again(facts: Facts) -> str:
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Cells are Markdown already. Nothing for no rows."""
+    """A Markdown table; empty without rows. Head and cells are Markdown already."""
     lines = [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
     if not lines:
         return ""

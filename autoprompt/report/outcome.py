@@ -1,4 +1,4 @@
-"""What a run came to on the rows that it was judged by."""
+"""Results of a run on test and validation rows: scores, ties with the winner, confusion matrix, worst mistakes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN_WORST = 8
 
 
 class Judged(NamedTuple):
-    """A prompt with its score on the test rows; ``interval``: of its accuracy, at 95 %."""
+    """A prompt with its score on the test rows. ``interval``: the 95 % interval of its accuracy."""
 
     name: str
     prompt: Mapping[str, Any]
@@ -22,14 +22,14 @@ class Judged(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """``counts``: rows by label, columns by prediction, both in the order of ``labels``."""
+    """Confusion matrix. ``counts``: rows by label, columns by prediction, both in the order of ``labels``."""
 
     labels: list[str]
     counts: list[list[int]]
 
 
 class Mistake(NamedTuple):
-    """A test row that the winner got wrong. ``probability``: what it gave the right label."""
+    """A test row that the winner got wrong. ``probability``: of the right label; None for generated texts."""
 
     fields: Mapping[str, Any]
     label: str
@@ -39,7 +39,7 @@ class Mistake(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A row of the leaderboard. ``tied``: no paired test tells it from the winner; None where none was made."""
+    """A row of the leaderboard. ``tied``: a paired test cannot tell it from the winner; None without a test."""
 
     entry: EntryRow
     winner: bool
@@ -47,7 +47,7 @@ class Line(NamedTuple):
 
 
 def judged(result: Mapping[str, Any]) -> list[Judged]:
-    """The winner and the baselines, in the order of the result; nobody where it names no winner."""
+    """The winner and the baselines, in the order of the result; empty where it names no winner."""
     if not result.get("best"):
         return []
     prompts = {"winner": result["best"]} | {name: row for name, row in result["baselines"].items() if row}
@@ -68,7 +68,7 @@ def interval_of(result: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def lines(board: Leaderboard, run: RunRecord, entries: Sequence[EntryRow]) -> list[Line]:
-    """Entries of the run, best first, and which tie with the winner on their rows and rung: a bootstrap each."""
+    """Entries of the run, best first. Those on the winner's rung are compared with it by a paired bootstrap."""
     winner = run.winner
     rung = next((e.rung for e in entries if e.entry == winner), None)
     losses = {} if winner is None or rung is None else _losses(board, run, winner, rung)
@@ -82,7 +82,7 @@ def lines(board: Leaderboard, run: RunRecord, entries: Sequence[EntryRow]) -> li
 
 
 def _losses(board: Leaderboard, run: RunRecord, entry: str, rung: int) -> dict[str, float]:
-    """By row, fold and repeat."""
+    """An entry's validation losses on one rung, by fold, repeat and row id."""
     return {
         f"{record.fold}.{record.repeat}.{row}": loss
         for record in board.entry(entry)
@@ -105,14 +105,14 @@ def tested(board: Leaderboard, run: RunRecord) -> EvaluationRecord | None:
 
 
 def gold_of(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[str] | None:
-    """The right label of each row; None for written texts, and where rows or predictions were not kept."""
+    """The right label of each row; None for generated texts, and where rows or predictions were not stored."""
     gold = [rows[row].label for row in test.row_ids if row in rows]
     whole = len(gold) == len(test.row_ids) == len(test.predictions) and min(map(len, test.log_probs), default=0) >= 2
     return gold if whole else None
 
 
 def confusion(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> Confusion | None:
-    """None where ``gold_of`` is."""
+    """The confusion matrix of a test; None where ``gold_of`` is None."""
     gold = gold_of(test, rows)
     if gold is None:
         return None
@@ -124,7 +124,7 @@ def confusion(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> Confusion 
 
 
 def worst(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[Mistake]:
-    """The mistakes that cost most; none where predictions or losses were not kept."""
+    """The mistakes with the highest loss; empty where predictions or losses were not stored."""
     found: list[Mistake] = []
     if not len(test.row_ids) == len(test.predictions) == len(test.losses) == len(test.log_probs):
         return found

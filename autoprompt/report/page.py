@@ -1,4 +1,4 @@
-"""A report as one HTML page, which needs nothing but itself."""
+"""Reports as self-contained HTML pages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def comparison_page(comparison: Comparison) -> str:
 
 
 def rendered(name: str, **values: Any) -> str:
-    """A template of this package with its values, all of them escaped."""
+    """A Jinja template of this package, filled with the values. All are escaped, except ``Markup``."""
     from importlib.metadata import version
 
     environment = _environment()

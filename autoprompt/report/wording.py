@@ -1,4 +1,4 @@
-"""How both kinds of report put values into words."""
+"""Formatting of values (settings, metrics, intervals, times) for the HTML and the Markdown report."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from autoprompt.report.outcome import Judged
 from autoprompt.terminal import visible
 
 LONGEST = 600
-"""Characters of a field of the data that are shown."""
+"""Most characters of a data field that are shown."""
 
 
 def metric_of(facts: Facts) -> str:
-    """What is reported beside accuracy."""
+    """The name of the metric that is reported next to accuracy."""
     tests = [row.test["metric"] for row in facts.judged if row.test]
     return tests[0] if tests else "metric"
 
@@ -44,7 +44,7 @@ def settings_text(settings: Mapping[str, Any]) -> str:
 
 
 def shared(entries: Sequence[EntryRow]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The settings that all entries tuned as the first one have alike, and the label words if all have the same."""
+    """Settings that all entries of the first one's tuning mode share, and label words that all entries share."""
     if not entries:
         return {}, {}
     first, alike = entries[0], [e for e in entries if e.settings.get("tuning") == entries[0].settings.get("tuning")]
@@ -53,7 +53,7 @@ def shared(entries: Sequence[EntryRow]) -> tuple[dict[str, Any], dict[str, str]]
 
 
 def own_settings(entry: EntryRow, common: Mapping[str, Any]) -> str:
-    """What an entry sets in its own way; all of it where it is tuned otherwise."""
+    """The settings that are not common to all; all settings where the entry has another tuning mode."""
     if entry.settings.get("tuning") != common.get("tuning"):
         return settings_text(entry.settings)
     return settings_text({name: value for name, value in entry.settings.items() if name not in common})
@@ -65,7 +65,7 @@ def number(value: Any) -> str:
 
 
 def accuracy(row: Judged) -> str:
-    """``84.0 %``; nothing where there is none."""
+    """``84.0 %``; empty where there is none."""
     value = (row.test or {}).get("accuracy")
     return "" if value is None else f"{100 * value:.1f} %"
 
@@ -76,12 +76,12 @@ def interval(ends: tuple[float, float] | None) -> str:
 
 
 def points(ends: tuple[float, float] | None) -> str:
-    """``-1.0 to +9.0``, of a difference of accuracies; nothing where there is no interval."""
+    """``-1.0 to +9.0``, for a difference of accuracies in points; empty where there is no interval."""
     return " to ".join(f"{100 * end:+.1f}" for end in ends or ())
 
 
 def gain(found: Gain | None) -> str:
-    """``+4.0 points (-1.0 to +9.0), test``; points of accuracy, else the metric by its name."""
+    """``+4.0 points (-1.0 to +9.0), test``; points for accuracy, else the metric's name."""
     if found is None:
         return ""
     scale, unit, digits = (100, "points", 1) if found.metric == "accuracy" else (1, visible(found.metric), 3)
@@ -91,7 +91,7 @@ def gain(found: Gain | None) -> str:
 
 
 def moment(iso: str) -> str:
-    """``2026-11-26 16:29``, and UTC where it says so; other texts as they are."""
+    """``2026-11-26 16:29 UTC``, without UTC where the time has no zone; other texts unchanged."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(\+00:00)?", iso)
     return f"{found[1]} {found[2]}{' UTC' if found[3] else ''}" if found else iso
 
@@ -103,6 +103,6 @@ def clock(seconds: float) -> str:
 
 
 def cut(value: Any) -> str:
-    """A field of the data, at most so long."""
+    """A data field as text, cut after ``LONGEST`` characters."""
     text = visible(value if isinstance(value, str) else str(value))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -1,4 +1,4 @@
-"""Reports as files."""
+"""Writing of reports to files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from autoprompt.report.page import comparison_page, run_page
 
 
 def write(board: Leaderboard, references: Sequence[str], out: Path, *, rows: bool = True) -> list[Path]:
-    """Write ``report.html`` and ``report.md`` into a folder, each file whole or not at all: of one run (id or name) all
-    there is to say, of several how they compare.
+    """Write ``report.html`` and ``report.md`` into a folder, each file whole or not at all. Returns their paths.
 
-    ``rows``: with the rows of the data that the winner got wrong. Raises NotFoundError for an unknown run, StorageError
-    where the folder cannot be written.
+    One run (id or name) gets a full report, several are compared. ``rows``: show the data rows that the winner got
+    wrong. Raises NotFoundError for an unknown run, StorageError where the folder cannot be written.
     """
     if len(references) == 1:
         facts = facts_of(board, references[0])

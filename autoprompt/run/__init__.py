@@ -1,4 +1,4 @@
-"""The composition root: a search, an evaluation, an export, from their options to their result."""
+"""Composition root: search, evaluation, verification, refinement and export, each from options to result."""
 
 from autoprompt.run.evaluating import evaluate, transfer
 from autoprompt.run.exporting import export, prompt_of, winner_of

@@ -1,4 +1,4 @@
-"""Where a run's workers are: processes of this machine, or a Ray cluster; and on what device they work."""
+"""Backends for a run's workers: processes of this machine or a Ray cluster, and the device that they use."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
     from autoprompt.execution.ray_cluster import Cluster
 
 _SAME = ("source", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
-"""What a node has to have as the driver has it: a run's manifest holds one version of each."""
+"""Facts that must be the same on a node and the driver, since a run's manifest holds one version of each."""
 _ALIKE = ("processor", "kernels")
-"""What the last digits of a score depend on beside them."""
+"""Further facts that the last digits of a score depend on."""
 
 
 class Place(Protocol):
-    """Starts workers."""
+    """A backend that starts workers."""
 
     device: str
     workers: int
     warnings: list[str]
-    """What a reader of the results has to know of the machines."""
+    """Warnings about the machines, for readers of the results."""
 
     def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
-        """Workers that each run the initializer first."""
+        """An executor whose workers each run the initializer first."""
 
     def model(self, folder: Path) -> os.PathLike[str]:
-        """A model's folder as workers open it."""
+        """The path by which workers open a model's folder."""
 
     def shared(self, scratch: Path) -> os.PathLike[str]:
-        """A folder that the workers of one machine share; ``scratch``: this machine's."""
+        """A folder that the workers of one machine share. ``scratch``: the scratch folder of this machine."""
 
 
 @contextmanager
 def placed(model: ModelOptions, progress: Progress) -> Iterator[Place]:
-    """The place that the options name. Raises UsageError."""
+    """The backend for the options. Raises UsageError."""
     if model.executor not in EXECUTORS:
         raise UsageError(f"The executor {model.executor!r} is unknown; use one of {', '.join(EXECUTORS)}.")
     if model.executor == "local":
@@ -65,7 +65,7 @@ def placed(model: ModelOptions, progress: Progress) -> Iterator[Place]:
             f"--executor ray needs Ray, which cannot be imported ({error}); install it with `pip install "
             "'autoprompt-engine[ray]'`."
         ) from error
-    cores = min(model.workers or default_workers(), most_workers("local"))  # of a new one
+    cores = min(model.workers or default_workers(), most_workers("local"))  # of a new cluster
     with joined(model.ray_address, cores, progress.note) as cluster:
         yield _OnRay(cluster, model)
 
@@ -137,13 +137,16 @@ class _OnRay:
 
 
 def facts(device: str) -> dict[str, Any]:
-    """What a node's scores depend on beside candidate, data and model."""
+    """Facts about this node that scores depend on, in addition to candidate, data and model."""
     return {"source": source(), **environment(device)}
 
 
 def judged(node: str, found: Mapping[str, Any] | str, own: Mapping[str, Any]) -> str | None:
-    """What is to be said of a node with other processors than this machine (``own``) has. ``found``: its facts, or why
-    it has none. Raises UsageError for a node that has not what is installed here."""
+    """A warning where a node's processor differs from this machine's, else None.
+
+    ``found``: the node's facts, or why it has none; ``own``: this machine's facts. Raises UsageError for a node without
+    facts, or with other versions than are installed here.
+    """
     if isinstance(found, str):
         raise UsageError(
             f"The node {node} of the Ray cluster is left out: it cannot run this package ({found}); install the same "
@@ -166,7 +169,7 @@ def judged(node: str, found: Mapping[str, Any] | str, own: Mapping[str, Any]) ->
 
 
 def _short(version: Any) -> str:
-    """Sources are known by a hash."""
+    """A version, or the start of the source's hash."""
     return str(version)[:12]
 
 

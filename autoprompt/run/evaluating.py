@@ -1,4 +1,4 @@
-"""One candidate, trained and scored."""
+"""Fine-tuning and scoring of a single candidate: ``evaluate``, and ``transfer`` of a leaderboard entry."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def evaluate(
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Train one candidate on the training rows and score one split. Returns the JSON of ``evaluate --json``.
+    """Fine-tune one candidate on the training rows and score one split. Returns the JSON of ``evaluate --json``.
 
-    ``changes``: settings other than the default. Raises UsageError, InputError, NothingSucceededError.
+    ``changes``: settings that differ from the default. Raises UsageError, InputError, NothingSucceededError.
     """
     started = time.monotonic()
     task = prepare(source_name, data, model, (template,), label_words, None, seed, pulling=pulling(progress))
@@ -46,7 +46,7 @@ def evaluate(
     with placed(model, progress) as place, workplace(task, options, place, progress) as evaluator:
         check_model(evaluator, task, model, progress)
         progress.stage("fine-tune")
-        # Target texts are written on the last rung alone.
+        # Target texts are generated only on the last rung.
         rung = Rung.TUNED if task.corpus.labels or split == "test" else Rung.REPEATED
         (evaluation,) = evaluator.fit([candidate], rung=rung, counted=False)
         if split == "test" and evaluation.complete:
@@ -82,9 +82,9 @@ def transfer(
     """Fine-tune an entry's prompt and the manual one on a corpus, score both on a split, and store that as a run.
     Returns the JSON of ``search --json``; its ``transfer`` says where the prompt came from.
 
-    ``own_model``: the entry's own, in place of the one named. The tuning mode is the entry's, where none is named and
-    the model has it. Raises NotFoundError for an unknown entry, InputError for a corpus that the prompt cannot be put
-    to, NothingSucceededError, and as ``search`` does.
+    ``own_model``: use the entry's model instead of the one in ``model``. If ``model`` names no tuning mode, the entry's
+    is used where the model supports it. Raises NotFoundError for an unknown entry, InputError for a corpus that the
+    prompt does not fit, NothingSucceededError, and as ``search`` does.
     """
     with Leaderboard.open(leaderboard, read_only=True) as board:
         found = transfer_of(board, entry, split)

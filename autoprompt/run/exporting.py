@@ -1,4 +1,4 @@
-"""From an entry of the leaderboard to a prompt that other programs use."""
+"""Export of a leaderboard entry as a prompt file for other programs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from autoprompt.untrusted import misfit
 
 
 def prompt_of(board: Leaderboard, entry: str) -> Prompt:
-    """A leaderboard entry as a prompt to export, as the newest run that has it saw it.
+    """A leaderboard entry as a prompt to export, from the newest run that has it.
 
-    A chat format and solved examples, which are cut as the run cut them, take a look at the model's tokenizer. Raises
-    NotFoundError, InputError for trainable vectors and where that tokenizer is not to be had.
+    The model's tokenizer is loaded for a chat format, and for solved examples, which are cut as the run cut them.
+    Raises NotFoundError, and InputError for trainable vectors and where the tokenizer is not available.
     """
     evaluations = board.entry(entry)
     having = {evaluation.run for evaluation in evaluations}
@@ -64,10 +64,10 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
 
 
 def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = False) -> list[Path]:
-    """Write an entry as ``best.json`` or ``best.py``; returns the files.
+    """Write an entry as ``best.json`` or ``best.py``. Returns the paths of all files.
 
-    ``with_weights``: and what its fine-tune changed into the folder ``best.weights`` beside it, in peft's format.
-    Raises as ``prompt_of`` and ``save`` do, and InputError for an entry whose weights were not kept.
+    ``with_weights``: also write its fine-tuned weights into the folder ``best.weights`` next to it, in peft's format.
+    Raises as ``prompt_of`` and ``save`` do, and InputError for an entry whose weights were not stored.
     """
     prompt = prompt_of(board, entry)
     if not with_weights:
@@ -75,7 +75,7 @@ def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = Fa
         return [out]
     if out.suffix != ".json":
         raise UsageError(f"--with-weights goes with a prompt file that predicts, not with {out}; name it best.json.")
-    target = Path(os.path.realpath(out))  # weights lie beside the file that a symbolic link leads to
+    target = Path(os.path.realpath(out))  # weights go next to the target of a symbolic link
     with weights_beside(target, _writer(_kept(board, prompt), prompt)) as stored:
         named = {file.name: digest for file, digest in stored.files.items()}
         save(prompt.with_weights(stored.folder, named), out)
@@ -95,7 +95,7 @@ def winner_of(board: Leaderboard, reference: str) -> str:
 
 
 def _kept(board: Leaderboard, prompt: Prompt) -> Path:
-    """The weights of the entry, in the newest run that it won."""
+    """The stored weights of the entry, from the newest run that it won. Raises InputError where there are none."""
     if prompt.settings["tuning"] == "none":
         raise InputError(
             f"The entry {prompt.entry[:12]} was not fine-tuned and has no weights; leave --with-weights out."
@@ -111,7 +111,7 @@ def _kept(board: Leaderboard, prompt: Prompt) -> Path:
 
 
 def _writer(kept: Path, prompt: Prompt) -> Callable[[Path], list[Path]]:
-    """Writes the kept weights in peft's format into a folder."""
+    """A function that writes the stored weights into a folder in peft's format and returns the files."""
     delta = load_delta(kept)
     settings, model = prompt.candidate.settings, prompt.model.partition("@")[0]
     return lambda folder: write_delta(delta, settings, model, prompt.model_revision, folder)
@@ -120,9 +120,9 @@ def _writer(kept: Path, prompt: Prompt) -> Callable[[Path], list[Path]]:
 def _scores(
     board: Leaderboard, run: RunRecord, entry: str, evaluations: Sequence[EvaluationRecord]
 ) -> dict[str, dict[str, Any]]:
-    """The entry's line in the list of the run, which pools folds and repeats, and its look at the test rows.
+    """The entry's scores in the run: ``validation``, pooled over folds and repeats, and ``test``.
 
-    The first rung is left out: its loss is of a stand-in for the fine-tune, not of the prompt.
+    A frozen score is left out, since its loss is that of a proxy for the fine-tune and not of the prompt.
     """
     row = next((row for row in board.entries(run.id) if row.entry == entry), None)
     tests = (e.score for e in evaluations if e.run == run.id and e.split == "test")
@@ -132,14 +132,14 @@ def _scores(
 
 @dataclass(frozen=True)
 class _Reading:
-    """What the model's tokenizer made of a prompt. ``demos`` is None where nothing was cut."""
+    """Text of a prompt that depends on the tokenizer: chat format and cut solved examples; None where it has none."""
 
     chat: tuple[str, str] | None = None
     demos: str | None = None
 
     @classmethod
     def of(cls, run: RunRecord, candidate: Candidate) -> _Reading:
-        """Without a chat format and solved examples the tokenizer is not asked."""
+        """The text for one candidate. The tokenizer is loaded only for a chat format or solved examples."""
         chatting = run.config.get("chat")
         length = run.config.get("max_length") if candidate.demos else None
         if not chatting and length is None:

@@ -1,4 +1,4 @@
-"""A stored run that another user began: what it names is opened as data, and starts and joins nothing."""
+"""Safe use of another user's stored run: model and corpus are opened as data, options for workers are dropped."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _MOST_SHOWN = 80
 def foreign(
     run: str, corpus: str, model: ModelOptions, place: PlaceOptions, tell: Callable[[str], None]
 ) -> ModelOptions:
-    """The model options without what they say of workers and device; ``tell`` is told of that, unless ``place`` names
-    it. Raises InputError where model or corpus are neither a name nor a file or folder."""
+    """The model options with the defaults for workers and device.
+
+    ``tell`` gets a notice, which lists the dropped options except those that ``place`` sets. Raises InputError where
+    model or corpus is neither a name nor a file or folder.
+    """
     for what, name in (("model", model.model), ("corpus", corpus)):
         _check(run, what, name)
     default = ModelOptions()
@@ -37,7 +40,7 @@ def foreign(
 
 
 def _check(run: str, what: str, name: str) -> None:
-    """No pipe that never ends, no device, and no other machine's share."""
+    """Raise InputError for a pipe (which may never end), a device, and a share of another machine."""
     if not isinstance(name, str):
         raise InputError(f"The {what} of run {run} is no name; start a new search.")
     place = os.path.expanduser(name)
@@ -45,7 +48,7 @@ def _check(run: str, what: str, name: str) -> None:
         raise InputError(f"The {what} of run {run} is a share of another machine, {_shown(name)}; start a new search.")
     try:
         mode = os.stat(place).st_mode
-    except (OSError, ValueError):  # a name, or nothing: whoever opens it says so
+    except (OSError, ValueError):  # a name, or a missing path, which is reported when it is opened
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InputError(
@@ -54,6 +57,6 @@ def _check(run: str, what: str, name: str) -> None:
 
 
 def _shown(value: object) -> str:
-    """A stranger's word as one short argument, with no sign that a terminal obeys."""
+    """An untrusted value as one short argument, without control characters."""
     text = str(value)
     return text if re.fullmatch(rf"[\w./:@-]{{1,{_MOST_SHOWN}}}", text, re.ASCII) else ascii(text[:_MOST_SHOWN])

@@ -1,4 +1,4 @@
-"""Checked input: data, prompts, settings and ranges, before a model is loaded."""
+"""Loading and checking of a run's input (data, prompts, settings, ranges) before a model is loaded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GENERIC_NAMES = ("label", "labels", "class", "target", "y")
 
 @dataclass(frozen=True)
 class Task:
-    """Checked input: nothing of it can fail for a reason that the user could have been told before."""
+    """Checked input: every error that can be found without loading the model has been raised."""
 
     corpus: Corpus
     source: ModelSource
@@ -53,9 +53,9 @@ def prepare(
     fix: Mapping[str, Any] | None = None,
     pulling: Progress | None = None,
 ) -> Task:
-    """Load and check data, templates, label words, settings and ranges; find the model, but load it not yet.
+    """Load and check data, templates, label words, settings and ranges; find the model without loading it.
 
-    ``pulling`` is told of the first pull of an embedded corpus or model. Raises UsageError, InputError.
+    ``pulling`` is called during the download of an embedded corpus or model. Raises UsageError, InputError.
     """
     parsed = [Template.parse(text) for text in templates]
     check_options(data, model, metric)
@@ -82,7 +82,7 @@ def prepare(
 
 
 def check_folds(folds: int | None, corpus: Corpus) -> None:
-    """Whether each part of the cross-validation gets a row of every label. Raises UsageError."""
+    """Raise UsageError for more folds than the rarest label has rows, since every fold needs a row of each label."""
     rows = (*corpus.train, *corpus.validation)
     counts = Counter(row.label for row in rows) if corpus.labels else {"": len(rows)}
     rarest = min(counts, key=counts.__getitem__)
@@ -94,7 +94,7 @@ def check_folds(folds: int | None, corpus: Corpus) -> None:
 
 
 def check_options(data: DataOptions, model: ModelOptions, metric: str | None) -> None:
-    """What is wrong whatever the data. Raises UsageError."""
+    """Raise UsageError for options that are wrong for any data."""
     if model.tuning is not None and model.tuning not in TUNING_MODES:
         raise UsageError(f"The tuning mode {model.tuning!r} is unknown; use one of {', '.join(TUNING_MODES)}.")
     if model.family is not None and model.family not in FAMILIES:
@@ -115,7 +115,7 @@ def _load(source: str, data: DataOptions, seed: int, pulling: Progress | None) -
 
 
 def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
-    """The label words; none for target texts and for a classifier, whose head stands for them.
+    """The label words; none for target texts and for a classifier, whose head replaces them.
 
     Raises UsageError, InputError.
     """
@@ -132,13 +132,14 @@ def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> Label
 
 
 def shown(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
-    """The candidate with as many solved examples as its template asks for. Raises InputError for too few."""
+    """The candidate with random solved examples, as many as its template shows. Raises InputError for too few rows."""
     rng = random.Random(derived_seed(seed, "demos"))  # noqa: S311
     return replace(candidate, demos=draw_demos(demos_of(corpus), candidate.template.demos, rng))
 
 
 def _label_name(corpus: Corpus, manual: Template) -> str:
-    """What phrases call the label: the word that the manual template asks with, else its column's name."""
+    """The label's name in prompt phrases: the word before the colon that ends the manual template's last text, else the
+    label column's name; ``category`` for a generic name."""
     asked = re.search(r"([^\W\d_]+):\s*$", manual.literals[-1]) if manual.literals else None
     name = asked[1] if asked else corpus.label_column.replace("_", " ")
     return "category" if name.lower() in GENERIC_NAMES else name

@@ -1,4 +1,4 @@
-"""What a run is asked for, and what it tells its view."""
+"""Options of a run, and the ``Progress`` interface that it reports to."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DEFAULT_BUDGET = 300.0
 DEFAULT_LEADERBOARD = "autoprompt.sqlite"
 EXECUTORS = ("local", "ray")
 TRANSFER = "transfer"
-"""What stands for a strategy in a run that scores another run's prompt."""
+"""The strategy name of a run that scores another run's prompt."""
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How a corpus is read; the fields are the command line's data options, and ``rows``."""
+    """How a corpus is read: the command line's data options, and ``rows``."""
 
     text_column: str | None = None
     label_column: str | None = None
@@ -38,7 +38,7 @@ class DataOptions:
     no_header: bool = False
     column_names: str | None = None
     rows: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
-    """Splits in memory, as ``corpus.of`` takes them; the corpus's name is then only what they are called."""
+    """Splits in memory, as arguments of ``corpus.of``; the corpus's name then only names them."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,20 @@ class ModelOptions:
     tuning: str | None = None
     """None takes the family's default."""
     family: str | None = None
-    """None takes what the checkpoint was saved as."""
+    """None takes the family that the checkpoint was saved as."""
     chat: bool = False
     """Wrap prompts in the tokenizer's chat format."""
     executor: str = "local"
-    """Worker processes of this machine, or "ray": of a cluster."""
+    """Where workers run: "local" for processes of this machine, "ray" for a Ray cluster."""
     ray_address: str | None = None
-    """None: the cluster of RAY_ADDRESS, one that runs on this machine, or a new one of this machine alone."""
+    """None takes the cluster of RAY_ADDRESS, else one that runs on this machine, else a new one on this machine."""
     workers_per_gpu: int | None = None
-    """None: one."""
+    """None takes one."""
 
 
 @dataclass(frozen=True)
 class PlaceOptions:
-    """Where the workers of a run that is known are from now on; None: not named."""
+    """New place for the workers of a stored run; None means that the option is not set."""
 
     executor: str | None = None
     ray_address: str | None = None
@@ -74,7 +74,7 @@ class PlaceOptions:
 
     @property
     def named(self) -> dict[str, Any]:
-        """What is named, as model options. A cluster's address names the executor, and the executor any address."""
+        """The options that are set, as model options. An address implies Ray; an executor replaces any address."""
         found = {name: value for name, value in vars(self).items() if value is not None}
         if self.executor is not None or self.ray_address is not None:
             found |= {"executor": self.executor or "ray", "ray_address": self.ray_address}
@@ -83,7 +83,7 @@ class PlaceOptions:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """All that one search is asked for."""
+    """All options of one search."""
 
     corpus: str
     data: DataOptions = DataOptions()
@@ -95,27 +95,27 @@ class SearchOptions:
     max_evaluations: int | None = None
     metric: str | None = None
     folds: int | None = None
-    """Parts of the finalists' cross-validation; None swaps training and validation rows."""
+    """Folds of the finalists' cross-validation; None swaps training and validation rows."""
     repeats: int = 1
-    """Seeds that the finalists are trained with."""
+    """Number of seeds that each finalist is fine-tuned with."""
     seed: int = 0
     name: str | None = None
     leaderboard: Path = Path(DEFAULT_LEADERBOARD)
     config: Path | SearchConfig | None = None
-    """Ranges and sizes, or a TOML file of them."""
+    """Ranges and sizes of the search, or a TOML file with them."""
     fix: dict[str, Any] = field(default_factory=dict)
-    """The value of each gene that is not searched."""
+    """Values that are fixed instead of searched, by name."""
     warm_start: tuple[Path, ...] = ()
-    """Leaderboards and bundles of other data, whose prompts the search begins with."""
+    """Leaderboards and bundles from runs on other data; the search begins with their prompts."""
     warmth: Mapping[str, Any] | None = None
-    """What these gave, where it is known already: see ``run.teaching``."""
+    """The content of these files, where it was read before (see ``run.warm_start.warmth_of``)."""
     transfer: Mapping[str, Any] | None = None
-    """Another run's prompt, which is scored in place of a search: see ``run.transferring``."""
+    """Another run's prompt to score instead of a search (see ``run.transfer.transfer_of``)."""
     started: float = field(default_factory=time.monotonic, compare=False)
 
 
 class Progress(Protocol):
-    """What a view is told while a run goes on."""
+    """Receiver of a run's progress, such as a view in the terminal."""
 
     def stage(self, text: str) -> None: ...
     def note(self, text: str) -> None: ...
@@ -134,7 +134,7 @@ def budget_of(options: SearchOptions) -> Budget:
 
 
 def config_of(options: SearchOptions) -> SearchConfig:
-    """The configured ranges; the search's own options are checked here. Raises UsageError, InputError."""
+    """The configured ranges, after a check of the search's other options. Raises UsageError, InputError."""
     strategy = STRATEGIES[options.strategy]
     if options.folds is not None and options.folds < 2:
         raise UsageError(f"--folds is {options.folds}; give at least 2.")

@@ -1,7 +1,7 @@
-"""The mark by which a run's driver knows later that this user began the run, on this machine.
+"""Ownership marks of runs: proof that this user began a run on this machine.
 
-A leaderboard may come from a stranger. What it says of processes and machines to work with is used only for a run with
-a mark: a keyed hash of the run's id and request, whose secret key lies in the user's own folder.
+A leaderboard may come from a stranger. Its options for workers, clusters and devices are used only for a run with a
+valid mark: a keyed hash of the run's id and request, whose secret key lies in the user's own folder.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _KEY_BYTES = 32
 
 
 def mark_of(run: str, request: Mapping[str, Any] | None) -> str:
-    """The mark of a run (its id) that this user begins; empty where no key can be kept."""
+    """The mark of a run (its id) that this user begins; empty where no key can be stored."""
     key = _key()
     return "" if key is None else _mark(key, run, request)
 
 
 def is_own(run: RunRecord) -> bool:
-    """Whether this user began the run, and what it asks for is as it was written then."""
+    """Whether this user began the run and its request has not changed since."""
     found = run.config.get(MARK)
     key = _read(_place()) if isinstance(found, str) and found else None
     return key is not None and hmac.compare_digest(
@@ -48,7 +48,7 @@ def _place() -> Path:
 
 
 def _key() -> bytes | None:
-    """This user's key, made on first use."""
+    """This user's key, made on first use; None where it cannot be stored."""
     place = _place()
     found = _read(place)
     if found is not None:
@@ -61,10 +61,10 @@ def _key() -> bytes | None:
             file.flush()
             os.fsync(file.fileno())
         try:
-            if place.exists():  # one that others could read
+            if place.exists():  # not usable: for example, others can read it
                 made.replace(place)
             else:
-                os.link(made, place)  # which fails where another process was first
+                os.link(made, place)  # fails if another process was first
         finally:
             made.unlink(missing_ok=True)
     except OSError:
@@ -73,7 +73,7 @@ def _key() -> bytes | None:
 
 
 def _read(place: Path) -> bytes | None:
-    """The key, if it is one that nobody else can have read or written."""
+    """The key; None where there is none, or where another user may have read or written it."""
     try:
         with open(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             facts = os.fstat(file.fileno())

@@ -1,4 +1,4 @@
-"""From evaluations to the leaderboard's records and a run's JSON."""
+"""Conversion of evaluations into leaderboard records and into a run's JSON result."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from autoprompt.run.resuming import diverged, request
 from autoprompt.run.worker_pool import warnings_of
 
 PIECE = 100
-"""Records that are stored in one go: some fifty milliseconds."""
+"""Records that are stored at a time, which takes some 50 ms."""
 
 
 def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, facts: Mapping[str, Any]) -> RunRecord:
-    """The record of a run that begins; ``facts``: its manifest."""
+    """The record of a new run. ``facts``: its manifest."""
     id_ = uuid.uuid4().hex[:12]
     asked = request(options, task.space.config, workers)
     return RunRecord(
@@ -77,7 +77,7 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
 
 
 def data_rows(run: RunRecord, corpus: Corpus) -> list[DataRow]:
-    """All rows that a run works on, in their order."""
+    """All data rows of a run, split by split and in order."""
     return [
         DataRow(run.id, split, row.row_id, dict(row.fields), row.label)
         for split in SPLITS
@@ -87,16 +87,19 @@ def data_rows(run: RunRecord, corpus: Corpus) -> list[DataRow]:
 
 @dataclass
 class Recorder:
-    """Turns evaluations into the leaderboard's records, and stores them piece by piece: of thousands the first at once,
-    the others while workers are busy, which would else wait for them."""
+    """Turns evaluations into leaderboard records and stores them piece by piece.
+
+    Of thousands of records, the first piece is stored at once and the others while workers are busy: otherwise the
+    workers would wait for the storage.
+    """
 
     board: Leaderboard
     run: RunRecord
     metric: str
     known: dict[str, EvaluationRecord] = field(default_factory=dict)
-    """By their keys: what of this run is stored already."""
+    """Evaluations of this run that are already stored, by key."""
     before: Callable[[], None] = lambda: None
-    """Stores what the records follow from."""
+    """Stores what the records follow from, such as the journal; called before each piece."""
     _waiting: deque[tuple[Evaluation, str] | Proposal] = field(default_factory=deque, init=False)
 
     def __call__(self, evaluations: Sequence[Evaluation], role: str, proposals: Sequence[Proposal] = ()) -> None:
@@ -104,7 +107,7 @@ class Recorder:
         self.store_some()
 
     def store_some(self) -> None:
-        """Store a piece of what waits. Raises StorageError, also where it is not what was stored before."""
+        """Store one piece of the waiting records. Raises StorageError, also where a stored one differs."""
         if self._waiting:
             self.before()
             piece = list(islice(self._waiting, PIECE))
@@ -118,20 +121,20 @@ class Recorder:
                 self._waiting.popleft()
 
     def store_all(self) -> None:
-        """Store all that waits. Raises as ``store_some`` does."""
+        """Store all waiting records. Raises as ``store_some`` does."""
         while self._waiting:
             self.store_some()
 
     def store_after_interruption(self) -> None:
-        """The same, where a signal may have come between storing a piece and forgetting it."""
+        """Like ``store_all``, if a signal may have come between storing a piece and removing it from the queue."""
         if self._waiting:
             self.known |= {record.key: record for record in self.board.evaluations(self.run.id)}
             self.store_all()
 
     def score(self, evaluation: Evaluation) -> Score:
-        """The readable score; its loss is what ranks, on the frozen rung the proxy's.
+        """The score to show. Its loss is the one that ranks, which on the frozen rung is the proxy's.
 
-        Target texts that were not written have a loss alone.
+        If the target texts were not generated, the score has only a loss.
         """
         if evaluation.labels:
             values = score(evaluation.log_probs, evaluation.gold, len(evaluation.labels), self.metric)
@@ -141,12 +144,12 @@ class Recorder:
         return Score(evaluation.loss, None, "loss", evaluation.loss, len(evaluation.losses))
 
     def entry(self, candidate: str) -> str:
-        """The leaderboard's name of a candidate (its id) in this run."""
+        """The id of the leaderboard entry of a candidate (its id) in this run."""
         return entry_of(candidate, self.run.fingerprint, self._reading, self.run.seed)
 
     @property
     def _reading(self) -> str:
-        """The model with how it reads prompts: as what family, in its chat format or not, fields of what length."""
+        """The model and how it reads prompts: family, chat format or not, most tokens of a field; as JSON."""
         return canonical_json([self.run.model, *(self.run.config[name] for name in ("family", "chat", "max_length"))])
 
     def _origin(self, proposal: Proposal) -> Origin:
@@ -184,7 +187,7 @@ def _outcome(record: EvaluationRecord) -> tuple[Any, ...]:
 
 
 def described(recorder: Recorder, evaluation: Evaluation, tests: dict[str, Evaluation]) -> dict[str, Any]:
-    """One candidate of a run's result."""
+    """One candidate of a run's JSON result, with its scores."""
     candidate = evaluation.candidate
     tested = tests.get(candidate.id)
     return {
@@ -196,7 +199,7 @@ def described(recorder: Recorder, evaluation: Evaluation, tests: dict[str, Evalu
 
 
 def spread(recorder: Recorder, outcome: Outcome) -> dict[str, Any] | None:
-    """The winner's metric over folds and repeats: mean and standard deviation."""
+    """The winner's metric over folds and repeats: mean and standard deviation; None for fewer than two values."""
     values = [recorder.score(part).value for part in outcome.parts]
     if len(values) < 2:
         return None
@@ -205,8 +208,10 @@ def spread(recorder: Recorder, outcome: Outcome) -> dict[str, Any] | None:
 
 
 def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluation]) -> dict[str, Any] | None:
-    """The winner minus ``manual_tuned`` on the ``n`` rows that both were scored on, with a paired interval (None where
-    they are too few): of the accuracy, or of the metric of written texts."""
+    """The winner's accuracy (of generated texts, the metric) minus that of ``manual_tuned``; None where one is missing.
+
+    ``n``: rows that both were scored on. ``low``, ``high``: the paired interval; None where the rows are too few.
+    """
     tuned = outcome.baselines.get("manual_tuned")
     ours = tests.get(outcome.best.candidate.id)
     theirs = tests.get(tuned.candidate.id) if tuned else None

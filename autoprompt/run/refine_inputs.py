@@ -1,4 +1,4 @@
-"""What an entry that goes on learning brings along, and the new rows beside its own."""
+"""Inputs of a refinement: the entry with its weights and rows, and the new rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from autoprompt.run.worker_pool import pulling
 
 @dataclass(frozen=True)
 class Parent:
-    """The newest run that an entry won, with its weights and the rows that it worked on."""
+    """The newest run that an entry won, with its weights and its data rows."""
 
     run: RunRecord
     entry: str
@@ -28,7 +28,7 @@ class Parent:
 
     @classmethod
     def of(cls, board: Leaderboard, entry: str) -> Parent:
-        """Raises NotFoundError for an unknown entry, InputError for one without weights or rows."""
+        """Read an entry. Raises NotFoundError for an unknown entry, InputError for one without weights or rows."""
         evaluations = board.entry(entry)
         name, candidate = evaluations[0].entry, evaluations[0].candidate
         won = [run for run in board.runs() if run.winner == name and (run.result or {}).get("weights")]
@@ -43,12 +43,12 @@ class Parent:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Of the data."""
+        """The names of the data fields."""
         return tuple(self.rows["train"][0].fields)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Of the data, in the order of the scores; none for target texts."""
+        """The labels of the data, in the order of the scores; empty for target texts."""
         return tuple(self.run.config["labels"])
 
 
@@ -57,7 +57,7 @@ def examples_of(rows: Sequence[DataRow], split: str) -> tuple[Example, ...]:
 
 
 def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress) -> Corpus:
-    """Raises UsageError, InputError for labels that the entry does not know."""
+    """Load the new rows. Raises UsageError, and InputError for fields or labels that the entry does not know."""
     columns = {name: getattr(data, name) for name in ("text_column", "label_column", "target_column")}
     if not any(columns.values()) and not (data.rows is None and has_card(source)):
         answer = "label_column" if parent.labels else "target_column"
@@ -83,7 +83,7 @@ def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress)
 
 
 def joined(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]:
-    """The entry's data with the new rows among those to train on, the new rows' ids, and what was left out.
+    """The entry's data with the new rows added to its training rows, the new rows' ids, and notes on those left out.
 
     Raises InputError where no row is new.
     """

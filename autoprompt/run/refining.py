@@ -1,4 +1,4 @@
-"""An entry goes on learning: its weights, trained on its own rows and new ones, become a new entry."""
+"""Refinement of an entry: its weights are fine-tuned further on its own rows and new ones, as a new entry."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def refine(
     seed: int = 0,
     name: str | None = None,
 ) -> dict[str, Any]:
-    """Train an entry's weights on with new rows beside its own, and keep the result unless a paired test says that it
-    got worse, or its loss rose on both the old validation rows and the new rows.
+    """Fine-tune an entry's weights further on its own rows and new ones, and store the result as a new entry.
 
-    Returns the JSON of ``refine --json``, in the form of ``search --json``.
+    The result is not stored where a paired test says that it got worse, or where its loss rose on both the old
+    validation rows and the new rows. Returns the JSON of ``refine --json``, in the form of ``search --json``.
 
-    ``source``: new labelled rows, as a search reads a corpus; all are taken, of one with splits its training rows.
-    Columns that are not named are called as in the entry's run. Rows that the entry knows already are left out, its
-    test rows too. Raises NotFoundError, UsageError, InputError, VerificationError where the model is another by now,
-    NothingSucceededError.
+    ``source``: new labelled rows, read as a search reads a corpus. All are used; of a corpus with splits, the training
+    rows. Columns that are not named have the names of the entry's run. Rows that the entry's run already has are left
+    out, its test rows included. Raises NotFoundError, UsageError, InputError, VerificationError where the model has
+    changed, NothingSucceededError.
     """
     started = time.monotonic()
     with Leaderboard.open(leaderboard) as board:
@@ -89,8 +89,10 @@ def refine(
 def done_again(
     board: Leaderboard, run: RunRecord, device: str, progress: Progress
 ) -> tuple[list[Evaluation], list[str]]:
-    """What a refined entry's run measured, measured anew from its parent's weights; and how versions and machine differ
-    (see ``manifest``). Raises as ``refine`` does."""
+    """Repeat the evaluations of a refined entry's run, from its parent's weights.
+
+    Returns the evaluations, and how versions and machine differ (see ``manifest``). Raises as ``refine`` does.
+    """
     told = run.config["refine"]
     rows = board.attached(DataRow, run.id)
     corpus = corpus_of(run, run.corpus, {split: examples_of(rows, split) for split in SPLITS})
@@ -107,7 +109,7 @@ def done_again(
 
 @contextmanager
 def _worker(run: RunRecord, corpus: Corpus, device: str, seed: int, progress: Progress) -> Iterator[Worker]:
-    """A run's model in this process, with the data. Raises VerificationError where it is another by now."""
+    """A worker in this process, with the run's model and the data."""
     source = locate_model(pinned(run.model, run.config.get("model_revision")), pulling(progress))
     config = run.config
     with scratch_folder() as scratch:
@@ -140,7 +142,7 @@ def _facts(run: RunRecord, corpus: Corpus, worker: Worker) -> dict[str, Any]:
     return facts
 
 
-# What is kept
+# The result
 
 
 def _check(done: Refined) -> None:
@@ -192,11 +194,12 @@ def _record(
 
 
 def _told(parent: Parent, done: Refined, recorder: Recorder, old: int, new: int) -> dict[str, Any]:
-    """What came of it: scores before and after on the validation rows and on the new ones, and the paired test over
-    both: losses (in nats) after minus before.
+    """The outcome: scores before and after on the validation rows and on the new ones, and the paired test over both.
 
-    Not kept is what the test says got worse, and what has a higher loss on both the old and the new rows, be it by no
-    more than noise. Where the rows are too few for a test, what has a higher loss over all.
+    The test compares losses (in nats), after minus before.
+
+    ``kept`` is False where the test says that the loss rose, and where the loss rose on both the old and the new rows,
+    even if only by noise. Where the rows are too few for a test, it is False where the mean loss over all rows rose.
     """
     interval = _interval(done, slice(None))
     told = {
@@ -218,15 +221,15 @@ def _interval(done: Refined, folds: slice) -> Interval:
 
 
 def _part(done: Refined, folds: slice, recorder: Recorder) -> dict[str, Any]:
-    """Scores before and after over some folds, and whether the paired test tells them apart; None where it has nothing
-    to go by."""
+    """Scores before and after over some folds. ``clear``: whether the paired test tells them apart; None where the rows
+    are too few for it."""
     scores = {"before": _score(done.before[folds], recorder), "after": _score(done.after[folds], recorder)}
     ends = _interval(done, folds).ends if done.after[folds] else None
     return scores | {"clear": None if ends is None else not ends[0] <= 0 <= ends[1]}
 
 
 def _score(parts: Sequence[Evaluation], recorder: Recorder) -> dict[str, Any] | None:
-    """Of several evaluations as of one; None of none."""
+    """The score of several evaluations as if they were one; None without any."""
     if not parts:
         return None
     joined: dict[str, Any] = {
@@ -238,7 +241,7 @@ def _score(parts: Sequence[Evaluation], recorder: Recorder) -> dict[str, Any] | 
 
 
 def _result(recorder: Recorder, done: Refined, told: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
-    """In the form of a search's; ``run`` and ``best`` are None where nothing was kept."""
+    """The result in the form of a search's; ``run`` and ``best`` are None where the refined weights are not kept."""
     kept = bool(told["kept"])
     return {
         "run": recorder.run.id if kept else None,

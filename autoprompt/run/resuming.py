@@ -1,4 +1,4 @@
-"""Going on with a run: what it asked for, what it has done, and whether all is as it was."""
+"""Resuming a run: its stored options, its journal of steps, and a check that data and model have not changed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ from autoprompt.run.ownership import is_own
 
 _TASK, _DECISION = "task", "decision"
 _UNASKED = ("corpus", "data", "model", "leaderboard", "config", "started", "warm_start", "warmth", "transfer")
-"""Options that a request holds in a form of their own, or not at all."""
+"""Options that a request stores in another form, or not at all."""
 
 
 class StoredJournal(Journal):
-    """A run's steps in the leaderboard: those of an earlier driver are read first, in order; new ones are added.
+    """A run's steps in the leaderboard. The steps of an earlier driver are read first, in order; new ones are added.
 
-    Results that come at once are stored at once: to be written safely takes each time what a worker of many may need
-    for a task.
+    Results that arrive together are stored together: a safe write can take as long as a worker takes for a task.
     """
 
     def __init__(self, board: Leaderboard, run: str, budget: Budget) -> None:
-        """``budget``: goes on from what the steps have spent."""
+        """``budget``: its start is moved back by the time that the stored steps took."""
         self.board = board
         self.run = run
         self.budget = budget
@@ -67,7 +66,7 @@ class StoredJournal(Journal):
         return decision
 
     def _next(self, steps: deque[Step], key: str) -> Any:
-        """Raises StorageError where the search does not do what it did."""
+        """The value of the next stored step. Raises StorageError where the search has come to another step."""
         step = steps.popleft()
         if step.key != key:
             raise diverged(self.run, f"{key} where it was {step.key}")
@@ -75,7 +74,7 @@ class StoredJournal(Journal):
 
 
 def diverged(run: str, what: str) -> StorageError:
-    """Why a run cannot go on: this program decides otherwise than the one that began it."""
+    """The error for a run that cannot be resumed, because this program decides otherwise than the one that began it."""
     return StorageError(
         f"The run {run} cannot be resumed: repeating its first part gave {what}; resume it with the versions that it "
         "began with (`autoprompt leaderboard runs --json` has them), or start a new search."
@@ -83,7 +82,7 @@ def diverged(run: str, what: str) -> StorageError:
 
 
 def request(options: SearchOptions, config: SearchConfig, workers: int) -> dict[str, Any]:
-    """Options as plain JSON, from which a run can go on in another folder."""
+    """The options as plain JSON, from which a run can be resumed in another folder."""
     in_memory = options.data.rows is not None
     named = in_memory or has_card(options.corpus) or not os.path.exists(options.corpus)
     folder = Path(options.model.model).expanduser()
@@ -107,11 +106,11 @@ def requested(
     place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
     tell: Callable[[str], None] = lambda _: None,
 ) -> SearchOptions:
-    """The inverse, with the workers that ``place`` names. A run that this user did not begin says nothing of workers:
-    ``tell`` is told what it asks for in vain.
+    """The inverse of ``request``, with the workers that ``place`` names.
 
-    Raises StorageError, UsageError for a run whose rows were in memory, and InputError where a stranger's run names
-    what is no file and no folder.
+    For a run that this user did not begin, its options for workers are ignored, and ``tell`` gets a notice of them.
+    Raises StorageError, UsageError for a run whose rows were in memory and are not given, and InputError for another
+    user's run if its model or corpus is neither a name nor a file or folder.
     """
     asked = run.config.get("request")
     if asked is None:
@@ -123,7 +122,7 @@ def requested(
                 "autoprompt.resume or autoprompt.verify."
             )
         options = _options(run, leaderboard, rows, started)
-    except (KeyError, TypeError, ValueError) as error:  # pydantic's errors are the last
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         raise StorageError(
             f"What the run {run.id} asked for cannot be read ({type(error).__name__}); start a new search."
         ) from error
@@ -134,7 +133,7 @@ def requested(
 
 
 def _options(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None, started: float) -> SearchOptions:
-    """As they are stored."""
+    """The options as they are stored."""
     asked = run.config["request"]
     model = asked["model"]["model"]
     named = {name: value for name, value in asked.items() if name not in (*_UNASKED, "in_memory")}
@@ -152,12 +151,12 @@ def _options(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None, 
 
 
 def manifest_of(run: RunRecord) -> dict[str, Any]:
-    """What a run depended on, in all four parts."""
+    """The manifest of a run, with all four parts."""
     return {**run.config["manifest"], "environment": run.environment}
 
 
 def check_unchanged(run: RunRecord, now: Mapping[str, Any], progress: Progress) -> None:
-    """Compare a run's manifest with the one that it would have now; other versions are noted.
+    """Compare a run's manifest with the present one (``now``), and report other versions to ``progress``.
 
     Raises StorageError for other data, another model or another way to score.
     """
@@ -173,5 +172,5 @@ def check_unchanged(run: RunRecord, now: Mapping[str, Any], progress: Progress) 
 
 
 def _values(options: DataOptions | ModelOptions | SearchOptions, without: Sequence[str] = ()) -> dict[str, Any]:
-    """Their fields as they are: rows in memory may be large."""
+    """The fields by name, not copied: rows in memory may be large."""
     return {field.name: getattr(options, field.name) for field in fields(options) if field.name not in without}

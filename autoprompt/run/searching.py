@@ -1,4 +1,4 @@
-"""The composition root: data, model, workers, search, leaderboard, and the one look at the test rows."""
+"""A search from options to stored result: data, model, workers, search, test rows, leaderboard; and ``resume``."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ def resume(
     started: float | None = None,
     place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
 ) -> dict[str, Any]:
-    """Go on with a run that was stopped or killed; of a finished one, its result again.
+    """Resume a run that was stopped or killed. Returns its result, also for a run that is finished.
 
-    ``rows``: splits in memory, for a run whose data lay there. ``started``: when the command began (monotonic seconds).
-    ``place``: where its workers are now; what it leaves open is as it was, if this user began the run, and else as in a
-    new search.
-    Raises NotFoundError, and StorageError while the run's driver lives, where data, model or settings are not what they
-    were, and for a run without steps to go on from.
+    ``rows``: splits in memory, for a run whose data were in memory. ``started``: when the command began (monotonic
+    seconds). ``place``: where the workers are now; options that it leaves open are those of the run if this user began
+    it, else those of a new search.
+    Raises NotFoundError, and StorageError while the run's driver lives, where data, model or settings have changed, and
+    for a run without stored steps.
     """
     run = _stored(leaderboard, reference)
-    sweep()  # a driver that was killed after its run had finished leaves no other trace
+    sweep()  # removes the folder of a driver that was killed when its run had finished
     if run.status != "finished":
         with holding(leaderboard, run.id):
             run = _stored(leaderboard, run.id)
             if run.strategy == REFINE:
                 raise StorageError(f"The run {run.id} was stored in part while an entry was refined; refine it again.")
-            if run.status != "finished":  # nor was it by another driver meanwhile
+            if run.status != "finished":  # another driver may have finished it meanwhile
                 began = time.monotonic() if started is None else started
                 options = requested(run, leaderboard, rows, began, place, progress.note)
                 return _Run(options, progress, run).search()
@@ -77,7 +77,7 @@ def _stored(leaderboard: Path, reference: str) -> RunRecord:
 
 
 class _Run:
-    """One command's search, from its options to its result; ``known``: the run that it goes on with."""
+    """One search, from its options to its result. ``known``: the stored run that it resumes."""
 
     def __init__(self, options: SearchOptions, progress: Progress, known: RunRecord | None = None) -> None:
         self.options = options
@@ -92,7 +92,7 @@ class _Run:
         task = self._warmed(prepared(self.options, self.progress))
         options = self.options
         check_folds(options.folds, task.corpus)
-        if options.transfer is not None:  # which may not fit, as is to be known before a model is loaded
+        if options.transfer is not None:  # a prompt that does not fit is reported before a model is loaded
             transferred(options.transfer, task, options.seed)
         with placed(options.model, self.progress) as place, Leaderboard.open(options.leaderboard) as board:
             if self.known is None:
@@ -115,8 +115,10 @@ class _Run:
         return result
 
     def _check_budget(self, task: Task, evaluator: Evaluator) -> None:
-        """Measure what a search costs here, and whether there is time for one. A run that goes on was let through
-        before. Raises UsageError for a budget that is too short."""
+        """Measure what a search costs here. Raises UsageError for a budget that is too short.
+
+        The budget of a resumed run was checked when the run began.
+        """
         options = self.options
         if self.budget.seconds is None or options.transfer is not None:
             return
@@ -130,7 +132,7 @@ class _Run:
                 self.progress.note(left_out)
 
     def _warmed(self, task: Task) -> Task:
-        """The task with what earlier runs taught; what that is, the options hold from now on."""
+        """The task with the prompts and operator statistics of a warm start, which are also stored in the options."""
         if self.options.warm_start and self.options.warmth is None:
             found = warmth_of(self.options.warm_start, task, self.progress)
             self.options = replace(self.options, warmth=found)
@@ -153,7 +155,7 @@ class _Run:
         return result
 
     def _found(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> dict[str, Any]:
-        """The result of search and test."""
+        """The JSON result of the search (or the transfer) and the test."""
         options, progress, board = self.options, self.progress, recorder.board
         if options.transfer is None:
             outcome = self._outcome(task, evaluator, ready, recorder)
@@ -169,7 +171,7 @@ class _Run:
         return _result(options, recorder, outcome, tests, self.budget, kept)
 
     def _outcome(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> Outcome:
-        """Of a search."""
+        """Run the search."""
         options = self.options
         search = Search(
             evaluator=evaluator,
@@ -200,9 +202,9 @@ class _Run:
 def _recorded(
     board: Leaderboard, run: RunRecord, rows: Sequence[DataRow] | None, progress: Progress
 ) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A run in the leaderboard, from its start to its end, whatever that is. Yields what finishes it.
+    """Record a run's start and end in the leaderboard, also where it is stopped or fails.
 
-    ``rows``: of its data; None for a run that is there and goes on.
+    Yields a function that stores the result. ``rows``: the run's data rows; None for a run that is resumed.
     """
     finished = False
 
@@ -265,7 +267,7 @@ def _result(
 
 
 def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
-    """What the end of the budget left no time for, in sentences."""
+    """Sentences on what was left out at the end, mostly for lack of time."""
     if options.transfer is not None:
         return []
     if not outcome.finalists and options.max_evaluations is not None:
@@ -281,7 +283,7 @@ def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
 
 
 def _origin(transfer: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Where a prompt came from that was scored in place of a search, and the split that it was judged on."""
+    """Where a transferred prompt came from, and the split that it was scored on; None for a search."""
     names = ("entry", "run", "corpus", "model", "split")
     return None if transfer is None else {name: transfer[name] for name in names}
 
@@ -289,7 +291,7 @@ def _origin(transfer: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _open_test(
     task: Task, evaluator: Evaluator, trained: Sequence[Evaluation], recorder: Recorder, progress: Progress
 ) -> dict[str, Evaluation]:
-    """Score the test rows once, with the winner and the manual baselines, all trained on the training rows."""
+    """Score the test rows once, with the winner and the manual baselines, all fine-tuned on the training rows."""
     if not task.corpus.test:
         return {}
     progress.stage("test")

@@ -1,4 +1,4 @@
-"""Another run's prompt on other data or with another model, beside the tuned manual prompt there."""
+"""Transfer of another run's prompt to other data or another model, compared with the tuned manual prompt there."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ OPERATOR = "transfer"
 
 
 def transfer_of(board: Leaderboard, entry: str, split: str) -> dict[str, Any]:
-    """What a run that scores an entry elsewhere has to know of it, as plain JSON: its prompt, and of the newest run
-    that has it the id, corpus, model and profile. ``split``: the rows to score. Raises NotFoundError."""
+    """Data of an entry for a transfer, as plain JSON: its candidate, and id, corpus, model and data profile of the
+    newest run that has it. ``split``: the rows to score. Raises NotFoundError."""
     evaluations = board.entry(entry)
     having = {evaluation.run for evaluation in evaluations}
     run = next(run for run in board.runs() if run.id in having)
@@ -36,8 +36,10 @@ def transfer_of(board: Leaderboard, entry: str, split: str) -> dict[str, Any]:
 
 
 def transferred(transfer: Mapping[str, Any], task: Task, seed: int) -> Candidate:
-    """The prompt with this task's fields, labels and solved examples, and its settings where the tuning mode is the
-    same. Raises InputError where the data have no place for it."""
+    """The prompt with this task's fields, labels and solved examples.
+
+    It keeps its settings if this task has the same tuning mode. Raises InputError where its fields do not fit the data.
+    """
     source, own = Profile(**transfer["profile"]), profile_of(task.corpus)
     found = adapt(Candidate.from_dict(transfer["candidate"]), source, own, task.space.start)
     if found is None:
@@ -49,9 +51,9 @@ def transferred(transfer: Mapping[str, Any], task: Task, seed: int) -> Candidate
 
 
 def scored(evaluator: Evaluator, task: Task, transfer: Mapping[str, Any], seed: int, recorder: Recorder) -> Outcome:
-    """Both prompts' fine-tunes. Raises InputError as ``transferred`` does, NothingSucceededError where one fails."""
+    """Fine-tune both prompts. Raises InputError as ``transferred`` does, NothingSucceededError where one fails."""
     candidate, manual = transferred(transfer, task, seed), task.space.manual_tuned
-    # Target texts are written on the last rung alone.
+    # Target texts are generated only on the last rung.
     rung = Rung.TUNED if task.corpus.labels or transfer["split"] == "test" else Rung.REPEATED
     found = evaluator.fit(list(dict.fromkeys([manual, candidate])), rung=rung)
     recorder(found[:1], "manual_tuned")

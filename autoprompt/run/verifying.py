@@ -1,4 +1,4 @@
-"""Doing an entry's evaluations again: the same numbers, nearly the same, or others."""
+"""Verification: evaluations of an entry or a run are repeated and compared with the stored ones."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from autoprompt.run.worker_pool import check_model, prepared, workplace
 
 VERDICTS = ("exact", "within", "different")
 CLASS = ("code.scoring", "environment")
-"""What has to be the same for the same bits."""
+"""Parts of the manifest that must be the same for bit-identical results."""
 NEAR_LOSS, NEAR_FLIPS = 0.05, 0.05
-"""How far mean losses (nats) and predictions (a share) may be apart where the class is another."""
+"""Most that mean losses (in nats) and predictions (share of rows) may differ for the verdict ``within``, which needs a
+change in the parts of ``CLASS``."""
 
 
 @dataclass(frozen=True)
 class _Checked:
-    """One evaluation, then and now."""
+    """A stored evaluation and its repetition."""
 
     record: EvaluationRecord
     again: Evaluation
@@ -86,13 +87,14 @@ def verify(
     started: float | None = None,
     place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
 ) -> dict[str, Any]:
-    """Do all evaluations of an entry again, in the newest run that has it. Returns the JSON of ``verify --json``.
+    """Repeat all evaluations of an entry, in the newest run that has it. Returns the JSON of ``verify --json``.
 
-    ``rows``: splits in memory, for a run whose data lay there. ``started``: when the command began (monotonic seconds).
-    ``place``: as ``resume`` takes it, but workers that are not named are those of a new search.
-    ``exact``: every prediction and every loss is the same to the last bit. Where program versions or machine are not
-    what they were, ``within`` says that it came near. Raises NotFoundError, InputError for an entry that only failed,
-    StorageError for a run without a manifest, VerificationError where data or model are not what they were.
+    ``rows``: splits in memory, for a run whose data were in memory. ``started``: when the command began (monotonic
+    seconds). ``place``: as for ``resume``, but options for workers that it leaves open are those of a new search.
+
+    Verdict ``exact``: every prediction and every loss is the same to the last bit. ``within``: program versions or
+    machine have changed, and the results are near (see ``NEAR_LOSS``). Raises NotFoundError, InputError for an entry
+    that only failed, StorageError for a run without a manifest, VerificationError where data or model have changed.
     """
     with Leaderboard.open(leaderboard, read_only=True) as board:
         found = board.entry(entry)
@@ -119,7 +121,7 @@ def verify_run(
     started: float | None = None,
     place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
 ) -> dict[str, Any]:
-    """The same for all entries of a run (its id or name), with what was scored. The verdict is the worst of theirs.
+    """Repeat the evaluations of all entries of a run (its id or name). The verdict is the worst of all entries.
 
     Raises as ``verify`` does.
     """
@@ -152,8 +154,8 @@ def _asked(
     place: PlaceOptions,
     progress: Progress,
 ) -> SearchOptions:
-    """The run's options, with workers as this machine has them; where an entry was refined, no more than the
-    leaderboard and the device are needed."""
+    """The run's options with the default workers of this machine. For a run that refined an entry, only leaderboard and
+    device are needed."""
     if run.strategy == REFINE:
         device = place.device or (run.environment["device"] if is_own(run) else "auto")
         return SearchOptions(run.corpus, model=ModelOptions(device=device), leaderboard=leaderboard)
@@ -170,7 +172,7 @@ def _verifiable(record: EvaluationRecord) -> bool:
 def _checked(
     run: RunRecord, records: Sequence[EvaluationRecord], options: SearchOptions, progress: Progress
 ) -> tuple[list[_Checked], list[str]]:
-    """Each evaluation then and now, in order; and how versions and machine differ."""
+    """Each evaluation with its repetition, in order, and how versions and machine differ."""
     if run.strategy == REFINE:
         return _refined_again(run, records, options, progress)
     task = prepared(options, progress)
@@ -206,7 +208,7 @@ def _done_again(
 def _refined_again(
     run: RunRecord, records: Sequence[EvaluationRecord], options: SearchOptions, progress: Progress
 ) -> tuple[list[_Checked], list[str]]:
-    """The same for an entry that went on from another's weights."""
+    """As ``_done_again``, for a run that refined an entry."""
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         done, changed = done_again(board, run, options.model.device, progress)
     again = {evaluation.fold: evaluation for evaluation in done}
@@ -214,7 +216,7 @@ def _refined_again(
 
 
 class _Kind(NamedTuple):
-    """What evaluations have in common that are done in one go."""
+    """Properties that evaluations must share to be repeated in one call."""
 
     split: str
     rung: int
@@ -224,7 +226,7 @@ class _Kind(NamedTuple):
 
 
 def _kinds(records: Sequence[EvaluationRecord]) -> dict[_Kind, list[EvaluationRecord]]:
-    """The fine-tunes in the order of a search, so that a later rung takes over what an earlier one has done."""
+    """Evaluations by kind, in the order of a search, so that a later rung reuses the fine-tunes of an earlier one."""
     groups: dict[_Kind, list[EvaluationRecord]] = {}
     for record in records:
         kind = _Kind(record.split, record.rung, record.fold, record.repeat, record.status == "pruned")
@@ -240,13 +242,13 @@ def _evaluated(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequen
         complete = [one for one in trained if one.complete]
         tested = {one.candidate.id: one for one in evaluator.test(complete, task.corpus.test)}
         return [tested.get(one.candidate.id, one) for one in trained]
-    # What was stopped at its milestone is stopped there again, whatever its loss.
+    # A fine-tune that was stopped at its milestone is stopped there again, whatever its loss.
     bar = -math.inf if kind.pruned else None
     return evaluator.fit(candidates, rung=Rung(kind.rung), fold=kind.fold, repeat=kind.repeat, counted=False, bar=bar)
 
 
 def _report(checked: Sequence[_Checked], changed: Sequence[str]) -> dict[str, Any]:
-    """An entry's verdict."""
+    """The JSON of one entry's verdict."""
     verdict = "different"
     if all(one.exact for one in checked):
         verdict = "exact"

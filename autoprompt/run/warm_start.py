@@ -1,5 +1,7 @@
-"""What runs teach each other: taken over by a search as plain JSON, which it keeps and goes on from, or handed on as a
-bundle."""
+"""Warm start: prompts and operator statistics of earlier runs for a new search, and their export as a bundle.
+
+The search stores them as plain JSON, so that it can be resumed without the files.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,10 @@ from autoprompt.transfer import Taught, operators, prompts, read_sources, source
 
 
 def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str, Any]:
-    """What the files have for a task: ``prompts``, the most promising first, ``operators`` with tries and wins, and the
-    ``sources`` with their similarity, of which the user is told.
+    """Prompts and operator statistics for a task from the files, as plain JSON; notes on sources go to ``progress``.
 
-    Raises InputError, StorageError, and InputError where no run in them can teach anything.
+    ``prompts``: the most promising first. ``operators``: tries and wins by name. ``sources``: runs with their
+    similarity. Raises StorageError, and InputError, also where no run in the files has fine-tuned prompts.
     """
     sources = {source.run: source for file in files for source in read_sources(file)}
     if not sources:
@@ -41,14 +43,14 @@ def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str
 
 
 def warmed(space: Space, warmth: Mapping[str, Any]) -> Space:
-    """The space of a search that begins with this."""
+    """The search space with the prompts and operator statistics of ``warmth_of``."""
     candidates = [Candidate.from_dict(values) for values in warmth["prompts"]]
     credit = {name: (tries, wins) for name, (tries, wins) in warmth["operators"].items()}
     return replace(space, taught=candidates, credit=credit)
 
 
 def export_bundle(board: Leaderboard, reference: str | None, out: Path) -> list[Path]:
-    """Write what a run (its id or name), or each run, found as one file for ``search --warm-start``: no row of data.
+    """Write what one run (its id or name) or all runs found as a bundle for ``search --warm-start``, without data rows.
 
     Raises NotFoundError for an unknown run, UsageError for another ending than .json, InputError where nothing was
     fine-tuned, StorageError.
@@ -65,7 +67,10 @@ def export_bundle(board: Leaderboard, reference: str | None, out: Path) -> list[
 
 
 def _fits(candidate: Candidate, space: Space) -> bool:
-    """Whether it may be scored, but for what the loaded model has to say: beside a fixed template nothing else may."""
+    """Whether the search space allows the candidate; where the template is fixed, only that one is allowed.
+
+    Text after the label is accepted, since only the loaded model decides about it.
+    """
     return flaw(space.bounded(candidate), replace(space, label_anywhere=True)) is None
 
 
@@ -82,7 +87,7 @@ def _facts(one: Taught, count: int) -> dict[str, Any]:
 
 
 def _told(one: Taught, count: int) -> str:
-    """``count``: of its prompts that the space has room for."""
+    """A note on one source. ``count``: how many of its prompts fit the search space."""
     parts = ", ".join(f"{name} {value:.2f}" for name, value in one.similarity.parts.items())
     used = f"{count} prompts" if count else "nothing is taken over"
     return (

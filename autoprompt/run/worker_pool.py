@@ -1,4 +1,4 @@
-"""What a run works with: its checked input, worker processes, and what the model says at first."""
+"""Set-up of a run: checked input, worker pool, and the check of the loaded model."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def prepared(options: SearchOptions, progress: Progress) -> Task:
 
 
 def show_data(corpus: Corpus, progress: Progress) -> None:
-    """Say in one line what was read of the data and what was left out."""
+    """Report in one line what was read of the data and what was left out."""
     if corpus.summary is not None:
         progress.note(f"data: {corpus.summary}")
 
 
 @contextmanager
 def workplace(task: Task, options: SearchOptions, place: Place, progress: Progress) -> Iterator[Evaluator]:
-    """Workers with the model and the search's rows; the test rows stay here."""
+    """An evaluator whose workers have the model and the search's rows; the test rows stay in this process."""
     corpus = task.corpus.without_test()
     with scratch_folder() as scratch:
         spec = WorkerSpec(
@@ -64,7 +64,7 @@ def workplace(task: Task, options: SearchOptions, place: Place, progress: Progre
 
 
 class Crowd:
-    """Says once that other programs slow the workers down."""
+    """Reports once if other programs slow the workers down."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -81,7 +81,7 @@ class Crowd:
 
 
 def pulling(progress: Progress) -> Callable[[str, float | None], None]:
-    """What is pulled on first use, as stages of the run."""
+    """A callback that reports downloads on first use as stages of the run."""
     told: list[str] = []
 
     def tell(stage: str, _fraction: float | None) -> None:
@@ -93,7 +93,7 @@ def pulling(progress: Progress) -> Callable[[str, float | None], None]:
 
 
 def check_model(evaluator: Evaluator, task: Task, model: ModelOptions, progress: Progress) -> Readiness:
-    """What only the model knows: cut rows, words, modes."""
+    """Load the model and check against it: cut rows, label words, tuning mode. Raises UsageError, InputError."""
     progress.stage("model")
     ready = evaluator.check(task.space.start)
     tuning = task.manual.settings.tuning
@@ -108,7 +108,7 @@ def check_model(evaluator: Evaluator, task: Task, model: ModelOptions, progress:
 
 
 def warnings_of(task: Task, ready: Readiness) -> list[str]:
-    """What a reader of the results has to know of the data."""
+    """Warnings about the data, for readers of the results."""
     found = list(task.corpus.warnings)
     if ready.cut_rows:
         rows = len(task.corpus.train) + len(task.corpus.validation)

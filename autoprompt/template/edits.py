@@ -1,4 +1,4 @@
-"""Surgery on templates: their demos, trainable vectors and the label's place, each changed with the rest intact."""
+"""Edits of a template: solved examples, trainable vectors, order of fields, place of the label; the rest stays."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _STOP = " \t\n.,;:!?"
 
 
 def is_field(segment: Segment) -> bool:
-    """Whether a segment is filled from the data."""
+    """Whether a segment is a slot for a data field."""
     return isinstance(segment, Slot) and segment.name != LABEL
 
 
 def fields_after(template: Template) -> bool:
-    """Whether a field of the data stands after the label."""
+    """Whether a data field stands after the label."""
     label = template.segments.index(Slot(LABEL))
     return any(is_field(s) for s in template.segments[label:])
 
@@ -26,12 +26,12 @@ def text(template: Template) -> Template:
 
 
 def question(template: Template) -> tuple[Segment, ...]:
-    """The segments between the last part that the data fills and ``{label}``."""
+    """The segments between the last field or solved examples and ``{label}``: the words that ask for the label."""
     return template.segments[len(template.head().segments) : template.segments.index(Slot(LABEL))]
 
 
 def with_demos(template: Template, count: int) -> Template:
-    """So many solved examples: where they stood, or before everything else."""
+    """The template with ``count`` solved examples, in their old place or at the start; 0 removes them."""
     if not template.demos and count:
         return Template((Demos(count), *template.segments))
     kept = [Demos(count) if isinstance(s, Demos) else s for s in template.segments]
@@ -39,7 +39,10 @@ def with_demos(template: Template, count: int) -> Template:
 
 
 def with_soft(template: Template, count: int) -> Template:
-    """So many trainable vectors in one part: where the first stood, or before the words that ask for the label."""
+    """The template with ``count`` trainable vectors in one part; 0 removes them all.
+
+    They stand at the place of the first such part, or before the words that ask for the label.
+    """
     segments = list(template.segments)
     first = next((i for i, s in enumerate(segments) if isinstance(s, Soft)), len(template.head().segments))
     before, after = segments[:first], [s for s in segments[first:] if not isinstance(s, Soft)]
@@ -47,14 +50,14 @@ def with_soft(template: Template, count: int) -> Template:
 
 
 def soft_places(template: Template, part: Soft, anywhere: bool) -> list[Template]:
-    """One more part of trainable vectors at each place between segments; ``anywhere``: after the label as well."""
+    """Templates with ``part`` added, one for each place between segments; ``anywhere``: after the label as well."""
     segments = template.segments
     last = len(segments) if anywhere else segments.index(Slot(LABEL))
     return [Template((*segments[:i], part, *segments[i:])) for i in range(last + 1)]
 
 
 def moved_soft(template: Template, rng: random.Random, anywhere: bool) -> Template | None:
-    """One part of trainable vectors at another place."""
+    """The template with one part of trainable vectors moved; None where there is none or no other place."""
     parts = [i for i, s in enumerate(template.segments) if isinstance(s, Soft)]
     if not parts:
         return None
@@ -67,7 +70,7 @@ def moved_soft(template: Template, rng: random.Random, anywhere: bool) -> Templa
 
 
 def swapped_fields(template: Template, rng: random.Random) -> Template | None:
-    """Two fields of the data change places; None where there are not two."""
+    """The template with two random data fields swapped; None where it has fewer than two."""
     segments = list(template.segments)
     fields = [i for i, segment in enumerate(segments) if is_field(segment)]
     if len(fields) < 2:
@@ -78,22 +81,22 @@ def swapped_fields(template: Template, rng: random.Random) -> Template | None:
 
 
 def reversed_fields(template: Template) -> Template:
-    """The fields of the data in the opposite order; the text between them stays."""
+    """The template with its data fields in the opposite order; the text between them stays."""
     fields = iter([segment for segment in reversed(template.segments) if is_field(segment)])
     return Template(tuple(next(fields) if is_field(segment) else segment for segment in template.segments))
 
 
 def label_places(template: Template) -> list[int]:
-    """Where the label could stand but does not: before the field of that number, or after them all."""
+    """Other places for the label: ``i`` is before data field ``i`` (from 0), the number of fields is after them all."""
     label = template.segments.index(Slot(LABEL))
     now = sum(is_field(s) for s in template.segments[:label])
     return [place for place in range(sum(map(is_field, template.segments)) + 1) if place != now]
 
 
 def with_label_at(template: Template, place: int) -> Template:
-    """The label with the words that ask for it before the field number ``place``, or after them all.
+    """The template with the label and the words that ask for it moved to ``place`` (see ``label_places``).
 
-    ``"{text} It was {label}"`` becomes ``"It was {label}. {text}"``, and that becomes the other again.
+    ``"{text} It was {label}"`` becomes ``"It was {label}. {text}"``; moved back, it becomes the first again.
     """
     start = next((i + 1 for i, s in enumerate(template.segments) if isinstance(s, Demos)), 0)
     blocks: list[list[Segment]] = [[]]
@@ -101,7 +104,7 @@ def with_label_at(template: Template, place: int) -> Template:
         blocks[-1].append(segment)
         if isinstance(segment, Slot):
             blocks.append([])
-    rest = [s for s in blocks.pop() if isinstance(s, Soft)]  # a full stop after the last slot would end up astray
+    rest = [s for s in blocks.pop() if isinstance(s, Soft)]  # text is dropped: a final full stop would be misplaced
     opening = blocks[0]
     at = next(i for i, block in enumerate(blocks) if block[-1] == Slot(LABEL))
     line = "\n" in _space(blocks[at]) or (at == 0 and len(blocks) > 1 and "\n" in _space(blocks[1]))
@@ -116,12 +119,12 @@ def with_label_at(template: Template, place: int) -> Template:
 
 
 def _space(block: list[Segment]) -> str:
-    """White space and stops that a block begins with."""
+    """Whitespace and punctuation at the start of a block's text."""
     text = next((s.text for s in block if isinstance(s, Literal)), "")
     return text[: len(text) - len(text.lstrip(_STOP))]
 
 
 def _unled(block: list[Segment]) -> list[Segment]:
-    """The block without what separated its words from those before."""
+    """The block without the whitespace and punctuation at the start of its text."""
     first = next((i for i, s in enumerate(block) if isinstance(s, Literal)), None)
     return [Literal(s.text.lstrip(_STOP)) if i == first and isinstance(s, Literal) else s for i, s in enumerate(block)]

@@ -1,4 +1,4 @@
-"""``LabelWords``: what the model is to say for each label."""
+"""``LabelWords``: the word or phrase that the model predicts for each label (the verbalizer)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from autoprompt.errors import InputError
 from autoprompt.template.parsing import check_text
 
 MAX_WORD = 2_000
-"""Characters of one label word."""
+"""Most characters of one label word."""
 
 
 @dataclass(frozen=True)
 class LabelWords:
-    """Which word or phrase stands for each label (the verbalizer), in the labels' order."""
+    """The word or phrase for each label, in the labels' order."""
 
     pairs: tuple[tuple[str, str], ...]
 
@@ -36,7 +36,7 @@ class LabelWords:
 
     @classmethod
     def of(cls, words: Mapping[str, str], labels: Sequence[str]) -> LabelWords:
-        """Check ``words`` (label → word) against the labels. Raises InputError naming what is off."""
+        """Check ``words`` (word by label) against the labels. Raises InputError that names what is wrong."""
         known = set(labels)
         missing = [label for label in labels if label not in words]
         unknown = [label for label in words if label not in known]
@@ -59,9 +59,9 @@ class LabelWords:
         return tuple(word for _, word in self.pairs)
 
     def mapping(self) -> dict[str, str]:
-        """Label → word."""
+        """The word of each label."""
         return dict(self.pairs)
 
     def replace(self, label: str, word: str) -> LabelWords:
-        """A copy with another word for one label. Raises InputError when it collides."""
+        """A copy with another word for one label. Raises InputError for an unusable word or one that is taken."""
         return LabelWords(tuple((name, word if name == label else old) for name, old in self.pairs))

@@ -1,4 +1,4 @@
-"""Between a template's text and its segments, both ways."""
+"""Parsing of a template's text into segments, and writing of segments as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PART = re.compile(r"(demos|soft)(?::([0-9]*))?\Z")
 
 
 def parse(source: str) -> Iterator[Segment]:
-    """The segments of a template's text. Raises InputError for unbalanced braces and for what no slot can be."""
+    """The segments of a template's text. Raises InputError for unbalanced braces and invalid slots."""
     position = 0
     while position < len(source):
         char = source[position]
@@ -64,7 +64,7 @@ def written(segment: Segment) -> str:
 
 
 def check_text(text: str, what: str) -> None:
-    """Raise InputError for a lone surrogate."""
+    """Raise InputError for a lone surrogate in ``text``; ``what`` names the text."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

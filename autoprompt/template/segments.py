@@ -1,4 +1,4 @@
-"""What templates consist of."""
+"""Segments of a template: literal text, slots, solved examples and trainable vectors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MAX_PARTS = {"demos": 32, "soft": 64}
 """The most solved examples and trainable vectors that one part may ask for."""
 
 MAX_CHARACTERS = 200_000
-"""Of a template's text, solved examples included."""
+"""Most characters of a template's text, solved examples included."""
 MAX_SEGMENTS = 1_000
-"""Slots of a template and the literal texts between them."""
+"""Most segments of a template: slots and the literal texts between them."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Demos:
-    """``{demos:4}``: solved training examples, each rendered with what follows this part."""
+    """``{demos:4}``: solved training examples, each rendered with the segments that follow."""
 
     count: int
 
@@ -50,7 +50,7 @@ Segment = Literal | Slot | Demos | Soft
 class Piece:
     """One rendered segment: its text, and the slot it fills (None for literal text).
 
-    ``soft``: how many trainable vectors it stands for; its text is empty then.
+    ``soft``: number of trainable vectors that it stands for; its text is then empty.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""``Template``: bound to data's fields and rendered segment by segment.
+"""``Template``: a prompt template, bound to the data's fields and rendered segment by segment.
 
 Text from the data is always literal text, even when it spells a slot.
 """
@@ -70,7 +70,7 @@ class Template:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The data's fields that it shows, in order."""
+        """The data fields that the template shows, in order."""
         return tuple(dict.fromkeys(name for name in self.slots if name != LABEL))
 
     @property
@@ -80,17 +80,17 @@ class Template:
 
     @property
     def demos(self) -> int:
-        """How many solved examples the template shows."""
+        """Number of solved examples that the template shows."""
         return sum(s.count for s in self.segments if isinstance(s, Demos))
 
     @property
     def soft(self) -> int:
-        """How many trainable vectors the template holds."""
+        """Number of trainable vectors in the template."""
         return sum(s.count for s in self.segments if isinstance(s, Soft))
 
     @property
     def length(self) -> int:
-        """Characters of literal text, the length that ties are broken by."""
+        """Number of characters of literal text; among tied candidates, the shorter template wins."""
         return sum(len(text) for text in self.literals)
 
     def format(self) -> str:
@@ -128,7 +128,7 @@ class Template:
         return bound
 
     def _columns(self, name: str) -> list[int]:
-        """Where the slots of a name stand in the template's text, counted from 1."""
+        """Columns of the slots with this name in the template's text, counted from 1."""
         out = []
         column = 1
         for segment in self.segments:
@@ -157,7 +157,7 @@ class Template:
         )
 
     def _pattern(self) -> Template:
-        """What one solved example is rendered with: all that follows the demos, trainable vectors left out."""
+        """The template of one solved example: the segments after ``{demos}``, without trainable vectors."""
         first = next((i + 1 for i, s in enumerate(self.segments) if isinstance(s, Demos)), 0)
         return Template(tuple(s for s in self.segments[first:] if not isinstance(s, Soft)))
 
@@ -198,7 +198,10 @@ class Template:
         return "".join(piece.text for piece in self.pieces(fields, label))
 
     def parts(self) -> list[tuple[str | None, str | None]]:
-        """Each segment as (slot's name, None) or (None, literal text): for programs without this package."""
+        """Each segment as (slot's name, None) or (None, literal text): for programs without this package.
+
+        Raises UsageError for solved examples and trainable vectors.
+        """
         if self.soft or self.demos:
             raise UsageError(
                 f"The template {self.format()!r} has parts that are no text of their own; trainable vectors need the "
@@ -208,7 +211,7 @@ class Template:
                 if isinstance(s, Literal | Slot)]  # fmt: skip
 
     def head(self) -> Template:
-        """The part up to and including the last field slot or demos before the label: what a prefix can keep."""
+        """The part that the prefix cache can hold: up to and including the last field or demos before the label."""
         before = self.segments[: self.segments.index(Slot(LABEL))]
         last = max((i for i, s in enumerate(before) if isinstance(s, Slot | Demos)), default=-1)
         return Template(before[: last + 1])
@@ -219,7 +222,7 @@ def _names(names: Iterable[str]) -> str:
 
 
 def render_value(value: Any) -> str:
-    """A field as prompt text: a string as it is, a dict or list as ``key: value`` lines."""
+    """A field as prompt text: a string unchanged, a dict or list as ``key: value`` lines."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What earlier runs teach a new one on other data."""
+"""Transfer between runs: prompts and operator statistics of earlier runs for a search on other data."""
 
 from autoprompt.transfer.adapting import Taught, adapt, operators, prompts, taught
 from autoprompt.transfer.bundle import read_bundle, read_sources, write_bundle

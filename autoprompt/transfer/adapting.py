@@ -1,4 +1,4 @@
-"""From what other runs found to candidates for another corpus."""
+"""Adaptation of earlier runs' prompts to another corpus, and their ranking."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from autoprompt.transfer.lessons import MOST_LESSONS, Lesson, Source
 from autoprompt.transfer.profile import Profile, Similarity, matched_labels, profile_of, similarity
 
 LEAST_SIMILARITY = 0.25
-"""Of a corpus whose prompts are tried at all: any two of one task and as many labels and fields have more."""
+"""Least similarity of a corpus whose prompts are tried. Two corpora with the same task and equal numbers of
+labels and fields always exceed it."""
 OPERATOR_TRIES = 4.0
-"""What all earlier runs together count for an operator, in generations of this one."""
+"""Most tries of an operator that all earlier runs together count as; the search counts one per generation."""
 
 MOST_STEPS_FACTOR = 8
-"""Times the steps of the manual prompt's fine-tune: what asks for more gets the manual's settings, so that no file can
-use up a search's budget with one candidate."""
+"""Most optimiser steps of an adapted prompt's fine-tune, as a multiple of the manual prompt's. A prompt that asks for
+more gets the manual prompt's settings, so that no file can use up a search's budget with one candidate."""
 
 
 @dataclass(frozen=True)
 class Taught:
-    """One source, and what of it can be used: ``candidates`` in the order of their evidence."""
+    """A source, its similarity to the corpus, and its adapted prompts with their lessons, best evidence first."""
 
     source: Source
     similarity: Similarity
@@ -33,8 +34,11 @@ class Taught:
 
 
 def taught(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list[Taught]:
-    """What each source has for a corpus, the most alike first; ``manual``: its label words and settings are kept where
-    the source's do not fit, or ask for many times as long a fine-tune."""
+    """The usable prompts of each source for a corpus, the most similar source first.
+
+    ``manual``: the manual prompt. Its label words and settings are used where the source's do not fit, and its settings
+    also where the source's ask for more than ``MOST_STEPS_FACTOR`` times as many optimiser steps.
+    """
     own = profile_of(corpus)
     found = []
     for source in sources:
@@ -46,10 +50,10 @@ def taught(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list
 
 
 def _adapted(source: Source, own: Profile, manual: Candidate, rows: int) -> tuple[tuple[Candidate, Lesson], ...]:
-    """``rows``: this corpus's for training."""
+    """The adapted lessons of a source, each once. ``rows``: number of the corpus's training rows."""
     out: dict[str, tuple[Candidate, Lesson]] = {}
     for lesson in source.lessons[:MOST_LESSONS]:
-        with suppress(InputError):  # what a stranger's bundle holds may be no candidate
+        with suppress(InputError):  # a stranger's bundle may hold an invalid candidate
             candidate = adapt(lesson.candidate, source.profile, own, manual)
             if candidate is not None:
                 if candidate.settings.steps(rows) > MOST_STEPS_FACTOR * manual.settings.steps(rows):
@@ -59,12 +63,13 @@ def _adapted(source: Source, own: Profile, manual: Candidate, rows: int) -> tupl
 
 
 def adapt(found: Candidate, theirs: Profile, own: Profile, manual: Candidate) -> Candidate | None:
-    """Another corpus's prompt with this one's fields and labels; None where it has no place for them.
+    """Another corpus's prompt with the fields and labels of this corpus; None where the fields do not fit.
 
-    ``theirs``, ``own``: of the two corpora. ``manual``: this one's, whose solved examples stay.
+    ``theirs``, ``own``: profiles of the other corpus and of this one. ``manual``: this corpus's manual prompt, whose
+    solved examples are kept.
 
-    Fields of the same name take each other's place, then the others in their order. Label words are taken where every
-    label has one of the same meaning, and settings where the tuning mode is the same.
+    Each field is replaced by the field of the same name; the others are replaced by the remaining fields in order.
+    Label words are taken over where every label has a match, and settings where the tuning mode is the same.
     """
     template = _with_fields(found.template, theirs.fields, own.fields)
     if template is None:
@@ -90,7 +95,7 @@ def _with_fields(template: Template, theirs: Sequence[str], own: Sequence[str]) 
 
 
 def _words(words: LabelWords, own: Profile, manual: LabelWords) -> LabelWords:
-    """Only what stands for all labels: some words of the one and some of the other corpus may stand for the same."""
+    """The found words if they cover all labels, else the manual ones; in a mix, two words may mean the same."""
     matched = matched_labels(own.labels, words.labels)
     if not manual.pairs or len(matched) < len(own.labels):
         return manual
@@ -99,8 +104,10 @@ def _words(words: LabelWords, own: Profile, manual: LabelWords) -> LabelWords:
 
 
 def prompts(found: Sequence[Taught]) -> list[Candidate]:
-    """All candidates, each once: those with the best evidence first, which counts the more the more alike the corpora
-    are, and adds up where several runs speak for the same prompt."""
+    """All candidates, each once, best evidence first.
+
+    Evidence is weighted by the similarity of the corpora, and added up where several runs found the same prompt.
+    """
     merits: dict[str, float] = {}
     first: dict[str, Candidate] = {}
     for one in found:
@@ -112,7 +119,7 @@ def prompts(found: Sequence[Taught]) -> list[Candidate]:
 
 
 def operators(found: Sequence[Taught]) -> dict[str, tuple[float, float]]:
-    """Tries and wins of each operator over all sources, at most ``OPERATOR_TRIES`` of them."""
+    """Tries and wins of each operator over all sources, weighted by similarity; at most ``OPERATOR_TRIES`` tries."""
     sums: dict[str, list[float]] = {}
     for one in found:
         for name, counts in one.source.operators.items():

@@ -1,4 +1,4 @@
-"""What runs found as one file to hand over: templates, label words, scores and evidence, and no row of any data."""
+"""Bundles: files with what runs found (templates, label words, scores and evidence) and without any row of data."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ from autoprompt.untrusted import misfit, open_regular, read_json
 FORMAT = "autoprompt-bundle"
 VERSION = 1
 MAX_FILE = 32 << 20
-"""Bytes of a bundle."""
+"""Most bytes of a bundle."""
 MAX_SOURCES = 1_000
 _SOURCES = TypeAdapter(Annotated[tuple[Source, ...], Field(max_length=MAX_SOURCES)])
 _MAGIC = b"SQLite format 3\0"
 
 
 def write_bundle(sources: Sequence[Source], path: Path) -> None:
-    """Write the sources, all or nothing; of paths to models and data only their last part. Raises StorageError."""
+    """Write the sources to one file, whole or not at all. Raises StorageError.
+
+    Paths to models and data are shortened to their last part.
+    """
     told = [replace(s, corpus=PurePath(s.corpus).name, model=PurePath(s.model).name) for s in sources]
     values = {"format": FORMAT, "version": VERSION, "sources": [asdict(source) for source in told]}
     write_whole(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_bundle(path: Path) -> list[Source]:
-    """The inverse of ``write_bundle``, checked as what a stranger may have written. Raises InputError."""
+    """The sources in a bundle, which is checked as untrusted input. Raises InputError."""
     values = read_json(path, "The leaderboard or bundle", MAX_FILE)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(f"{path} is no bundle; write one with `autoprompt export --bundle`.")
@@ -47,7 +50,7 @@ def read_bundle(path: Path) -> list[Source]:
 
 
 def read_sources(path: Path) -> list[Source]:
-    """What a leaderboard or a bundle can teach. Raises InputError, StorageError."""
+    """The sources in a leaderboard or a bundle. Raises InputError, StorageError."""
     try:
         with open_regular(path) as file:
             stored = file.read(len(_MAGIC)) == _MAGIC

@@ -1,5 +1,7 @@
-"""What runs say of their prompts: how each fared against the run's own tuned manual prompt on the same rows. Its score
-holds on these rows alone, and is carried nowhere else."""
+"""Lessons of earlier runs: prompts, each compared with its run's tuned manual prompt on the same rows.
+
+A prompt's score is valid only for these rows and is not used for other data.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,11 @@ from autoprompt.transfer.profile import MAX_LABELS, Profile, texts_of
 from autoprompt.transfer.profile import Label as _Label
 
 MOST_LESSONS = 8
-"""Of one run, its best."""
+"""Most lessons of one run: its best prompts."""
 FIRST_TUNED = 1
 """The first rung that fine-tunes."""
 MANUAL = ("manual_tuned", "manual")
-"""Baselines that others are held against: where nothing is tuned there is but the second."""
+"""Baselines that prompts are compared with. A run without fine-tuning has only the second."""
 _Count = Annotated[int, Field(strict=True, ge=0, le=10**12)]
 _Word = Annotated[str, Field(max_length=1_000)]
 _Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
@@ -39,8 +41,8 @@ _Place = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Lesson:
-    """A prompt with its evidence: ``better`` is the share of resamples of ``n`` rows in which its loss was lower than
-    that of the run's tuned manual prompt; .5 says nothing."""
+    """A prompt with its evidence. ``better``: share of bootstrap resamples of ``n`` rows in which its loss is lower
+    than that of the run's tuned manual prompt; 0.5 is no evidence."""
 
     template: _Text
     label_words: Annotated[Mapping[_Label, _Label], Field(max_length=MAX_LABELS)]
@@ -48,19 +50,19 @@ class Lesson:
     better: Annotated[float, Field(strict=True, ge=0, le=1)]
     n: _Count
     score: _Values = field(default_factory=dict)
-    """On the run's own validation rows: for readers alone."""
+    """On the run's own validation rows; for readers only."""
 
     @property
     def candidate(self) -> Candidate:
-        """As its own run had it. Raises InputError for what is none."""
+        """The candidate as its run had it. Raises InputError for values that are not a candidate."""
         words = LabelWords(tuple(self.label_words.items()))
         return Candidate(Template.parse(self.template), words, Settings.from_dict(self.settings))
 
 
 @dataclass(frozen=True)
 class Source:
-    """One run's lessons, the best first. ``operators``: how often each one's children were fine-tuned, and how often
-    they then had a lower loss than their parent. The bounds of values are those of what a stranger's file may say."""
+    """One run's lessons, the best first. ``operators``: by name, how many of its children were fine-tuned, and how many
+    of these had a lower loss than their parent. All values have limits, since they may come from a stranger's file."""
 
     run: Annotated[str, Field(pattern=r"^\w{1,64}$")]
     corpus: _Text
@@ -71,13 +73,13 @@ class Source:
 
 
 def sources_of(board: Leaderboard) -> list[Source]:
-    """The runs of a leaderboard that can teach something, the newest first. Raises StorageError."""
+    """The runs of a leaderboard that have lessons, the newest first. Raises StorageError."""
     found = [_source(board, run) for run in board.runs()]
     return [source for source in found if source.lessons]
 
 
 def profile_in(board: Leaderboard, run: RunRecord) -> Profile:
-    """Of a run's data, as far as its rows were kept. Raises StorageError."""
+    """The profile of a run's data, from the training and validation rows stored with it. Raises StorageError."""
     rows = [row.fields for row in board.attached(DataRow, run.id) if row.split != "test"]
     fields = tuple(dict.fromkeys(name for row in rows for name in row))
     labels = tuple(run.config.get("labels", ()))
@@ -94,7 +96,7 @@ def _source(board: Leaderboard, run: RunRecord) -> Source:
 
 
 def _lessons(evaluations: Sequence[EvaluationRecord], scores: Mapping[str, Mapping[str, Any]]) -> tuple[Lesson, ...]:
-    """Prompts with solved examples hold rows of their data, and stay where they are."""
+    """The best lessons of a run. Prompts with solved examples are left out, since they hold rows of the data."""
     tuned = next((e.entry for role in MANUAL for e in evaluations if e.role == role), None)
     entries: dict[str, dict[_Place, EvaluationRecord]] = {}
     failed = set()
@@ -113,7 +115,10 @@ def _lessons(evaluations: Sequence[EvaluationRecord], scores: Mapping[str, Mappi
 def _lesson(
     found: Mapping[_Place, EvaluationRecord], manual: Mapping[_Place, EvaluationRecord], score: Mapping[str, Any]
 ) -> Lesson | None:
-    """On the highest rung that both were judged on."""
+    """The lesson of one prompt, from the highest rung that it and the manual prompt share.
+
+    None where they share none, and for a prompt with solved examples.
+    """
     shared = found.keys() & manual.keys()
     candidate = next(iter(found.values())).candidate
     if not shared or candidate.demos:
@@ -128,7 +133,7 @@ def _lesson(
 
 
 def _rows(evaluation: EvaluationRecord, place: _Place) -> dict[str, float]:
-    """Losses by the row's name in this fold and repeat."""
+    """Losses by fold, repeat and row id."""
     prefix = f"{place[1]}.{place[2]}."
     return {f"{prefix}{row}": loss for row, loss in zip(evaluation.row_ids, evaluation.losses, strict=True)}
 

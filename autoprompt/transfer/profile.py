@@ -1,4 +1,4 @@
-"""What can be told of a corpus without showing its text, and how alike two corpora are by it."""
+"""Profiles of corpora (names and text statistics, never their text), and the similarity of two corpora."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pydantic import Field
 from autoprompt.corpus import Corpus
 
 SAME_BEGINNING = 3
-"""Letters that one label's name and another's begin with for both to mean the same: neg and negative."""
+"""Least length of a label's name for a name that begins with it to mean the same: neg and negative."""
 _WEIGHTS = {"labels": 0.4, "fields": 0.2, "texts": 0.4}
 _ENOUGH = 1e-3
-"""Shares of letters are taken as no smaller: below, their ratio says nothing."""
+"""Least number that is compared; smaller ones count as this, since the ratio of tiny shares says nothing."""
 
 MAX_LABELS = 2_000
 Label = Annotated[str, Field(max_length=10_000)]
-"""A stranger's file says no more and no longer ones."""
+"""A name. Its length and the number of names are limited, since a profile may come from a stranger's file."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Task, names, and numbers of the texts: words a row, letters a word, and the shares of capitals, digits and
-    punctuation among the letters."""
+    """A corpus's task, its names and the mean statistics of its texts: words per row, characters per word, and the
+    shares of capitals, digits and punctuation among all characters."""
 
     task: Label
     label_column: Label
@@ -37,20 +37,20 @@ class Profile:
 
 @dataclass(frozen=True)
 class Similarity:
-    """From 0 to 1, and the parts that it is the weighted mean of; 0 for another kind of task."""
+    """``value``: from 0 to 1, the weighted mean of ``parts``; 0 for two different tasks."""
 
     value: float
     parts: Mapping[str, float]
 
 
 def profile_of(corpus: Corpus) -> Profile:
-    """Of the training and validation rows."""
+    """The profile of a corpus's training and validation rows."""
     rows = [row.fields for row in (*corpus.train, *corpus.validation)]
     return Profile(corpus.task, corpus.label_column, corpus.labels, corpus.fields, texts_of(rows))
 
 
 def texts_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Numbers of the texts of rows; none for no rows."""
+    """Mean statistics of the rows' texts; empty without rows."""
     found = [_numbers(" ".join(map(str, fields.values()))) for fields in rows]
     return {name: fmean(numbers[name] for numbers in found) for name in found[0]} if found else {}
 
@@ -68,7 +68,7 @@ def _numbers(text: str) -> dict[str, float]:
 
 
 def similarity(one: Profile, other: Profile) -> Similarity:
-    """How alike two corpora are."""
+    """The similarity of two corpora."""
     if one.task != other.task:
         return Similarity(0.0, dict.fromkeys(_WEIGHTS, 0.0))
     parts = {
@@ -80,7 +80,10 @@ def similarity(one: Profile, other: Profile) -> Similarity:
 
 
 def matched_labels(one: Sequence[str], other: Sequence[str]) -> dict[str, str]:
-    """Which of the other labels mean the same, each once: by equal names, then by names that begin alike."""
+    """For each label of ``one`` that has a match, the label of ``other`` that means the same; no label is used twice.
+
+    Equal names are matched first, then names where one begins with the other.
+    """
     found: dict[str, str] = {}
     used: set[str] = set()
     plain = [(o, _plain(o)) for o in other]
@@ -106,7 +109,7 @@ def _begin_alike(one: str, other: str) -> bool:
 
 
 def _alike_labels(one: Sequence[str], other: Sequence[str]) -> float:
-    """Half for the same number of them, half for the same names."""
+    """Mean of two ratios: the smaller to the larger number of labels, and matched labels to all distinct ones."""
     count = min(len(one), len(other)) / max(len(one), len(other), 1)
     same = len(matched_labels(one, other))
     return (count + same / (len(one) + len(other) - same)) / 2
@@ -119,7 +122,7 @@ def _alike_fields(one: Sequence[str], other: Sequence[str]) -> float:
 
 
 def _alike_texts(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """The mean of the smaller number's share of the larger."""
+    """The mean ratio of the smaller to the larger number, over all statistics that both have; 0 without any."""
     shared = sorted(one.keys() & other.keys())
     ratios = [math.log(max(one[name], _ENOUGH) / max(other[name], _ENOUGH)) for name in shared]
     return fmean(math.exp(-abs(ratio)) for ratio in ratios) if ratios else 0.0
