@@ -1,4 +1,4 @@
-"""Durations as people write them: ``5m``, ``90s``, ``1h30m``."""
+"""Parsing and formatting of durations such as ``5m``, ``90s`` and ``1h30m``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | r
 
 
 def parse_duration(text: str, name: str = "The duration") -> float:
-    """Seconds of a text such as ``5m``, ``90s``, ``1h`` or ``1h30m``.
+    """Seconds in a text such as ``5m``, ``90s``, ``1h`` or ``1h30m``.
 
-    ``name``: what the duration is for, in the error. Raises UsageError for a number without a unit (nobody can tell
-    whether it means minutes or seconds), for any other text, and for a duration that is not above 0.
+    ``name`` begins the error message. Raises UsageError for a number without a unit (it could mean minutes or seconds),
+    for any other text, and for a duration that is not above 0.
     """
     written = text.strip().lower()
     if _NUMBER.fullmatch(written):
@@ -29,7 +29,7 @@ def parse_duration(text: str, name: str = "The duration") -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """``45s``, ``3m10s``, ``2h5m``: what ``parse_duration`` reads, to the second, above an hour to the minute."""
+    """``45s``, ``3m10s``, ``2h5m``, as ``parse_duration`` reads them: to the second, from an hour on to the minute."""
     if seconds >= 3600:
         hours, minutes = divmod(round(seconds / 60), 60)
         return f"{hours}h{minutes}m" if minutes else f"{hours}h"
@@ -38,6 +38,6 @@ def duration_text(seconds: float) -> str:
 
 
 def rounded_up(seconds: float) -> str:
-    """The next duration that a person would give: steps of 5 s below a minute, 30 s below five, then minutes."""
+    """Duration text rounded up to 5 s (up to 1 min), 30 s (up to 5 min), 1 min (up to 1 h) or 10 min."""
     step = 5 if seconds <= 60 else 30 if seconds <= 300 else 60 if seconds <= 3600 else 600
     return duration_text(step * math.ceil(seconds / step))

@@ -1,4 +1,4 @@
-"""Every error a user can meet, each with the exit code of the command line.
+"""The errors that a user can meet, each with its exit code on the command line.
 
     AutopromptError
     ├── UsageError              2   the command or call itself is wrong
@@ -6,7 +6,7 @@
     │   └── NotFoundError       3   an unknown corpus, model, run or entry
     ├── StorageError            4   the leaderboard or another file cannot be read or written
     ├── NothingSucceededError   5   no candidate could be evaluated
-    ├── VerificationError       6   an entry's evaluations cannot be done again as they were
+    ├── VerificationError       6   an entry's evaluations cannot be reproduced
     └── WorkerLostError         1   a worker process ended while it had work
 
 A message is one sentence: what was wrong, where, and what to do.
@@ -20,7 +20,7 @@ _MOST_SAID = 300
 class AutopromptError(Exception):
     """Base class; ``exit_code`` is what the command line exits with.
 
-    A message may quote a stranger's file: it becomes one line that a terminal shows and does not obey.
+    A message may quote an untrusted file: it is made one line, without characters that control a terminal.
     """
 
     exit_code = 1
@@ -46,7 +46,7 @@ class NotFoundError(InputError):
 
 
 class StorageError(AutopromptError):
-    """A leaderboard or another file of ours cannot be read or written."""
+    """A leaderboard or another file cannot be read or written."""
 
     exit_code = 4
 
@@ -58,7 +58,7 @@ class NothingSucceededError(AutopromptError):
 
 
 class VerificationError(AutopromptError):
-    """An entry's evaluations cannot be done again as they were."""
+    """An entry's evaluations cannot be reproduced."""
 
     exit_code = 6
 
@@ -68,17 +68,17 @@ class WorkerLostError(AutopromptError):
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says first, to be quoted within a sentence; its type's name if it says nothing."""
+    """First line of another library's error, to quote within a sentence; the error type's name if it is empty."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".")[:_MOST_SAID] if lines else type(error).__name__
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'NAME'`` of what is known, to be put into a sentence; nothing where nothing is near."""
+    """``; did you mean 'NAME'`` with the closest known name, for an error message; empty if none is close."""
     from difflib import get_close_matches
 
     names = list(dict.fromkeys(known))
-    # difflib takes a mere beginning of a long name for something else.
+    # difflib does not match a short part of a long name.
     near = get_close_matches(name, names, n=1, cutoff=0.5) or [other for other in names if name and name in other]
     return f"; did you mean {near[0]!r}" if near else ""
 

@@ -1,4 +1,4 @@
-"""Files: there whole or not at all, and known by what they hold."""
+"""Writing files whole or not at all, and the SHA-256 of a file's content."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from autoprompt.errors import StorageError
 from autoprompt.untrusted import open_regular
 
 _DESCRIPTOR = re.compile(rf"/dev/(?:std(in|out|err)|fd/([0-9]+))\Z|/proc/(?:self|{os.getpid()})/fd/([0-9]+)\Z")
-"""Names of this process's open files; whatever they lead to is written on, and never replaced."""
+"""Names of this process's open files. Such a file is written to directly, never replaced."""
 _STANDARD = {"in": 0, "out": 1, "err": 2}
 _MOST_LINKS = 40
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file in place of an older one, which stays as it is if that fails. Raises StorageError."""
+    """Write a text file that replaces an older one; if that fails, the older one is unchanged. Raises StorageError."""
     with whole_file(path) as file:
         file.write(text)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """A text file to write to, which takes the place of an older one when all is written.
+    """A text file to write to, which replaces an older one once everything is written.
 
-    It keeps the older one's permissions and owner, as far as this user may give them, and a symbolic link stays one:
-    the file that it leads to is replaced. A named pipe, a device or an open file (``/dev/stdout``) is written to
-    directly. Raises StorageError; after any error the older file is as it was.
+    The new file gets the older one's permissions and owner, as far as this user may set them. A symbolic link stays a
+    link, and the file that it leads to is replaced. A named pipe, a device or an open file (``/dev/stdout``) is written
+    to directly. Raises StorageError; after any error the older file is unchanged.
     """
     try:
         if _written_directly(path):
@@ -51,18 +51,18 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 
 
 def share(path: Path) -> None:
-    """Give a file that was made for its writer alone the permissions of any new file."""
+    """Give a private temporary file the permissions that a new file normally has."""
     path.chmod(0o666 & ~_umask())
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of what a file holds, as hex digits. Raises OSError, also for what is no regular file."""
+    """The SHA-256 of a file's content, as hex digits. Raises OSError, also if it is not a regular file."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a loss of power, where the system can."""
+    """Flush the names in a folder to the disk, where the system can: they then survive a power cut."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -73,7 +73,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A new file beside the one that ``path`` leads to, moved into its place at the end. Raises OSError."""
+    """A new file beside the one that ``path`` leads to, which it replaces at the end. Raises OSError."""
     target = Path(os.path.realpath(path))
     old = _stat(path)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".autoprompt-")
@@ -93,19 +93,19 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _keep_rights(temporary: Path, target: Path, old: os.stat_result) -> None:
-    """Owner first: a change of it takes special permissions away."""
+    """Copy owner, permissions and extended attributes. Owner first: changing it clears special permission bits."""
     if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-        with contextlib.suppress(OSError):  # only the superuser may give a file away
+        with contextlib.suppress(OSError):  # only the superuser may change the owner
             os.chown(temporary, old.st_uid, old.st_gid)
     temporary.chmod(stat.S_IMODE(old.st_mode))
-    if hasattr(os, "listxattr"):  # access lists are among them
+    if hasattr(os, "listxattr"):  # they include access control lists
         with contextlib.suppress(OSError):
             for name in os.listxattr(target):
                 os.setxattr(temporary, name, os.getxattr(target, name))
 
 
 def _stat(path: Path) -> os.stat_result | None:
-    """Of what ``path`` leads to; None where there is nothing yet. Raises OSError."""
+    """Status of the file that ``path`` leads to; None if there is none. Raises OSError."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -131,7 +131,7 @@ def _direct(path: Path) -> Iterator[TextIO]:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of this process's open file that ``path`` leads to, such as 1 for ``/dev/stdout``."""
+    """The number of this process's open file that ``path`` leads to (1 for ``/dev/stdout``); None for other files."""
     place = os.path.abspath(path)
     for _ in range(_MOST_LINKS):
         found = _DESCRIPTOR.match(place)
@@ -152,7 +152,7 @@ def _failed(path: Path, error: OSError) -> StorageError:
 
 
 def _umask() -> int:
-    """What the user keeps from others in new files; there is no way to ask but to set it."""
+    """The process's umask; the only way to read it is to set it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

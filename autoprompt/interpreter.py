@@ -1,8 +1,8 @@
-"""How this program starts Python again: the interpreter's command line, its variables and its module search path.
+"""Starting another Python interpreter: its command line, its environment and its module search path.
 
-The folder in which a command is run holds data, perhaps a stranger's. Python looks for modules there as well when it is
-started with ``-c`` or ``-m``, so that a file called ``socket.py`` beside the data would be run. Interpreters started
-from here never look there.
+The current folder holds data, perhaps untrusted. When Python is started with ``-c`` or ``-m``, it also searches that
+folder for modules, so it would run a file called ``socket.py`` beside the data. Interpreters started with the functions
+here never search it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import sysconfig
 
 _HOME = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-"""The folder that this package was imported from: code from there runs already."""
+"""The folder that this package was imported from; its code is running already, so it is safe to search."""
 
 
 def command(code: str) -> list[str]:
@@ -21,7 +21,7 @@ def command(code: str) -> list[str]:
 
 
 def base_command() -> list[str]:
-    """The interpreter with the options that this one has, and ``-P``: the current folder is not searched."""
+    """The interpreter with the options of this one, and with ``-P``: the current folder is not searched."""
     flags = sys.flags
     options = [("-I", flags.isolated), ("-E", flags.ignore_environment), ("-s", flags.no_user_site)]
     utf8 = ["-X", "utf8"] if flags.utf8_mode else []
@@ -29,7 +29,7 @@ def base_command() -> list[str]:
 
 
 def variables(**more: str) -> dict[str, str]:
-    """The environment of another interpreter: this one's, without the current folder in PYTHONPATH, and ``more``."""
+    """Environment for another interpreter: this one's, without the current folder in PYTHONPATH, plus ``more``."""
     found = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if not _unsafe(entry)]
     if named:
@@ -38,18 +38,18 @@ def variables(**more: str) -> dict[str, str]:
 
 
 def search_path() -> list[str]:
-    """This interpreter's ``sys.path`` without the current folder; the folder of this package is there always."""
+    """This interpreter's ``sys.path`` without the current folder, and always with the folder of this package."""
     found = [entry for entry in sys.path if not _unsafe(entry)]
     return found if _HOME in map(os.path.realpath, found) else [*found, _HOME]
 
 
 def leave_current_folder() -> None:
-    """Take the current folder out of this interpreter's own ``sys.path``."""
+    """Remove the current folder from this interpreter's ``sys.path``."""
     sys.path[:] = search_path()
 
 
 def unsafe_folders() -> list[str]:
-    """The names of the current folder, where it may not be searched."""
+    """Paths of the current folder, as given and resolved, that must not be searched for modules."""
     try:
         current = os.getcwd()
     except OSError:
@@ -58,12 +58,12 @@ def unsafe_folders() -> list[str]:
 
 
 def _unsafe(entry: str) -> bool:
-    """Whether a place to search is the current folder, or depends on it; installed libraries are none of that."""
+    """Whether a ``sys.path`` entry is the current folder or relative to it; folders of installed libraries are safe."""
     if not os.path.isabs(entry):
-        return not entry.startswith("__editable__")  # a name that setuptools' own finder understands
+        return not entry.startswith("__editable__")  # a name for setuptools' import finder, not a folder
     try:
         current = os.path.realpath(os.getcwd())
-    except OSError:  # it was removed
+    except OSError:  # the current folder was removed
         return False
     return os.path.realpath(entry) == current and current not in _installed()
 

@@ -1,7 +1,7 @@
-"""What a result depends on: data, model, code and machine; and what differs between two of them.
+"""Manifest of what a result depends on (data, model, code, machine), and the differences between two manifests.
 
-A manifest is plain JSON in four parts. Where ``data`` or ``model`` differ, two results are of different things. Where
-``code`` or ``environment`` differ, the same computation may end in other last bits.
+A manifest is plain JSON in four parts. If ``data`` or ``model`` differ, two results are of different things. If
+``code`` or ``environment`` differ, the same computation may give results that differ in the last bits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _GIT_SECONDS = 5
 
 
 def manifest(corpus: Corpus, test: Sequence[Example], folder: Path, revision: str, device: str) -> dict[str, Any]:
-    """``corpus`` may come without its test rows. ``folder``: the model's. Every file in it is read once."""
+    """Build a manifest. ``corpus`` may lack its test rows. ``folder``: the model's; its model files are read once."""
     rows = {"train": corpus.train, "validation": corpus.validation, "test": test}
     return {
         "data": {
@@ -46,7 +46,7 @@ def manifest(corpus: Corpus, test: Sequence[Example], folder: Path, revision: st
 def files_of(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file that a model is loaded from, by name; shards in subfolders with ``/``.
 
-    Raises InputError for a file that is missing, or is no regular one.
+    Raises InputError for a file that is missing or is not a regular file.
     """
     try:
         return {name: sha256(folder / name) for name in model_files(folder)}
@@ -55,7 +55,7 @@ def files_of(folder: Path) -> dict[str, str]:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions and machine: results of the same candidate are the same bits where all of it is the same."""
+    """Versions and machine: where all of it is equal, results of the same candidate are bit-identical."""
     import torch
 
     return {
@@ -71,7 +71,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], parts: Iterable[str]) -> list[str]:
-    """What is not the same in these parts (``code``, or ``code.scoring``): ``data.revision is now 'b', was 'a'``."""
+    """Differences in these parts (``code``, or ``code.scoring``), such as ``data.revision is now 'b', was 'a'``."""
     old, new = _flat(then), _flat(now)
     within = tuple(f"{part}." for part in parts)
     names = [name for name in dict.fromkeys([*old, *new]) if f"{name}.".startswith(within)]
@@ -85,7 +85,7 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def _ids(rows: Iterable[Example]) -> str:
-    """One hash for which rows there are, and in what order."""
+    """Hash of the row ids in their order."""
     return digest("\n".join(row.row_id for row in rows))
 
 
@@ -98,7 +98,7 @@ def _version(package: str) -> str:
 
 @cache
 def _processor() -> str:
-    """Its name, where the system tells it."""
+    """Name of the processor, where the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -109,14 +109,14 @@ def _processor() -> str:
 
 @cache
 def source() -> str:
-    """One hash for the package's own code."""
+    """Hash of the package's own source files."""
     root = Path(__file__).parent
     return digest("\n".join(f"{p.relative_to(root).as_posix()} {sha256(p)}" for p in sorted(root.rglob("*.py"))))
 
 
 @cache
 def _commit() -> str:
-    """The commit of the source tree that this package lies in; empty where it was installed from elsewhere."""
+    """Git commit of the source tree that contains this package; empty if it is not in a git repository."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return ""

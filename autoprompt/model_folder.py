@@ -1,4 +1,4 @@
-"""A model's folder checked before anything of it is loaded: its files, and what their JSON may say."""
+"""Checks of a model folder before anything is loaded from it: its files, and the values in their JSON."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from autoprompt.safetensors_header import held, memory
 from autoprompt.untrusted import is_regular, plain_parts, read_bytes, read_json
 
 SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja")
-"""What a model is loaded from."""
+"""Suffixes of the files that a model is loaded from."""
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
-"""Where transformers looks for code to load; other programs have files beside them that are none of its own."""
+"""Files in which transformers looks for code to load; other JSON files in the folder may be of other programs."""
 TOKENIZERS = ("tokenizer_config.json", "tokenizer.json", "vocab.*", "*.model")
 _PARSED = (*CONFIGS, "generation_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.json")
 _TEMPLATES = "additional_chat_templates"
 MAX_JSON = 8 << 20
 MAX_VOCABULARY = 64 << 20
-"""Bytes of a tokenizer's files."""
+"""Maximum bytes of a tokenizer file."""
 MAX_TEMPLATE = 256 << 10
-"""Bytes of a chat template."""
+"""Maximum bytes of a chat template."""
 _MAX_SHARDS = 10_000
 _MEMORIES = 2
-"""Times the machine's memory that weights may take as float32: some of it may be swapped out."""
+"""Maximum size of the weights as float32, in multiples of the machine's memory: some of it may be swapped out."""
 
 _DTYPES = {"float16", "bfloat16", "float32", "float64", "auto", "half", "float", "double"}
 _ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
@@ -42,7 +42,7 @@ _REFUSED = {
 }
 _TOKENS = ("extra_special_tokens", "additional_special_tokens", "added_tokens", "added_tokens_decoder")
 _MOST_TOKENS = 10_000
-"""Beside the vocabulary; no tokenizer of a well-known model has 7,000."""
+"""Maximum tokens in addition to the vocabulary; no tokenizer of a well-known model has 7,000."""
 _COUNTS = re.compile(r"(layer|block|depth|stage|expert|head|label|group|bucket|codebook)s?$")
 _MOST_COUNTED = 100_000
 _MOST_INT = 1 << 40
@@ -50,20 +50,22 @@ _POSITIONS = re.compile(r"position|n_ctx|seq_len|max_length")
 _MOST_POSITIONS = 1 << 24
 _WRITTEN = ("content", "prepend", "prefix", "suffix")
 _MOST_GROWTH = 1_000
-"""How many times longer a tokenizer may make a text, and how many parts it may put around it."""
+"""Maximum factor by which a tokenizer may lengthen a text, and maximum parts that it may put around a text."""
 _MOST_SINUSOIDS = 1 << 23
-"""Values of a position table that a config makes transformers compute one by one."""
+"""Maximum values of a sinusoidal position table, which transformers computes one by one."""
 
 
 def model_files(folder: Path) -> list[str]:
-    """The files that a load can touch, by name; shards in subfolders with ``/``. Raises InputError."""
+    """Names of the files that loading can touch; shards in subfolders with ``/``. Raises InputError."""
     found = {path.name for path in folder.iterdir() if path.suffix in SUFFIXES and not path.is_dir()}
     return sorted(found | set(shards(folder)))
 
 
 def shards(folder: Path) -> list[str]:
-    """The weight files that the index of sharded weights names; none without an index. Raises InputError for names
-    that lead out of the folder, and for files that are no safetensors."""
+    """Names of the weight files in the index of sharded weights; empty without an index.
+
+    Raises InputError for names that lead out of the folder, and for files that are not safetensors.
+    """
     index = folder / INDEX
     if not index.exists():
         return []
@@ -87,17 +89,18 @@ def shards(folder: Path) -> list[str]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The weights as transformers chooses them: one file, or those of the index. Raises InputError."""
+    """The weight files that transformers loads: the single file, or the files of the index. Raises InputError."""
     if (folder / WEIGHTS).exists():
         return [folder / WEIGHTS]
     return [folder / name for name in shards(folder)]
 
 
 def check_folder(folder: Path, name: str) -> Mapping[str, Any]:
-    """Check a model's folder, and return its config. ``name``: what the user calls the model.
+    """Check a model's folder, and return its config. ``name``: the user's name for the model.
 
-    Raises InputError: no config, no safetensors weights, no tokenizer, code of its own, weights or adapters elsewhere,
-    files that are no regular ones or too large, values that nothing sensible has.
+    Raises InputError for a folder without config, safetensors weights or tokenizer, for a model that needs its own code
+    or files from elsewhere, for an adapter, for files that are too large or not regular, and for values that no
+    sensible model has.
     """
     if not (folder / "config.json").exists():
         raise InputError(f"The model folder {folder} has no config.json; name a folder saved by save_pretrained.")
@@ -121,7 +124,7 @@ def check_folder(folder: Path, name: str) -> Mapping[str, Any]:
 
 
 def check_weights(folder: Path, name: str) -> None:
-    """Raise InputError for weights that are cut off, or that this machine has no memory for."""
+    """Raise InputError for weights that are cut off or too large for this machine's memory."""
     size = held(weight_files(folder)).size
     most = memory()
     if most is not None and size > _MEMORIES * most:
@@ -132,7 +135,7 @@ def check_weights(folder: Path, name: str) -> None:
 
 
 def _check_files(folder: Path) -> None:
-    """All that transformers may open there is a regular file of a sensible size."""
+    """Raise InputError unless all files that transformers may open are regular files of a sensible size."""
     more = folder / _TEMPLATES
     inside = list(more.iterdir()) if more.is_dir() else []
     for path in [*sorted(folder.iterdir()), *inside]:
@@ -159,7 +162,7 @@ def read_text(path: Path, most: int) -> str:
 
 
 def _config(file: Path, most: int = MAX_JSON) -> dict[str, Any]:
-    """What a config of the model, its tokenizer or its processor says."""
+    """The JSON object in a file of the model, its tokenizer or its processor. Raises InputError."""
     config = read_json(file, "The file", most)
     if not isinstance(config, dict):
         raise InputError(f"{file} holds no JSON object; save the model again.")
@@ -178,7 +181,7 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _check_values(config: Mapping[str, Any], name: str, file: str) -> None:
-    """What would run or load something that is not in the folder."""
+    """Raise InputError for values that need code or weights from elsewhere, quantisation, or too many added tokens."""
     for key, value in _items(config):
         if key in _REFUSED and value:
             raise InputError(f"The model {name!r} {_REFUSED[key].format(file=file)}.")
@@ -189,7 +192,7 @@ def _check_values(config: Mapping[str, Any], name: str, file: str) -> None:
 
 
 def _is_known(key: str, value: Any) -> bool:
-    """Whether a way to compute is one of transformers' own: others may be code on the Hub."""
+    """Whether a value names an implementation or dtype of transformers' own: others may be code on the Hub."""
     if "attn_implementation" in key or "experts_implementation" in key:
         return value is None or (isinstance(value, str) and value in _ATTENTION)
     if key in ("dtype", "torch_dtype"):
@@ -198,7 +201,7 @@ def _is_known(key: str, value: Any) -> bool:
 
 
 def _check_config(config: Mapping[str, Any], name: str) -> None:
-    """Numbers that no model has: transformers makes lists of their length before it looks at the weights."""
+    """Raise InputError for numbers that no model has: transformers makes lists that long before reading weights."""
     sizes, positions, computed = [1], [1], False
     for key, value in _items(config):
         if "sinusoidal" in key and value:
@@ -215,7 +218,10 @@ def _check_config(config: Mapping[str, Any], name: str) -> None:
 
 
 def _check_tokenizer(tokenizer: Mapping[str, Any], file: Path) -> None:
-    """A chain of replacements may make a short text endless, and a template of special tokens any text."""
+    """Raise InputError for a tokenizer that can lengthen texts too much.
+
+    A chain of replacements can make a short text endless; a template of special tokens can do so with any text.
+    """
     _check_values({"added_tokens": tokenizer.get("added_tokens")}, str(file.parent), file.name)
     growth = 1
     for part in ("normalizer", "pre_tokenizer", "decoder"):

@@ -1,4 +1,4 @@
-"""The list of tensors at the beginning of a safetensors file, read without loading any."""
+"""Header of a safetensors file: number and sizes of its tensors, read without loading any tensor."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from autoprompt.untrusted import open_regular, parse_json
 _MOST_HEADER = 32 << 20
 _MOST_DIMENSION = 1 << 40
 _START = 8
-"""Bytes that say how long the list is."""
+"""Bytes that hold the length of the header."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What weights hold: tensors, and their bytes as float32."""
+    """Number of tensors in weight files, and their size in bytes as float32."""
 
     tensors: int
     size: int
 
 
 def held(files: Iterable[Path]) -> Held:
-    """What all of these files hold. Raises InputError for one that is no safetensors file, or not as long as it says;
-    reading them all takes minutes, and this takes none."""
+    """Number and size of the tensors in all of these files, from their headers: reading whole files takes minutes.
+
+    Raises InputError for a file that is not safetensors, or not as long as its header says.
+    """
     tensors = size = 0
     for file in files:
         for numbers in _shapes(file):
@@ -38,7 +40,7 @@ def held(files: Iterable[Path]) -> Held:
 
 
 def memory() -> int | None:
-    """Bytes of this machine's memory, where the system tells."""
+    """This machine's memory in bytes; None if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -66,7 +68,7 @@ def _shapes(file: Path) -> list[list[int]]:
 
 
 def _end(file: Path, tensor: object) -> int:
-    """Where a tensor's bytes end."""
+    """Offset of the end of a tensor's bytes. Raises InputError for an invalid header."""
     if not isinstance(tensor, Mapping) or not isinstance(tensor.get("dtype"), str):
         raise _damaged(file)
     for name in ("shape", "data_offsets"):

@@ -1,4 +1,4 @@
-"""What a search's stages took, and are likely to take, as text."""
+"""Elapsed and expected times of a search's stages, as text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:  # loading torch would take seconds
 
 MEASURING = "measuring"
 _STAGE_OF = {"first use": "data", "generation": "search", "measuring": "model"}
-"""Of a text that names a part of one, by how it begins."""
+"""The stage of a text that names a part of it, by the first words of the text."""
 
 
 class StageTimes:
-    """Stages in their order: data, model, baselines, search, finalists, test."""
+    """Times of the stages in their order: data, model, baselines, search, finalists, test."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -25,24 +25,24 @@ class StageTimes:
         self._expected: Sequence[Expected] = ()
 
     def begin(self, text: str) -> None:
-        """A stage begins, or a further part of the one that is under way."""
+        """Note that a stage begins, or another part of the current stage."""
         stage = next((name for start, name in _STAGE_OF.items() if text.startswith(start)), text)
         if stage != self._stage:
             self._end()
             self._stage, self._begun = stage, self._clock()
 
     def expect(self, stages: Sequence[Expected]) -> None:
-        """What is likely from now on, of the stage under way and those after it."""
+        """Set the expected times from now on, for the current stage and those after it."""
         self._expected, self._told = stages, self._clock()
 
     @property
     def took(self) -> str:
-        """``data 0:02, model 0:08``: the stages that have ended."""
+        """Times of the stages that have ended: ``data 0:02, model 0:08``."""
         return ", ".join(f"{name} {clock(seconds)}" for name, seconds in self._seconds.items())
 
     @property
     def likely(self) -> str:
-        """``search 1:20 to 2:00, finalists 0:12, test 0:10 to 0:14``: nothing but what follows from measurements."""
+        """Remaining times expected from measurements: ``search 1:20 to 2:00, finalists 0:12, test 0:10 to 0:14``."""
         if all(stage.seconds is None for stage in self._expected):
             return MEASURING
         since = self._clock() - self._told
@@ -57,12 +57,12 @@ class StageTimes:
 
 
 def clock(seconds: float) -> str:
-    """``3:44``."""
+    """Seconds as minutes and seconds: ``3:44``."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _span(seconds: tuple[float, float] | None, since: float) -> str:
-    """``since``: seconds that have passed of it."""
+    """Range of the seconds that remain. ``since``: seconds that have already passed."""
     if seconds is None:
         return MEASURING
     low, high = (clock(round(max(0.0, end - since))) for end in seconds)

@@ -1,4 +1,4 @@
-"""Bounded reading of files that may come from a stranger: regular files up to a size, as strict JSON or TOML."""
+"""Bounded reading of untrusted files: regular files up to a maximum size, as bytes, strict JSON or TOML."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from autoprompt.errors import InputError
 
 MAX_DEPTH = 64
-"""Objects and lists within one another, far more than any of the formats here has."""
+"""Maximum levels of nested objects and lists, far more than any format here has."""
 MAX_DIGITS = 40
-"""Of a whole number in JSON. Tokenizers say "no limit" with 31 digits."""
+"""Maximum digits of an integer in JSON. Tokenizers write "no limit" with 31 digits."""
 _SHOWN_DIGITS = 12
 _SHOWN = 200
 _MOST_NAME = 200
@@ -29,10 +29,10 @@ _MOST_NAME = 200
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a regular file, or a symbolic link to one, to read its bytes.
 
-    Raises OSError for anything else: a named pipe or a device would never end, or act when it is opened.
+    Raises OSError for anything else: a named pipe or a device may never end, or opening it may have an effect.
     """
     _check_regular(os.stat(path))
-    # Between the two looks another file may have taken its place: a pipe opened without blocking does not wait.
+    # Between the two checks another file may take its place: opened without blocking, even a pipe does not wait.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | os.O_CLOEXEC)
     try:
         _check_regular(os.fstat(handle))
@@ -51,7 +51,7 @@ def is_regular(path: Path) -> bool:
 
 
 def read_bytes(path: Path, what: str, most: int) -> bytes:
-    """A whole file of at most ``most`` bytes. ``what`` begins errors: "The prompt file". Raises InputError."""
+    """A whole file of at most ``most`` bytes. ``what`` begins error messages ("The prompt file"). Raises InputError."""
     try:
         with open_regular(path) as file:
             data = file.read(most + 1)
@@ -81,10 +81,10 @@ def read_toml(path: Path, what: str, most: int) -> dict[str, Any]:
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """A JSON value from UTF-8 text. ``where`` begins errors: "The prompt file best.json".
+    """A JSON value from UTF-8 text. ``where`` begins error messages ("The prompt file best.json").
 
-    Raises InputError for text that is no JSON, for an object that has a key twice, for numbers that are not finite or
-    have more than ``MAX_DIGITS`` digits, for lone surrogates, and for more than ``MAX_DEPTH`` levels.
+    Raises InputError for invalid JSON, for an object with a duplicate key, for a number that is not finite, for an
+    integer of more than ``MAX_DIGITS`` digits, for lone surrogates, and for more than ``MAX_DEPTH`` levels.
     """
     try:
         value = json.loads(
@@ -104,7 +104,7 @@ def parse_json(data: bytes, where: str) -> Any:
 
 
 def misfit(error: ValidationError) -> str:
-    """Where and why values do not fit a schema, to be put into a sentence: "at 'labels.0' (why)"."""
+    """Where and why values do not fit a schema, for an error message: "at 'labels.0' (why)"."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
     why = " ".join(first["msg"].split())
@@ -112,9 +112,9 @@ def misfit(error: ValidationError) -> str:
 
 
 def plain_parts(name: str, most: int = 1) -> Sequence[str]:
-    """The parts of a relative path with ``/``, at most ``most`` of them, that leads nowhere but into its folder.
+    """The parts of a relative path with ``/``, at most ``most`` of them, that stays inside its folder.
 
-    Raises ValueError for any other text: a stranger's file names files beside it, and no others.
+    Raises ValueError for any other text: an untrusted file may only name files in its own folder.
     """
     parts = name.split("/")
     if len(parts) > most:
@@ -133,7 +133,7 @@ def _check_regular(found: os.stat_result) -> None:
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object's pairs as a dict, for ``object_pairs_hook``. Raises ValueError for a key that stands twice."""
+    """A JSON object's pairs as a dict, for ``object_pairs_hook``. Raises ValueError for a duplicate key."""
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""The persistent leaderboard: runs and evaluations in one SQLite file that nothing else writes."""
+"""Persistent leaderboard of runs and evaluations in one SQLite file, which only this package writes."""
 
 from autoprompt.leaderboard.checks import DamagedError
 from autoprompt.leaderboard.comparing import EntryComparison, compare_entries

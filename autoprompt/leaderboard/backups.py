@@ -1,4 +1,4 @@
-"""Copies of a whole leaderboard: the file with what stands in its -wal, and the weights beside it."""
+"""Backups of a whole leaderboard: the database including its -wal file, and the weights beside it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from autoprompt.leaderboard.stored_json import parsed
 
 @dataclass
 class BackedUp:
-    """``weights``: how many files came along. ``missing``: a sentence for each that did not."""
+    """``weights``: number of weight files copied. ``missing``: a sentence for each that could not be copied."""
 
     weights: int = 0
     missing: list[str] = field(default_factory=list)
 
 
 def back_up(path: Path, place: Path) -> BackedUp:
-    """Copy what is committed into a new file, whole or not at all, and the weights that its runs name.
+    """Copy the committed data to the new file ``place``, whole or not at all, and the weights that its runs name.
 
-    Weights that are gone or damaged are reported and do not stop it. Raises StorageError, also for a file that exists.
+    Missing or damaged weights are reported and do not stop the backup. Raises StorageError, also if ``place`` exists.
     """
     try:
         if os.path.lexists(place):
@@ -41,7 +41,7 @@ def back_up(path: Path, place: Path) -> BackedUp:
 
 
 def _named_in(file: Path) -> list[str]:
-    """The weights that the runs of a leaderboard name, as far as they can be read."""
+    """Names of the weights that the runs of a leaderboard refer to, except runs whose JSON cannot be parsed."""
     names: dict[str, None] = {}
     opened = schema.connect_to_read(file)
     with closing(opened.connection):
@@ -51,9 +51,9 @@ def _named_in(file: Path) -> list[str]:
 
 
 def named_in_texts(config: object, result: object) -> list[str]:
-    """The weights that a run's JSON names; none where it is no JSON of this program."""
+    """Names of the weights in a run's stored JSON; empty where this program did not write that JSON."""
     try:
         read = [None if text is None else parsed(text, "A run") for text in (config, result)]
         return [name for name in weights.named_by(*read) if weights.is_name(name)]
-    except (InputError, AttributeError):  # it is shown by `leaderboard check`
+    except (InputError, AttributeError):  # `leaderboard check` reports it
         return []

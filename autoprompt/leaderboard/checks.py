@@ -1,4 +1,4 @@
-"""What a leaderboard refuses: names and states that a run cannot have, and rows that damage changed."""
+"""Checks of a leaderboard: run names and statuses, row checksums and row counts."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ NAME_LIMIT = 200
 
 
 class DamagedError(StorageError):
-    """A row is not as it was stored, or gone."""
+    """A stored row was changed or is missing."""
 
 
 class RefusedError(StorageError):
-    """A row is as it was stored, and nothing that this program stores."""
+    """A row matches its checksum, but this program does not write such a row."""
 
 
 PREFIX_LENGTH = 8
 
 
 def check_name(name: str | None) -> None:
-    """Raise UsageError for a name that no run can have."""
+    """Raise UsageError for a run name that is too long, blank or not valid Unicode."""
     if name is None:
         return
     if len(name) > NAME_LIMIT:
@@ -40,7 +40,7 @@ def check_name(name: str | None) -> None:
 
 
 def check_run_status(status: str) -> None:
-    """Raise InputError for a status that runs do not have."""
+    """Raise InputError for an unknown run status."""
     if status not in records.RUN_STATUSES:
         raise InputError(f"The run status {status!r} is unknown; use one of {', '.join(records.RUN_STATUSES)}.")
 
@@ -48,7 +48,7 @@ def check_run_status(status: str) -> None:
 def not_found(
     what: str, reference: str, matches: int, path: Path, listing: str, known: Iterable[str] = ()
 ) -> NotFoundError:
-    """Why a reference names nothing, or more than one thing; ``known``: the names that there are."""
+    """NotFoundError for a reference that matches nothing or several things; ``known``: names to suggest from."""
     if matches and len(reference) < PREFIX_LENGTH:
         why = f"a prefix needs at least {PREFIX_LENGTH} characters"
     elif matches > 1:
@@ -59,7 +59,7 @@ def not_found(
 
 
 def check_unused(path: Path, run_id: str | None, name: str | None, runs: Iterable[tuple[str, str | None]]) -> None:
-    """Raise StorageError for a new run's id that is used, UsageError for its name; ``runs``: ids and names."""
+    """Raise StorageError for a run id and UsageError for a name that ``runs`` (ids and names) already have."""
     for known, its_name in runs:
         if known == run_id:
             raise StorageError(f"The run {run_id} is already in the leaderboard {path}; resume it.")
@@ -72,7 +72,7 @@ def check_unused(path: Path, run_id: str | None, name: str | None, runs: Iterabl
 
 
 def check_row(path: Path, table: str, row: Any, values: Sequence[Any], check: object) -> None:
-    """Raise DamagedError for a row that its checksum does not cover."""
+    """Raise DamagedError for a row that does not match its checksum."""
     expected = records.checksum(values)
     if not expected or check != expected:
         raise DamagedError(
@@ -82,8 +82,10 @@ def check_row(path: Path, table: str, row: Any, values: Sequence[Any], check: ob
 
 
 def check_count(path: Path, table: str, run: str, found: int, expected: int, why: str = "") -> None:
-    """Raise DamagedError for rows that damage made invisible: they have no checksum to fail. ``why``: what an integrity
-    check says."""
+    """Raise DamagedError where a run does not have the expected number of rows.
+
+    Damage can hide rows, and no checksum can show that. ``why``: the result of ``integrity``.
+    """
     if found != expected:
         raise DamagedError(
             f"The leaderboard {path} is damaged: table {table} has {found} of {expected} rows of run {run}"
@@ -92,14 +94,14 @@ def check_count(path: Path, table: str, run: str, found: int, expected: int, why
 
 
 def integrity(connection: sqlite3.Connection) -> str:
-    """What SQLite's own check finds first; nothing where it finds nothing."""
+    """The first problem that SQLite's integrity check finds; empty where it finds none."""
     rows = connection.execute("PRAGMA integrity_check(1)").fetchall()
     first = " ".join(str(rows[0][0]).split())[:200] if rows else ""
     return "" if first == "ok" else f"SQLite's integrity check says: {first}"
 
 
 def refused(path: Path, table: str, row: Any, error: Exception) -> RefusedError:
-    """Why a row of a leaderboard is not used, though it is as it was stored."""
+    """RefusedError for a row that matches its checksum, but whose content cannot be used."""
     return RefusedError(
         f"Row {row} of table {table} in the leaderboard {path} is refused: {str(error).rstrip('.')}; it comes from "
         "another program or a newer version, so upgrade autoprompt or remove its run with `autoprompt leaderboard "

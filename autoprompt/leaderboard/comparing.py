@@ -1,4 +1,4 @@
-"""Two entries against each other, over the rows that both were judged on."""
+"""Paired comparison of two entries over the rows that both were evaluated on."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ SHOWN = 12
 
 
 _Spread = tuple[float, float, int]
-"""Mean, standard deviation, and of how many."""
+"""Mean, standard deviation and number of values."""
 
 
 @dataclass(frozen=True)
 class EntryComparison:
     """Mean losses of two entries, their paired difference (first - second), and the metric over folds and repeats.
 
-    ``interval``: of 95 %, None where the rows are too few for one. ``p_first_better``: the share of resamples in which
-    the first has the lower loss. ``values``: of each entry the metric's mean and standard deviation, and over how many
-    evaluations. ``reported``: the metric that was asked for, where it is not ``metric`` and the same of both, with its
-    values.
+    ``interval``: 95 % interval of the difference, None where there are too few rows. ``p_first_better``: the share of
+    resamples in which the first has the lower loss. ``values``: for each entry the metric's mean, its standard
+    deviation and the number of evaluations. ``reported``: the metric that both runs were asked for, with its values;
+    None where it is ``metric`` or where the two runs differ in it.
     """
 
     entries: tuple[str, str]
@@ -66,8 +66,11 @@ def _spreads(values: Sequence[_Spread]) -> list[dict[str, float]]:
 
 
 class _Place(NamedTuple):
-    """Where evaluations are trained on the same rows. ``parts``: of the cross-validation that the fold belongs to; 0
-    for the data's own split and its swap."""
+    """Rung, fold and repeat of evaluations that were trained on the same rows.
+
+    ``parts``: number of cross-validation folds; 0 for the data's own split, and for that split with its training and
+    validation rows swapped.
+    """
 
     rung: int
     parts: int
@@ -79,10 +82,10 @@ _Placed = Mapping[_Place, Sequence[EvaluationRecord]]
 
 
 def compare_entries(board: Leaderboard, first: str, second: str, split: str = "validation") -> EntryComparison:
-    """Compare two entries (unique prefixes of their ids) on the highest rung that both have.
+    """Compare two entries (unique prefixes of their ids) at the highest rung that they share.
 
-    A row that both have in several folds or repeats counts once, with its mean. Raises NotFoundError, and InputError
-    where nothing can be compared.
+    A row that both have in several folds or repeats counts once, with its mean loss. Raises NotFoundError, and
+    InputError where nothing can be compared.
     """
     sides = (board.entry(first), board.entry(second))
     runs = {run.id: run for run in board.runs()}
@@ -125,9 +128,10 @@ def _check_data(names: tuple[str, str], runs: Sequence[RunRecord]) -> None:
 
 
 def _placed(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord], split: str) -> _Placed:
-    """The complete evaluations of one split by their place, in the order of insertion.
+    """The complete evaluations of one split, grouped by place, in the order of insertion.
 
-    Of a refined entry all are of one rung: its old validation rows count as well as the new ones.
+    All evaluations of a refined entry count as one rung, so that both its old validation rows and its new rows are
+    compared.
     """
     found = defaultdict(list)
     for record in records:
@@ -142,7 +146,7 @@ def _placed(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord], 
 def _pair(
     first: Sequence[EvaluationRecord], second: Sequence[EvaluationRecord]
 ) -> tuple[EvaluationRecord, EvaluationRecord]:
-    """One evaluation of each: with losses, of the same run where there is one, and the newest."""
+    """One evaluation of each entry: preferably with losses, then of one run, then of one metric, then the newest."""
     choices = [(a, b) for a in reversed(first) for b in reversed(second)]
     return max(choices, key=lambda pair: (bool(pair[0].losses and pair[1].losses), _alike(*pair)))
 
@@ -152,13 +156,13 @@ def _alike(first: EvaluationRecord, second: EvaluationRecord) -> tuple[bool, boo
 
 
 def _judged(record: EvaluationRecord) -> str:
-    """What a person reads: accuracy, or the metric of written texts."""
+    """The metric that people read: accuracy for labels, the metric itself for generated texts."""
     metric = record.score.metric if record.score else "accuracy"
     return "accuracy" if metric in CLASSIFICATION_METRICS else metric
 
 
 def _metric(names: tuple[str, str], pairs: Sequence[tuple[EvaluationRecord, EvaluationRecord]]) -> str:
-    """What all are judged by: losses that come from different metrics cannot be compared."""
+    """The metric of all pairs. Raises InputError for several: losses of different metrics cannot be compared."""
     found = {_judged(record) for pair in pairs for record in pair}
     if len(found) > 1:
         raise InputError(
@@ -170,7 +174,7 @@ def _metric(names: tuple[str, str], pairs: Sequence[tuple[EvaluationRecord, Eval
 def _rows(
     names: tuple[str, str], pairs: Sequence[tuple[EvaluationRecord, EvaluationRecord]]
 ) -> dict[str, list[tuple[float, float]]]:
-    """Both losses of each shared row, once for every fold and repeat in which both have it."""
+    """Both losses of each shared row, one pair for every fold and repeat in which both entries have it."""
     rows = defaultdict(list)
     for pair in pairs:
         for record in pair:
@@ -197,7 +201,7 @@ def _reported(
     parts: set[int],
     judged: str,
 ) -> tuple[str, _Spread, _Spread] | None:
-    """The metric that both sides were asked for, if it is one and another than they are judged by."""
+    """The metric that both runs were asked for, with its values; None where they differ or it is ``judged``."""
     names = {record.score.metric for pair in pairs for record in pair if record.score}
     if len(names) != 1 or names == {judged}:
         return None
@@ -206,7 +210,7 @@ def _reported(
 
 
 def _values(placed: _Placed, rung: int, parts: set[int], metric: str) -> _Spread:
-    """The metric of one entry over its folds and repeats on the rung, the newest of each."""
+    """Spread of one entry's metric over its folds and repeats at the rung, with the newest evaluation of each."""
     values = []
     for place, records in placed.items():
         found = [r.score for r in records if r.score and metric in (r.score.metric, _judged(r))]

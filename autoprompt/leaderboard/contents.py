@@ -1,7 +1,7 @@
-"""The schema of a leaderboard's rows, the same for writing and for reading.
+"""Pydantic schema of the leaderboard's rows, checked on writing and on reading.
 
-A row that does not fit was not written by this program, whatever its checksum says: anybody can compute one. Keys of
-JSON that this version does not know are let through; keys that are missing raise StorageError where they are asked for.
+A row that does not fit was not written by this program, even if its checksum is right: anybody can compute a checksum.
+JSON keys that this version does not know are accepted; a missing key raises StorageError when the program reads it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SHOWN = 60
 
 
 class Run(Part):
-    """A row of ``runs``; of a name, ``checking.check_name`` says more."""
+    """A row of ``runs``; ``checks.check_name`` has further rules for the name."""
 
     id: Id
     name: Annotated[str, Field(max_length=200)] | None
@@ -88,7 +88,7 @@ class Evaluation(Part):
 
 
 class Examples(Part):
-    """Rows of ``examples`` and ``losses``: one prediction and loss a row of the data, or none."""
+    """A row of ``examples`` with its row of ``losses``: one prediction and one loss for each data row, or none."""
 
     log_probs: list[list[Real]]
     predictions: list[Text]
@@ -137,7 +137,7 @@ M = TypeVar("M", bound=Part)
 
 
 def check(model: type[M], values: Mapping[str, Any], where: str) -> None:
-    """Raise InputError, which begins with ``where``, for values that do not fit the schema."""
+    """Raise InputError for values that do not fit the schema; its message begins with ``where``."""
     try:
         model.model_validate(values)
     except ValidationError as error:
@@ -153,7 +153,7 @@ def check(model: type[M], values: Mapping[str, Any], where: str) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A part of a value. Only short ones are put into words: the words of a nested one may be endless."""
+    """A value for an error message: cut if it is long, only its type if it is nested, since its repr may be huge."""
     if value is None or isinstance(value, bool | float):
         return repr(value)
     if isinstance(value, int):

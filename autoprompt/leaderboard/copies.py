@@ -1,7 +1,8 @@
-"""New files beside their place-to-be: built in a folder of their own, which a later command sweeps after a kill.
+"""Temporary folders for building a new file next to its final path, and removal of folders left by killed processes.
 
-A folder is this program's, and left behind, only if its name has the form that is made here, its file ``owner`` says
-just what is written here, it is this user's, and nobody holds its lock. Then only files of the names used here go.
+A folder counts as left behind by this program only if its name has the form used here, its file ``owner`` holds exactly
+the text written here, it belongs to this user, and no process holds its lock. Only files with the names used here are
+deleted from it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ _MADE = ("new.sqlite", "new.sqlite-journal", "new.sqlite-wal", "new.sqlite-shm",
 
 @contextmanager
 def beside(parent: Path) -> Iterator[Path]:
-    """A new folder in ``parent``, removed at the end; those that killed processes left there go first.
+    """A new folder in ``parent``, removed at the end; folders left there by killed processes are removed first.
 
-    Its files are called ``new.sqlite`` or ``weights``. Raises OSError.
+    The caller names its files ``new.sqlite`` or ``weights``. Raises OSError.
     """
     sweep(parent)
     name = uuid.uuid4().hex
@@ -41,7 +42,7 @@ def beside(parent: Path) -> Iterator[Path]:
 
 
 def sweep(parent: Path) -> None:
-    """Remove what killed processes left behind in a folder, as far as it is this program's and this user's."""
+    """Remove the folders that killed processes of this program and this user left in ``parent``."""
     with contextlib.suppress(OSError):
         for folder in list(parent.iterdir()):
             found = _NAME.fullmatch(folder.name)
@@ -66,7 +67,7 @@ def _mark(name: str) -> str:
 
 
 def _remove(folder: Path) -> None:
-    """Its files of our names, the mark last, and the folder if nothing else is in it."""
+    """Delete the files with the names used here, the file ``owner`` last, then the folder if it is empty."""
     for name in (*_MADE, _OWNER):
         with contextlib.suppress(OSError):
             (folder / name).unlink()

@@ -1,6 +1,7 @@
-"""The entries of a leaderboard one by one: best first within each group, refined ones under their parents.
+"""Listing of leaderboard entries one by one: best first within each group, refined entries under their parents.
 
-Light rows are sorted, and only what is listed is read whole (see ``streaming`` for what is left out and checked).
+All entries are sorted by a few columns, and only listed entries are read in full. ``streaming`` says which rows are
+skipped and which are checked.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from autoprompt.leaderboard.streaming import Guard, Listing, snapshot
 
 T = TypeVar("T")
 _SPARE = 1_000
-"""Entries beyond a limit that may take the places of those which cannot be read."""
+"""Entries beyond the limit that are sorted as well, to replace entries that cannot be read."""
 _PIECE = 200
-"""Entries whose rows are read in one go."""
+"""Entries, or evaluations, that are read at a time."""
 _KEPT = 500
-"""Runs that are kept in memory, since the next entry may be of one of them."""
+"""Runs cached in memory, since the next entry may belong to one of them."""
 
 
 class Entry(NamedTuple):
-    """A line of the leaderboard with the run that it belongs to, under ``depth`` others.
+    """A line of the leaderboard with the run that it belongs to.
 
-    ``parent``: the entry that a refined one goes back to; ``verdict``: what refining did to it.
+    ``depth``: number of listed entries that it descends from. ``parent``: the entry that a refined one was trained
+    from. ``verdict``: how refining changed it, in words.
     """
 
     row: EntryRow
@@ -41,13 +43,13 @@ class Entry(NamedTuple):
     verdict: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: those of the row, with ``parent``, ``verdict``, and whether its run's winner it is."""
+        """Plain JSON values of the row, with ``parent``, ``verdict`` and ``winner``: whether it is the run's best."""
         winner = self.run.winner == self.row.entry
         return self.row.to_dict() | {"parent": self.parent, "verdict": self.verdict, "winner": winner}
 
 
 class _Ranked(NamedTuple):
-    """A row of ``queries.RANKED``: not checked, since checksums cover whole rows."""
+    """A row of ``queries.RANKED``; not checked, since a checksum covers all columns of a row."""
 
     number: int
     entry: str
@@ -62,11 +64,11 @@ class _Ranked(NamedTuple):
     length: int
     readability: float | None
     plausible: int
-    """Whether it can be sorted; one that cannot is read whole, for what is wrong with it."""
+    """Whether the row can be sorted; if not, it is read in full to find out what is wrong with it."""
 
 
 def of_entries(rows: Rows, guard: Guard, run: str | None, limit: int | None) -> Listing[Entry]:
-    """Entries of a run (its exact id) or of all, best first within each group, each refined one under its parent."""
+    """Entries of a run (its exact id) or of all: best first within each group, refined ones under their parents."""
 
     def items(listing: Listing[Entry]) -> Iterator[Entry]:
         with snapshot(rows, guard):
@@ -79,11 +81,11 @@ def of_entries(rows: Rows, guard: Guard, run: str | None, limit: int | None) -> 
 
 
 Name = tuple[str, str]
-"""Of an entry: its run's id and its own."""
+"""Run id and entry id."""
 
 
 class _Placed(NamedTuple):
-    """An entry's place, which ends with its own and its run's id, and the numbers of its evaluations."""
+    """An entry's sort key (``ranking.place``), which ends with entry and run id, and its evaluations' numbers."""
 
     place: tuple[Any, ...]
     numbers: list[int]
@@ -104,7 +106,7 @@ class _Entries:
         self._parents: dict[str, Name] = {}
 
     def ranked(self, run: str | None, limit: int | None) -> Iterator[Entry]:
-        """Best first within each group; refined entries right under their parents, if these are listed."""
+        """Yield entries, best first within each group; a refined entry follows its parent if that is listed."""
         self._data = self._data_of_runs()
         self._parents = self._parents_of(run)
         wanted = set(self._parents.values())
@@ -129,7 +131,7 @@ class _Entries:
                     return
                 shown += 1
                 yield entry
-        while children:  # only a file that was tampered with has parents that descend from their children
+        while children:  # only in a manipulated file does a parent descend from its child
             _, circle = children.popitem()
             for entry in self._read(sorted(circle), children):
                 if shown == limit:
@@ -142,13 +144,13 @@ class _Entries:
         return data_of((str(run), str(fingerprint), str(strategy)) for _, run, fingerprint, strategy in found)
 
     def _parents_of(self, run: str | None) -> dict[str, Name]:
-        """Refined run → the run and the entry that it went on from."""
+        """Map each run that refined an entry to the run and the entry that it started from."""
         refined = [name for name, data in self._data.items() if data.refined and run in (None, name)]
         runs = ((name, self._run(name)) for name in refined)
         return {name: parent for name, record in runs if record is not None and (parent := parent_of(record))}
 
     def _groups(self, run: str | None) -> Iterator[_Placed]:
-        """Of each entry and run what it is sorted by, and the numbers of its evaluations."""
+        """Yield the sort key and the evaluations' row numbers of each entry of each run."""
         query = queries.RANKED_OF_ALL if run is None else queries.RANKED_OF_RUN
         members: list[_Ranked] = []
         for row in map(_Ranked._make, self.rows.connection.execute(query, () if run is None else (run,))):
@@ -170,7 +172,7 @@ class _Entries:
             yield _Placed(place(members, data), [row.number for row in members])
 
     def _fault(self, number: int) -> StorageError:
-        """What is wrong with an evaluation whose order cannot be told."""
+        """The error in an evaluation that cannot be sorted or found."""
         try:
             for row in self.rows.all(queries.summaries_of([number]), (number,)):
                 self.rows.summary(row[0], row[1], row[2:])
@@ -182,7 +184,7 @@ class _Entries:
         )
 
     def _read(self, tops: Sequence[_Placed], children: dict[Name, list[_Placed]]) -> Iterator[Entry]:
-        """The entries of these places, each followed by those that were refined from it."""
+        """Yield the entries at these places, each followed by the entries refined from it."""
         found = self._summaries([number for top in tops for number in top.numbers])
         for top in tops:
             entry = self._entry(top, found, 0)
@@ -204,7 +206,7 @@ class _Entries:
         }
 
     def _entry(self, placed: _Placed, found: dict[int, Summary | StorageError], depth: int) -> Entry | None:
-        """None where it cannot be read."""
+        """The entry at this place; None where it cannot be read."""
         summaries = [found[number] for number in placed.numbers if number in found]
         good = [summary for summary in summaries if isinstance(summary, Summary)]
         if len(good) < len(placed.numbers):
@@ -230,7 +232,7 @@ class _Entries:
         return summary
 
     def _run(self, run: str) -> RunRecord | None:
-        """None for one that cannot be read."""
+        """The run with this id, cached; None where it cannot be read."""
         if run not in self._runs:
             if len(self._runs) >= _KEPT:
                 self._runs.clear()
@@ -249,7 +251,7 @@ def _first(placed: Iterable[_Placed], limit: int | None) -> list[_Placed]:
 
 
 def _check_all(rows: Rows, listing: Listing[Entry], run: str | None) -> None:
-    """Of a small leaderboard, every run and evaluation: one that damage ranks too low is missed otherwise."""
+    """Check all runs and evaluations of a small leaderboard: otherwise, one that damage ranks too low is missed."""
     if not rows.is_small() or int(rows.value(queries.COUNT_RUNS)) > WHOLE:
         return
     found: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""What SQLite and the file system report, as one sentence of ours: what happened, and what to do."""
+"""Error messages for failures of SQLite and the file system: what happened, and what to do."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from autoprompt.errors import StorageError, first_line
 
 LOCK_SECONDS = 30.0
 MOST_BYTES = 64 * 1024 * 1024
-"""Of one value or row."""
+"""Maximum size of one value or row."""
 _NO_ROOM = 1024 * 1024
-"""Free bytes below which a disk that refuses to write is called full."""
+"""Free bytes below which a disk that refuses to write is reported as full."""
 _TELL = "run `autoprompt leaderboard check` on it"
 
 
@@ -30,7 +30,7 @@ def guard(path: Path, doing: str) -> Iterator[None]:
 
 
 def explain(path: Path, error: Exception) -> str:
-    """What happened, and what to do. Only a file whose content SQLite calls malformed is damaged."""
+    """Text: what happened, and what to do. Only content that SQLite calls malformed is reported as damaged."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
         return _explained(path, error, code)
@@ -89,7 +89,7 @@ def _not_permitted(path: Path, error: Exception) -> str:
 
 
 def may(path: Path, mode: int) -> bool:
-    """Whether this process, as whom it acts, may read or write a file."""
+    """Whether this process may access a file in this mode (``os.R_OK``, ``os.W_OK``), by its effective user id."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
@@ -98,12 +98,12 @@ def _companion(path: Path, kind: str) -> Path:
 
 
 def _free(path: Path) -> int:
-    """Bytes that this user may still write beside the file."""
+    """Bytes that this user can still write in the file's folder."""
     return shutil.disk_usage(path.absolute().parent).free
 
 
 def _size_limit() -> int | None:
-    """The most bytes that a file of this process may have."""
+    """Maximum size in bytes of a file that this process writes; None where there is no known limit."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""Groups of a list: entries that were judged on the same rows, and so compare."""
+"""Groups of listed entries that were evaluated on the same rows, so that their losses are comparable."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from autoprompt.leaderboard.records import REFINE
 
 @dataclass
 class Group:
-    """Entries that were judged on the same ``n`` rows of the same data at one rung: their losses compare.
+    """Entries that were evaluated on the same ``n`` rows of the same data at one rung: their losses are comparable.
 
-    ``corpora``: what their runs call the data, best first. ``entries``: how many of them were listed.
-    ``test_evaluations``: how often the data's test rows were looked at, over all runs of the leaderboard. ``refined``:
-    whether they are refined entries, judged on the validation rows of their parents.
+    ``corpora``: the names that their runs have for the data, best entry first. ``entries``: number of entries listed.
+    ``test_evaluations``: number of evaluations on the data's test rows, over all runs of the leaderboard. ``refined``:
+    whether they are refined entries, evaluated on the validation rows of their parents.
     """
 
     group: str
@@ -35,13 +35,13 @@ class Group:
 
 
 class Groups:
-    """The groups of entries that go through ``counting``, in the order in which they come."""
+    """Collects the groups of the entries that pass through ``counting``, in the order of their first entries."""
 
     def __init__(self) -> None:
         self._known: dict[str, Group] = {}
 
     def counting(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """The same entries."""
+        """Yield the same entries, and count each in its group."""
         for entry in entries:
             group = self._known.setdefault(entry.row.group, _empty(entry))
             group.entries += 1
@@ -50,7 +50,7 @@ class Groups:
             yield entry
 
     def all(self, tests: Callable[[str], int]) -> list[Group]:
-        """What came so far. ``tests``: of a fingerprint, how often its test rows were looked at."""
+        """The groups so far. ``tests``: returns the number of test evaluations for a data fingerprint."""
         counts = {fingerprint: tests(fingerprint) for fingerprint in {g.fingerprint for g in self._known.values()}}
         for group in self._known.values():
             group.test_evaluations = counts[group.fingerprint]

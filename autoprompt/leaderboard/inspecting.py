@@ -1,4 +1,4 @@
-"""All that can be wrong with a leaderboard file: its pages, its rows, their numbers, and the weights beside it."""
+"""Full check of a leaderboard file: its pages, its rows, their counts, and the weights beside it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
 
 _MOST_PROBLEMS = 100
 _MOST_LINES = 10
-"""Of SQLite's own check, which says the same of every row."""
+"""Lines of SQLite's integrity check, which can report the same problem for every row."""
 _PIECE = 500
 _KINDS: dict[Any, str] = {Step: "steps", Origin: "origins", DataRow: "data_rows"}
 
 
 @dataclass
 class Inspection:
-    """``problems``: a sentence each, the first hundred."""
+    """Counts of what was checked, and ``problems``: one sentence each, at most 100."""
 
     runs: int = 0
     evaluations: int = 0
@@ -36,13 +36,13 @@ class Inspection:
         return asdict(self)
 
     def note(self, problem: object) -> None:
-        """Add a problem that is not known yet."""
+        """Add a problem that is not listed yet."""
         if len(self.problems) < _MOST_PROBLEMS and str(problem) not in self.problems:
             self.problems.append(str(problem))
 
 
 def inspect(rows: Rows) -> Inspection:
-    """Check everything, within a transaction of the caller's. Tables and indices were compared when it was opened."""
+    """Check everything, in the caller's transaction. The schema was already checked when the file was opened."""
     found = Inspection()
     for (line,) in rows.connection.execute(f"PRAGMA integrity_check({_MOST_LINES})"):
         if line != "ok":
@@ -81,7 +81,7 @@ def _run(rows: Rows, found: Inspection, counted: Counter[str], row: Any) -> None
 
 
 def _evaluations(rows: Rows, found: Inspection) -> Counter[str]:
-    """How many each run has, each of them read whole."""
+    """Read every evaluation in full. Returns their number for each run."""
     counted: Counter[str] = Counter()
     kept = rows.version >= migrations.LOSSES_SINCE
     for row in _each(rows, found, "evaluations", queries.FULL[kept], "e.number"):
@@ -94,7 +94,7 @@ def _evaluations(rows: Rows, found: Inspection) -> Counter[str]:
 
 
 def _each(rows: Rows, found: Inspection, table: str, query: str, number: str) -> Iterator[Any]:
-    """All rows of a table by their numbers, some hundred at a time."""
+    """Yield all rows of a table in the order of their numbers, read ``_PIECE`` at a time."""
     last = -(2**63)
     while True:
         piece = rows.all(f"{query} WHERE {number} > ? ORDER BY {number} LIMIT {_PIECE}", (last,))

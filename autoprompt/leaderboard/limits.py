@@ -1,4 +1,4 @@
-"""What a leaderboard file may ask of SQLite: no code of its schema, no endless rows, no endless work."""
+"""SQLite limits for untrusted leaderboard files: no code from the schema, no endless rows, no endless work."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 2,
 }
 _EVERY = 10_000
-"""Steps of SQLite's machine between two looks at how many there were."""
+"""Steps of SQLite's virtual machine between two calls of the progress handler."""
 _FIRST_STEPS = 5_000_000
 _STEPS_A_BYTE = 4
-"""Of the file, in one transaction. Reading a row takes about one step for two of its bytes."""
+"""Steps allowed in one transaction for each byte of the file. Reading a row takes about one step for two bytes."""
 _MOST_OBJECTS = 100
 
 
 Objects = dict[tuple[str, str], str]
-"""The definitions of tables, indices, triggers and views by their kind and name."""
+"""Definitions of tables, indices, triggers and views by their kind and name."""
 
 
 class Meter:
-    """Ends work that is far beyond what a file's size explains, such as tables that list a page again and again."""
+    """Stops work far beyond what a file's size explains, such as a table that lists a page again and again."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._path = path
@@ -44,12 +44,12 @@ class Meter:
         connection.set_progress_handler(self._step, _EVERY)
 
     def begin(self) -> None:
-        """Allow as much as a transaction over the whole file takes."""
+        """Allow as many steps as a transaction over the whole file takes."""
         self._bytes = sum(_size(self._path.with_name(self._path.name + kind)) for kind in ("", "-wal"))
         self._left = _FIRST_STEPS + _STEPS_A_BYTE * self._bytes
 
     def counted(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-        """Rows of one query, whose texts together are no more than the file. Raises StorageError."""
+        """Yield the rows of one query. Raises StorageError once they hold more text than the file can."""
         left = self._bytes + _EVERY
         for row in rows:
             left -= sum(len(value) for value in row if isinstance(value, str | bytes))
@@ -65,7 +65,7 @@ class Meter:
 
 
 def harden(connection: sqlite3.Connection, path: Path) -> Meter:
-    """Set all limits, before anything of the file is read."""
+    """Set all limits, before anything is read from the file."""
     for name, value in _LIMITS.items():
         connection.setlimit(name, value)
     meter = Meter(connection, path)
@@ -76,7 +76,7 @@ def harden(connection: sqlite3.Connection, path: Path) -> Meter:
 
 
 def check_objects(connection: sqlite3.Connection, path: Path, expected: Objects) -> None:
-    """Compare tables, indices, triggers and views with those of a file that this program made. Raises StorageError."""
+    """Raise StorageError where tables, indices, triggers or views differ from what this program creates."""
     found = objects(connection)
     for kind, name in sorted({*expected, *found}):
         if found.get((kind, name)) == expected.get((kind, name)):
@@ -90,13 +90,13 @@ def check_objects(connection: sqlite3.Connection, path: Path, expected: Objects)
 
 
 def objects(connection: sqlite3.Connection) -> Objects:
-    """The schema of a file."""
+    """Schema objects of a file."""
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?", (_MOST_OBJECTS,))
     return {(str(kind), str(name)): _normalised(f"{table} {sql}") for kind, name, table, sql in rows.fetchall()}
 
 
 def _normalised(sql: str) -> str:
-    """Without what layout adds."""
+    """SQL with every run of whitespace as one space."""
     return " ".join(sql.split())
 
 

@@ -1,6 +1,6 @@
-"""Who works on a run: a file beside the leaderboard that a run's driver holds locked as long as it lives.
+"""Lock files beside the leaderboard: a run's driver holds one locked as long as its process lives.
 
-The system lets go of the lock when the process ends, however it ends and whatever the clock says.
+The operating system releases the lock when the process ends, however it ends; no clock is involved.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from autoprompt.errors import StorageError
 
 @contextmanager
 def holding(board: Path, run: str) -> Iterator[None]:
-    """Hold a run for this process, as long as it lives, whatever the clock says.
+    """Lock a run for this process inside the ``with`` block.
 
-    Raises StorageError while another one does.
+    Raises StorageError while another process holds the lock, or if the lock file cannot be written.
     """
     path = lock_of(board, run)
     lock = FileLock(path, timeout=0)
@@ -35,20 +35,20 @@ def holding(board: Path, run: str) -> Iterator[None]:
         ) from error
     try:
         yield
-        # Of a run that is not finished it stays: two drivers could else hold an old file and a new one.
+        # After an exception the file stays: otherwise one driver could lock the old file and another driver a new one.
         path.unlink(missing_ok=True)
     finally:
         lock.release()
 
 
 def lock_of(board: Path, run: str) -> Path:
-    """The file that a run's driver holds locked: one for all links to a leaderboard."""
+    """Path of a run's lock file; the same for all symbolic links to a leaderboard."""
     real = Path(os.path.realpath(board))
     return real.with_name(f"{real.name}.{run}.lock")
 
 
 def is_held(board: Path, run: str) -> bool:
-    """Whether a process works on the run; where that cannot be told, yes."""
+    """Whether a process holds the run's lock; True if that cannot be determined."""
     path = lock_of(board, run)
     if not path.exists():
         return False

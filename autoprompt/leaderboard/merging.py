@@ -1,4 +1,4 @@
-"""Leaderboards of several machines in one: what both have unites, and what does not fit together is told."""
+"""Merging of leaderboards: joins runs that both files hold, and reports those that contradict each other."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ _Outcome = tuple[Any, ...]
 
 @dataclass
 class Merged:
-    """What became of another leaderboard's runs. ``weights``: files that came along; ``missing``: a sentence for each
-    that did not. ``refused``: a sentence for each run that cannot be read, or is none of this program's.
+    """Result of a merge: ids of the other leaderboard's runs that were added, extended or already known.
 
-    ``conflicts``: runs of one id that went different ways, or that a driver works on here (ours stays), names that are
-    taken (the run comes without its own), and evaluations of one key that ended differently in two runs.
+    ``weights``: number of weight files copied. ``missing``: a sentence for each that could not be copied. ``refused``:
+    a sentence for each run that cannot be read, or that this program did not write.
+
+    ``conflicts``: a sentence for each run whose two copies differ or whose driver is running here (our copy stays),
+    for each name that is in use here (the run is added without a name), and for each evaluation key with different
+    outcomes in two runs.
     """
 
     added: list[str] = field(default_factory=list)
@@ -41,18 +44,18 @@ class Merged:
 
 
 def merge(board: Leaderboard, other: Leaderboard) -> Merged:
-    """Take the other leaderboard's runs into ``board``, each whole or not at all; ``other`` stays as it is.
+    """Copy the other leaderboard's runs into ``board``, each whole or not at all; ``other`` is not changed.
 
-    Each is checked like anything that is stored here. Merging twice changes nothing, except that weights which were
-    missing come along. A run that was going on when it was copied counts as stopped: it can be resumed.
+    Each run is checked like any new record. Merging again changes nothing, except that it copies weights that were
+    missing. A run that was in progress in ``other`` is stored as stopped, so that it can be resumed.
 
-    Raises StorageError, also where every run of ``other`` is refused.
+    Raises StorageError, also where a row of ``other`` is damaged or every run of it is refused.
     """
     merged = Merged()
     theirs = other.listed_runs()
     ids = [run.id for run in theirs]
     refused: list[StorageError] = [*theirs.problems]
-    for run in reversed(ids):  # the oldest first, as they were begun
+    for run in reversed(ids):  # oldest first, so that they are stored in the order of their start
         try:
             named = _take(merged, board, other, other.run(run))
         except RefusedError as error:
@@ -69,7 +72,7 @@ def merge(board: Leaderboard, other: Leaderboard) -> Merged:
 
 
 def _take(merged: Merged, board: Leaderboard, other: Leaderboard, run: RunRecord) -> list[str]:
-    """Take one run in. Returns the weights that it needs here. Raises RefusedError before anything is stored."""
+    """Copy one run. Returns the names of the weights that it needs. Raises RefusedError before anything is stored."""
     evaluations, beside = other.evaluations(run.id), _beside(other, run.id)
     _tell_differing(merged, board, evaluations)
     known = board.find(run.id)
@@ -93,7 +96,7 @@ def _unite(
     theirs: list[EvaluationRecord],
     beside: Sequence[Attached],
 ) -> list[str]:
-    """A run that both have: one copy may be further than the other. Returns the weights that it needs here."""
+    """Join two copies of a run, of which one may be further. Returns the names of the weights that it needs here."""
     ours = _of_run(board.evaluations(run.id))
     new = _of_run(theirs)
     shared = ours.keys() & new.keys()
@@ -119,7 +122,7 @@ def _beside(board: Leaderboard, run: str) -> list[Attached]:
 
 
 def _stopped(run: RunRecord) -> RunRecord:
-    """Its driver, if it has one, works on another file."""
+    """The run with status ``stopped`` in place of ``running``: its driver, if there is one, works on another file."""
     return replace(run, status="stopped") if run.status == "running" else run
 
 
@@ -132,7 +135,7 @@ def _outcome(record: EvaluationRecord) -> _Outcome:
 
 
 def _tell_differing(merged: Merged, board: Leaderboard, theirs: Iterable[EvaluationRecord]) -> None:
-    """Evaluations of one key that another run here has with another end."""
+    """Note a conflict for each key that another run here has with a different outcome."""
     for record in theirs:
         if record.status != "complete":
             continue

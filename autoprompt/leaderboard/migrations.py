@@ -1,7 +1,7 @@
-"""The leaderboard's schema, as the migrations that lead to it."""
+"""Migrations that create and upgrade the leaderboard's schema."""
 
-# Append only: a published migration is never edited. The file's user_version counts those applied. The SQL function
-# row_checksum is there while they run.
+# Append only: a published migration is never edited. The file's user_version is the number of migrations applied.
+# Their SQL can call the function row_checksum.
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "0001_runs_evaluations_examples",
@@ -19,7 +19,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 tokens INTEGER NOT NULL, length INTEGER NOT NULL, candidate TEXT NOT NULL,
                 checksum TEXT NOT NULL, UNIQUE (run, key))""",
             "CREATE INDEX evaluations_entry ON evaluations (entry)",
-            # Apart, so that listing entries does not read what belongs to single examples.
+            # A separate table, so that listing entries does not read per-example data.
             """CREATE TABLE examples (
                 evaluation INTEGER PRIMARY KEY REFERENCES evaluations(number), log_probs TEXT NOT NULL,
                 predictions TEXT NOT NULL, row_ids TEXT NOT NULL, checksum TEXT NOT NULL)""",
@@ -28,11 +28,11 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "0002_losses",
         (
-            # Every evaluation has a row, so that one that vanished is missed. NULL: stored by version 1.
+            # Every evaluation has a row, so that a lost row is noticed. NULL: stored by version 1.
             """CREATE TABLE losses (
                 evaluation INTEGER PRIMARY KEY REFERENCES evaluations(number), losses TEXT, checksum TEXT NOT NULL)""",
             "INSERT INTO losses SELECT number, NULL, 'absent' FROM evaluations",
-            # For a program of version 1 that has the file open meanwhile, and goes on writing.
+            # For a program of version 1 that still has the file open and continues to write.
             """CREATE TRIGGER losses_of_version_1 AFTER INSERT ON examples
                 WHEN NOT EXISTS (SELECT 1 FROM losses WHERE evaluation = NEW.evaluation)
                 BEGIN INSERT INTO losses VALUES (NEW.evaluation, NULL, 'absent'); END""",
@@ -41,7 +41,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "0003_steps",
         (
-            # What a run that is not finished has done: see ``attached.Step``.
+            # Completed steps of an unfinished run: see ``run_tables.Step``.
             """CREATE TABLE steps (
                 number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL,
                 key TEXT NOT NULL, value TEXT NOT NULL, spent REAL NOT NULL, checksum TEXT NOT NULL)""",
@@ -63,7 +63,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "0005_counts",
         (
-            # How many rows of each attached kind a run has: damage to an index hides rows without changing any.
+            # Number of steps, origins and data rows of each run: a damaged index hides rows without changing any.
             """CREATE TABLE counts (
                 run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL, n INTEGER NOT NULL, checksum TEXT NOT NULL,
                 PRIMARY KEY (run, kind)) WITHOUT ROWID""",
@@ -72,7 +72,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 f"row_checksum(run, '{kind}', count(*)) FROM {kind} GROUP BY run"
                 for kind in ("steps", "origins", "data_rows")
             ),
-            # All that ranks: the best of many thousands are found without reading prompts.
+            # All columns used for ranking: the best of many thousands are found without reading prompts.
             "DROP INDEX evaluations_entry",
             """CREATE INDEX evaluations_ranked ON evaluations (
                 entry, run, split, rung, fold, status, loss, metric, n, length, readability)""",
@@ -86,4 +86,4 @@ OLDEST_READABLE = 1
 LOSSES_SINCE = 2
 COUNTS_SINCE = 5
 ABSENT = "absent"
-"""Stands for the checksum of losses that were never kept."""
+"""In place of a checksum, for losses that were never stored."""

@@ -1,4 +1,4 @@
-"""The SQL that reads and writes a leaderboard."""
+"""SQL queries that read and write a leaderboard."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ FULL = {
     True: _full_query("l.checksum, l.losses", " LEFT JOIN losses l ON l.evaluation = e.number"),
     False: _full_query("NULL, NULL", ""),
 }
-"""By whether the file's version keeps losses."""
+"""By whether the file's version stores losses."""
 ENTRIES = "SELECT DISTINCT entry FROM evaluations WHERE entry >= ? AND entry < ?"
 UNINDEXED_ENTRY = "SELECT count(*) FROM evaluations NOT INDEXED WHERE entry = ?"
 COUNT_UP_TO = "SELECT count(*) FROM (SELECT 1 FROM evaluations LIMIT ?)"
@@ -77,14 +77,14 @@ RANKED = (
     "SELECT number, entry, run, split, rung, fold, status, loss, metric, n, length, readability, "  # noqa: S608
     f"({_PLAUSIBLE}) FROM evaluations"
 )
-"""What ``ranking.place`` needs, and whether it can be compared; an index has all of it."""
+"""Columns that ``ranking.place`` needs, and whether they can be sorted; one index covers all of them."""
 RANKED_OF_RUN = f"{RANKED} WHERE run = ? AND split != 'test' ORDER BY entry, run"
 RANKED_OF_ALL = f"{RANKED} WHERE split != 'test' ORDER BY entry, run"
 DATA_OF_RUNS = "SELECT number, id, fingerprint, strategy FROM runs"
-"""What ``ranking.data_of`` needs; an index has all of it."""
+"""Columns that ``ranking.data_of`` needs; one index covers all of them."""
 COUNT_OF_RUN = "SELECT count(*) FROM evaluations WHERE run = ?"
 
 
 def summaries_of(numbers: Sequence[int]) -> str:
-    """The evaluations of these numbers, in order."""
+    """Query for the evaluations with these row numbers, in their order."""
     return f"{SUMMARIES} WHERE e.number IN ({', '.join('?' * len(numbers))}){IN_ORDER}"

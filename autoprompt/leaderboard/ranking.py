@@ -1,9 +1,9 @@
-"""From evaluations to the ordered lines of the leaderboard.
+"""Ranking of the leaderboard: from evaluations to groups of comparable entries, best first in each group.
 
-Entries compare when they were judged on the same rows of the same data at the same rung, whatever the model: these are
-a group. Within a group the best stands first; between groups losses say nothing. Which rows judged is told by the
-data, the rung, and the folds with their numbers of rows: entries with equally many solved examples count as judged on
-the same rows, though nobody is judged on its own examples.
+Entries are comparable, and form a group, when they were evaluated on the same rows of the same data at the same rung,
+whatever the model. Losses of different groups cannot be compared. The data, the rung, and the folds with their numbers
+of rows identify the rows. Entries with equally many demonstrations (solved examples) therefore count as evaluated on
+the same rows, although no entry is evaluated on its own demonstrations.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ from autoprompt.metrics import Score
 from autoprompt.registry import CLASSIFICATION_METRICS
 
 ONE_FOLD = 1
-"""The rung that judges all candidates on the validation rows alone."""
+"""The rung that evaluates all candidates on the validation rows alone."""
 FAILED = STATUSES.index("failed")
 
 
 class RunData(NamedTuple):
-    """What the order depends on of an entry's run. ``newness``: 0 for the data of the newest run, then 1, 2 ...;
-    ``refined``: whether it refined an entry."""
+    """Facts about an entry's run that affect the order.
+
+    ``newness``: 0 for the data of the newest run, then 1, 2 and so on. ``refined``: whether the run refined an entry.
+    """
 
     newness: int = -1
     fingerprint: str = ""
@@ -44,7 +46,7 @@ UNKNOWN = RunData()
 
 
 class Placed(Protocol):
-    """What an evaluation's place in the order depends on."""
+    """Fields of an evaluation that affect the order."""
 
     @property
     def entry(self) -> str: ...
@@ -72,7 +74,7 @@ P = TypeVar("P", bound=Placed)
 
 
 def data_of(runs: Iterable[tuple[str, str, str]]) -> dict[str, RunData]:
-    """Run id → what the order depends on. ``runs``: id, fingerprint and strategy of each, newest first."""
+    """Map each run id to its ``RunData``. ``runs``: id, data fingerprint and strategy of each run, newest first."""
     newest: dict[str, int] = {}
     found = {}
     for run, fingerprint, strategy in runs:
@@ -81,12 +83,11 @@ def data_of(runs: Iterable[tuple[str, str, str]]) -> dict[str, RunData]:
 
 
 def rank(summaries: Iterable[Summary], runs: Iterable[RunRecord] = ()) -> list[EntryRow]:
-    """One row a run and entry at its highest rung, group by group, best first in each. The test split counts for
-    nothing here.
+    """One row for each run and entry at its highest rung, by group, best first. Test evaluations are ignored.
 
-    ``runs``: those of the summaries, newest first, which say what data they are of. Order of groups: complete before
-    pruned before failed, highest rung, newest data, most rows. Within a group: lowest validation loss, shortest literal
-    text, lowest perplexity, entry id, run id.
+    ``runs``: the runs of the summaries, newest first; they identify the data. Order of groups: complete before pruned
+    before failed, highest rung, newest data, most rows. Within a group: lowest validation loss, shortest literal text,
+    lowest perplexity, entry id, run id.
     """
     found: dict[tuple[str, str], list[Summary]] = {}
     for summary in summaries:
@@ -98,8 +99,8 @@ def rank(summaries: Iterable[Summary], runs: Iterable[RunRecord] = ()) -> list[E
 
 
 def place(group: Sequence[Placed], data: RunData) -> tuple[Any, ...]:
-    """What one entry of one run is sorted by, from its evaluations in the order of insertion."""
-    if len(group) == 1:  # as most of many thousands
+    """Sort key of one entry of one run. ``group``: its evaluations in the order of insertion."""
+    if len(group) == 1:  # a fast path: true for most of many thousands of entries
         return _place_of_one(group[0], data)
     top = _judging(group, data)
     scored = [each for each in top if each.loss is not None]
@@ -133,9 +134,9 @@ def _place_of_one(only: Placed, data: RunData) -> tuple[Any, ...]:
 
 
 def line(group: Sequence[Summary], data: RunData) -> EntryRow:
-    """One entry of one run, from its evaluations in the order of insertion."""
+    """Leaderboard line of one entry of one run. ``group``: its evaluations in the order of insertion."""
     top = _judging(group, data)
-    # The worst one: a mean over fewer folds than the others had is no fair comparison.
+    # The worst status counts: a mean over fewer folds than other entries have is no fair comparison.
     worst = max(top, key=lambda summary: STATUSES.index(summary.status))
     baseline = next((summary.role for summary in group if summary.role in BASELINES), None)
     values = candidate_dict(top[0].candidate)
@@ -161,8 +162,11 @@ def line(group: Sequence[Summary], data: RunData) -> EntryRow:
 
 
 def _judging(group: Sequence[P], data: RunData) -> Sequence[P]:
-    """The evaluations that a row is ranked by: those of the highest rung. A refined entry's other folds are its new
-    rows, a few that no other entry was judged on: the validation rows rank it."""
+    """The evaluations that rank an entry: those at its highest rung.
+
+    A refined entry is ranked by fold 0, its validation rows: its other folds are a few new rows, on which no other
+    entry was evaluated.
+    """
     if data.refined:
         return [each for each in group if each.fold == 0] or group
     rung = max(each.rung for each in group)
@@ -170,8 +174,10 @@ def _judging(group: Sequence[P], data: RunData) -> Sequence[P]:
 
 
 def _rows_of(top: Sequence[Placed], status: int, data: RunData) -> tuple[Any, ...]:
-    """Which rows judged: the data, each fold with its number of rows, and the metric of written texts, whose losses are
-    those of their metric. Repeats judge the same rows again."""
+    """Key of the rows behind an entry's loss: data fingerprint, folds with their numbers of rows, generation metrics.
+
+    The metric of generated texts belongs to it because it defines their loss. Repeats use the same rows again.
+    """
     if status == FAILED:
         return data.fingerprint, (), ()
     if len(top) == 1:
@@ -186,13 +192,13 @@ def _judging_metric(each: Placed) -> str:
 
 
 def _weights(counts: Sequence[int]) -> list[float]:
-    """Of folds and repeats, by their rows."""
+    """Weights of folds and repeats, in proportion to their numbers of rows."""
     n = sum(counts)
     return [1.0] if len(counts) == 1 else [count / n if n else 1 / len(counts) for count in counts]
 
 
 def _mean(scores: Sequence[Score | None]) -> Score | None:
-    """Folds and repeats as one score, weighted by their rows."""
+    """Mean score of folds and repeats, weighted by their numbers of rows."""
     found = [score for score in scores if score is not None]
     if len(found) < 2:
         return found[0] if found else None

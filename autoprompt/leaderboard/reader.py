@@ -1,4 +1,4 @@
-"""Reading a leaderboard: opened, every row checked, in transactions of one snapshot each."""
+"""Reading of a leaderboard: every row is checked, and every transaction sees one snapshot of the file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T", bound="Reader")
 
 
 class Reader:
-    """What is read from a leaderboard. Every row is checked; a damaged one raises StorageError."""
+    """Read access to a leaderboard. Every row is checked; a damaged one raises StorageError."""
 
     def __init__(self, path: Path, opened: schema.Opened, *, read_only: bool) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class Reader:
 
     @classmethod
     def open(cls: type[T], path: str | os.PathLike[str], *, read_only: bool = False) -> T:
-        """Open a leaderboard, creating a missing one unless ``read_only``; of a link, the file that it points to.
+        """Open a leaderboard, or the file that a symbolic link points to; create a missing one unless ``read_only``.
 
         Raises StorageError.
         """
@@ -54,32 +54,32 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Bring everything into the one file and close it. Raises StorageError when the disk refuses."""
+        """Write the -wal file back into the database and close it. Raises StorageError when the disk refuses."""
         with failures.guard(self.path, "closed"):
             try:
                 if not self.read_only:
-                    # Others may be reading: then the last to close does this.
+                    # Other processes may still be reading: then the last one to close completes this.
                     self._connection.execute("PRAGMA busy_timeout = 1000")
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.ProgrammingError:
-                return  # closed before
+                return  # already closed
             finally:
                 self._connection.close()
 
     def runs(self) -> list[RunRecord]:
-        """All runs, newest first (in the order of their start, whatever the clock said)."""
+        """All runs, newest first (by the order in which they were stored, not by their clock times)."""
         with self._guard("read"), self._connection:
             self._begin_reading()
             return [row.record for row in reversed(self._rows.runs())]
 
     def run(self, reference: str) -> RunRecord:
-        """The run of this id, name, or unique prefix of an id of 8 characters or more; else NotFoundError."""
+        """The run with this id, name, or unique id prefix of at least 8 characters. Raises NotFoundError."""
         with self._guard("read"), self._connection:
             self._begin_reading()
             return self._rows.run_named(reference).record
 
     def find(self, run: str) -> RunRecord | None:
-        """The run of this exact id, if there is one."""
+        """The run with this exact id; None if there is none."""
         with self._guard("read"), self._connection:
             self._begin_reading()
             if self._rows.value(queries.NUMBER_OF_ID, (run,)) is None:
@@ -87,14 +87,14 @@ class Reader:
             return self._rows.run_of_id(run).record
 
     def user_of(self, name: str | None) -> str | None:
-        """The id of the run that has this name."""
+        """The id of the run with this name; None if there is none."""
         with self._guard("read"), self._connection:
             self._begin_reading()
             found = self._rows.value(queries.ID_OF_NAME, (name,))
             return None if found is None else str(found)
 
     def number_of(self, reference: str) -> int:
-        """The number in the file of the run of this id, name or prefix, or of ``@NUMBER``, whatever it holds.
+        """Row number of the run with this id, name, id prefix or ``@NUMBER``; its content is not checked.
 
         Raises NotFoundError.
         """
@@ -107,7 +107,7 @@ class Reader:
             return self._rows.number_of(reference)
 
     def raw_run(self, number: int) -> tuple[Any, Any, Any]:
-        """The id, config and result of the run of this number in the file, unchecked. Raises NotFoundError."""
+        """Id, config and result of the run with this row number, unchecked. Raises NotFoundError."""
         with self._guard("read"), self._connection:
             self._begin_reading()
             found = self._connection.execute(queries.RAW_RUN, (number,)).fetchone()
@@ -116,30 +116,31 @@ class Reader:
             return found[0], found[1], found[2]
 
     def names_weights(self, name: str) -> bool:
-        """Whether any run names weights, whatever else it holds."""
+        """Whether any run refers to these weights; the runs are not checked."""
         with self._guard("read"), self._connection:
             self._begin_reading()
             return self._rows.value(queries.NAMING, (name, name)) is not None
 
     def inspect(self) -> inspecting.Inspection:
-        """Check every row, count, index and file of weights."""
+        """Check every row, count, index and weight file."""
         with self._guard("read"), self._connection:
             self._begin_reading()
             return inspecting.inspect(self._rows)
 
     def listed_runs(self, limit: int | None = None) -> streaming.Listing[RunRecord]:
-        """Runs one by one, newest first, at most so many, and a sentence for each that cannot be shown."""
+        """At most ``limit`` runs one by one, newest first, and an error for each run that cannot be read."""
         return streaming.of_runs(self._rows, self._guard, limit)
 
     def listed_entries(self, run: str | None = None, limit: int | None = None) -> streaming.Listing[entry_stream.Entry]:
-        """The lines of ``entries`` one by one, at most so many, and a sentence for each that cannot be shown.
+        """At most ``limit`` lines of ``entries`` one by one, and an error for each entry that cannot be read.
 
-        What is read of the others is what ranks them. Raises NotFoundError for an unknown run (its exact id).
+        Of entries that are not listed, only the columns used for ranking are needed. Raises NotFoundError for an
+        unknown run (its exact id).
         """
         return entry_stream.of_entries(self._rows, self._guard, run, limit)
 
     def evaluations(self, run: str | None = None) -> list[EvaluationRecord]:
-        """Everything stored for a run (its exact id) or for all, in the order of insertion.
+        """All evaluations of a run (its exact id) or of all runs, in the order of insertion.
 
         Raises NotFoundError for an unknown run.
         """
@@ -150,7 +151,7 @@ class Reader:
         return found
 
     def summaries(self, run: str | None = None) -> list[Summary]:
-        """The rows of a run (its exact id) or of all without what belongs to single examples, in order.
+        """Evaluations of a run (its exact id) or of all runs, without per-example data, in the order of insertion.
 
         Raises NotFoundError for an unknown run.
         """
@@ -161,27 +162,28 @@ class Reader:
         return found
 
     def entries(self, run: str | None = None) -> list[EntryRow]:
-        """The leaderboard: one row a run (its exact id) and candidate, best first within each group of entries that
-        were judged on the same rows (see ``ranking``).
+        """The leaderboard: one line for each candidate of a run (its exact id) or of all runs.
+
+        Best first within each group of entries that were evaluated on the same rows (see ``ranking``).
 
         Raises NotFoundError for an unknown run.
         """
         return rank(self.summaries(run), self.runs() if run is None else [self.run(run)])
 
     def entry(self, prefix: str) -> list[EvaluationRecord]:
-        """All evaluations of the entry with this unique prefix of 8 characters or more; else NotFoundError."""
+        """All evaluations of the entry with this unique prefix of at least 8 characters. Raises NotFoundError."""
         with self._guard("read"), self._connection:
             return self._rows.of_entry(prefix, self._begin_reading())
 
     def outcome_of(self, key: str) -> EvaluationRecord | None:
-        """The first complete evaluation of this key, of any run."""
+        """The first complete evaluation with this key in any run; None if there is none."""
         with self._guard("read"), self._connection:
             kept = self._begin_reading()
             rows = self._rows.all(queries.FULL[kept] + queries.OF_KEY, (key,))
             return self._rows.full(rows[0], kept) if rows else None
 
     def attached(self, kind: type[A], run: str) -> list[A]:
-        """What of one kind belongs to a run (its exact id), in order; nothing where the file's version kept none.
+        """Steps, origins or data rows of a run (its exact id), in order; empty if the file's version has none.
 
         Raises NotFoundError for an unknown run.
         """
@@ -191,7 +193,7 @@ class Reader:
             return self._rows.attached(kind, run)
 
     def digest(self, run: str) -> str:
-        """What a run (its exact id) measured, as one hash: the same whatever its id, clock, speed and row order.
+        """Hash of what a run (its exact id) measured, independent of its id, clock, speed and row order.
 
         Raises NotFoundError for an unknown run.
         """
@@ -206,20 +208,20 @@ class Reader:
         return digest("\n".join(sorted(lines)))
 
     def count_test_evaluations(self, fingerprint: str) -> int:
-        """How often the test split of this data was opened, over all runs."""
+        """Number of evaluations on the test split of this data, over all runs."""
         with self._guard("read"), self._connection:
             self._begin_reading()
             return int(self._rows.value(queries.TESTED, (fingerprint,)))
 
-    # Transactions. Each is one block of the connection itself, which commits at its end and rolls back on any
-    # exception: a signal may interrupt a context manager written in Python between its own steps, and leave a
-    # transaction open.
+    # Transactions. Each is a ``with`` block of the connection itself, which commits at its end and rolls back on any
+    # exception. A context manager written in Python would not be safe: a signal can interrupt it between its own
+    # steps, and leave the transaction open.
 
     def _guard(self, doing: str) -> AbstractContextManager[None]:
         return failures.guard(self.path, doing)
 
     def _begin_reading(self) -> bool:
-        """One snapshot: what another process adds meanwhile is not half seen. Whether losses are kept."""
+        """Begin a transaction: one snapshot, without later writes of others. Returns whether the file stores losses."""
         self._connection.execute("BEGIN")
         self._rows.meter.begin()
         return self._rows.version >= migrations.LOSSES_SINCE

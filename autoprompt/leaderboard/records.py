@@ -1,4 +1,4 @@
-"""What the leaderboard holds, and how each record becomes a checksummed row."""
+"""Records of the leaderboard (runs, evaluations, lines) and their conversion to and from checksummed rows."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BASELINES = ("manual", "manual_tuned", "null", "random")
 ROLES = ("search", *BASELINES, "finalist")
 SPLITS = ("frozen", "validation", "test")
 REFINE = "refine"
-"""What stands for a strategy in the run of a refined entry, and for an operator in the origin of that entry."""
+"""The strategy of a run that refined an entry, and the operator in the refined entry's origin."""
 _SHOWN = ("run", "role", "split", "rung", "fold", "repeat", "status", "reason", "readability", "seconds", "tokens",
           "predictions", "row_ids", "losses")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One search: what it ran on, how far it came, what came out."""
+    """One run: its inputs, its status and its result."""
 
     id: str
     name: str | None
@@ -45,13 +45,13 @@ class RunRecord:
 
     @property
     def winner(self) -> str | None:
-        """The entry that the run named best, once it has finished."""
+        """The best entry in the run's result; None without a result."""
         best = (self.result or {}).get("best") or {}
         return best.get("entry")
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader of its results has to know: of data and model, and once it has finished of its machines."""
+        """Warnings for readers of the results: about data and model, and with a result also about the machines."""
         return [str(text) for text in (self.result or self.config).get("warnings") or []]
 
 
@@ -78,10 +78,10 @@ class EvaluationRecord:
     seconds: float
     tokens: int
     losses: list[float] = field(default_factory=list)
-    """What ranks, one a row; empty for failed ones and for those stored before losses were kept."""
+    """The ranking loss of each row; empty if the evaluation failed or was stored with schema version 1."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, without the candidate and what names it."""
+        """Plain JSON values, without the candidate, its entry and the key."""
         values = {name: getattr(self, name) for name in _SHOWN}
         return values | {"score": self.score.to_dict() if self.score else None}
 
@@ -90,7 +90,7 @@ class EvaluationRecord:
 class EntryRow:
     """A line of the leaderboard: one candidate of one run at its highest rung.
 
-    ``group``: names the rows that it was judged on; losses compare within a group alone.
+    ``group``: id of its group (see ``ranking``); losses are comparable only within a group.
     """
 
     entry: str
@@ -111,12 +111,12 @@ class EntryRow:
     group: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; not deep copies, since a listing makes tens of thousands."""
+        """Plain JSON values; no deep copies, since a listing makes tens of thousands of them."""
         return vars(self) | {"validation": self.validation.to_dict() if self.validation else None}
 
 
 class Summary(NamedTuple):
-    """An evaluation's row without what belongs to single examples; the fields are the columns.
+    """An evaluation's row, without per-example data; the fields are the columns.
 
     A tuple, because a listing makes tens of thousands of them.
     """
@@ -144,7 +144,7 @@ class Summary(NamedTuple):
 
     @property
     def score(self) -> Score | None:
-        """The score, if the evaluation came to one."""
+        """The score; None if the evaluation has none."""
         if self.loss is None or self.metric is None or self.value is None or self.n is None:
             return None
         return Score(self.loss, self.accuracy, self.metric, self.value, self.n)
@@ -160,7 +160,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=
 
 
 def checksum(values: Iterable[Any]) -> str:
-    """A short hash of a row's payload; empty for values that no row of ours holds."""
+    """Hash of a row's payload, 16 hexadecimal digits; empty for values that this program never stores."""
     try:
         return digest(canonical_json(list(values)))[:16]
     except (TypeError, ValueError):  # bytes, Inf, a lone surrogate: only damage puts them there
@@ -168,7 +168,7 @@ def checksum(values: Iterable[Any]) -> str:
 
 
 def run_values(record: RunRecord, evaluations: int) -> tuple[Any, ...]:
-    """The payload of a run's row. Raises InputError for values that JSON cannot hold, or that no run has."""
+    """The payload of a run's row. Raises InputError for values that JSON cannot hold or the schema refuses."""
     values = (
         *(record.id, record.name, record.corpus, record.fingerprint, record.model, record.seed),
         *(record.strategy, ordered_json(record.config), record.started, record.status, record.finished),
@@ -198,7 +198,7 @@ def check_summary(values: Sequence[Any]) -> None:
 
 @cache
 def contents() -> Any:
-    """The schema of rows, which takes a while to load."""
+    """The module ``contents``, imported on first use because it loads slowly."""
     from autoprompt.leaderboard import contents as found
 
     return found
@@ -230,7 +230,7 @@ def example_values(record: EvaluationRecord) -> tuple[str, str, str]:
 
 
 def losses_value(record: EvaluationRecord) -> str:
-    """The payload of an evaluation's losses. Raises InputError for one that is not finite, and for a wrong number."""
+    """The payload of an evaluation's losses. Raises InputError unless they are finite and one for each row."""
     if record.losses and len(record.losses) != len(record.row_ids):
         raise InputError(
             f"The evaluation {record.key!r} of run {record.run!r} has {len(record.losses)} losses and "
@@ -240,7 +240,7 @@ def losses_value(record: EvaluationRecord) -> str:
 
 
 def _read_examples(examples: Sequence[str], losses: str | None) -> dict[str, Any]:
-    """The columns of examples and losses. Raises InputError for what no row of ours holds."""
+    """Parsed columns of examples and losses. Raises InputError for values that this program never stores."""
     where = "The examples of an evaluation"
     row = {name: parsed(text, where) for name, text in zip(EXAMPLE_COLUMNS, examples, strict=True)}
     row["losses"] = None if losses is None else parsed(losses, where)
@@ -249,7 +249,7 @@ def _read_examples(examples: Sequence[str], losses: str | None) -> dict[str, Any
 
 
 def evaluation_record(summary: Summary, examples: Sequence[str], losses: str | None) -> EvaluationRecord:
-    """The inverse of all three. Raises InputError for rows that this program did not write."""
+    """The record of an evaluation's stored rows. Raises InputError for rows that this program did not write."""
     row = _read_examples(examples, losses)
     return EvaluationRecord(
         run=summary.run,
@@ -275,7 +275,7 @@ def evaluation_record(summary: Summary, examples: Sequence[str], losses: str | N
 
 
 def pinned(name: str, revision: str | None) -> str:
-    """A Hub name with the commit that a run began with; others have none."""
+    """A Hub name with the commit that a run used, as ``name@revision``; without a revision the name unchanged."""
     return f"{name.partition('@')[0]}@{revision}" if revision else name
 
 
@@ -286,7 +286,7 @@ def candidate_dict(canonical: str) -> dict[str, Any]:
 
 
 def ordered_json(value: Any) -> str:
-    """JSON that keeps the order of keys: labels have one. Raises InputError for NaN and for objects."""
+    """JSON that preserves the order of keys, since labels are ordered. Raises InputError for NaN and non-JSON types."""
     try:
         return _encode(value)
     except (TypeError, ValueError) as error:
@@ -294,7 +294,7 @@ def ordered_json(value: Any) -> str:
 
 
 def _real(value: float | None) -> float | None:
-    # SQLite keeps a whole REAL as an integer, which loses the sign of -0.0; adding 0.0 loses it first.
+    # SQLite stores a whole REAL as an integer, which loses the sign of -0.0; adding 0.0 removes the sign beforehand.
     return None if value is None else float(value) + 0.0
 
 

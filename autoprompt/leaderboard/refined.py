@@ -1,4 +1,4 @@
-"""What a refined entry gained and lost against its parent, in words."""
+"""Comparison of a refined entry with its parent, in words."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from autoprompt.leaderboard.records import RunRecord
 
 DIGITS = 3
-"""Of a loss: what is the same in them is no change."""
+"""Decimal places of a loss; two losses that are equal in them count as unchanged."""
 
 
 def refinement_verdict(found: Mapping[str, Any] | None) -> str | None:
     """``refined from 1f2e3d4c: better on new rows (loss 0.512 to 0.301, n=4), no worse on old (0.302 to 0.302, n=32)``.
 
-    ``found``: what the run's result keeps under ``refine``. None where a run has not come to it.
+    ``found``: the value of ``refine`` in the run's result. Returns None without one.
     """
     if not found:
         return None
@@ -25,7 +25,7 @@ def refinement_verdict(found: Mapping[str, Any] | None) -> str | None:
 
 
 def parent_of(run: RunRecord) -> tuple[str, str] | None:
-    """Run and entry that a refined entry's run went on from; None of another run."""
+    """Ids of the run and the entry that a refining run started from; None for any other run."""
     told = run.config.get("refine") or {}
     return (str(told["run"]), str(told["entry"])) if {"run", "entry"} <= told.keys() else None
 
@@ -39,7 +39,7 @@ def worse_on_both(found: Mapping[str, Any]) -> bool:
 
 
 def _part(scores: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The change of the mean loss in a word, and both losses; None where nothing was judged."""
+    """The change of the mean loss as a word, and a text with both losses; None where nothing was evaluated."""
     before, after = scores["before"], scores["after"]
     if before is None or after is None:
         return None

@@ -1,4 +1,4 @@
-"""Taking a run out of a leaderboard, whatever its rows hold."""
+"""Removal of a run from a leaderboard, even if its rows are damaged."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 
 
 def remove(board: Leaderboard, reference: str) -> int:
-    """Remove the run of this id, name, prefix of an id, or ``@NUMBER`` in the file, with all that belongs to it.
+    """Remove the run with this id, name, id prefix or ``@NUMBER`` (its row number), and everything stored for it.
 
-    The weights that no other run names go, too. Returns how many files these were.
+    Also deletes its weights that no other run refers to. Returns the number of weight files deleted.
 
-    Raises NotFoundError, and StorageError while the run's driver lives.
+    Raises NotFoundError, and StorageError while the run's driver is alive.
     """
     number = board.number_of(reference)
     run, config, result = board.raw_run(number)
-    # No driver holds a run whose id is none of ours, and such an id may be a path.
+    # A run whose id this program did not make has no driver, and the id may be a path: it must not name a lock file.
     plain = isinstance(run, str) and _ID.fullmatch(run) is not None
     with holding(board.path, run) if plain else nullcontext():
         board.remove(number)

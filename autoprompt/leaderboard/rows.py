@@ -1,4 +1,4 @@
-"""Rows of a leaderboard as records: each checked against its checksum, then against the schema of its content."""
+"""Leaderboard rows read as records: each row is checked against its checksum, then against the schema."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from autoprompt.leaderboard.records import EvaluationRecord, RunRecord, Summary
 
 A = TypeVar("A", run_tables.Step, run_tables.Origin, run_tables.DataRow)
 _SUGGESTED = 1_000
-"""Names among which the nearest to an unknown one is looked for."""
+"""Newest runs whose ids and names are searched for the one closest to an unknown name."""
 WHOLE = 2_000
-"""Evaluations up to which readers check what they could also leave out: all of a file, without its indices."""
+"""Maximum evaluations of a small leaderboard, in which readers also check rows and indices that they could skip."""
 
 
 class RunRow(NamedTuple):
-    """A run and its number in the file; ``evaluations``: how many were stored."""
+    """A run and its row number; ``evaluations``: the number stored for it."""
 
     number: int
     record: RunRecord
@@ -28,9 +28,10 @@ class RunRow(NamedTuple):
 
 
 class Rows:
-    """The rows of one open leaderboard. Every method belongs into a transaction of the caller's.
+    """The rows of one open leaderboard. The caller must call every method within a transaction.
 
-    Raises DamagedError for a row that is not as it was stored, RefusedError for one that this program does not store.
+    Methods raise DamagedError for a row that was changed after it was stored, and RefusedError for a row that this
+    program does not write.
     """
 
     def __init__(self, connection: sqlite3.Connection, meter: Meter, path: Path) -> None:
@@ -43,11 +44,11 @@ class Rows:
         return schema.version_of(self.connection)
 
     def fetch(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[Sequence[Any]]:
-        """Rows one by one, no more than the file can hold."""
+        """Yield rows one by one. Raises StorageError for more text than the file can hold."""
         return self.meter.counted(self.connection.execute(query, parameters))
 
     def all(self, query: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]:
-        """Rows at once: a cursor left open by a damaged one would hold its table locked."""
+        """All rows at once: a cursor left open after an error in one row would keep its table locked."""
         return list(self.fetch(query, parameters))
 
     def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
@@ -58,7 +59,7 @@ class Rows:
     # Runs
 
     def run(self, row: Sequence[Any]) -> RunRow:
-        """From a row of ``queries.RUNS``."""
+        """The run in a row of ``queries.RUNS``."""
         number, check, *values = row
         checks.check_row(self.path, "runs", _named(number, values[0]), values, check)
         try:
@@ -67,23 +68,23 @@ class Rows:
             raise checks.refused(self.path, "runs", _named(number, values[0]), error) from error
 
     def runs(self) -> list[RunRow]:
-        """All, in the order of their start."""
+        """All runs, oldest first."""
         return [self.run(row) for row in self.all(queries.RUNS + queries.OLDEST_FIRST)]
 
     def run_of_id(self, run: str) -> RunRow:
-        """Raises NotFoundError."""
+        """The run with this exact id. Raises NotFoundError."""
         rows = self.all(queries.RUNS + queries.OF_ID, (run,)) if _is_text(run) else []
         if not rows:
             raise self.unknown_run(run, 0)
         return self.run(rows[0])
 
     def run_named(self, reference: str) -> RunRow:
-        """The run of this id, name, or unique prefix of an id of 8 characters or more; else NotFoundError."""
+        """The run with this id, name, or unique id prefix of at least 8 characters. Raises NotFoundError."""
         number = self.number_of(reference)
         return self.run(self.all(queries.RUNS + queries.OF_NUMBER, (number,))[0])
 
     def number_of(self, reference: str) -> int:
-        """The number of a run, whatever it holds. Raises as ``run_named`` does."""
+        """Row number of a run, whose content is not checked. Raises as ``run_named`` does."""
         if not _is_text(reference):
             raise self.unknown_run(reference, 0)
         for query in (queries.NUMBER_OF_ID, queries.NUMBER_OF_NAME):
@@ -96,7 +97,7 @@ class Rows:
         return int(found[0])
 
     def unknown_run(self, reference: str, matches: int) -> StorageError | InputError:
-        """Why a reference names no run; DamagedError where the file has it and its index does not."""
+        """The error for a reference that names no run; DamagedError if the table has the run and its index does not."""
         if _is_text(reference) and self.value(queries.UNINDEXED_RUN, (reference, reference)):
             why = checks.integrity(self.connection)
             return checks.DamagedError(
@@ -110,7 +111,7 @@ class Rows:
     # Evaluations
 
     def summary(self, number: int, check: str, values: Sequence[Any]) -> Summary:
-        """From a row of ``queries.SUMMARIES``."""
+        """The summary in a row of ``queries.SUMMARIES``."""
         checks.check_row(self.path, "evaluations", number, values, check)
         try:
             records.check_summary(values)
@@ -119,7 +120,7 @@ class Rows:
         return Summary._make(values)
 
     def checked(self, row: Sequence[Any], kept: bool) -> tuple[Summary, Sequence[str], str | None]:
-        """From a row of ``queries.FULL``; ``kept``: whether the file's version has losses."""
+        """Summary, examples, losses in a row of ``queries.FULL``; ``kept``: whether the file's version has losses."""
         number, check, example_check, losses_check, losses, *rest = row
         width = len(records.EXAMPLE_COLUMNS)
         summary = self.summary(number, check, rest[width:])
@@ -130,7 +131,7 @@ class Rows:
         return summary, examples, losses
 
     def full(self, row: Sequence[Any], kept: bool) -> EvaluationRecord:
-        """The same as a record."""
+        """The evaluation in a row of ``queries.FULL``; ``kept`` as in ``checked``."""
         checked = self.checked(row, kept)
         try:
             return records.evaluation_record(*checked)
@@ -138,13 +139,13 @@ class Rows:
             raise checks.refused(self.path, "evaluations", row[0], error) from error
 
     def count(self, run: str, found: int, expected: int) -> None:
-        """Raise DamagedError where an index hides evaluations of a run."""
+        """Raise DamagedError where a run does not have the expected number of evaluations."""
         if found != expected:
             why = checks.integrity(self.connection)
             checks.check_count(self.path, "evaluations", run, found, expected, why)
 
     def of_entry(self, prefix: str, kept: bool) -> list[EvaluationRecord]:
-        """All evaluations of the entry with this unique prefix; else NotFoundError."""
+        """All evaluations of the entry with this unique prefix. Raises NotFoundError."""
         bounds = (prefix, prefix + "\U0010ffff")
         names = [name for (name,) in self.all(queries.ENTRIES, bounds)] if prefix.isascii() else []
         names = [prefix] if prefix in names else names
@@ -163,7 +164,7 @@ class Rows:
         return found
 
     def check_known(self, run: str) -> None:
-        """Raise DamagedError for evaluations whose run is gone."""
+        """Raise DamagedError for evaluations whose run is missing."""
         if self.value(queries.NUMBER_OF_ID, (run,)) is None:
             raise checks.DamagedError(
                 f"The leaderboard {self.path} is damaged: it has evaluations of the run {run}, which is gone; "
@@ -171,11 +172,11 @@ class Rows:
             )
 
     def is_small(self) -> bool:
-        """Whether all evaluations can be looked at for any command."""
+        """Whether there are so few evaluations that any command can check all of them."""
         return bool(self.value(queries.COUNT_UP_TO, (WHOLE + 1,)) <= WHOLE)
 
     def attached(self, kind: type[A], run: str) -> list[A]:
-        """What of one kind belongs to a run (its exact id), in order."""
+        """Steps, origins or data rows of a run (its exact id), in order."""
         return run_tables.of_run(self.connection, self.meter, self.path, self.version, kind, run)
 
 
@@ -192,5 +193,5 @@ def _is_text(text: str) -> bool:
 
 
 def names(rows: Iterable[Sequence[Any]]) -> list[tuple[str, str | None]]:
-    """Ids and names of runs, as far as they are text."""
+    """Ids and names of runs, as text."""
     return [(str(run), None if name is None else str(name)) for run, name in rows]

@@ -1,6 +1,6 @@
-"""The schema of a run's JSON: what it was asked for, what it found, what it came to.
+"""Pydantic schema of a run's JSON: its request, the facts found before it began, and its result.
 
-Keys may be missing, since runs differ in what they have; one that is there has its type.
+A key may be missing, since runs differ in what they store; a key that is present must have the right type.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class _Scores(Part):
 
 
 class _Refined(Part):
-    """What a refined run was made of, and in its result what came of it."""
+    """The value of ``refine``: in a run's config the inputs of the refinement, in its result the outcome."""
 
     entry: Id = ""
     run: Id = ""
@@ -136,7 +136,7 @@ class _ModelAsked(Part):
 
 
 class _Asked(Part):
-    """What ``resume`` goes on with."""
+    """The request that ``resume`` continues with."""
 
     corpus: Line = ""
     in_memory: bool = False
@@ -173,7 +173,7 @@ class _ModelFacts(Part):
 
 
 class _Reading(Part):
-    """What was read of the data, as ``DataSummary.to_dict`` gives it."""
+    """Summary of the data that was read, in the form of ``DataSummary.to_dict``."""
 
     summary: Text = ""
     source: Text = ""
@@ -195,7 +195,7 @@ class _Manifest(Part):
 
 
 class Config(Part):
-    """What a run was asked for and what it found before it began."""
+    """A run's request, and the facts found before it began."""
 
     budget: Seconds | Word | None = None
     max_evaluations: Count | None = None
@@ -228,7 +228,7 @@ class Config(Part):
 
 
 class Result(Part):
-    """What a finished run came to."""
+    """The result of a finished run."""
 
     run: Id | None = None
     corpus: Line = ""

@@ -1,4 +1,4 @@
-"""What belongs to a run beside its evaluations: rows of plain tables, each with its checksum."""
+"""Tables for a run's steps, origins and data rows, each row with a checksum."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from autoprompt.leaderboard.stored_json import parsed
 
 
 class Step(NamedTuple):
-    """One thing that a run has done, from which it can go on: the result of a task, or a decision of the clock's.
+    """A completed step from which a run can be resumed: the result of a task, or a decision that the clock made.
 
-    ``value``: plain JSON. ``spent``: seconds of the run until then. Gone once the run has finished.
+    ``value``: plain JSON. ``spent``: seconds that the run had taken by then. Deleted once the run has finished.
     """
 
     run: str
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where an entry of a run came from: the operator that made it, and the entries it was made of."""
+    """Origin of an entry in a run: the operator that made it, and its parent entries."""
 
     run: str
     entry: str
@@ -54,7 +54,7 @@ A = TypeVar("A", Step, Origin, DataRow)
 
 @dataclass(frozen=True)
 class _Table:
-    """``json``: the column that holds JSON. ``since``: the version whose files have the table."""
+    """``json``: the column that holds JSON. ``since``: the first schema version that has the table."""
 
     name: str
     json: str
@@ -69,10 +69,10 @@ _TABLES: dict[type[Any], _Table] = {
 
 
 def add(connection: sqlite3.Connection, path: Path, items: Iterable[Attached]) -> None:
-    """Store rows, and how many each run has; one whose place is taken (an entry's origin, a row of a split) stays as it
-    was.
+    """Store rows, and update each run's row counts.
 
-    Raises InputError for a value that JSON cannot hold, or that no row of ours has.
+    An entry's origin or a data row that is already stored is not changed. Raises InputError for a value that JSON
+    cannot hold or the schema refuses.
     """
     added: Counter[tuple[str, str]] = Counter()
     for item in items:
@@ -94,7 +94,7 @@ def add(connection: sqlite3.Connection, path: Path, items: Iterable[Attached]) -
 
 
 def count_of(connection: sqlite3.Connection, path: Path, kind: str, run: str) -> int:
-    """How many rows of one table a run has, as it was stored. Raises DamagedError."""
+    """The stored count of a run's rows in one table. Raises DamagedError."""
     found = connection.execute("SELECT n, checksum FROM counts WHERE run = ? AND kind = ?", (run, kind)).fetchone()
     if found is None:
         return 0
@@ -103,9 +103,9 @@ def count_of(connection: sqlite3.Connection, path: Path, kind: str, run: str) ->
 
 
 def of_run(connection: sqlite3.Connection, meter: Meter, path: Path, version: int, kind: type[A], run: str) -> list[A]:
-    """A run's rows of one kind, in the order they were stored; none where the file's version has none.
+    """A run's rows of one kind, in the order of insertion; empty if the file's version does not have the table.
 
-    Raises DamagedError for a row that is damaged or gone, RefusedError for one that is none of ours.
+    Raises DamagedError for a row that is damaged or missing, RefusedError for one that this program does not write.
     """
     table = _TABLES[kind]
     if version < table.since:
@@ -128,19 +128,19 @@ def of_run(connection: sqlite3.Connection, meter: Meter, path: Path, version: in
 
 
 def forget_steps(connection: sqlite3.Connection, run: str) -> None:
-    """A finished run has nothing left to go on from."""
+    """Delete a run's steps and their count."""
     connection.execute("DELETE FROM steps WHERE run = ?", (run,))
     connection.execute("DELETE FROM counts WHERE run = ? AND kind = 'steps'", (run,))
 
 
 def forget_all(connection: sqlite3.Connection, run: Any) -> None:
-    """Remove what belongs to a run."""
+    """Delete all steps, origins, data rows and counts of a run."""
     for name in (*(table.name for table in _TABLES.values()), "counts"):
         connection.execute(f"DELETE FROM {name} WHERE run = ?", (run,))  # noqa: S608
 
 
 def _read(kind: type[Attached], values: Sequence[Any]) -> list[Any]:
-    """A row's values, its JSON read. Raises InputError for what no row of ours holds."""
+    """A row's values with the JSON parsed. Raises InputError for values that this program never stores."""
     from autoprompt.leaderboard import contents
 
     where, table = f"The {kind.__name__} of a run", _TABLES[kind]

@@ -1,9 +1,9 @@
-"""The leaderboard's file: its schema, and opening it without ever harming a file that is not ours.
+"""Opening, creating and migrating the leaderboard's SQLite file, without ever changing a file of another program.
 
-A file is looked at through plain reads first (SQLite's header: magic, page count, application id, version), so a
-text file or somebody else's database is refused byte for byte untouched. A new file is built beside its place
-and linked into it whole: no kill leaves half a leaderboard behind. An older file is copied before its first writer
-migrates it in one transaction; readers take it as it is.
+The header (magic, page count, application id, version) is checked first with plain reads, so a text file or another
+program's database is refused with no byte changed. A new file is built in a temporary folder and linked to its path
+when it is complete: a killed process leaves no partial leaderboard. An older file is backed up before its first writer
+migrates it in one transaction; readers use it without migration.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HEADER_BYTES = 100
 
 
 class Opened(NamedTuple):
-    """A connection, and what ends endless work on it."""
+    """A connection, and the meter that stops endless work on it."""
 
     connection: sqlite3.Connection
     meter: Meter
@@ -54,7 +54,7 @@ def connect(path: Path, *, read_only: bool) -> Opened:
 
 
 def _look(path: Path) -> None:
-    """Judge the file by its first bytes, through reads alone."""
+    """Check the file by its header, with plain reads only. Raises StorageError."""
     if not path.is_file():
         raise StorageError(f"The leaderboard {path} is no regular file; choose another --leaderboard.")
     with path.open("rb") as file:
@@ -74,7 +74,7 @@ def _look(path: Path) -> None:
         )
     refuse_newer(path, version)
     expected = (65536 if page_size == 1 else page_size) * pages
-    # A kill inside a checkpoint leaves the file short for a while; the -wal beside it then makes it whole.
+    # A process killed during a checkpoint leaves the file too short; its -wal file then completes it.
     if size < expected and not _wal(path).exists():
         raise StorageError(f"The leaderboard {path} is truncated: {size} of {expected} bytes; restore a backup.")
 
@@ -108,7 +108,7 @@ def _connect_to_write(path: Path) -> Opened:
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # An unwritable file shows here, before anything is trained.
+        # An unwritable file fails here, before anything is trained.
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             _upgrade(connection, path)
@@ -120,19 +120,21 @@ def _connect_to_write(path: Path) -> Opened:
 
 
 class _Way(NamedTuple):
-    """How to open a file for reading. ``alone``: the index of the -wal file is kept in memory, under a lock of the
-    whole file, where none can be made on the disk."""
+    """One way to open a file for reading.
+
+    ``alone``: hold the index of the -wal file in memory, under a lock on the whole file, because no -shm file can be
+    created.
+    """
 
     query: str
     alone: bool = False
 
 
 def connect_to_read(path: Path) -> Opened:
-    """Read where writing is impossible, too: from a full disk, or in a folder that may only be read.
+    """Open for reading, even where writing is impossible: on a full disk, or in a read-only folder.
 
-    Where the folder is writable, an ordinary connection that refuses to change anything is best: unlike
-    ``mode=ro`` it removes its -wal and -shm files on closing. ``immutable`` ignores a -wal, so it is only for
-    a file that has none, or an empty one.
+    In a writable folder, an ordinary connection that refuses changes is best: unlike ``mode=ro`` it removes its -wal
+    and -shm files on closing. ``immutable`` ignores a -wal file, so it is only used where that is missing or empty.
     """
     writable = may(path, os.W_OK) and may(path.absolute().parent, os.W_OK)
     ways = ([_Way("mode=rw")] if writable else []) + [_Way("mode=ro")]
@@ -144,7 +146,7 @@ def connect_to_read(path: Path) -> Opened:
     for way in ways:
         try:
             return _read_through(path, way)
-        except sqlite3.OperationalError as error:  # no -shm can be made here, or the like
+        except sqlite3.OperationalError as error:  # for example, no -shm file can be created
             first = first or error
     raise first or StorageError(f"The leaderboard {path} cannot be opened; choose another --leaderboard.")
 
@@ -172,18 +174,18 @@ def _read_through(path: Path, way: _Way) -> Opened:
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """How many migrations the file has had."""
+    """Schema version of the file: the number of migrations applied."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _check_objects(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Refuse whatever a file of this version has beyond what this program makes. Raises StorageError."""
+    """Raise StorageError if the schema differs from what this program creates for this version."""
     check_objects(connection, path, _made(version, MIGRATIONS))
 
 
 @cache
 def _made(version: int, _migrations: tuple[Any, ...]) -> Objects:
-    """What a new file of this version has."""
+    """Schema objects of a new file of this version."""
     with closing(sqlite3.connect(":memory:")) as fresh:
         if version:
             _migrate(fresh, version)
@@ -191,7 +193,7 @@ def _made(version: int, _migrations: tuple[Any, ...]) -> Objects:
 
 
 def _create(path: Path) -> None:
-    """Build an empty leaderboard beside ``path`` and link it there, unless another process was faster."""
+    """Build an empty leaderboard in a temporary folder and link it to ``path``, unless another process was faster."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside(path.parent) as folder:
         new = folder / "new.sqlite"
@@ -207,7 +209,7 @@ def _create(path: Path) -> None:
 
 
 def publish(new: Path, path: Path) -> None:
-    """Give a file its name, unless that is taken. Raises FileExistsError."""
+    """Link or move a complete file to ``path``. Raises FileExistsError if that exists."""
     try:
         os.link(new, path)
     except FileExistsError:
@@ -220,7 +222,7 @@ def publish(new: Path, path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk keep a file, or a folder's names."""
+    """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -229,9 +231,9 @@ def _sync(path: Path) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
-    """Migrate an older file inside the caller's transaction, once a copy of it lies beside it.
+    """Back up an older file, then migrate it inside the caller's transaction.
 
-    Raises StorageError for a newer file, a copy that cannot be written, and rows that did not come through.
+    Raises StorageError for a newer file, a backup that cannot be written, and a table whose row count changed.
     """
     version = version_of(connection)
     refuse_newer(path, version)
@@ -251,14 +253,14 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _row_counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """Rows of every table but the list of migrations, which grows."""
+    """Number of rows in every table except ``migrations``, which grows."""
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'migrations'")
     names = [name for (name,) in tables.fetchall()]
     return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608
 
 
 def _back_up(path: Path, version: int) -> None:
-    """Copy what is committed, in place of an earlier copy of the same version."""
+    """Copy the committed data to a backup file, which replaces an earlier backup of the same version."""
     place = path.with_name(f"{path.name}.v{version}.backup")
     try:
         with copied(_raw(path, "mode=rw").connection, path, place) as new:
@@ -273,8 +275,10 @@ def _back_up(path: Path, version: int) -> None:
 
 @contextmanager
 def copied(source: sqlite3.Connection, path: Path, place: Path) -> Iterator[Path]:
-    """A copy beside its place-to-be, on the disk for good. ``source``: a connection of its own, closed at the end,
-    since the caller's may hold the lock that keeps other writers away."""
+    """A complete copy in a temporary folder beside ``place``, flushed to the disk.
+
+    ``source``: a separate connection, closed at the end, since the caller's own may hold the write lock.
+    """
     with closing(source), beside(place.parent) as folder:
         new = folder / "new.sqlite"
         with closing(sqlite3.connect(new)) as copy:

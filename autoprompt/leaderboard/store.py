@@ -1,4 +1,4 @@
-"""The leaderboard's public face: start and finish runs, add evaluations, remove runs, and all that ``Reader`` reads."""
+"""The class ``Leaderboard``: starts, finishes and removes runs, adds evaluations, and reads as ``Reader`` does."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Leaderboard(Reader):
     """Runs and evaluations in one file. Every row read is checked; a damaged one raises StorageError."""
 
     def start_run(self, record: RunRecord, beside: Sequence[Attached] = ()) -> None:
-        """Store a new run, and what belongs to it, such as the rows of its data.
+        """Store a new run, and its first steps, origins and data rows (``beside``).
 
-        Raises UsageError for a name that is used or no name, StorageError for a used id.
+        Raises UsageError for a name that is invalid or in use, StorageError for an id in use.
         """
         checks.check_name(record.name)
         checks.check_run_status(record.status)
@@ -38,17 +38,16 @@ class Leaderboard(Reader):
             run_tables.add(self._connection, self.path, beside)
 
     def check_name(self, name: str | None) -> None:
-        """Whether a new run may have this name. Raises UsageError."""
+        """Raise UsageError for a run name that is invalid or in use."""
         checks.check_name(name)
         with self._guard("read"), self._connection:
             self._begin_reading()
             self._check_unused(None, name)
 
     def finish_run(self, run_id: str, status: str, result: dict[str, Any] | None = None) -> None:
-        """Set a run's status and result; the status ``running`` takes a stopped run up again.
+        """Set a run's status and result; the status ``running`` resumes a stopped run, ``finished`` deletes the steps.
 
-        The steps of a finished run are done with. Raises NotFoundError for an unknown id, InputError for a result that
-        is not plain JSON.
+        Raises NotFoundError for an unknown id, InputError for a result that is not plain JSON.
         """
         checks.check_run_status(status)
         finished = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
@@ -61,16 +60,20 @@ class Leaderboard(Reader):
                 run_tables.forget_steps(self._connection, run_id)
 
     def attach(self, items: Sequence[Attached]) -> None:
-        """Store what belongs to a run; on return it survives a power cut. Raises StorageError for an unknown run."""
+        """Store steps, origins or data rows of runs. When this returns, they survive a power cut.
+
+        Raises StorageError for an unknown run.
+        """
         with self._guard("written"), self._connection:
             self._begin_writing()
             run_tables.add(self._connection, self.path, items)
 
     def add(self, evaluations: Sequence[EvaluationRecord], beside: Sequence[Attached] = ()) -> None:
-        """Store evaluations, and what belongs to their runs, all or none; on return they survive a power cut.
+        """Store evaluations, and steps, origins or data rows (``beside``), all or none.
 
-        Raises StorageError for a key that the run already has, NotFoundError for an unknown run, InputError
-        for a record that must not be stored (a score that is not finite, a failure without a reason).
+        When this returns, they survive a power cut. Raises StorageError for a key that the run already has,
+        NotFoundError for an unknown run, InputError for a record that must not be stored (a score that is not finite, a
+        failure without a reason).
         """
         rows = [_row(evaluation) for evaluation in evaluations]
         if not rows and not beside:
@@ -85,9 +88,10 @@ class Leaderboard(Reader):
             run_tables.add(self._connection, self.path, beside)
 
     def take_in(self, run: RunRecord, evaluations: Sequence[EvaluationRecord], beside: Sequence[Attached]) -> None:
-        """Store another leaderboard's run with evaluations, all or none, in place of one of its id that has fewer.
+        """Store a run of another leaderboard with its evaluations and other rows, all or none.
 
-        Raises as ``start_run`` and ``add`` do.
+        If a run with its id is already here, ``evaluations`` are added to it, and its steps are replaced. Raises as
+        ``start_run`` and ``add`` do.
         """
         rows = [_row(evaluation) for evaluation in evaluations]
         with self._guard("written"), self._connection:
@@ -104,9 +108,9 @@ class Leaderboard(Reader):
             run_tables.add(self._connection, self.path, beside)
 
     def remove(self, number: int) -> None:
-        """Remove the run of this number in the file, whatever it holds, with all that belongs to it.
+        """Remove the run with this row number and everything stored for it, even if its rows are damaged.
 
-        ``removing.remove`` sees to the run's driver and weights. Raises StorageError.
+        ``removing.remove`` also checks that no driver is alive, and deletes weights. Raises StorageError.
         """
         with self._guard("written"), self._connection:
             self._begin_writing()
@@ -117,9 +121,9 @@ class Leaderboard(Reader):
             self._connection.execute(queries.REMOVE_RUN, (number,))
 
     def back_up(self, to: Path) -> backups.BackedUp:
-        """Copy what is committed into a new file, whole or not at all, and the weights beside it.
+        """Copy the committed data to a new file, whole or not at all, and the weights that its runs name.
 
-        Raises StorageError, also where the file exists.
+        Raises StorageError, also if the file exists.
         """
         return backups.back_up(self.path, to)
 
@@ -132,7 +136,7 @@ class Leaderboard(Reader):
                 f"The evaluation {key!r} of run {run} cannot be added to {self.path} ({error}); "
                 f"within a run each key is stored once."
             ) from error
-        # The run and key bind examples and losses to their evaluation.
+        # Run and key in these checksums bind examples and losses to their evaluation.
         number = cursor.lastrowid
         self._connection.execute(queries.ADD_LOSSES, (number, losses, records.checksum((run, key, losses))))
         self._connection.execute(queries.ADD_EXAMPLES, (number, *examples, records.checksum((run, key, *examples))))

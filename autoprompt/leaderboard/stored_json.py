@@ -1,4 +1,4 @@
-"""The JSON of a leaderboard's rows, as far as it may be this program's: bounded in depth, its numbers finite."""
+"""Strict parsing of the JSON in a leaderboard's rows: bounded depth, finite numbers, valid Unicode."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, NoReturn
 from autoprompt.errors import InputError, StorageError
 
 MOST_DEPTH = 40
-"""Levels of nested JSON."""
+"""Maximum levels of nested JSON."""
 WHOLE = 2**63
 REAL = 1e150
-"""Squares of numbers within it are still finite."""
+"""Maximum absolute value of a number: its square is still finite."""
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 
 
 class Stored(dict[str, Any]):
-    """A JSON object of a leaderboard. A key that it lacks is a fault of the file, not of the program."""
+    """A JSON object of a leaderboard. A missing key raises StorageError: the file is at fault, not the program."""
 
     def __missing__(self, key: str) -> NoReturn:
         raise StorageError(
@@ -27,9 +27,10 @@ class Stored(dict[str, Any]):
 
 
 def parsed(text: Any, where: str) -> Any:
-    """The value of a row's JSON: its objects are ``Stored``, its numbers finite and of 64 bits, its texts valid.
+    """The value of a row's JSON; objects become ``Stored``.
 
-    Raises InputError, which begins with ``where``.
+    Raises InputError, whose message begins with ``where``, for JSON that is invalid or nested too deeply, for numbers
+    that are not finite or integers beyond 64 bits, and for lone surrogates.
     """
     if not isinstance(text, str):
         raise InputError(f"{where} is no text; JSON was expected.")

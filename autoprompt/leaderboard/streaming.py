@@ -1,7 +1,8 @@
-"""Long lists of a leaderboard one by one, in memory that does not grow with what their rows hold; and the runs.
+"""Listings of a leaderboard, one item at a time so that memory does not grow with the rows; the listing of runs.
 
-A run or an entry that cannot be read is left out and named; the others are listed. Of a leaderboard of up to
-``rows.WHOLE`` evaluations and runs every row is checked against its checksum, of a larger one those that are listed.
+A run or entry that cannot be read is skipped and reported; all others are listed. A listing of entries checks the
+checksums of all rows in a leaderboard of up to ``rows.WHOLE`` evaluations and runs, and in a larger one those of the
+listed rows.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ _MOST_PROBLEMS = 20
 
 
 class Listing(Generic[T]):
-    """An iterator over a list. ``total``: how long the whole list is, known from the first item on.
+    """An iterator over a list. ``total``: length of the whole list, known from the first item on.
 
-    ``problems``: what could not be read, as errors whose messages name it, at most some dozen; complete at the end.
+    ``problems``: the errors of items that cannot be read, at most 20; complete once the iteration has ended.
     """
 
     def __init__(self, items: Callable[[Listing[T]], Iterator[T]]) -> None:
@@ -37,13 +38,13 @@ class Listing(Generic[T]):
         return self._items
 
     def problem(self, error: StorageError) -> None:
-        """Note what cannot be read."""
+        """Note the error of an item that cannot be read."""
         if len(self.problems) < _MOST_PROBLEMS and str(error) not in map(str, self.problems):
             self.problems.append(error)
 
 
 def of_runs(rows: Rows, guard: Guard, limit: int | None) -> Listing[RunRecord]:
-    """Runs, newest first."""
+    """At most ``limit`` runs, newest first."""
 
     def items(listing: Listing[RunRecord]) -> Iterator[RunRecord]:
         with snapshot(rows, guard):
@@ -71,12 +72,12 @@ def of_runs(rows: Rows, guard: Guard, limit: int | None) -> Listing[RunRecord]:
 
 @contextmanager
 def snapshot(rows: Rows, guard: Guard) -> Iterator[None]:
-    """One state of the file, for as long as the list is gone through."""
+    """A read transaction, so that the whole iteration sees one state of the file."""
     with guard("read"):
         rows.connection.execute("BEGIN")
         rows.meter.begin()
         try:
             yield
         finally:
-            with suppress(sqlite3.ProgrammingError):  # closed before all was listed
+            with suppress(sqlite3.ProgrammingError):  # the connection was closed before the end of the list
                 rows.connection.rollback()

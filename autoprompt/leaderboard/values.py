@@ -1,4 +1,4 @@
-"""Kinds of values in a leaderboard's rows, and the parts that several rows have: scores and candidates."""
+"""Pydantic types of the values in a leaderboard's rows, and models that rows share: scores and candidates."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Small = Annotated[int, Field(ge=0, le=1_000_000)]
 Real = Annotated[float, Field(ge=-REAL, le=REAL, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1.000001)]
-"""Means may end a little above 1."""
+"""A mean may come out slightly above 1."""
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 
 
 ABSENT: Any = None
-"""Stands for a key that is missing; a null in its place is not let through."""
+"""Default for a missing key; an explicit null in its place is refused."""
 
 
 class Part(BaseModel):
-    """A JSON object or row: types are not converted, and keys of other versions are let through."""
+    """A JSON object or row. Types are not converted; unknown keys, as from other versions, are accepted."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
@@ -52,7 +52,7 @@ class Demo(Part):
 
 
 class Settings(Part):
-    """What can be trained within a lifetime."""
+    """Training settings; the limits exclude values with which a fine-tune would never end."""
 
     tuning: Word = "none"
     learning_rate: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
@@ -69,12 +69,12 @@ class _Prompt(Part):
 
 
 class PlainCandidate(_Prompt):
-    """A candidate as ``Candidate.to_dict`` gives it."""
+    """A candidate in the form of ``Candidate.to_dict``."""
 
     label_words: dict[Text, Text]
 
 
 class Canonical(_Prompt):
-    """A candidate as a row keeps it: its label words are pairs, since labels have an order."""
+    """A candidate as stored in a row: its label words are pairs, since labels are ordered."""
 
     label_words: list[Annotated[list[Text], Field(min_length=2, max_length=2)]]

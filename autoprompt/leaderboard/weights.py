@@ -1,4 +1,4 @@
-"""Fine-tuned weights beside a leaderboard: files named by the SHA-256 of what they hold."""
+"""Files of fine-tuned weights beside a leaderboard, named by the SHA-256 of their content."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 
 
 def folder_of(board: Path) -> Path:
-    """Where the weights of a leaderboard's winners lie: beside the file itself, not beside a link to it."""
+    """Folder of a leaderboard's weights: beside the file itself, not beside a symbolic link to it."""
     real = Path(os.path.realpath(board))
     return real.with_name(f"{real.name}.weights")
 
 
 def is_name(name: object) -> bool:
-    """Whether weights can be called so: what a stranger's leaderboard says is no path."""
+    """Whether this is a SHA-256 in hexadecimal: the name in an untrusted leaderboard could be a path instead."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def named_by(config: Mapping[str, Any] | None, result: Mapping[str, Any] | None) -> list[str]:
-    """The weights that a run needs: its winner's, and those that a refined one was trained on from."""
+    """Names of the weights that a run needs: those of its winner, and those that a refinement started from."""
     found = [(result or {}).get("weights"), ((config or {}).get("refine") or {}).get("weights")]
     return list(dict.fromkeys(name for name in found if name and isinstance(name, str)))
 
 
 def keep_weights(board: Path, file: Path) -> str:
-    """Copy a safetensors file, whole or not at all; returns its name here, the SHA-256. Raises StorageError."""
+    """Store a copy of a safetensors file, whole or not at all. Returns its name, the SHA-256. Raises StorageError."""
     folder = folder_of(board)
     try:
         name = sha256(file)
@@ -54,7 +54,7 @@ def keep_weights(board: Path, file: Path) -> str:
 
 
 def kept_weights(board: Path, name: str) -> Path:
-    """The file of this name, its content checked. Raises StorageError where it is gone, or is another by now."""
+    """Path of the stored file with this name, content checked. Raises StorageError if it is missing or changed."""
     place = _place(folder_of(board), name)
     try:
         found = sha256(place)
@@ -68,9 +68,9 @@ def kept_weights(board: Path, name: str) -> Path:
 
 
 def bring_all(board: Path, other: Path, names: Iterable[str]) -> tuple[int, list[str]]:
-    """Copy files of these names from beside another leaderboard, those that are whole here excepted.
+    """Copy the named weights from another leaderboard, except those that are here already and undamaged.
 
-    Returns how many came, and a sentence for each that did not.
+    Returns the number of files copied, and a sentence for each that could not be copied.
     """
     brought, missing = 0, []
     for name in names:
@@ -78,7 +78,7 @@ def bring_all(board: Path, other: Path, names: Iterable[str]) -> tuple[int, list
             kept_weights(board, name)
             continue
         except StorageError:
-            pass  # not here, or damaged: the other one's takes its place
+            pass  # missing or damaged here: the other leaderboard's copy replaces it
         try:
             source = kept_weights(other, name)
             place = _place(folder_of(board), name)
@@ -92,7 +92,7 @@ def bring_all(board: Path, other: Path, names: Iterable[str]) -> tuple[int, list
 
 
 def forget(board: Path, name: str) -> bool:
-    """Remove the file of this name, if it is there. Raises StorageError."""
+    """Delete the file with this name. Returns whether there was one. Raises StorageError."""
     place = _place(folder_of(board), name)
     try:
         place.unlink()
