@@ -12,24 +12,13 @@ from typing import Any
 
 from autoprompt.errors import InputError, UsageError
 from autoprompt.template import LabelWords, Template
+from autoprompt.tuning_modes import TUNING_MODES, TuningMode
 
 SCORING_VERSION = 10  # raised whenever the same candidate would get another score
 
 MOST = {"learning_rate": 3.4e38, "batch_size": 65_536, "epochs": 10_000, "rank": 4_096}
 """The largest value of each hyperparameter, from any source. A learning rate may be any float32, since absurd ones fail
 at once; with larger values of the others, a fine-tune would never end."""
-_TRAINED = ("learning_rate", "batch_size", "epochs")
-_USED: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "tail": (*_TRAINED, "rank"),
-    "lora": (*_TRAINED, "rank"),
-    "soft": _TRAINED,
-    "bias": _TRAINED,
-    "head": _TRAINED,
-    "full": _TRAINED,
-}
-TUNING_MODES = tuple(_USED)
-_DEFAULT_RATE = {"tail": 5e-4, "lora": 1e-3, "soft": 5e-3, "bias": 1e-3, "head": 3e-2, "full": 5e-5}
 DEFAULT_BATCH = 8
 DEFAULT_RANK = 8
 DEFAULT_STEPS = 32
@@ -65,7 +54,7 @@ class Settings:
             raise UsageError(f"The setting calibration is {reprlib.repr(self.calibration)}; give true or false.")
         for name in ("learning_rate", "batch_size", "epochs", "rank"):
             value, kind = getattr(self, name), float if name == "learning_rate" else int
-            if name not in _USED[self.tuning]:
+            if name not in self.mode.parameters:
                 value = 0
             elif isinstance(value, bool) or not isinstance(value, int | kind) or not 0 < value <= MOST[name]:
                 number = "a number" if kind is float else "a whole number"
@@ -73,6 +62,11 @@ class Settings:
                     f"The setting {name} is {reprlib.repr(value)}; give {number} above 0 and at most {MOST[name]:g}."
                 )
             object.__setattr__(self, name, kind(value))
+
+    @property
+    def mode(self) -> TuningMode:
+        """The row of the tuning mode."""
+        return TUNING_MODES[self.tuning]
 
     @classmethod
     def default(cls, tuning: str, train_rows: int, *, labelled: bool = True) -> Settings:
@@ -82,7 +76,7 @@ class Settings:
             return cls(tuning)
         steps_per_epoch = -(-train_rows // DEFAULT_BATCH)
         epochs = max(1, round((MOST_STEPS if labelled else DEFAULT_STEPS) / steps_per_epoch))
-        return cls(tuning, _DEFAULT_RATE[tuning], DEFAULT_BATCH, epochs, DEFAULT_RANK)
+        return cls(tuning, TUNING_MODES[tuning].rate, DEFAULT_BATCH, epochs, DEFAULT_RANK)
 
     def change(self, **values: Any) -> Settings:
         """A copy with some values replaced."""
@@ -94,7 +88,7 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """The mode and the hyperparameters that it uses; calibration where it is on."""
-        values: dict[str, Any] = {"tuning": self.tuning} | {name: getattr(self, name) for name in _USED[self.tuning]}
+        values: dict[str, Any] = {"tuning": self.tuning} | {name: getattr(self, name) for name in self.mode.parameters}
         return values | ({"calibration": True} if self.calibration else {})
 
     @classmethod
@@ -103,8 +97,8 @@ class Settings:
         if not isinstance(values, Mapping):
             raise InputError(f"The settings {reprlib.repr(values)} are no object of names and values.")
         tuning = values.get("tuning")
-        expected = {"tuning", *_USED.get(str(tuning), ())}
-        if tuning not in TUNING_MODES or set(values) - {"calibration"} != expected:
+        expected = {"tuning", *_parameters(tuning)}
+        if not isinstance(tuning, str) or tuning not in TUNING_MODES or set(values) - {"calibration"} != expected:
             raise InputError(
                 f"The settings {reprlib.repr(dict(values))} do not fit; expected the keys {sorted(expected)}."
             )
@@ -112,6 +106,11 @@ class Settings:
             return cls(**dict(values))
         except UsageError as error:  # the value is from a file, not from an option
             raise InputError(str(error)) from error
+
+
+def _parameters(tuning: Any) -> tuple[str, ...]:
+    """The hyperparameters of a tuning mode; none for an unknown one."""
+    return TUNING_MODES[tuning].parameters if isinstance(tuning, str) and tuning in TUNING_MODES else ()
 
 
 @dataclass(frozen=True)

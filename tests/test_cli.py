@@ -17,7 +17,6 @@ from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.cli import cli, options
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score
-from autoprompt.models import FAMILIES
 from autoprompt.report.escaping import markdown
 from autoprompt.run import options as run_options
 from autoprompt.template import LabelWords, Template
@@ -72,7 +71,6 @@ def test_a_list_loads_no_model_library(searched):
 
 
 def test_names_and_defaults_are_the_library_s():
-    assert tuple(options.FAMILY_NAMES) == tuple(FAMILIES)
     assert options.EXECUTOR_NAMES == run_options.EXECUTORS
     shared = dataclasses.asdict(run.DataOptions()) | dataclasses.asdict(run.ModelOptions())
     del shared["rows"]  # in memory: no command's business

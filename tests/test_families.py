@@ -20,7 +20,8 @@ from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import UsageError
 from autoprompt.models import FitFailedError, locate_model
 from autoprompt.models.adaptation.token_gradients import over_rows
-from autoprompt.models.families.detection import family_of, registry
+from autoprompt.models.families import registry
+from autoprompt.models.families.registry import family_of
 from autoprompt.template import LabelWords, Template
 
 names = pytest.mark.parametrize("name", sorted(FAMILY))
@@ -72,7 +73,7 @@ def test_the_family_of_a_config(config: dict[str, Any], family: str | None) -> N
     assert family_of(config) == family
 
 
-@pytest.mark.parametrize("family", registry.FAMILIES)
+@pytest.mark.parametrize("family", tuple(registry.FAMILIES))
 def test_the_readmes_table_is_what_models_say_of_themselves(shared: Callable[[str], Any], family: str) -> None:
     """All modes of a row are some model's, and what a model of the family lacks stands under a condition."""
     meets: dict[str | None, Callable[[Any], bool]] = {
@@ -84,11 +85,11 @@ def test_the_readmes_table_is_what_models_say_of_themselves(shared: Callable[[st
         ),
         "where the model is no encoder-decoder": lambda model: not model.model.config.is_encoder_decoder,
     }
-    modes = registry.TUNING[family]
+    modes = registry.FAMILIES[family].modes
     models = [shared(name) for name in FAMILY if FAMILY[name] == family]
     assert {mode for model in models for mode in model.tuning_modes} == set(modes)
     for model in models:
-        assert set(model.tuning_modes) == {m for m in modes if meets[registry.condition(family, m)](model)}
+        assert set(model.tuning_modes) == {m for m in modes if meets[registry.FAMILIES[family].condition(m)](model)}
 
 
 # (b) Scores

@@ -20,7 +20,7 @@ from tuned import SOFT, Tuned
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
-from autoprompt.models import TASKS, TUNING, load_model
+from autoprompt.models import FAMILIES, load_model
 from autoprompt.template import LabelWords, Template
 
 TASKS_OF = {name: ("classification", "generation") if name in WRITERS else ("classification",) for name in FAMILY}
@@ -111,7 +111,7 @@ def runs(shared: Callable[[str], Any]) -> Callable[..., Run]:
 
 
 def test_the_grid_holds_every_cell_of_the_table() -> None:
-    table = {(family, mode, task) for family in TUNING for mode in TUNING[family] for task in TASKS[family]}
+    table = {(name, mode, task) for name, family in FAMILIES.items() for mode in family.modes for task in family.tasks}
     assert {(FAMILY[name], mode, task) for name, mode, task in GRID} == table
     assert {(FAMILY[name], mode, task) for name, mode, task in TRAINED} == {c for c in table if c[1] != "none"}
     assert {(FAMILY[name], mode, task) for name, mode, task in WRITTEN} == {c for c in table if c[2] == "generation"}

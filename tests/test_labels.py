@@ -31,6 +31,10 @@ def _of(labels: Sequence[Any]) -> Corpus:
         (["yes", "no"] * 20, None, ("no", "yes")),
         ([1.0, 0.0] * 20, float("nan"), ("0", "1")),
         ([0, 1] * 30, -1, ("0", "1")),
+        (["0", "1.0", "2", "1"] * 20, "-1", ("0", "1", "2")),  # one class, written in two ways
+        (["0", "1.0", "1"] * 30, "-1", ("0", "1")),
+        (["0.0", "1.0", "2.0"] * 20, "-1.0", ("0", "1", "2")),
+        (["yes", "no"] * 20, "-1.0", ("no", "yes")),
     ],
 )
 def test_rows_without_a_gold_label_are_unlabelled_rows(labels: list[Any], mark: Any, classes: tuple[str, ...]) -> None:

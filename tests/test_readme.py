@@ -14,7 +14,7 @@ import commands
 import pytest
 import tiny
 
-from autoprompt.models.families.detection import registry
+from autoprompt.models.families import registry
 from autoprompt.optimizer import SearchConfig
 
 ROOT = Path(__file__).parent.parent

@@ -30,10 +30,11 @@ from autoprompt.optimizer.operators import (  # fmt: skip
     all_operators,
     usable,
 )
-from autoprompt.optimizer.space import RATES, SETTINGS
+from autoprompt.optimizer.space import SETTINGS
 from autoprompt.optimizer.strategies.grid import points, spread
 from autoprompt.registry import STRATEGIES
 from autoprompt.template import LABEL, LabelWords, Slot, Soft, Template, edits
+from autoprompt.tuning_modes import TUNING_MODES
 
 EVERY = all_operators(gradients=True)
 WORDS = LabelWords((("neg", "bad"), ("pos", "good")))
@@ -204,7 +205,7 @@ def test_by_default_nothing_is_put_into_a_template_or_calibrated() -> None:
     over = space()
     assert [o.name for o in EVERY if o not in usable(EVERY, over)] == ["demos", "soft", "label"]
     assert over.manual_tuned == over.start == over.manual
-    assert over.ranges["learning_rate"] == RATES["tail"]
+    assert over.ranges["learning_rate"] == TUNING_MODES["tail"].rates
     assert over.ranges["calibration"] == (False,)
     assert space(tuning="none").ranges == {"calibration": (False, True)}
     for name in ("hybrid", "random"):
@@ -213,11 +214,11 @@ def test_by_default_nothing_is_put_into_a_template_or_calibrated() -> None:
         assert not any(e.candidate.settings.calibration for _, e in found)
 
 
-@pytest.mark.parametrize("tuning", sorted(RATES))
+@pytest.mark.parametrize("tuning", sorted(set(TUNING_MODES) - {"none"}))
 def test_each_mode_has_its_own_learning_rates(tuning: str) -> None:
     over = space(tuning=tuning)
     drawn = {over.draw_settings(random.Random(n)) for n in range(200)}  # noqa: S311
-    assert {s.learning_rate for s in drawn} == set(RATES[tuning])
+    assert {s.learning_rate for s in drawn} == set(TUNING_MODES[tuning].rates)
     assert all((s.rank > 0) == (tuning in ("tail", "lora")) for s in drawn)
     assert all(over.free(name) == (name != "calibration" and (name != "rank" or tuning in ("tail", "lora")))
                for name in SETTINGS)  # fmt: skip

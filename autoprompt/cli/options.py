@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from autoprompt.candidate import TUNING_MODES
 from autoprompt.cli import complete
 from autoprompt.duration import parse_duration
+from autoprompt.models.families.registry import FAMILIES
 from autoprompt.terminal import echo
+from autoprompt.tuning_modes import TUNING_MODES
 
 if TYPE_CHECKING:
     from autoprompt.run import DataOptions, ModelOptions, PlaceOptions
@@ -27,7 +28,6 @@ STARTED = time.monotonic()
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXECUTOR_NAMES = ("local", "ray")
-FAMILY_NAMES = ("causal", "masked", "seq2seq", "classifier")
 
 
 class Duration(click.ParamType[float]):
@@ -113,9 +113,9 @@ device_option = click.option(
 model_options = _options(
     click.option("--model", default="smollm2-135m", show_default=True, envvar="AUTOPROMPT_MODEL", show_envvar=True,
                  shell_complete=complete.models, help="Embedded model, folder or Hub name."),
-    click.option("--family", type=click.Choice(FAMILY_NAMES),
+    click.option("--family", type=click.Choice(tuple(FAMILIES)),
                  help="What kind of model it is used as.  [default: as it was saved]"),
-    click.option("--tuning", type=click.Choice(TUNING_MODES),
+    click.option("--tuning", type=click.Choice(tuple(TUNING_MODES)),
                  help="What is trained.  [default: tail for causal models, else lora]"),
     click.option("--chat", is_flag=True, help="Wrap prompts in the tokenizer's chat format."),
     device_option,

@@ -26,12 +26,12 @@ def flattened(table: Table, named: Sequence[str] = (), *, answered: bool = True)
     column = next((name for name in table.columns if name.casefold() in _COLUMNS and name not in named), None)
     if column is None or TEXT in table.columns or not any(_is_chat(row.get(column)) for row in table.rows):
         return table
+    added = (TEXT, RESPONSE) if answered else (TEXT,)
     rows = []
     for row, place in zip(table.rows, table.places, strict=True):
-        rest = {name: cell for name, cell in row.items() if name != column}
+        rest = {name: cell for name, cell in row.items() if name not in (column, *added)}
         rows.append({**_turned(row.get(column), f"{table.source}: {place}", column, answered=answered), **rest})
-    kept = tuple(name for name in table.columns if name not in (column, RESPONSE))
-    added = (TEXT, RESPONSE) if answered else (TEXT,)
+    kept = tuple(name for name in table.columns if name not in (column, *added))
     note = (
         f"{table.source}: the column {column!r} was read as {TEXT!r}, the messages before the last answer, and "
         f"{RESPONSE!r}, that answer (a label, or with --target-column {RESPONSE} a text to write)."

@@ -83,19 +83,15 @@ def label_marks(counts: Mapping[str, int]) -> set[str]:
     gold = [label for label in counts if label not in marks]
     if "NA" in marks and gold and all(_CODE.fullmatch(label) for label in gold):
         marks.discard("NA")
-    if len(gold) == 0:
-        return marks
-    numbers = {int(label.partition(".")[0]) for label in gold if _WHOLE.fullmatch(label)}
-    if -1 in numbers and len(numbers) == len(gold):
-        others = numbers - {-1}
-        numbered = others == set(range(len(others))) and len(others) >= 2
-        total = sum(counts[label] for label in gold)
-        minus = [label for label in gold if int(label.partition(".")[0]) == -1]
-        if numbered and (len(others) > 2 or sum(counts[label] for label in minus) <= _RARE_MARK * total):
-            marks |= set(minus)
-    elif "-1" in gold and not numbers - {-1} and len(gold) > 2:  # the other labels are words
-        marks.add("-1")
-    return marks
+    numbers = {label: int(label.partition(".")[0]) for label in gold if _WHOLE.fullmatch(label)}
+    minus = {label for label, number in numbers.items() if number == -1}
+    others = {number for number in numbers.values() if number != -1}
+    if len(numbers) < len(gold):
+        words = not others and len(gold) - len(minus) > 1
+        return marks | minus if words else marks
+    numbered = len(others) >= 2 and others == set(range(len(others)))
+    rare = sum(counts[label] for label in minus) <= _RARE_MARK * sum(counts[label] for label in gold)
+    return marks | minus if numbered and (len(others) > 2 or rare) else marks
 
 
 def _refuse_lists(splits: Mapping[str, Iterable[Row]], columns: Columns) -> None:

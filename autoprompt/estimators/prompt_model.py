@@ -9,7 +9,7 @@ from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
-from autoprompt.models import DEFAULT_TUNING, LanguageModel, check_device, load_model, locate_model
+from autoprompt.models import FAMILIES, LanguageModel, check_device, load_model, locate_model
 from autoprompt.models.locks import Turn
 from autoprompt.predicting import Predictor, labelled, tuned
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
@@ -166,7 +166,7 @@ class PromptModel:
         return self._fitted
 
     def _default_tuning(self, rows: int) -> str:
-        mode = DEFAULT_TUNING[self.family]
+        mode = FAMILIES[self.family].tuning
         return "lora" if mode == "tail" and rows > KEPT_ROWS else mode
 
     def _load(self, labels: tuple[str, ...]) -> LanguageModel:

@@ -8,7 +8,6 @@ from statistics import median, quantiles
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator.measuring import Speed
-from autoprompt.models.families.registry import KEEPS_PREFIX
 from autoprompt.template import Template
 
 TAIL_TOKENS = 6
@@ -109,8 +108,8 @@ class CostModel:
         if not self.prefix_speeds and self.row_seconds:
             return rows * len(candidates) * median(self.row_seconds[-RECENT:]) / self.workers
         known = len(self.corpus.train) + len(self.corpus.validation)
-        shared = {head_of(candidate) for candidate in candidates if candidate.settings.tuning in KEEPS_PREFIX}
-        own = [head_of(candidate) for candidate in candidates if candidate.settings.tuning not in KEEPS_PREFIX]
+        shared = {head_of(candidate) for candidate in candidates if candidate.settings.mode.caches_prefixes}
+        own = [head_of(candidate) for candidate in candidates if not candidate.settings.mode.caches_prefixes]
         prefixes = sum(self.heads.get(head, self.prefix_tokens) for head in (*shared, *own)) / known
         work = rows * (prefixes + (SCORED_TOKENS + self.written_tokens) * len(candidates))
         writing = len(candidates) * self.write_seconds(rows)

@@ -31,7 +31,6 @@ from autoprompt.evaluator.tasks import (
 )
 from autoprompt.evaluator.worker import FROZEN, Work, perform
 from autoprompt.models import TokenProposals
-from autoprompt.models.families.registry import KEEPS_PREFIX
 from autoprompt.models.saving import writing
 from autoprompt.template import LabelWords
 
@@ -150,7 +149,7 @@ class Evaluator:
         # Where texts are written on the last rung, a score of the rung before says something else.
         judged = int(rung) if not self.corpus.labels else 0
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, judged) not in self._fits]
-        self._prepare([_frozen(c) for c in new if c.settings.tuning in KEEPS_PREFIX])
+        self._prepare([_frozen(c) for c in new if c.settings.mode.caches_prefixes])
         tasks = [FitTask(Evaluation(c, rung, fold, repeat), bar) for c in new]
         dropped = False
         for candidate, work in zip(new, self._run(tasks, gate, left), strict=False):

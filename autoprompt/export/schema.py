@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from autoprompt.models.families.registry import FAMILIES
 from autoprompt.untrusted import plain_parts
 
 FORMAT = "autoprompt-prompt"
@@ -41,6 +42,12 @@ def _model_file(name: str) -> str:
     return name
 
 
+def _family(name: str) -> str:
+    if name not in FAMILIES:
+        raise ValueError(f"the families are {', '.join(FAMILIES)}")
+    return name
+
+
 Text = Annotated[str, Field(max_length=1_000_000)]
 Label = Annotated[str, Field(max_length=10_000)]
 Labels = Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS)]
@@ -53,7 +60,7 @@ Number = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Word = Annotated[str, Field(max_length=1_000)]
-Family = Literal["causal", "masked", "seq2seq", "classifier"]
+Family = Annotated[str, AfterValidator(_family)]
 Value = Flag | Number | Real | Word | None
 SettingsMap = Annotated[dict[Word, Value], Field(max_length=16)]
 Scores = Annotated[dict[Word, Annotated[dict[Word, Value], Field(max_length=64)]], Field(max_length=16)]

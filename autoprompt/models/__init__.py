@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from autoprompt.errors import InputError
-from autoprompt.models.families.registry import DEFAULT_TUNING, FAMILIES, TASKS, TUNING
+from autoprompt.models.families.registry import FAMILIES
 from autoprompt.models.loading import check_device, locate_model
 from autoprompt.models.locks import PROCESS
 from autoprompt.models.types import Features, FitFailedError, LanguageModel, LoadOptions, Prompted, TokenProposals
 
 __all__ = [
-    "DEFAULT_TUNING",
     "FAMILIES",
-    "TASKS",
-    "TUNING",
     "Features",
     "FitFailedError",
     "LanguageModel",
@@ -51,51 +48,11 @@ def load_model(
 
 
 def _loaded(folder: Path, options: LoadOptions) -> LanguageModel:
-    import torch
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForMaskedLM,
-        AutoModelForSeq2SeqLM,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-    )
+    from transformers import AutoTokenizer
 
-    from autoprompt.models.families.causal import CausalModel
-    from autoprompt.models.families.classifier import ClassifierModel, load_network, mostly_missing
-    from autoprompt.models.families.masked import MaskedModel
-    from autoprompt.models.families.seq2seq import Seq2SeqModel
-    from autoprompt.models.library_errors import translated
     from autoprompt.models.loading import loaded, read_family
 
-    family = options.family or read_family(folder)
-    tokenizer = loaded(folder, AutoTokenizer.from_pretrained)
-    if family == "classifier":
-        if not options.labels:
-            raise InputError("A classifier needs labels, and the data has none; use a causal or encoder-decoder model.")
-        network, missing = loaded(
-            folder,
-            lambda *a, **k: load_network(options.labels, AutoModelForSequenceClassification.from_pretrained, *a, **k),
-            dtype=torch.float32,
-        )
-        if mostly_missing(network, missing):
-            raise InputError(
-                f"The weights in {folder} are not those of its config ({min(missing)} and most others are missing); "
-                "save the model again."
-            )
-        with translated(f"The model in {folder} cannot be used"):
-            return ClassifierModel(network, tokenizer, options, missing)
-    kinds: dict[str, tuple[type[Any], type[Any]]] = {
-        "causal": (AutoModelForCausalLM, CausalModel),
-        "masked": (AutoModelForMaskedLM, MaskedModel),
-        "seq2seq": (AutoModelForSeq2SeqLM, Seq2SeqModel),
-    }
-    auto, kind = kinds[family]
-    network, report = loaded(folder, auto.from_pretrained, dtype=torch.float32, output_loading_info=True)
-    if report["missing_keys"]:
-        raise InputError(
-            f"The model in {folder} lacks weights that a {family} model needs ({min(report['missing_keys'])}); use "
-            "another model, or this one as a classifier."
-        )
-    with translated(f"The model in {folder} cannot be used"):
-        model: LanguageModel = kind(network, tokenizer, options)
-        return model
+    module, _, name = FAMILIES[options.family or read_family(folder)].home.partition(":")
+    kind: Any = getattr(import_module(module), name)
+    model: LanguageModel = kind.load(folder, loaded(folder, AutoTokenizer.from_pretrained), options)
+    return model

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from autoprompt import artifacts
 from autoprompt.errors import InputError, NotFoundError, UsageError, closest, first_line
 from autoprompt.model_folder import MAX_JSON, TOKENIZERS, check_folder, check_weights, weight_files
-from autoprompt.models.families.detection import family_of
+from autoprompt.models.families.registry import family_of
 from autoprompt.models.library_errors import translated
 from autoprompt.models.size_bound import bounded_by_weights
 from autoprompt.models.types import ModelSource, pick_device
@@ -175,6 +173,8 @@ def check_device(device: str) -> str:
     """Return the device to use. Raises UsageError for a device that this machine does not have."""
     if device == "auto":
         return str(pick_device(device))
+    import torch
+
     counts = {"cpu": 1, "cuda": 0, "mps": int(torch.backends.mps.is_available())}
     if torch.cuda.is_available():
         counts["cuda"] = torch.cuda.device_count()

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torch.nn.modules import module as modules
-
 from autoprompt.errors import InputError
 from autoprompt.model_folder import weight_files
 from autoprompt.safetensors_header import held
@@ -44,6 +42,8 @@ def bounded_by_weights(folder: Path) -> Iterator[None]:
                 f"The config of the model in {folder} asks for many times what its weights hold ({size >> 20} MiB in "
                 f"{count} tensors); use another model."
             )
+
+    from torch.nn.modules import module as modules
 
     handles = [
         modules.register_module_parameter_registration_hook(registered),

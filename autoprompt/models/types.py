@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
 from autoprompt.models.locks import Turn
 from autoprompt.template import Template
 
-Delta = Mapping[str, Tensor]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Delta: TypeAlias = "Mapping[str, Tensor]"
 """Result of a fine-tune: the trained values by parameter name."""
 
 
@@ -90,6 +91,8 @@ class LanguageModel(ABC):
         The caller's autocast is off, so that scores do not depend on it. The caller's inference mode is off too, so
         that tensors that stay in the network (adapters, weights packed for a kernel) can be used in training later.
         """
+        import torch
+
         full = torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False)
         with self.turn, torch.inference_mode(False), full[0], full[1]:
             torch.get_num_threads()  # the first call in a new thread applies the process's number of threads
@@ -235,6 +238,8 @@ class ModelSource:
 
 def pick_device(device: str) -> torch.device:
     """The torch device of this name; ``auto`` means CUDA, else MPS, else the CPU."""
+    import torch
+
     if device != "auto":
         return torch.device(device)
     if torch.cuda.is_available():

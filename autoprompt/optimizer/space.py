@@ -17,14 +17,6 @@ from autoprompt.optimizer.config import SearchConfig
 from autoprompt.template import LABEL, Demos, LabelWords, Slot, Template, edits
 
 SETTINGS = ("learning_rate", "batch_size", "epochs", "rank", "calibration")
-RATES = {
-    "tail": (2e-4, 3e-4, 5e-4, 8e-4, 1.2e-3),
-    "lora": (3e-4, 5e-4, 1e-3, 2e-3, 4e-3),
-    "soft": (1e-3, 3e-3, 5e-3, 1e-2, 3e-2),
-    "bias": (3e-4, 1e-3, 3e-3),
-    "head": (1e-2, 3e-2, 1e-1),
-    "full": (1e-5, 2e-5, 5e-5, 1e-4),
-}
 BATCH_SIZES = (4, 8, 16)
 RANKS = (4, 8, 16)
 EPOCH_FACTORS = (0.4, 0.7, 1.0)
@@ -72,7 +64,7 @@ class Space:
             return {"calibration": calibration}
         factors = EPOCH_FACTORS if self.manual.label_words.pairs else TEXT_EPOCH_FACTORS
         return {
-            "learning_rate": chosen.learning_rate or RATES[default.tuning],
+            "learning_rate": chosen.learning_rate or default.mode.rates,
             "batch_size": chosen.batch_size or BATCH_SIZES,
             "epochs": chosen.epochs or tuple(max(1, round(default.epochs * factor)) for factor in factors),
             "rank": chosen.rank or RANKS,

@@ -12,7 +12,7 @@ from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.leaderboard.records import pinned
 from autoprompt.metrics import classification_metrics, generation_metrics
-from autoprompt.models import TUNING, locate_model
+from autoprompt.models import FAMILIES, locate_model
 from autoprompt.run.backends import placed
 from autoprompt.run.inputs import prepare
 from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
@@ -93,7 +93,7 @@ def transfer(
         model = replace(model, model=pinned(run.model, run.config.get("model_revision")), chat=run.config["chat"])
     family = model.family or locate_model(model.model, pulling(progress)).family
     tuning = found["candidate"]["settings"]["tuning"]
-    if model.tuning is None and tuning in TUNING[family]:
+    if model.tuning is None and tuning in FAMILIES[family].modes:
         model = replace(model, tuning=tuning)
     options = SearchOptions(corpus, data, model, max_evaluations=2, seed=seed, leaderboard=leaderboard, transfer=found)
     return search(options, progress)

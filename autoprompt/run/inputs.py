@@ -11,17 +11,18 @@ from typing import Any
 
 from autoprompt import corpus as corpora
 from autoprompt.artifacts import Progress
-from autoprompt.candidate import TUNING_MODES, Candidate, Settings, derived_seed
+from autoprompt.candidate import Candidate, Settings, derived_seed
 from autoprompt.corpus import Corpus, Reading
 from autoprompt.errors import UsageError
 from autoprompt.execution import check_workers, most_workers
 from autoprompt.metrics import metric_names
-from autoprompt.models import DEFAULT_TUNING, FAMILIES, TASKS, TUNING, locate_model
+from autoprompt.models import FAMILIES, locate_model
 from autoprompt.models.types import ModelSource
 from autoprompt.optimizer import SearchConfig, Space, demos_of, draw_demos, make_space
 from autoprompt.registry import CLASSIFICATION_METRICS, GENERATION_METRICS
 from autoprompt.run.options import DataOptions, ModelOptions
 from autoprompt.template import LabelWords, Template
+from autoprompt.tuning_modes import TUNING_MODES
 
 GENERIC_NAMES = ("label", "labels", "class", "target", "y")
 
@@ -68,9 +69,12 @@ def prepare(
     found = locate_model(model.model, pulling)
     family = model.family or found.family
     words = words_of(corpus, family, label_words)
-    tuning = model.tuning or DEFAULT_TUNING[family]
-    if tuning not in TUNING[family]:
-        raise UsageError(f"A {family} model cannot be tuned with {tuning!r}; use {', '.join(TUNING[family])}.")
+    tuning = model.tuning or FAMILIES[family].tuning
+    if tuning not in FAMILIES[family].modes:
+        raise UsageError(
+            f"A {family} model cannot be tuned with {tuning!r}, which trains {TUNING_MODES[tuning].trains}; use one of "
+            f"{', '.join(FAMILIES[family].modes)}."
+        )
     if tuning == "none" and any(template.soft for template in bound):
         raise UsageError("Trainable vectors ({soft}) need a --tuning mode that trains them; none leaves all as it is.")
     settings = Settings.default(tuning, len(corpus.train), labelled=bool(corpus.labels))
@@ -119,7 +123,7 @@ def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> Label
 
     Raises UsageError, InputError.
     """
-    if corpus.task not in TASKS[family]:
+    if corpus.task not in FAMILIES[family].tasks:
         raise UsageError(
             f"A {family} model writes no texts, and the corpus {corpus.name!r} asks for them; use a causal or an "
             "encoder-decoder model."

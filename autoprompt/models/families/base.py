@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,7 +26,10 @@ from autoprompt.models.acceleration.prefix_cache import blocks
 from autoprompt.models.adaptation.lora_init import mean_inputs
 from autoprompt.models.adaptation.soft_prompts import SoftVectors
 from autoprompt.models.adaptation.tuning import LEARNT, Parts, Tuner
+from autoprompt.models.families.registry import FAMILIES
 from autoprompt.models.introspection import embedding, limit, linear_names, ordinary, padding
+from autoprompt.models.library_errors import translated
+from autoprompt.models.loading import loaded
 from autoprompt.models.locks import Turn
 from autoprompt.models.prompts import vocabulary
 from autoprompt.models.prompts.batching import Batch, EncodedPrompt, collate, label_scores
@@ -83,6 +87,27 @@ class TextModel(LanguageModel):
         self.tuner = Tuner(self.model, self._parts(), self.vectors)
         self.tuning_modes = self._tuning_modes()
         self._try_out()
+
+    @classmethod
+    def load(cls, folder: Path, tokenizer: Any, options: LoadOptions) -> Self:
+        """Load the model in a folder. Raises InputError when it cannot be used as one of this family."""
+        network, report = loaded(
+            folder, cls._auto_class().from_pretrained, dtype=torch.float32, output_loading_info=True
+        )
+        if report["missing_keys"]:
+            raise InputError(
+                f"The model in {folder} lacks weights that a {cls.family} model needs ({min(report['missing_keys'])}); "
+                "use another model, or this one as a classifier."
+            )
+        with translated(f"The model in {folder} cannot be used"):
+            return cls(network, tokenizer, options)
+
+    @classmethod
+    def _auto_class(cls) -> Any:
+        """The class of transformers that loads the family's checkpoints."""
+        import transformers
+
+        return getattr(transformers, FAMILIES[cls.family].auto_class)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         out = memo[id(self)] = object.__new__(type(self))

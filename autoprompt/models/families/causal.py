@@ -21,7 +21,6 @@ from autoprompt.models.acceleration.micro_batches import attempt
 from autoprompt.models.acceleration.prefix_cache import PrefixStore, blocks
 from autoprompt.models.adaptation.tuning import Parts
 from autoprompt.models.families.base import TextModel
-from autoprompt.models.families.registry import KEEPS_PREFIX
 from autoprompt.models.introspection import cache_name, cache_of, linear_names
 from autoprompt.models.locks import SharedVariable
 from autoprompt.models.prompts.batching import Batch, EncodedPrompt, padded
@@ -150,7 +149,7 @@ class CausalModel(TextModel):
     def _keepable(self, candidate: Candidate) -> bool:
         """Whether the prompt up to the end of the text can be run once and cached."""
         head = candidate.template.head().segments
-        frozen = candidate.settings.tuning in KEEPS_PREFIX
+        frozen = candidate.settings.mode.caches_prefixes
         return frozen and self._keeps_states and bool(head) and not any(isinstance(s, Soft) for s in head)
 
     def prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:

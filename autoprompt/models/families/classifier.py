@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
+from autoprompt.errors import InputError
 from autoprompt.models.acceleration.layer_replay import LayerStack
 from autoprompt.models.acceleration.lm_head import OutputLayer
 from autoprompt.models.adaptation.tuning import Parts
 from autoprompt.models.families.base import TextModel
 from autoprompt.models.introspection import padding
+from autoprompt.models.library_errors import translated
+from autoprompt.models.loading import loaded
 from autoprompt.models.prompts.batching import Batch
 from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Target
 from autoprompt.models.types import LoadOptions
@@ -47,6 +52,20 @@ class ClassifierModel(TextModel):
         # Decoders classify at the last token that is not padding.
         network.config.get_text_config().pad_token_id = padding(network, tokenizer)
         super().__init__(network, tokenizer, options)
+
+    @classmethod
+    def load(cls, folder: Path, tokenizer: Any, options: LoadOptions) -> Self:
+        if not options.labels:
+            raise InputError("A classifier needs labels, and the data has none; use a causal or encoder-decoder model.")
+        load = partial(load_network, options.labels, cls._auto_class().from_pretrained)
+        network, missing = loaded(folder, load, dtype=torch.float32)
+        if mostly_missing(network, missing):
+            raise InputError(
+                f"The weights in {folder} are not those of its config ({min(missing)} and most others are missing); "
+                "save the model again."
+            )
+        with translated(f"The model in {folder} cannot be used"):
+            return cls(network, tokenizer, options, missing)
 
     def _output_layer(self) -> OutputLayer | None:
         return None
