@@ -1,4 +1,4 @@
-"""Scores candidates on a ladder: frozen proxy → short fine-tune → repeated folds; and, once, the test split."""
+"""Evaluator: scores candidates on a ladder (frozen score, short fine-tune, repeated folds) and, once, on test rows."""
 
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.evaluator import Evaluator

@@ -1,4 +1,4 @@
-"""Estimates of what fine-tunes, test rows and written texts cost, from the measured speed of what is done already."""
+"""Cost model: estimated seconds of fine-tunes, test rows and generated texts, from the measured speed so far."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from autoprompt.evaluator.measuring import Speed
 from autoprompt.template import Template
 
 TAIL_TOKENS = 6
-"""Tokens after the text that a template has by and large: for guesses of cost alone."""
+"""Typical number of a template's tokens after the text; used only to estimate costs."""
 SCORED_TOKENS = 4
-"""Tokens of these that a score takes: a label word itself is mostly not passed, but a target text is."""
+"""Number of these tokens that scoring a row passes through the model: a label word mostly needs no pass. A target text
+does, and its tokens are added."""
 STEP_PASSES = 1.8
-"""What one optimiser step costs, in passes of a long batch over as many tokens: a guess, used until the first
-fine-tune has been timed."""
+"""Cost of one optimiser step, in passes of a long batch over as many tokens: a guess, used until the first fine-tune
+has been timed."""
 RECENT = 8
-"""Measurements that an estimate is the median of: the last ones, since a machine may get busy."""
+"""Number of last measurements whose median is an estimate: older ones are left out, since a machine may get busy."""
 CROWDED = 0.7
-"""Share of wall time that a worker computes at least on a machine that does nothing else: it waits for nothing."""
+"""Least share of wall time that a worker computes on an otherwise idle machine, since it never waits."""
 CROWDED_SECONDS = 5.0
-"""Of work that have to be known before a machine is called busy."""
+"""Seconds of work that must be known before a machine is called busy."""
 
 Head = tuple[Template, tuple[Demo, ...]]
 
 
 def head_of(candidate: Candidate) -> Head:
-    """What kept prefixes depend on; whether there are any, the model alone knows."""
+    """Return what a candidate's cached prefixes depend on. Whether there are any depends on the model."""
     return candidate.template.head(), candidate.demos
 
 
 class CostModel:
-    """Seconds of wall time. ``heads``: tokens of the kept prefixes of all rows, by what they depend on."""
+    """Estimates in seconds of wall time. ``heads``: tokens of the prefix cache over all rows, by template head."""
 
     def __init__(self, corpus: Corpus, workers: int, heads: Mapping[Head, int]) -> None:
         self.corpus = corpus
@@ -41,25 +42,25 @@ class CostModel:
         self.heads = heads
         self.fit_seconds: list[float] = []
         self.written_tokens = 0
-        """Tokens that a written text may have; 0 where none are written."""
+        """Most tokens of a generated text; 0 where none are generated."""
         self.write_speed = 0.0
-        """Seconds a written token of one row; 0 before it is timed."""
+        """Seconds to generate one token for one row; 0 before it is timed."""
         self.prefix_speeds: list[float] = []
-        """Seconds a token of each share of the kept prefixes."""
+        """Seconds a token of each task that computed a share of the prefix cache."""
         self.row_seconds: list[float] = []
-        """Seconds a row of the frozen model's scores."""
+        """Seconds a row of each frozen score."""
         self.busy, self.computed = 0.0, 0.0
         """Seconds of wall and of CPU time of all work for which both are known."""
         self.speed: Speed | None = None
-        """What was measured before the search, where it was."""
+        """Speed measured before the search; None where it was not measured."""
 
     @property
     def prefix_tokens(self) -> int:
-        """Tokens of the longest kept prefix over all rows: what one more opening costs."""
+        """Tokens of the largest prefix cache over all rows: the cost of one more template head."""
         return max(self.heads.values(), default=0)
 
     def worked(self, seconds: float, cpu: float) -> None:
-        """A piece of work is done; ``cpu``: 0 where it is not known."""
+        """Record a finished piece of work: its wall and CPU seconds; ``cpu``: 0 where it is not known."""
         if cpu:
             self.busy += seconds
             self.computed += cpu
@@ -71,7 +72,7 @@ class CostModel:
 
     @property
     def crowded(self) -> bool:
-        """Whether that share is low for so long that other programs must have had the rest."""
+        """Whether that share has been so low for so long that other programs must be using the cores."""
         return self.busy >= CROWDED_SECONDS and self.computing < CROWDED
 
     @property
@@ -80,12 +81,13 @@ class CostModel:
         return bool(self.prefix_speeds or self.row_seconds)
 
     def fit_estimate(self, settings: Settings) -> float:
-        """Seconds of one fine-tune: the median of the last ones; before any those of all its steps as measured, or a
-        guess from the prefixes' speed."""
+        """Return the seconds of one fine-tune: the median of the last ones; before the first, the sum of its steps at
+        the measured speed, or a guess from the prefix speed."""
         train, validation = len(self.corpus.train), len(self.corpus.validation)
         if self.fit_seconds:
             return median(self.fit_seconds[-RECENT:])
-        if self.speed is not None:  # rows are passed once before the first step, and judged early on and at the end
+        # Training rows get one pass before the first step; validation rows are scored at the milestone and at the end.
+        if self.speed is not None:
             return settings.epochs * train * self.speed.trained + (train + 2 * validation) * self.speed.scored
         return settings.steps(train) * settings.batch_size * TAIL_TOKENS * STEP_PASSES * self._token_seconds
 
@@ -103,8 +105,8 @@ class CostModel:
         return (low / middle, high / middle) if middle else (1.0, 1.0)
 
     def test_seconds(self, candidates: Sequence[Candidate], rows: int) -> float:
-        """What scoring test rows will take, from the measured speed of the kept prefixes, or of scores where none are
-        kept."""
+        """Return the seconds that scoring test rows will take, from the measured speed of prefixes, or of frozen scores
+        where no prefixes are cached."""
         if not self.prefix_speeds and self.row_seconds:
             return rows * len(candidates) * median(self.row_seconds[-RECENT:]) / self.workers
         known = len(self.corpus.train) + len(self.corpus.validation)
@@ -116,18 +118,19 @@ class CostModel:
         return (work * self._token_seconds + writing) / self.workers
 
     def write_seconds(self, rows: int) -> float:
-        """What writing a text for so many rows takes one worker: a block ends with its longest text."""
+        """Return the seconds that one worker needs to generate a text for each row. All count as of full length, since
+        a block ends with its longest text."""
         return rows * self.written_tokens * self.write_speed
 
     @property
     def _token_seconds(self) -> float:
-        """Seconds of one prefix token in one worker, of late."""
+        """Median seconds of one prefix token in one worker, over the last measurements."""
         return median(self._settled[-RECENT:]) if self._settled else 0.0
 
     @property
     def _settled(self) -> list[float]:
-        """Speeds of prefixes. A worker's first passes are slower than all others: they count only where there are no
-        more."""
+        """Prefix speeds without the first ones: a worker's first passes are slower than all later ones, and count only
+        while there are no others."""
         return self.prefix_speeds[2 * self.workers :] or self.prefix_speeds
 
 

@@ -1,4 +1,4 @@
-"""A candidate's outcome on one rung, fold and repeat."""
+"""Evaluation: a candidate's outcome on one rung, fold and repeat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autoprompt.candidate import SCORING_VERSION, Candidate, canonical_json, dig
 
 
 class Rung(IntEnum):
-    """Steps of the ladder, each dearer and more telling than the one before."""
+    """Rungs of the ladder, each more expensive and more reliable than the one before."""
 
     FROZEN = 0
     TUNED = 1
@@ -20,11 +20,12 @@ class Rung(IntEnum):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``log_probs``: normalised log-probabilities [rows][labels]; ``losses``: what ranks, one a row, in nats.
+    """A candidate's scores on the rows of one rung, fold and repeat.
 
-    On the frozen rung of a search among labels ``losses`` are the proxy's, the sum of cross-fitted log-losses. For
-    target texts ``labels`` are empty and ``log_probs`` are mean log-probabilities of the targets' tokens; where texts
-    were written (``outputs``), ``losses`` are 1 - the metric's value of each.
+    ``log_probs``: normalised log-probabilities [rows][labels]. ``losses``: one a row, in nats; their mean ranks
+    candidates. On the frozen rung of a corpus with labels, ``losses`` are the sums of the probes' cross-fitted
+    log-losses. For target texts ``labels`` is empty and ``log_probs`` are the mean log-probabilities of a target's
+    tokens [rows][1]; where texts were generated (``outputs``), each loss is 1 - the metric's value.
     """
 
     candidate: Candidate
@@ -45,31 +46,31 @@ class Evaluation:
     seconds: float = 0.0
     tokens: int = 0
     milestone: float | None = None
-    """Validation loss early in the fine-tune, where that was looked at (see ``halving``)."""
+    """Validation loss early in the fine-tune; None where it was not measured (see ``halving``)."""
     weights: str | PathLike[str] | None = None
-    """Where the fine-tune's result lies (safetensors), when it was kept."""
+    """Path of the fine-tuned weights (safetensors); None where they were not saved."""
 
     @property
     def complete(self) -> bool:
-        """Whether it has finite scores; only such evaluations are ever ranked."""
+        """Whether the evaluation ended with finite scores; only complete evaluations are ranked."""
         return self.status == "complete"
 
     @property
     def loss(self) -> float:
-        """Mean of ``losses``. Raises ValueError for a failed evaluation: that has no fitness."""
+        """Mean of ``losses``. Raises ValueError for a failed or pruned evaluation, which has no fitness."""
         if not self.complete:
             raise ValueError(f"a {self.status} evaluation has no loss")
         return math.fsum(self.losses) / len(self.losses)
 
     @property
     def predictions(self) -> list[str]:
-        """The most probable label of each row, or the text that was written for it."""
+        """The most probable label of each row, or the text generated for it."""
         if not self.labels:
             return list(self.outputs)
         return [self.labels[max(range(len(row)), key=row.__getitem__)] for row in self.log_probs]
 
     def failed(self, reason: str) -> Evaluation:
-        """The same evaluation as a failure."""
+        """Return the same evaluation as a failure, without scores."""
         return replace(
             self,
             status="failed",
@@ -83,6 +84,6 @@ class Evaluation:
         )
 
     def key(self, *, model: str, fingerprint: str, seed: int, device: str) -> str:
-        """Names the computation: within a run the same key is never computed twice."""
+        """Return a hash that names the computation: within a run the same key is never computed twice."""
         parts = [self.candidate.id, model, fingerprint, self.split, int(self.rung), self.fold, self.repeat]
         return digest(canonical_json([*parts, seed, device.split(":")[0], SCORING_VERSION]))

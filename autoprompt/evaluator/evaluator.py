@@ -1,4 +1,4 @@
-"""The driver's side of the ladder: hands tasks to the workers, never asks for the same score twice."""
+"""The evaluator in the driver: sends the ladder's tasks to the workers and never computes the same score twice."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from autoprompt.models.saving import writing
 from autoprompt.template import LabelWords
 
 FIRST_LIMIT, LEAST_LIMIT = 3600.0, 300.0
-"""Seconds after which a task counts as hanging: before any is known, and at least."""
+"""Seconds after which a task counts as hanging: before any task has ended, and the least afterwards."""
 SLOWER = 20
-"""How many times slower than the slowest one so far a task may be."""
+"""A task may take this many times as long as the slowest one so far."""
 TEST_BLOCK = 50
-"""Rows of one test task: a function of the split alone, so that workers change no bits."""
+"""Rows of one test task. Blocks depend on the split alone, so that any number of workers gives the same bits."""
 
 
 class TaskMap(Protocol):
-    """What the evaluator needs of an executor."""
+    """The part of an executor that the evaluator uses."""
 
     workers: int
 
@@ -59,7 +59,7 @@ class TaskMap(Protocol):
         left: Callable[[], float | None] = lambda: None,
         late: Callable[[Any], Any] | None = None,
     ) -> Generator[Any, None, None]:
-        """Closed early, it leaves what goes on to the workers, and waits for no result."""
+        """As ``Executor.map``. Closed early, it leaves running tasks to the workers and does not wait for them."""
         ...
 
     def carry(self, path: Path) -> PathLike[str]: ...
@@ -68,8 +68,8 @@ class TaskMap(Protocol):
 class Evaluator:
     """Scores candidates of one run.
 
-    ``watch`` is called with every finished evaluation, and with None when other work was done. ``weights``: the folder
-    for fine-tuned weights, which the workers' specification names as well.
+    ``watch`` is called with every finished evaluation, and with None after any other task. ``weights``: the folder for
+    fine-tuned weights, the same as in the workers' ``WorkerSpec``.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class Evaluator:
         self.watch = watch
         self.weights = weights
         self.fitted = 0
-        """Fine-tuned evaluations so far (frozen ones where nothing is tuned)."""
+        """Fine-tuned evaluations of the search phase so far (frozen ones where nothing is fine-tuned)."""
         self.tokens = 0
         self.journal = Journal()
-        """What is done already, where a run goes on, and what becomes of the results."""
+        """Holds the results of a resumed run's earlier tasks, and stores new ones."""
         self.meanwhile: Callable[[], None] = lambda: None
-        """A piece of the driver's own work, done whenever all results that are there were taken."""
+        """A piece of the driver's own work; called whenever all available results have been taken."""
         self.time_limit: float | None = None
-        """Seconds that one task may take; None: a multiple of what others took."""
+        """Seconds that one task may take; None: a multiple of the slowest task so far."""
         self._slowest = 0.0
         self._heads: dict[Head, int] = {}
         self.costs = CostModel(corpus, executor.workers, self._heads)
@@ -95,10 +95,10 @@ class Evaluator:
         self._fits: dict[tuple[str, int, int, int], Evaluation] = {}
 
     def check(self, candidate: Candidate) -> Readiness:
-        """What the model says of the data. Raises InputError for unusable label words.
+        """Return what a run needs to know about its model and data. Raises InputError for unusable label words.
 
-        Every worker is asked, so that all load the model now and none does while others wait for it; the first to be
-        asked answers for them.
+        Every worker gets the task, so that all load the model now and none does while others wait for it; the first
+        task's result is returned.
         """
         with closing(self._live([CheckTask(candidate)] * self.executor.workers)) as works:
             ready: Readiness = next(works).value
@@ -106,8 +106,8 @@ class Evaluator:
         return ready
 
     def measure(self, candidate: Candidate) -> Speed:
-        """What the units of a search cost with the candidate's mode, on a few rows: in all workers at once, as they
-        will work. No score depends on it, and no journal holds it."""
+        """Measure the seconds of each unit of work with the candidate's tuning mode, on a few rows and in all workers
+        at once, as in the search. No score depends on the result, and the journal does not store it."""
         works = list(self._live([MeasureTask(candidate)] * self.executor.workers))
         for work in works:
             self.costs.worked(work.seconds, work.cpu)
@@ -115,7 +115,7 @@ class Evaluator:
         return self.costs.speed
 
     def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
-        """Rung 0, by template and label words alone."""
+        """Return frozen scores (rung 0), computed once for each template with its demonstrations and label words."""
         new = {c.text_id: c for c in candidates if c.text_id not in self._frozen}
         self._prepare([_frozen(c) for c in new.values()])
         tasks = [FrozenTask(Evaluation(c, Rung.FROZEN, split="frozen")) for c in new.values()]
@@ -137,16 +137,17 @@ class Evaluator:
         bar: float | None = None,
         left: Callable[[], float | None] = lambda: None,
     ) -> list[Evaluation]:
-        """Short fine-tunes with validation; with a ``gate``, of a beginning of the candidates.
+        """Fine-tune candidates and score their held-out rows. With a ``gate``, stop at its first False: only the first
+        candidates are evaluated.
 
-        ``left``: seconds that the next one may take, asked as it begins. One that takes longer is dropped, with those
-        after it, as if they had not been let through the gate.
+        ``left``: returns the seconds that the next fine-tune may take; called as it starts. A fine-tune that takes
+        longer is dropped together with all later ones, as if the gate had stopped them.
 
-        ``bar``: their validation loss early on is noted, and those above the bar are stopped there (pruned).
-        ``counted``: whether they belong to the search phase, whose evaluations are limited. A score known from another
-        rung of the same fold and repeat is carried over, not computed again.
+        ``bar``: record the validation loss at the milestone, and stop (prune) fine-tunes above the bar there.
+        ``counted``: whether they belong to the search phase, whose number of evaluations is limited. A score known from
+        another rung of the same fold and repeat is reused, not computed again.
         """
-        # Where texts are written on the last rung, a score of the rung before says something else.
+        # For target texts rung 2 scores generated texts, so a score of rung 1 cannot stand in for it.
         judged = int(rung) if not self.corpus.labels else 0
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, judged) not in self._fits]
         self._prepare([_frozen(c) for c in new if c.settings.mode.caches_prefixes])
@@ -154,7 +155,7 @@ class Evaluator:
         dropped = False
         for candidate, work in zip(new, self._run(tasks, gate, left), strict=False):
             dropped = dropped or work.value is None
-            if dropped:  # all results are read: a run that goes on finds the same ones
+            if dropped:  # results after it are still read into the journal, where a resumed run expects them
                 continue
             evaluation = _costed(work)
             self._fits[candidate.id, fold, repeat, judged] = evaluation
@@ -168,19 +169,19 @@ class Evaluator:
         return [e if e.rung == rung else replace(e, rung=rung, seconds=0.0, tokens=0) for e in known]
 
     def time_writing(self, candidate: Candidate) -> None:
-        """Measure what writing texts takes, where any are written: in all workers at once, as they will write, since
-        beside others each is slower."""
+        """Measure the speed of text generation, where the corpus has target texts: in all workers at once, as in the
+        search, since each is slower while others work."""
         if self.costs.written_tokens:
             self._prepare([_frozen(candidate)])
             timed = self._run([TimeWriting(candidate)] * self.executor.workers)
             self.costs.write_speed = max(work.value for work in timed)
 
     def propose(self, candidates: Sequence[Candidate], *, replacements: int, infills: int) -> list[TokenProposals]:
-        """Token edits for each candidate, by gradient and by the model's own guess."""
+        """Return token edits for each candidate: replacements from gradients and infills from the model."""
         return self.propose_and_rank(candidates, [], replacements=replacements, infills=infills, words=0)[0]
 
     def rank_words(self, candidates: Sequence[Candidate], count: int) -> list[list[LabelWords]]:
-        """The best label words for each candidate's template."""
+        """Return the ``count`` best sets of label words for each candidate's template."""
         return self.propose_and_rank([], candidates, replacements=0, infills=0, words=count)[1]
 
     def propose_and_rank(
@@ -192,14 +193,14 @@ class Evaluator:
         infills: int,
         words: int,
     ) -> tuple[list[TokenProposals], list[list[LabelWords]]]:
-        """``propose`` for the one and ``rank_words`` for the other candidates, in one round of tasks."""
+        """Return ``propose`` of ``edited`` and ``rank_words`` of ``worded``, computed in one round of tasks."""
         self._prepare([_frozen(c) for c in (*edited, *worded)])
         edits = [ProposeTask(c, replacements, infills) for c in edited]
         done = [work.value for work in self._run([*edits, *(WordsTask(_frozen(c), words) for c in worded)])]
         return done[: len(edits)], done[len(edits) :]
 
     def keep_weights(self, candidates: Sequence[Candidate]) -> None:
-        """Delete the fine-tuned weights of all others: with ``full`` each is as large as the model."""
+        """Delete the fine-tuned weights of all other candidates: with ``full`` each file is as large as the model."""
         kept = {candidate.id for candidate in candidates}
         for key, evaluation in self._fits.items():
             if evaluation.weights and evaluation.candidate.id not in kept:
@@ -207,7 +208,7 @@ class Evaluator:
                 self._fits[key] = replace(evaluation, weights=None)
 
     def test(self, trained: Sequence[Evaluation], rows: Sequence[Example]) -> list[Evaluation]:
-        """Score test rows with fine-tunes that are done; one whose weights are gone is done once more."""
+        """Score test rows with finished fine-tunes; a fine-tune whose weights are gone is repeated first."""
         carry = self.executor.carry
         tasks = [
             replace(e, split="test", readability=None, weights=carry(Path(e.weights)) if e.weights else None)
@@ -218,24 +219,24 @@ class Evaluator:
         return [_join([part[i] for part in done]) for i in range(len(tasks))]
 
     def with_weights(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-        """The same fine-tunes with their weights at hand, done once more where these are gone, or on another machine.
+        """Return the same fine-tunes with weights on this machine, repeating those whose weights are missing here.
 
-        Raises StorageError where they cannot be written.
+        Raises StorageError where the weights cannot be written.
         """
         gone = self.without_weights(evaluations)
-        # Live, since a journal keeps no weights.
+        # Not through the journal, which stores no weights.
         works = self._live([WeightsTask(Evaluation(e.candidate, Rung.TUNED)) for e in gone])
         again = {one.candidate.id: self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
         return [again.get(e.candidate.id, e) for e in evaluations]
 
     @staticmethod
     def without_weights(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-        """Those whose fine-tune has to be done once more before it scores anything."""
+        """Return the fine-tuned evaluations whose weights are not on this machine, so that they must be repeated."""
         tuned = [e for e in evaluations if e.candidate.settings.tuning != "none"]
         return [e for e in tuned if not Path(e.weights or "").is_file()]
 
     def _keep(self, evaluation: Evaluation, content: bytes) -> Evaluation:
-        if not content:  # trained once more, and in vain
+        if not content:  # the repeated fine-tune failed
             return evaluation
         path = self.weights / weights_name(evaluation.candidate)
         with writing(path, "The fine-tuned weights"):
@@ -244,15 +245,15 @@ class Evaluator:
 
     @property
     def prefix_tokens(self) -> int:
-        """Tokens of the longest kept prefix over all rows: what one more opening costs."""
+        """Tokens of the largest prefix cache over all rows: the cost of one more template head."""
         return self.costs.prefix_tokens
 
     def has_prefix(self, candidate: Candidate) -> bool:
-        """Whether nothing has to be kept before it is scored: its prefix is, or the model keeps none."""
+        """Whether scoring needs no new prefix pass: the candidate's prefixes are cached, or the model caches none."""
         return not self.prefix_tokens or head_of(candidate) in self._heads
 
     def _prepare(self, candidates: Sequence[Candidate]) -> None:
-        """Kept prefixes of heads not seen before, shared out over the workers."""
+        """Compute the prefix cache of heads not seen before, split over the workers."""
         heads = {head_of(c): c for c in candidates if head_of(c) not in self._heads}
         parts = min(self.executor.workers, max(1, len(self.corpus.train) + len(self.corpus.validation)))
         tasks = [
@@ -270,7 +271,7 @@ class Evaluator:
         gate: Callable[[], bool] | None = None,
         left: Callable[[], float | None] = lambda: None,
     ) -> Iterator[Work]:
-        """Each task's work in their order: as the journal has it, then as the executor does it."""
+        """Yield each task's work in order: from the journal while it has unread results, then from the executor."""
         waiting = deque(tasks)
         while waiting and self.journal.unread:
             if gate is not None and not gate():
@@ -330,7 +331,7 @@ def _costed_all(work: Work) -> list[Evaluation]:
 
 
 def _join(parts: Sequence[Evaluation]) -> Evaluation:
-    """One evaluation from those of consecutive rows; a failed part fails the whole."""
+    """Join evaluations of consecutive rows into one; a failed part fails the whole."""
     bad = next((part for part in parts if not part.complete), None)
     if bad is not None:
         return bad

@@ -1,8 +1,8 @@
-"""Successive halving over optimiser steps: a fine-tune that is behind at a milestone is not finished.
+"""Successive halving over optimiser steps: a fine-tune that is behind at a milestone is stopped.
 
-The stopping form of asynchronous successive halving (Li et al. 2020, "A System for Massively Parallel Hyperparameter
-Tuning"): a fine-tune goes on when its validation loss at the milestone is in the better half of those known there. What
-is known changes at barriers alone, so that the number of workers changes nothing.
+The stopping variant of asynchronous successive halving (Li et al. 2020, "A System for Massively Parallel Hyperparameter
+Tuning"): a fine-tune continues when its validation loss at the milestone is in the better half of the known ones. The
+known losses change only at barriers, so that the number of workers changes no result.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from autoprompt.models.types import Prompted
 
 MILESTONE_ROWS = 64
-"""Training rows seen, each as often as it was, when a fine-tune is looked at: some 8 steps. Over 26 random draws on
-each of two samples of rotten-tomatoes validation loss there had a rank correlation of .88 and .62 with that at the end.
-"""
+"""Training rows seen at the milestone, repeats counted: about 8 optimiser steps. Over 26 random draws on each of two
+samples of rotten-tomatoes, validation loss there had a rank correlation of .88 and .62 with that at the end."""
 MIN_KNOWN = 6
-"""Fine-tunes that have to be known at the milestone before any is stopped there."""
+"""Fine-tunes that must have reached the milestone before any is stopped there."""
 
 
 def bar(evaluations: Sequence[Evaluation]) -> float:
-    """The highest validation loss at the milestone with which a fine-tune goes on; at first infinity: all do."""
+    """Return the highest validation loss at the milestone with which a fine-tune continues: infinity until enough
+    losses are known."""
     known = [e.milestone for e in evaluations if e.milestone is not None]
     return median(known) if len(known) >= MIN_KNOWN else math.inf
 
 
 @dataclass
 class Milestone:
-    """One fine-tune under watch."""
+    """The milestone check of one fine-tune."""
 
     task: Evaluation
     worker: Worker
@@ -46,7 +46,7 @@ class Milestone:
     empty: Prompted | None
     bar: float
     seen: Evaluation | None = field(default=None, init=False)
-    """What it had reached there; None before."""
+    """The evaluation at the milestone; None before."""
     behind: bool = field(default=False, init=False)
 
     @property
@@ -55,7 +55,8 @@ class Milestone:
         return self.seen.loss if self.seen is not None and self.seen.complete else None
 
     def watching(self, rows: int) -> Callable[[int], bool]:
-        """What is asked after each pass over so many training rows: whether the fine-tune is behind."""
+        """Return the callback for the end of each pass over ``rows`` training rows. It returns True, which ends the
+        fine-tune, if the fine-tune is behind at the milestone."""
 
         def ended(passes: int) -> bool:
             if self.seen is not None or passes * rows < MILESTONE_ROWS:
@@ -68,7 +69,7 @@ class Milestone:
         return ended
 
     def pruned(self) -> Evaluation:
-        """The outcome of a fine-tune that was behind."""
+        """Return the evaluation of a fine-tune that was behind."""
         assert self.seen is not None  # noqa: S101
         reason = f"behind the better half after {MILESTONE_ROWS} training rows"
         return replace(self.seen, status="pruned", reason=reason, milestone=self.loss)

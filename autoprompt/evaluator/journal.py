@@ -1,8 +1,7 @@
-"""What a run has done already, task by task: a run that goes on reads it instead of doing it again.
+"""Journal of a run's finished tasks: a resumed run reads their results instead of computing them again.
 
-All that a search decides follows from its seed, from the results of its tasks and from what the clock said. With these
-written down, running it once more up to where it stopped takes no time, and brings back populations, random states,
-races and surrogate as they were.
+All decisions of a search follow from its seed, the results of its tasks and the clock. With these recorded, repeating
+the search up to where it stopped takes no time, and restores populations, random states, races and surrogate.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _PARTS: dict[str, Callable[[Any], Any]] = {cls.__name__: cls for cls in (Literal
 
 
 class Journal:
-    """This one knows nothing and keeps nothing. Values are plain JSON."""
+    """A journal that stores nothing, and the interface of one that does. Values are plain JSON."""
 
     @property
     def unread(self) -> bool:
@@ -32,33 +31,34 @@ class Journal:
         return False
 
     def recall(self, key: str) -> dict[str, Any]:
-        """The next result, which has to be that of ``key``."""
+        """Return the next result, which must be that of ``key``."""
         raise LookupError(key)
 
     def note(self, key: str, value: Mapping[str, Any]) -> None:
-        """Keep a result, at the latest from the next ``flush`` on."""
+        """Record a result; it is stored by the next ``flush`` at the latest."""
 
     def flush(self) -> None:
-        """Keep all that was noted and decided: there is nothing else to do now, or what follows from it is stored."""
+        """Store all recorded results and decisions; called when the driver is idle, and before it stores anything that
+        follows from them."""
 
     def decided(self, _name: str, decide: Callable[[], Any]) -> Any:
-        """A decision that the clock has a part in: as it fell then, or as it falls now, and kept as ``note`` does."""
+        """Return a decision that depends on the clock: the recorded one, or a new one, which is then recorded."""
         return decide()
 
 
 def key_of(task: Any) -> str:
-    """Names what a task computes, whoever computes it and when."""
+    """Return a key for what a task computes, the same for any worker and time."""
     values = [_named(getattr(task, field.name)) for field in fields(task)]
     return f"{type(task).__name__} {digest(canonical_json(values))[:32]}"
 
 
 def encoded(work: Work) -> dict[str, Any]:
-    """Plain JSON values."""
+    """Return a task's work as plain JSON values."""
     return {"value": _encoded(work.value), "seconds": work.seconds, "tokens": work.tokens}
 
 
 def decoded(task: Any, values: Mapping[str, Any]) -> Work:
-    """The inverse of ``encoded``, for the task whose work it was."""
+    """Return the work of ``task`` from what ``encoded`` made of it."""
     value = values["value"]
     match task:
         case FitTask() if value is None:  # dropped, since no time was left for it
@@ -94,7 +94,7 @@ def _encoded(value: Any) -> Any:
         case Evaluation():
             return {f.name: getattr(value, f.name) for f in fields(value) if f.name != "candidate"}
         case TokenProposals():
-            # A promise need not be finite, and JSON holds no other numbers.
+            # JSON holds finite numbers only, and a score may be infinite or NaN.
             edits = (value.replacements, value.infills)
             return [[(_encoded(template), repr(score)) for template, score in kind] for kind in edits]
         case Template():

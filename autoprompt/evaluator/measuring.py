@@ -1,4 +1,4 @@
-"""What the units of a search cost one worker: measured on a few rows before the search begins."""
+"""Speed of one worker for each unit of a search's work, measured on a few rows before the search begins."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from autoprompt.models import FitFailedError
 from autoprompt.models.types import Prompted
 
 MEASURED_ROWS = 8
-"""Training rows that are measured: a batch of the default size."""
+"""Training rows used for measuring: one batch of the default size."""
 QUICK = 1.0
-"""Seconds below which a unit is measured twice: a model's first passes are slower than all others."""
+"""Seconds below which a unit is measured twice: a model's first passes are slower than all later ones."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of wall time that one worker needs beside the others; 0 where there is no such unit.
+    """Seconds of wall time that one worker needs while the others work too; 0 where there is no such unit.
 
-    ``prefix``: to render a row and compute its kept prefix, of ``tokens`` tokens. ``frozen``: to score a row for the
-    frozen rung. ``scored``: to score a row as fine-tuned, beside its prefix. ``trained``: an optimiser step, by each
-    row of its batch. ``written``: a token of a text that a row is to have.
+    ``prefix``: render a row and compute its prefix of ``tokens`` tokens. ``frozen``: score a row for the frozen rung.
+    ``scored``: score a row with the fine-tune, prefix excluded. ``trained``: optimiser step, per row of its batch.
+    ``written``: generate one token for one row.
     """
 
     prefix: float = 0.0
@@ -39,23 +39,23 @@ class Speed:
 
 
 def mean_speed(speeds: Sequence[Speed]) -> Speed:
-    """The mean of what several workers measured at the same time."""
+    """Return the mean of what several workers measured at the same time."""
     return Speed(*map(fmean, zip(*map(astuple, speeds), strict=True)))
 
 
 @dataclass(frozen=True)
 class MeasureTask:
-    """Pass over a few training rows and train on them for two steps. Nothing of it is kept."""
+    """Measure the speed on a few training rows, with a fine-tune of two epochs. Nothing of it is kept."""
 
     candidate: Candidate
 
     def __call__(self, worker: Worker) -> Speed:
         rows = _spread(worker.unshown(self.candidate, worker.splits[0]))
-        if not rows:  # all are solved examples: the fine-tune says so
+        if not rows:  # all are demonstrations: the fine-tune reports it
             return Speed()
         try:
             return self._measured(worker, rows)
-        except FitFailedError:  # which the candidate's own evaluation says
+        except FitFailedError:  # the candidate's own evaluation reports it
             return Speed()
 
     def _measured(self, worker: Worker, rows: Sequence[Example]) -> Speed:
@@ -80,7 +80,7 @@ class MeasureTask:
         return Speed(prefix / count, tokens / count, probed / count, scored / count, trained / count, written)
 
     def _trained(self, worker: Worker, prompted: Prompted, rows: Sequence[Example]) -> float:
-        """Seconds of a pass over the rows: of the second one, unless the first was long or learnt all."""
+        """Return the seconds of one epoch: the faster of two, or the first where it is slow or ends the fine-tune."""
         settings = self.candidate.settings
         settings = settings.change(epochs=2, batch_size=min(len(rows), settings.batch_size))
         ends = [time.monotonic()]
@@ -94,18 +94,18 @@ class MeasureTask:
         return min(later - earlier for earlier, later in pairwise(ends[:3]))
 
     def lost(self, _reason: str) -> Speed:
-        """Unknown."""
+        """Return an unknown speed."""
         return Speed()
 
 
 def _spread(rows: Sequence[Example]) -> Sequence[Example]:
-    """A few rows from all over the split: data may be sorted."""
+    """Return a few rows from all over the split, since data may be sorted."""
     count = min(MEASURED_ROWS, len(rows))
     return [rows[place * len(rows) // count] for place in range(count)]
 
 
 def _seconds(work: Callable[[], object], *, again: bool = True) -> float:
-    """Of the work; where it is quick, of the faster of two times."""
+    """Return the seconds that the work takes; quick work is run twice and the faster time counts."""
     started = time.monotonic()
     work()
     took = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""Tasks that propose: token edits of a template, and label words."""
+"""Worker tasks that propose token edits of a template and label words."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from autoprompt.template import LabelWords
 
 @dataclass(frozen=True)
 class ProposeTask:
-    """Token edits of a candidate's template, from gradients of the loss that ranks frozen candidates.
-
-    Without any where memory does not last.
-    """
+    """Propose token edits of a candidate's template: replacements from gradients of the loss that ranks frozen
+    candidates, and infills from the model. There are none where memory is too small."""
 
     candidate: Candidate
     replacements: int
@@ -38,11 +36,11 @@ class ProposeTask:
         return worker.model.propose_tokens(frozen, rows, loss, replacements=self.replacements, infills=self.infills)
 
     def lost(self, _reason: str) -> TokenProposals:
-        """None."""
+        """Return no proposals."""
         return TokenProposals([], [])
 
     def _loss(self, worker: Worker, frozen: Candidate, rows: Sequence[Example]) -> Callable[[Tensor, Tensor], Tensor]:
-        """Of hidden states and label scores."""
+        """Return the loss as a function of hidden states and label scores."""
         if not worker.labels:
             return lambda _, scores: -scores.mean().cpu()
         if self.candidate.settings.tuning == "none" and self.candidate.label_words.pairs:
@@ -55,10 +53,10 @@ class ProposeTask:
 class WordsTask:
     """Rank label words for a template on its cached logits: no further pass through the model.
 
-    Words that are likelier under their label than under the others (a likelihood ratio) are short-listed for each
-    label; combinations are ordered by the cross-fitted loss of the label scores. Both see the training rows alone:
-    words that suit these few by chance must not look good on the rows that judge a fine-tune. Empty where memory does
-    not last.
+    The short list of each label holds words that are likelier under it than under the other labels (a likelihood
+    ratio); combinations are ordered by the cross-fitted loss of the label scores. Both steps use the training rows
+    alone: words that fit these few rows by chance must not look good on the rows that score a fine-tune. Empty where
+    memory is too small.
     """
 
     candidate: Candidate
@@ -76,7 +74,7 @@ class WordsTask:
         if not torch.isfinite(features.vocabulary).all():
             return []
         texts = worker.model.word_tokens()
-        if not texts:  # a vocabulary of another script, or of nothing
+        if not texts:  # a vocabulary in another script, or an empty one
             return []
         gold = worker.gold(worker.unshown(self.candidate, worker.splits[0]))
         vocabulary = features.vocabulary[: len(gold)]
@@ -94,7 +92,7 @@ class WordsTask:
         return self._combine(worker.labels, vocabulary, gold, shortlists)
 
     def lost(self, _reason: str) -> list[LabelWords]:
-        """None."""
+        """Return no label words."""
         return []
 
     def _combine(

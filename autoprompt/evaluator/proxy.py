@@ -1,8 +1,8 @@
-"""The frozen rung: cross-fitted logistic regression on frozen features.
+"""The frozen score (rung 0): cross-fitted logistic regression on frozen features.
 
-A linear probe that never sees the row it judges foretells what tuning will give better than the frozen loss,
-which a bias dominates that tuning removes within a few steps. Two probes are fitted, on the label words' scores
-and on the hidden state at the predicted place; their log-losses are summed.
+A linear probe that never saw the row it scores predicts the loss after fine-tuning better than the frozen loss does:
+the frozen loss is dominated by a bias that a few steps of fine-tuning remove. Two probes are fitted, one on the label
+words' scores and one on the hidden state at the predicted position; their log-losses are summed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Probe:
-    """One feature's cross-fitted probes: row r is judged by fold ``fold_of[r]``'s weights.
+    """The cross-fitted probes of one feature, one a fold: row r is scored with the weights of fold ``fold_of[r]``.
 
     ``mean``: [width], ``scale``: scalar, ``weight``: [folds, labels, width], ``bias``: [folds, labels].
     """
@@ -40,7 +40,7 @@ class Probe:
     bias: Tensor
 
     def log_probs(self, values: Tensor, fold_of: Tensor) -> Tensor:
-        """[rows, labels], differentiable in ``values`` [rows, width]."""
+        """Return log-probabilities [rows, labels], differentiable in ``values`` [rows, width]."""
         standard = (values - self.mean) / self.scale
         logits = torch.einsum("rlw,rw->rl", self.weight[fold_of], standard) + self.bias[fold_of]
         return logits.log_softmax(-1)
@@ -48,7 +48,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Proxy:
-    """The probes over the same rows and folds; without label words (a classifier) that on the hidden state alone."""
+    """The two probes, fitted on the same rows and folds; ``scores`` is None without label words (a classifier)."""
 
     hidden: Probe
     scores: Probe | None
@@ -56,24 +56,24 @@ class Proxy:
     gold: Tensor
 
     def log_probs(self, hidden: Tensor, scores: Tensor, rows: slice = slice(None)) -> list[Tensor]:
-        """Each probe's held-out log-probabilities of the given rows."""
+        """Return each probe's held-out log-probabilities [rows, labels] of the given rows."""
         fold_of = self.fold_of[rows]
         found = [self.hidden.log_probs(hidden, fold_of)]
         return found + ([self.scores.log_probs(scores, fold_of)] if self.scores is not None else [])
 
     def losses(self, hidden: Tensor, scores: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Summed log-losses, one a row."""
+        """Return the sum of the probes' log-losses for each row [rows]."""
         gold = self.gold[rows][:, None]
         summed = torch.stack([part.gather(1, gold) for part in self.log_probs(hidden, scores, rows)]).sum(0)
         return -summed[:, 0]
 
     def training_loss(self, rows: slice) -> Callable[[Tensor, Tensor], Tensor]:
-        """The mean loss of some rows as a function of their features, for token gradients."""
+        """Return the mean loss of some rows as a function of their features, for token gradients."""
         return lambda hidden, scores: self.losses(hidden.cpu(), scores.cpu(), rows).mean()
 
 
 def cross_fit(features: Features, gold: Sequence[int], labels: int) -> Proxy:
-    """Fit the probes; rows of a label are dealt to the folds in turn."""
+    """Fit both probes; the rows of each label are assigned to the folds in turn."""
     target = np.asarray(gold)
     fold_of = deal(gold)
     hidden = fit_probe(features.hidden.double().numpy(), target, fold_of, labels, HIDDEN_STRENGTH)
@@ -84,7 +84,7 @@ def cross_fit(features: Features, gold: Sequence[int], labels: int) -> Proxy:
 
 
 def deal(gold: Sequence[int], folds: int = FOLDS) -> NDArray[np.int64]:
-    """Fold of each row: stratified, by order of appearance."""
+    """Return the fold of each row: stratified by label, in order of appearance."""
     seen: dict[int, int] = {}
     out = []
     for label in gold:
@@ -96,7 +96,7 @@ def deal(gold: Sequence[int], folds: int = FOLDS) -> NDArray[np.int64]:
 def fit_probe(
     values: Array, gold: NDArray[np.int64], fold_of: NDArray[np.int64], labels: int, strength: float
 ) -> Probe:
-    """One probe a fold, each on the other folds' rows. A label absent there keeps a zero weight and a low bias."""
+    """Fit one probe a fold on the other folds' rows. A label absent there keeps a zero weight and a low bias."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -111,7 +111,7 @@ def fit_probe(
         if len(present) < 2:
             bias[fold, present] = 0.0
             continue
-        # Wide features enter with a strength per dimension, so that models of any width are penalised alike.
+        # The strength is divided by the width, so that models of any width are penalised alike.
         model = LogisticRegression(C=strength / values.shape[1], max_iter=300)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

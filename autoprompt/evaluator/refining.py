@@ -1,4 +1,4 @@
-"""A fine-tune that goes on: on its own rows and new ones, judged by rows that it has not seen."""
+"""Refining: continue a fine-tune on earlier and new rows, and score it on rows that it has not seen."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from autoprompt.evaluator.worker import Worker
 from autoprompt.models import FitFailedError
 from autoprompt.models.types import Delta, Prompted
 
-REFINING_VERSION = 2  # raised whenever the same refine would come to other weights or scores
+REFINING_VERSION = 2  # raise whenever the same refine would give other weights or scores
 
 EPOCHS = 4
-"""Most passes over old and new rows: a fine-tune that goes on has little to learn."""
+"""Most epochs over earlier and new rows: a continued fine-tune has little left to learn."""
 RATE = 0.5
-"""Of the entry's learning rate: as high a one as the pretrained model takes undoes what was learnt."""
+"""Factor on the entry's learning rate: the full rate, chosen for the pretrained model, would undo what was learnt."""
 REPLAYED = 32
-"""Most of the rows that it was trained on before that it is shown again, so that it keeps what it learnt (experience
-replay, Robins 1995) and takes no longer for all that came before."""
+"""Most earlier training rows that are shown again, so that what they taught is not forgotten (experience replay,
+Robins 1995) and the time does not grow with the number of earlier rows."""
 VALIDATION, FIRST_HALF, SECOND_HALF = 0, 1, 2
-"""Folds: all new rows are trained on and the validation rows judge; or one half judges what the other one taught."""
+"""Folds: train on all new rows and score the validation rows, or hold out one half of the new rows and score it."""
 
 
 @dataclass(frozen=True)
 class Refined:
-    """``after`` and ``before``: by fold, each on the same rows; ``before`` with the weights as they were. ``weights``:
-    of the validation fold, trained on all rows."""
+    """Evaluations by fold, on the same rows with the new weights (``after``) and the old ones (``before``), and the
+    ``weights`` of the validation fold, which was trained on all rows."""
 
     after: list[Evaluation]
     before: list[Evaluation]
@@ -40,18 +40,18 @@ class Refined:
 
 
 def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collection[str]) -> Refined:
-    """Go on from ``weights``; ``new``: ids of those of the worker's training rows that they were not trained on.
+    """Continue the fine-tune ``weights``; ``new``: ids of the worker's training rows that it was not trained on.
 
-    New rows are judged in two halves, each by a fine-tune that was taught the other, since one that has seen a row
-    says nothing about it; a single new row is only trained on. A failed fine-tune is a failed evaluation. Raises
-    InputError where the solved examples leave nothing to train or to judge on.
+    New rows are scored in two halves, each by a fine-tune on the other half, since a score on a row that was trained
+    on says nothing; a single new row is only trained on. A failed fine-tune gives a failed evaluation. Raises
+    InputError where the demonstrations leave no rows to train on or to score.
     """
     rows, validation = (worker.unshown(candidate, split) for split in worker.splits)
     if not rows or not validation:
         raise InputError("The solved examples leave no rows to train or to judge on.")
     replayed = _replayed([row for row in rows if row.row_id not in new], worker)
     train = (*replayed, *(row for row in rows if row.row_id in new))
-    # Each row is read once, whatever it is used for: their kept prefixes are most of the work.
+    # All folds share the prompted rows, since computing their prefixes is most of the work.
     teaching, judging = worker.model.prompt(candidate, train), worker.model.prompt(candidate, validation)
     empty = without_content(candidate, worker, validation)
     cases = [(list(range(len(train))), validation, judging)]
@@ -70,14 +70,14 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
 
 
 def _replayed(known: Sequence[Example], worker: Worker) -> list[Example]:
-    """Others each time that rows have come in, with as many of each label as can be."""
+    """Return at most ``REPLAYED`` known rows, balanced over the labels; another draw for another number of rows."""
     drawn = random.Random(derived_seed(worker.spec.seed, "replay", len(known))).sample(known, len(known))  # noqa: S311
     turns = deal(worker.gold(drawn), len(drawn))
     return [drawn[place] for place in turns.argsort(kind="stable")[:REPLAYED]]
 
 
 def _halves(places: Sequence[int], rows: Sequence[Example]) -> list[list[int]]:
-    """Two halves with as many of each label as can be; none of a single row."""
+    """Return two halves of the places, balanced over the labels; none for a single place."""
     by_label = sorted(places, key=lambda place: rows[place].label)
     return [by_label[half::2] for half in (0, 1)] if len(places) > 1 else []
 
@@ -85,7 +85,7 @@ def _halves(places: Sequence[int], rows: Sequence[Example]) -> list[list[int]]:
 def _continued(
     worker: Worker, task: Evaluation, weights: Delta, taught: Prompted, rows: Sequence[Example]
 ) -> tuple[Delta, str]:
-    """What the fine-tune came to, or why it failed."""
+    """Return the continued fine-tune's weights and "", or the old weights and why it failed."""
     settings = task.candidate.settings
     settings = settings.change(epochs=min(EPOCHS, settings.epochs), learning_rate=settings.learning_rate * RATE)
     seed = derived_seed(worker.spec.seed, "refine", task.fold)

@@ -1,4 +1,4 @@
-"""From a model's scores to an evaluation."""
+"""Scoring rows: from a model's scores, calibrated where asked, to an evaluation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from autoprompt.evaluator.worker import Worker
 from autoprompt.models.types import Prompted
 
 CONSTANT = "constant predictions"
-"""The reason given with a score where every row got the same label or text."""
+"""An evaluation's ``reason`` where every row got the same label or text."""
 CONTENT_FREE = ("N/A", "", "[MASK]")
-"""Inputs that say nothing (Zhao et al. 2021)."""
+"""Content-free inputs for calibration (Zhao et al. 2021)."""
 
 
 def read(
     task: Evaluation, worker: Worker, rows: Sequence[Example], scores: Tensor, outputs: Sequence[str] = ()
 ) -> Evaluation:
-    """The evaluation of some rows.
+    """Return the evaluation of some rows.
 
-    ``scores``: of labels normalised log-probabilities [rows, labels], of target texts mean log-probabilities [rows, 1].
-    ``outputs``: what the model wrote; each row's loss is then 1 - the metric's value, and the likelihoods stay beside.
+    ``scores``: normalised log-probabilities of labels [rows, labels], or mean log-probabilities of target texts
+    [rows, 1]. ``outputs``: generated texts; each row's loss is then 1 - the metric's value instead of minus its score.
     """
     gold = worker.gold(rows)
     values = rows_of(scores)
@@ -48,13 +48,13 @@ def read(
 
 
 def flagged(evaluation: Evaluation) -> Evaluation:
-    """The evaluation, with a reason where its predictions are constant."""
+    """Return the evaluation, with a reason where its predictions are constant."""
     predictions = evaluation.predictions
     return replace(evaluation, reason=CONSTANT) if len(predictions) > 1 and len(set(predictions)) == 1 else evaluation
 
 
 def finite(evaluation: Evaluation) -> Evaluation:
-    """The evaluation, or its failure where a score is NaN or infinite."""
+    """Return the evaluation, or its failure where a score is NaN or infinite."""
     if all(math.isfinite(value) for row in evaluation.log_probs for value in row) and all(
         map(math.isfinite, evaluation.losses)
     ):
@@ -63,7 +63,7 @@ def finite(evaluation: Evaluation) -> Evaluation:
 
 
 def rows_of(values: Tensor) -> tuple[tuple[float, ...], ...]:
-    """A matrix as tuples."""
+    """Return a matrix as tuples."""
     return tuple(tuple(row) for row in values.tolist())
 
 
@@ -76,8 +76,8 @@ def scored_with(
     write: bool,
     prompts: tuple[Prompted, Prompted | None] | None = None,
 ) -> Evaluation:
-    """Score rows with a fine-tune in place. ``write``: target texts are written, too. ``prompts``: of the rows, and
-    ``without_content``, where they were made before."""
+    """Score rows with fine-tuned weights in place. ``write``: generate texts, too. ``prompts``: the prompts of the rows
+    and of ``without_content``, if the caller has made them."""
     candidate, model = task.candidate, worker.model
     prompted, empty = prompts or (model.prompt(candidate, rows), without_content(candidate, worker, rows))
     asking = model.asking(candidate, rows) if write else None
@@ -88,19 +88,19 @@ def scored_with(
 
 
 def label_scores(worker: Worker, prompted: Prompted, empty: Prompted | None) -> Tensor:
-    """What the model as it is says of rows, calibrated where there are inputs without content."""
+    """Return the scores of rows with the model's current weights, calibrated where ``empty`` is given."""
     scores = worker.model.score(prompted)
     return calibrated(scores, worker.model.score(empty)) if empty is not None else scores
 
 
 def without_content(candidate: Candidate, worker: Worker, rows: Sequence[Example]) -> Prompted | None:
-    """The inputs that calibrate a candidate's scores, where its settings ask for it."""
+    """Return the content-free prompts that calibrate a candidate's scores; None where it has no calibration."""
     calibration = candidate.settings.calibration and candidate.label_words.pairs
     return worker.model.prompt(candidate, content_free(rows[0])) if calibration else None
 
 
 def content_free(row: Example) -> list[Example]:
-    """Rows like this one that say nothing."""
+    """Return content-free rows with the fields of this row."""
     return [
         Example(f"content-free-{number}", dict.fromkeys(row.fields, text), row.label)
         for number, text in enumerate(CONTENT_FREE)
@@ -108,7 +108,7 @@ def content_free(row: Example) -> list[Example]:
 
 
 def calibrated(scores: Tensor, without_content: Tensor) -> Tensor:
-    """Contextual calibration (Zhao et al. 2021): probabilities over those that inputs without content get.
+    """Contextual calibration (Zhao et al. 2021): divide probabilities by those of content-free inputs and normalise.
 
     ``scores`` [rows, labels] and ``without_content`` [inputs, labels] are log-probabilities, and so is the result.
     """

@@ -1,6 +1,7 @@
-"""What runs beside the model: each task is data in, data out, and depends on no other task.
+"""Worker tasks: check, prefix cache, frozen score, fine-tune, weights, generation speed, test rows.
 
-``lost`` gives a task's result where its process was lost, from the reason.
+Each task takes and returns data, and depends on no other task. ``lost`` returns a task's result where its worker was
+lost, from the reason.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from autoprompt.template import Soft, Template
 
 @dataclass(frozen=True)
 class PreparePrefix:
-    """Compute one share of the kept prefixes of a candidate's head."""
+    """Compute one share of the prefix cache of a candidate's head."""
 
     candidate: Candidate
     split: int
@@ -38,7 +39,7 @@ class PreparePrefix:
         return worker.model.prepare_prefix(self.candidate, rows, self.part, self.parts)
 
     def lost(self, _reason: str) -> int:
-        """Nothing is kept: whoever needs a prefix computes it."""
+        """Return 0: nothing is cached, and each later task computes the prefixes that it needs."""
         return 0
 
 
@@ -46,7 +47,7 @@ class PreparePrefix:
 class FrozenTask:
     """Rung 0: proxy losses over training and validation rows, and the readability of the literal text.
 
-    Target texts have no classes to probe: their frozen loss itself stands.
+    Target texts have no classes to probe, so the frozen loss itself is used.
     """
 
     evaluation: Evaluation
@@ -94,9 +95,9 @@ class FrozenTask:
 class FitTask:
     """Rungs 1 and 2: fine-tune with the candidate's settings, score the held-out rows of the fold.
 
-    Initialisation and row order come from (seed, fold, repeat) alone: comparisons are paired. Solved examples are no
-    training rows. On the last rung target texts are written, and judged by the metric. ``bar``: the validation
-    loss above which the fine-tune is stopped on its way; None: it is not looked at before its end.
+    Initialisation and row order depend on (seed, fold, repeat) alone, so that comparisons are paired. Demonstrations
+    are not trained on. On rung 2 texts are generated, where the corpus has target texts, and scored with the metric.
+    ``bar``: the validation loss at the milestone above which the fine-tune is stopped; None: no check before its end.
     """
 
     evaluation: Evaluation
@@ -104,12 +105,12 @@ class FitTask:
 
     def __call__(self, worker: Worker) -> Evaluation:
         scored, delta = self.fitted(worker)
-        # Where the driver's folder is not, another machine needs them: they are asked for when it is known whose.
+        # A worker without the driver's folder saves no weights: ``WeightsTask`` brings those that are needed later.
         kept = delta and self.evaluation.fold == self.evaluation.repeat == 0 and worker.spec.weights.is_dir()
         return replace(scored, weights=_save(worker, self.evaluation, delta)) if kept else scored
 
     def fitted(self, worker: Worker) -> tuple[Evaluation, Mapping[str, Tensor]]:
-        """The evaluation with what the fine-tune changed: nothing where it is not complete."""
+        """Return the evaluation and the fine-tuned weights, which are empty where it is not complete."""
         task, model = self.evaluation, worker.model
         train, held_out = worker.fold(task.fold)
         settings = task.candidate.settings
@@ -136,7 +137,7 @@ class FitTask:
         if model.micro_batch is not None and scored.complete:
             halved = f"out of memory: worked in parts of {model.micro_batch} rows"
             scored = replace(scored, reason="; ".join(filter(None, (scored.reason, halved))))
-        if milestone is not None and scored.complete:  # one that has learnt by then has reached its end
+        if milestone is not None and scored.complete:  # training may end before the milestone
             scored = replace(scored, milestone=milestone.loss if milestone.seen else scored.loss)
         return scored, delta if scored.complete else {}
 
@@ -154,7 +155,7 @@ class FitTask:
 
 @dataclass(frozen=True)
 class WeightsTask:
-    """A short fine-tune once more, for its weights: they travel to the driver, as a safetensors file's bytes."""
+    """Repeat a short fine-tune for its weights, which are sent to the driver as the bytes of a safetensors file."""
 
     evaluation: Evaluation
 
@@ -171,9 +172,9 @@ class WeightsTask:
 
 @dataclass(frozen=True)
 class TimeWriting:
-    """Seconds that the frozen model takes to write one token for one row, among the training rows.
+    """Measure the seconds that the frozen model needs to generate one token for one row, on the training rows.
 
-    The difference of a longer and a shorter text: what is read before is left out. 0 where memory does not last.
+    The difference between a longer and a shorter text leaves out the prompt. 0 where memory is too small.
     """
 
     candidate: Candidate
@@ -183,7 +184,7 @@ class TimeWriting:
     def __call__(self, worker: Worker) -> float:
         rows = worker.unshown(self.candidate, worker.splits[0])
         bare = Template(tuple(s for s in self.candidate.template.segments if not isinstance(s, Soft)))
-        if not rows:  # all are solved examples: the fine-tune says so
+        if not rows:  # all are demonstrations: the fine-tune reports it
             return 0.0
         took = []
         try:
@@ -197,15 +198,15 @@ class TimeWriting:
         return max(0.0, took[1] - took[0]) / (self.longer - self.shorter) / len(rows)
 
     def lost(self, _reason: str) -> float:
-        """Unknown."""
+        """Return 0: unknown."""
         return 0.0
 
 
 @dataclass(frozen=True)
 class TestTask:
-    """Score some test rows with several candidates; those that share a head share its pass."""
+    """Score some test rows with several candidates; candidates with the same head share its prefix pass."""
 
-    __test__ = False  # no test class, whatever pytest thinks of its name
+    __test__ = False  # pytest would take it for a test class by its name
     evaluations: tuple[Evaluation, ...]
     rows: tuple[Example, ...]
 
@@ -215,26 +216,26 @@ class TestTask:
         with worker.model.passing_prefixes():
             done = []
             for task in self.evaluations:
-                if not task.complete:  # trained once more, and in vain
+                if not task.complete:  # its repeated fine-tune failed
                     done.append(task)
                     continue
                 delta = load_file(task.weights) if task.weights else {}
                 try:
-                    task = replace(task, weights=None)  # they stay where they are
+                    task = replace(task, weights=None)  # the fine-tune's evaluation names them, not the test's
                     done.append(scored_with(task, worker, self.rows, delta, write=not worker.labels))
                 except (FitFailedError, InputError) as error:
                     done.append(task.failed(str(error)))
         return done
 
     def lost(self, reason: str) -> list[Evaluation]:
-        """Failures all."""
+        """Return a failure for each candidate."""
         return [evaluation.failed(reason) for evaluation in self.evaluations]
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """What a run must know of its model and data: rows whose fields are cut, tuning modes, whole words, the family,
-    and whether text may follow the predicted place."""
+    """What a run must know about its model and data: the number of rows with a field that is cut, tuning modes, whole
+    words, the family, and whether text may follow the predicted position."""
 
     cut_rows: int
     tuning_modes: tuple[str, ...]
@@ -242,12 +243,12 @@ class Readiness:
     family: str
     label_anywhere: bool
     target_length: int
-    """Tokens that a written text may have; 0 where the data has labels."""
+    """Most tokens of a generated text; 0 where the data has labels."""
 
 
 @dataclass(frozen=True)
 class CheckTask:
-    """Check the label words against the tokenizer before a search."""
+    """Check template and label words with the model before a search."""
 
     candidate: Candidate
 
@@ -266,17 +267,17 @@ class CheckTask:
         )
 
     def lost(self, reason: str) -> Readiness:
-        """Raises WorkerLostError: without the model's word there is no search."""
+        """Raises WorkerLostError: no search can start without this check."""
         raise WorkerLostError(f"The model could not be loaded and asked ({reason}); use fewer --workers.")
 
 
 def weights_name(candidate: Candidate) -> str:
-    """Of the file that a candidate's weights lie in."""
+    """Return the name of the file with a candidate's weights."""
     return f"{candidate.id[:32]}.safetensors"
 
 
 def _save(worker: Worker, task: Evaluation, delta: Mapping[str, Tensor]) -> str:
-    """Where the weights lie now. Raises StorageError when they cannot be written."""
+    """Write the weights and return their path. Raises StorageError when they cannot be written."""
     path = worker.spec.weights / weights_name(task.candidate)
     save(delta, path, "The fine-tuned weights")
     return str(path)

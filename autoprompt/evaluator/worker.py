@@ -1,4 +1,4 @@
-"""One process's resident model and the search's rows."""
+"""Worker: a process with the loaded model and the search's rows, and the function that runs a task in it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ FROZEN = Settings("none")
 class WorkerSpec:
     """All that a worker needs to start.
 
-    ``model_folder``: as this worker opens it. ``corpus`` comes without its test rows. ``scratch``: a folder that the
-    workers of one machine share, for kept prefixes. ``weights``: the driver's folder for fine-tuned weights; a worker
-    that has not this folder keeps none. ``metric``: what target texts are judged by. ``folds``: parts of the
-    cross-validation over training and validation rows together; None swaps the two splits.
+    ``model_folder``: a path that opens on the worker's machine. ``corpus``: without its test rows. ``scratch``: a
+    folder that the workers of one machine share, for the prefix cache. ``weights``: the driver's folder for fine-tuned
+    weights; a worker on a machine without this folder saves none. ``metric``: scores generated texts. ``folds``: parts
+    of the cross-validation over training and validation rows together; None swaps the two splits.
     """
 
     model_folder: PathLike[str]
@@ -49,23 +49,23 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class Work:
-    """A task's result with what it cost."""
+    """A task's result and its cost: wall seconds, tokens processed, CPU seconds."""
 
     value: Any
     seconds: float
     tokens: int
     cpu: float = 0.0
-    """Seconds that the worker's process computed meanwhile; 0 where it is not known, or the work is a GPU's."""
+    """CPU seconds of the worker's process; 0 where they are not known or the device is not the CPU."""
 
 
 class Worker:
-    """One resident model and the search's rows."""
+    """The loaded model and the search's rows."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
         prefixes = Path(spec.scratch) / "prefixes"
         prefixes.mkdir(parents=True, exist_ok=True)
-        # One thread whatever the number of workers: the bits must not depend on it.
+        # One thread for any number of workers, so that scores are bit-identical.
         torch.set_num_threads(1)
         self.model: LanguageModel = load_model(
             Path(spec.model_folder),
@@ -81,31 +81,31 @@ class Worker:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The data's labels; none for target texts."""
+        """The corpus's labels; empty for target texts."""
         return self.spec.corpus.labels
 
     def gold(self, rows: Sequence[Example]) -> list[int]:
-        """Label indices; 0 for target texts."""
+        """Return the rows' label indices; 0 for target texts."""
         return [self.labels.index(row.label) if self.labels else 0 for row in rows]
 
     @staticmethod
     def unshown(candidate: Candidate, rows: Sequence[Example]) -> tuple[Example, ...]:
-        """The rows that are none of the candidate's solved examples: nobody learns or is judged by those."""
+        """Return the rows without the candidate's demonstrations, which are neither trained on nor scored."""
         shown = {demo.row_id for demo in candidate.demos}
         return tuple(row for row in rows if row.row_id not in shown)
 
     def judged(self, candidate: Candidate) -> tuple[Example, ...]:
-        """Training rows, then validation rows, as in ``features``."""
+        """Return training rows, then validation rows, without demonstrations: the rows of ``features``."""
         return self.unshown(candidate, (*self.splits[0], *self.splits[1]))
 
     @cached_property
     def target_length(self) -> int:
-        """Tokens that a written text may have: those of the longest training target."""
+        """Most tokens of a generated text: the length of the longest training target."""
         return self.model.target_length(self.spec.corpus.train)
 
     def fold(self, number: int) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-        """Training and held-out rows of a fold: 0 is the data's own split; the others are its swap, or with
-        ``folds`` the stratified parts of both splits together, dealt in the rows' order."""
+        """Return training and held-out rows of a fold. Fold 0 is the data's own split. Any other fold swaps the two
+        splits, or with ``folds`` holds out one stratified part of both together, assigned in the rows' order."""
         if number == 0:
             return self.splits
         if self.spec.folds is None:
@@ -116,7 +116,7 @@ class Worker:
         return train, tuple(row for row, part in zip(pool, parts, strict=True) if part == number - 1)
 
     def features(self, candidate: Candidate) -> Features:
-        """Frozen features of training and validation rows, kept for the last few prompts."""
+        """Return frozen features of training and validation rows, cached for the last few prompts."""
         frozen = replace(candidate, settings=FROZEN)
         if frozen.id not in self._features:
             splits = (self.unshown(candidate, rows) for rows in self.splits)
@@ -129,7 +129,7 @@ class Worker:
         return self._features[frozen.id]
 
     def proxy(self, candidate: Candidate) -> Proxy:
-        """The frozen rung's probes."""
+        """Return the frozen rung's probes."""
         return cross_fit(self.features(candidate), self.gold(self.judged(candidate)), len(self.labels))
 
 
@@ -137,7 +137,7 @@ _WORKER: Worker | None = None
 
 
 def start_worker(spec: WorkerSpec) -> None:
-    """Initialise this process. Raises UsageError where memory is too short for the model."""
+    """Load the model in this process. Raises UsageError where it does not fit into memory."""
     global _WORKER
     try:
         _WORKER = Worker(spec)
@@ -150,16 +150,16 @@ def start_worker(spec: WorkerSpec) -> None:
 
 
 def perform(task: Callable[[Worker], Any]) -> Work:
-    """Run one task in a process that ``start_worker`` prepared. Raises WorkerLostError where its device is lost,
-    or its memory too short for what cannot be done in parts."""
+    """Run one task in a process that ``start_worker`` prepared. Raises WorkerLostError where the device fails, or
+    where memory is too small for work that cannot be split."""
     if _WORKER is None:
         raise RuntimeError("this process was not prepared by start_worker")
-    _WORKER.model.micro_batch = None  # what this task alone has to record
+    _WORKER.model.micro_batch = None  # recorded for each task anew
     started, before = time.monotonic(), _WORKER.model.tokens_processed
     computed = time.process_time()
     try:
         value = task(_WORKER)
-    except torch.AcceleratorError as error:  # after one every further call in this process fails as well
+    except torch.AcceleratorError as error:  # every later call in this process would fail as well
         raise WorkerLostError(f"the device failed: {first_line(error)}") from error
     except (MemoryError, RuntimeError) as error:
         if not is_short_memory(error):

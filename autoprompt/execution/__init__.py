@@ -1,4 +1,4 @@
-"""Where tasks run: an ordered map over local processes or a Ray cluster. Knows nothing about prompts."""
+"""Executors: an ordered map over local processes or a Ray cluster. Nothing here is specific to prompts."""
 
 from autoprompt.execution.local import LocalExecutor
 from autoprompt.execution.ordered_map import Executor

@@ -11,10 +11,10 @@ _PIECE = 1 << 20
 
 
 class Channel:
-    """One end. A message is its length in bytes (eight bytes, big-endian) and its content.
+    """One end of a connection. A message is its length in bytes (eight bytes, big-endian) and its content.
 
-    ``lost``: asked whenever the other end takes or gives nothing for ``seconds``; True gives the message up. Without
-    ``seconds`` the other end is waited for.
+    ``lost``: called whenever the other end neither accepts nor sends anything for ``seconds``; True gives the message
+    up. Without ``seconds`` the other end is waited for without a limit.
     """
 
     def __init__(
@@ -25,20 +25,20 @@ class Channel:
         end.settimeout(seconds)
 
     def fileno(self) -> int:
-        """For ``multiprocessing.connection.wait``."""
+        """Return the socket's file descriptor, for ``multiprocessing.connection.wait``."""
         return self._end.fileno()
 
     def send(self, message: bytes) -> bool:
-        """Whether all of it was sent: False where the other end is closed or lost."""
+        """Send a message; return whether all of it was sent: False where the other end is closed or lost."""
         return self._sent(_LENGTH.pack(len(message))) and self._sent(message)
 
     def receive(self) -> bytes | None:
-        """The next message; None where the other end is closed or lost."""
+        """Return the next message; None where the other end is closed or lost."""
         head = self._received(_LENGTH.size)
         return None if head is None else self._received(_LENGTH.unpack(head)[0])
 
     def close(self) -> None:
-        """The other end notices."""
+        """Close this end, which the other end notices."""
         self._end.close()
 
     def _sent(self, content: bytes) -> bool:

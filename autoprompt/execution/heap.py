@@ -1,4 +1,4 @@
-"""What a worker's process keeps of the memory that it freed: enough to be fast, and no more."""
+"""Heap settings of a worker process: freed memory is reused, and given back to the system when it grows too much."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's names for mallopt
 _KEPT_BLOCK = 32 << 20
 EVERY = 16
-"""Tasks, after which it is looked: what is given back and wanted again is cleared page by page, up to an eighth of the
-next fine-tune's time (all weights)."""
+"""Tasks between two checks. Memory that is given back and needed again is cleared page by page, which takes up to an
+eighth of the time of the next fine-tune (of all weights)."""
 SPARE = 256 << 20
 _STATM = Path("/proc/self/statm")
-"""Linux's account of this process, in pages."""
+"""Memory use of this process, in pages; on Linux alone."""
 
 
 class Heap:
     """This process's heap, where malloc is glibc's; elsewhere nothing is done.
 
-    Fresh pages for each tensor cost time in every pass, so blocks of up to 32 MiB are freed for the process alone. With
-    ever new lengths of text such a heap goes to pieces: it grows although no more of it is used. So all that is free is
-    given back to the system after some tasks, if the process is 256 MiB larger than the last time this was done.
+    Fresh pages for each tensor cost time in every pass, so freed blocks of up to 32 MiB stay in the process. With ever
+    new lengths of text such a heap fragments: it grows although no more of it is used. So every ``EVERY`` tasks all
+    free memory is given back to the system, if the process is 256 MiB larger than its smallest size since last time.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Heap:
             self._least = _resident()
 
     def tidy(self) -> None:
-        """After each task."""
+        """Check the heap's size, and give free memory back if it is too large. Call this after each task."""
         self._tasks += 1
         if self._trim is None or self._tasks % EVERY:
             return
@@ -47,6 +47,6 @@ class Heap:
 
 
 def _resident() -> int:
-    """Bytes of anonymous memory: what is mapped from files, as kept prefixes are, does not count."""
+    """Return the bytes of anonymous memory: files that are mapped, such as the prefix cache, do not count."""
     _, resident, shared, *_ = map(int, _STATM.read_text(encoding="ascii").split())
     return (resident - shared) * os.sysconf("SC_PAGE_SIZE")

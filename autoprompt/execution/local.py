@@ -1,9 +1,9 @@
-"""Workers as processes of this machine.
+"""Local executor: workers as processes of this machine.
 
-Each is one process at the other end of a socket of its own. The standard library's pool gives up all its tasks when one
-process dies, and cannot end a task that hangs; here a dead, stopped or hanging process costs its own task alone. Its
-processes also import the program's main module, which starts the work again where that is a plain script, and look for
-modules in the current folder; these import this package alone.
+Each worker is one process, connected by its own socket. The standard library's process pool gives up all its tasks when
+one process dies, and cannot end a task that hangs; here a dead, stopped or hanging process costs its own task alone.
+The pool's processes also import the program's main module, which starts the work again where that is a plain script,
+and look for modules in the current folder; the processes here import this package alone.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from autoprompt.execution.channel import Channel
 from autoprompt.execution.ordered_map import Executor, Slot
 
 _EXIT_SECONDS = 1.0
-"""How long a process that has closed its socket may take to exit: its own exit code tells more than our signal."""
+"""Seconds that a process which has closed its socket may take to exit: its own exit code says more than our signal."""
 _LOOK_SECONDS = 1.0
-"""How often it is looked whether a process was stopped."""
+"""Seconds between two checks whether a process was stopped (SIGSTOP)."""
 _STOPPED_LOOKS = 5
-"""So many looks in a row at a stopped process: then it is ended. They are counted, since a driver that was stopped as
-well has lost the time."""
+"""Checks in a row that find a process stopped before it is ended. Checks are counted, not seconds: time passes also
+while the driver itself is stopped."""
 
 _Start = tuple[Callable[..., None], tuple[Any, ...], Mapping[str, str]]
-"""The initializer, its arguments, and environment variables of this process alone."""
+"""The initializer, its arguments, and environment variables for this process alone."""
 
 
 class LocalExecutor(Executor["_ProcessSlot"]):
-    """New processes, one thread each; each runs the initializer once, before its first task."""
+    """Executor whose workers are new processes, one thread each. Each runs the initializer before its first task."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class LocalExecutor(Executor["_ProcessSlot"]):
         *,
         environments: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        """``environments``: variables that each process has beside this one's, one mapping a worker."""
+        """``environments``: variables that each process has in addition to this one's, one mapping a worker."""
         variables = list(environments) or [{}] * workers
         super().__init__([_ProcessSlot((initializer, arguments, own)) for own in variables[:workers]])
         self._looked = time.monotonic()
 
     def close(self) -> None:
-        """End all at once: by SIGKILL, which a stopped process obeys as well; what they had is done again."""
+        """Kill all workers at once (SIGKILL works on stopped processes too); their tasks must be done again."""
         self._closed = True
         for slot in self._slots:
             slot.kill()
@@ -75,7 +75,7 @@ class LocalExecutor(Executor["_ProcessSlot"]):
         return []
 
     def _stopped(self, busy: Sequence[_ProcessSlot]) -> list[_ProcessSlot]:
-        """Those that have been stopped for a while, or are gone without their socket's end."""
+        """Return the slots whose process has been stopped for a while, or has ended without closing its socket."""
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return []
         self._looked = time.monotonic()
@@ -84,19 +84,19 @@ class LocalExecutor(Executor["_ProcessSlot"]):
 
 @dataclass
 class _Process:
-    """A started one: ``socket`` and ``life`` are the driver's."""
+    """A started process; ``socket`` and ``life`` are the driver's ends."""
 
     running: subprocess.Popen[bytes]
     socket: socket.socket
     life: int
     stopped: int = 0
-    """How often in a row it was found stopped."""
+    """Checks in a row that found it stopped."""
 
     def __post_init__(self) -> None:
         self.channel = Channel(self.socket, self.lost, _LOOK_SECONDS)
 
     def lost(self) -> bool:
-        """Look at it: whether it has ended, or has been stopped for a while."""
+        """Check whether the process has ended, or has been stopped for a while."""
         try:
             stopped = psutil.Process(self.running.pid).status() == psutil.STATUS_STOPPED
         except psutil.Error:
@@ -105,7 +105,7 @@ class _Process:
         return self.stopped >= _STOPPED_LOOKS or self.running.poll() is not None
 
     def end(self, patience: float) -> int:
-        """Its exit code, negative for a signal; it is killed where it does not end within so many seconds."""
+        """Return the process's exit code, negative for a signal. Kill it if it does not end in ``patience`` seconds."""
         try:
             self.running.wait(patience)
         except subprocess.TimeoutExpired:
@@ -128,21 +128,21 @@ class _ProcessSlot(Slot):
         return self._process is not None
 
     def fileno(self) -> int:
-        """What becomes readable when the process has an answer, or has ended."""
+        """Return the file descriptor that becomes readable when the process has an answer, or has ended."""
         assert self._process is not None  # noqa: S101
         return self._process.channel.fileno()
 
     def lost(self) -> bool:
-        """Whether nothing can come from the process any more."""
+        """Whether the process can send nothing any more."""
         return self._process is None or self._process.lost()
 
     def kill(self) -> None:
-        """Send the signal, and wait for nothing."""
+        """Send SIGKILL and do not wait."""
         if self._process is not None:
             self._process.running.kill()
 
     def end(self, patience: float = 0.0) -> int | None:
-        """The exit code of the process, which is gone then; None where there was none."""
+        """End the process and return its exit code; None where there was none."""
         process, self._process = self._process, None
         return None if process is None else process.end(patience)
 
@@ -151,7 +151,7 @@ class _ProcessSlot(Slot):
             self.end()
         if self._process is None:
             initializer, arguments, variables = self._start
-            with _signals_blocked():  # none may come between a process's start and its being known
+            with _signals_blocked():  # no signal may arrive between the process's start and this assignment
                 self._process = _started(variables)
             self._process.channel.send(pickle.dumps((initializer, arguments)))
         self._process.channel.send(asked)
@@ -172,7 +172,7 @@ class _ProcessSlot(Slot):
 
 
 def _started(variables: Mapping[str, str]) -> _Process:
-    """Raises UsageError where the system has no room for one more process."""
+    """Start a worker process. Raises UsageError where the system has no room for one more."""
     try:
         ours, theirs = socket.socketpair()
         with theirs:
@@ -200,7 +200,7 @@ def _started(variables: Mapping[str, str]) -> _Process:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """A process started meanwhile has them blocked as well, until it knows what to do about them."""
+    """Block SIGINT and SIGTERM. A process started inside has them blocked as well, until it sets up its handling."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield

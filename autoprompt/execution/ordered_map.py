@@ -1,4 +1,4 @@
-"""An ordered map over workers that may die or hang, whatever they are: processes here, or actors anywhere."""
+"""Executor base class: an ordered map over workers (local processes or Ray actors) that may die or hang."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 RETRIES = 2
-"""How often a task is given to another worker after the one that had it died."""
+"""How often a task is given to another worker after its worker died."""
 UNUSABLE_RETRIES = 1
-"""The same, where a task said (with WorkerLostError) that its worker can do no more work."""
+"""The same after the task raised WorkerLostError, which means that its worker can do no more work."""
 LOOK_SECONDS = 0.02
-"""How long results are given out until somebody looks who has become free."""
+"""Seconds between two checks for free workers while results are yielded."""
 
 
 @dataclass
 class Task:
-    """One item on its way: at last with a value, what was raised, or why it has neither."""
+    """An item in flight; ends with a value, an exception, or the reason it was lost."""
 
     number: int
     function: Callable[[Any], Any]
@@ -37,12 +37,13 @@ class Task:
     error: BaseException | None = None
     loss: str | None = None
     again: bool = False
-    """Whether another worker has to do it."""
+    """Whether another worker must run it."""
     given_up: bool = False
-    """Whether its result would have come too late."""
+    """Whether it was ended because its result would come too late."""
 
     def outcome(self, lost: Callable[[Any, str], Any] | None, late: Callable[[Any], Any] | None) -> Any:
-        """Its value, else that of ``late`` or ``lost``. Raises what the task raised, or WorkerLostError."""
+        """Return the task's value, else the result of ``late`` or ``lost``. Raises what the task raised, or
+        WorkerLostError."""
         if self.given_up and late is not None:
             return late(self.item)
         if self.error is not None:
@@ -55,29 +56,29 @@ class Task:
 
 
 class Slot(ABC):
-    """A place for one worker, which is started when it is needed and again when it has died."""
+    """A place for one worker, which is started when it is needed and restarted when it has died."""
 
     def __init__(self) -> None:
         self.task: Task | None = None
         self.deadline: float | None = None
         self.given_up: float | None = None
-        """From when on its result would come too late."""
+        """The time (``time.monotonic``) from which the task's result comes too late."""
         self.disowned = False
-        """Whether nobody waits for the task's result any more."""
+        """Whether the task's result is no longer wanted."""
 
     @property
     def ready(self) -> bool:
-        """Whether a task given now is begun now."""
+        """Whether a task given now starts at once."""
         return True
 
     @property
     def late(self) -> bool:
-        """Whether its task has taken longer than it may."""
+        """Whether the task has taken longer than it may."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def give(self, task: Task, limit: float | None, left: float | None = None) -> None:
-        """Have the worker begin; ``left``: seconds after which it is given up. Raises what pickle does where the item
-        cannot be sent."""
+        """Start a task, which may take ``limit`` seconds and is given up after ``left`` seconds. Raises pickle's error
+        where the item cannot be sent."""
         task.again = False
         self._send(pickle.dumps((task.function, task.item)))
         self.task, self.disowned = task, False
@@ -86,9 +87,9 @@ class Slot(ABC):
         self.given_up = time.monotonic() + left if left is not None else None
 
     def take(self, limit: float | None) -> Task | None:
-        """The task that has ended here, one way or another, or is to be done ``again``; None where nobody waits for it.
+        """Return the task that has ended here, or that must run ``again``; None where its result is no longer wanted.
 
-        A worker that has not answered is ended.
+        A worker that has not answered, or can do no more work, is ended.
         """
         task, late, disowned = self.task, self.late, self.disowned
         assert task is not None  # noqa: S101
@@ -112,38 +113,38 @@ class Slot(ABC):
         return None if disowned else task
 
     def disown(self) -> None:
-        """Nobody waits for the result of what goes on here."""
+        """Mark the result of the running task as no longer wanted."""
         self.disowned = self.task is not None
 
     def _answered(self, task: Task) -> bool:
-        """Whether the task has its value or its error now: else its worker has died, or hangs."""
+        """Read the task's value or error; return False where there is none, since its worker has died or hangs."""
         try:
             answer = self._receive()
             if answer is not None:
-                task.error, task.value = pickle.loads(answer)  # noqa: S301 - of our own worker
-        except Exception as error:  # what came cannot be unpickled
+                task.error, task.value = pickle.loads(answer)  # noqa: S301 - from our own worker
+        except Exception as error:  # the answer cannot be unpickled
             task.error = error
             return True
         return answer is not None
 
     @abstractmethod
     def _send(self, asked: bytes) -> None:
-        """To the worker, which is started if there is none. A dead one is noticed while waiting."""
+        """Send a message to the worker, which is started if there is none. A dead worker is noticed while waiting."""
 
     @abstractmethod
     def _receive(self) -> bytes | None:
-        """The worker's answer; None where it has died, or gives none."""
+        """Return the worker's answer; None where it has died, or has not answered."""
 
     @abstractmethod
     def _end(self, *, at_once: bool) -> str:
-        """End the worker, unless it has ended by itself; how that was, in words."""
+        """End the worker, unless it has ended by itself; return in words how it ended."""
 
 
 S = TypeVar("S", bound=Slot)
 
 
 class Executor(ABC, Generic[S]):
-    """Workers, each in a slot of its own."""
+    """Workers, each in its own slot."""
 
     def __init__(self, slots: Sequence[S]) -> None:
         self.workers = len(slots)
@@ -162,16 +163,15 @@ class Executor(ABC, Generic[S]):
         left: Callable[[], float | None] = lambda: None,
         late: Callable[[T], R] | None = None,
     ) -> Generator[R, None, None]:
-        """Results in the order of the items.
+        """Yield results in the order of the items. Raises what the initializer or a task raised, in the item's turn.
 
-        Before an item is dispatched ``gate`` is asked; at its first False no further item is, so what ran is always
-        a beginning of ``items``. An item whose worker dies is given to another one, at most ``RETRIES`` times, and one
-        that raises WorkerLostError ``UNUSABLE_RETRIES`` times; one that takes longer than ``limit`` seconds is ended,
-        and not repeated. ``lost`` makes the result of an item that has none, from the item and why; without it that
-        raises WorkerLostError. ``idle`` is called whenever all results that are there were given out, before the next
-        is waited for. ``left`` is asked with each item for the seconds after which its result comes too late: it is
-        then ended, and ``late`` makes its result, else ``lost``. Raises what the initializer or a task raised, in the
-        item's turn.
+        ``gate`` is called before each item is dispatched; after its first False no further item is, so that the items
+        that ran are always the first ones. An item whose worker dies is given to another worker, at most ``RETRIES``
+        times; an item that raises WorkerLostError, ``UNUSABLE_RETRIES`` times. An item that takes longer than ``limit``
+        seconds is ended and not repeated. ``lost`` makes the result of an item that has none, from the item and the
+        reason; without ``lost``, WorkerLostError is raised. ``idle`` is called whenever all available results have been
+        yielded, before waiting for the next. ``left`` is called with each dispatch and returns the seconds after which
+        the item's result comes too late: the item is then ended, and ``late``, else ``lost``, makes its result.
         """
         waiting = deque(Task(number, function, item) for number, item in enumerate(items))
         again: deque[Task] = deque()
@@ -188,7 +188,7 @@ class Executor(ABC, Generic[S]):
                     return
                 if given_out:
                     idle()
-                # Who has ended while results were given out gets more to do.
+                # Workers that became free while results were yielded get more to do.
                 if given_out or (own and time.monotonic() > look):
                     for task in self._finished(limit, wait=given_out):
                         if task.again:
@@ -205,17 +205,17 @@ class Executor(ABC, Generic[S]):
                 slot.disown()
 
     def carry(self, path: Path) -> os.PathLike[str]:
-        """A file of this process's machine, to be sent with an item: a worker anywhere opens what it names there."""
+        """Return a path to send with an item: a worker on any machine can open it to read this machine's file."""
         return path
 
     @abstractmethod
     def close(self) -> None:
-        """Drop what is queued and end the workers."""
+        """Drop queued tasks and end the workers."""
 
     @abstractmethod
     def _wait(self, busy: Sequence[S], timeout: float | None) -> list[S]:
-        """Those of the busy slots where something has ended, at least one unless time runs out; or none, where
-        a slot has become ready."""
+        """Return the busy slots whose task or worker has ended: at least one, unless time runs out or a slot has become
+        ready."""
 
     def _dispatch(
         self,
@@ -225,7 +225,7 @@ class Executor(ABC, Generic[S]):
         limit: float | None,
         left: Callable[[], float | None],
     ) -> Iterator[Task]:
-        """Give what waits to whoever is free; what is done again was let through the gate before."""
+        """Give waiting tasks to free workers, and yield them. A task that runs again has passed the gate before."""
         while (waiting or again) and (slot := self._free()) is not None:
             self._check_open()
             if not again and gate is not None and not gate():
@@ -239,7 +239,7 @@ class Executor(ABC, Generic[S]):
         return next((slot for slot in self._slots if slot.task is None and slot.ready), None)
 
     def _finished(self, limit: float | None, *, wait: bool) -> list[Task]:
-        """The tasks that are done with, whatever their end; ``wait`` until there is one."""
+        """Return the tasks that have ended, or must run again; with ``wait``, wait until something has ended."""
         busy = [slot for slot in self._slots if slot.task is not None]
         ends = [slot.deadline for slot in busy if slot.deadline is not None]
         timeout = max(0.0, min(ends) - time.monotonic()) if ends else None

@@ -1,4 +1,4 @@
-"""How many workers a machine has, and what each of them gets of it."""
+"""Number of workers on a machine or cluster, and each worker's share of the cores and GPUs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from autoprompt.errors import UsageError
 _WORKERS_A_CORE = 8
 _LEAST_BOUND = 32
 _WORKER_BYTES = 256 << 20
-"""What a process takes for its libraries alone."""
+"""Memory that a process takes for its libraries alone."""
 _MOST_IN_A_CLUSTER = 10_000
 
 
 def default_workers() -> int:
-    """As many workers as cores that this process may use."""
+    """Return the default number of workers: one for each core that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def most_workers(executor: str) -> int:
-    """How many workers may be asked for: what this machine has cores and memory for, or of a Ray cluster, whose nodes
-    may come later, a number that no cluster has."""
+    """Return the most workers that may be asked for: what this machine has cores and memory for. For a Ray cluster,
+    whose nodes may join later, it is a number that no cluster has."""
     if executor == "ray":
         return _MOST_IN_A_CLUSTER
     memory = int(psutil.virtual_memory().total) // _WORKER_BYTES
@@ -31,7 +31,7 @@ def most_workers(executor: str) -> int:
 
 
 def check_workers(workers: int | None, per_gpu: int | None, most: int) -> None:
-    """Raises UsageError for numbers that no machine has room for. ``most``: see ``most_workers``."""
+    """Raises UsageError for numbers below 1 or above ``most`` (see ``most_workers``)."""
     for option, value in (("--workers", workers), ("--workers-per-gpu", per_gpu)):
         if value is not None and value < 1:
             raise UsageError(f"{option} is {value}; give at least 1.")
@@ -43,8 +43,8 @@ def check_workers(workers: int | None, per_gpu: int | None, most: int) -> None:
 
 
 def worker_count(device: str, workers: int | None, per_gpu: int | None, *, cores: int, gpus: int, most: int) -> int:
-    """Workers of a machine or cluster with so many ``cores`` and ``gpus``: as asked for, else one a core where the work
-    is done on the CPU, and one (or ``per_gpu``) for each device where it is done there.
+    """Return the number of workers of a machine or cluster with ``cores`` and ``gpus``: ``workers`` if given, else one
+    a core where the work is done on the CPU, and one (or ``per_gpu``) for each device where it is done on those.
 
     ``device``: cpu, mps, cuda, or one of several by its number. ``most``: see ``most_workers``. Raises UsageError.
     """
@@ -59,9 +59,10 @@ def worker_count(device: str, workers: int | None, per_gpu: int | None, *, cores
 
 
 def environments(device: str, workers: int, gpus: int) -> list[dict[str, str]]:
-    """Variables of each worker: its GPU of several, in turn, and its share of the cores for what may use threads.
+    """Return the environment variables of each worker: its GPU, where there are several, and its number of threads.
 
-    Only tokenizers do: a score's bits must not depend on how many threads there are, so torch has one everywhere.
+    GPUs are assigned in turn. Only tokenizers use threads, as many as the worker's share of the cores: a score's bits
+    must not depend on the number of threads, so torch always has one.
     """
     threads = {"RAYON_NUM_THREADS": str(max(1, default_workers() // workers))}
     if device != "cuda" or gpus < 2:
@@ -71,6 +72,6 @@ def environments(device: str, workers: int, gpus: int) -> list[dict[str, str]]:
 
 
 def _visible(variables: Mapping[str, str], gpus: int) -> Sequence[str]:
-    """The GPUs as CUDA names them, those that this process may see."""
+    """Return the names, as CUDA has them, of the GPUs that this process may use."""
     named = [name.strip() for name in variables.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     return named or [str(number) for number in range(gpus)]

@@ -1,6 +1,7 @@
-"""A worker's process on a node of a Ray cluster.
+"""Ray actor: a worker process on a node of a Ray cluster.
 
-Sent as code, not by its name: a node without this package can then say so. It imports nothing of ours until it works.
+Its class is sent as code, not by name, so that a node without this package can report that. It imports nothing of this
+package before its first call.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 
 
 class Actor:
-    """``start``: the pickled initializer and its arguments. ``unsafe``: folders in which no modules are looked for: the
-    driver's current one, where a program has connected to Ray by itself."""
+    """``start``: the pickled initializer and its arguments. ``unsafe``: folders from which no modules are imported: the
+    driver's current folder, in case the program connected to Ray itself."""
 
     def __init__(self, start: bytes, unsafe: list[str]) -> None:
         sys.path[:] = [entry for entry in sys.path if entry and entry not in unsafe]
@@ -23,7 +24,8 @@ class Actor:
         self._server: Any = None
 
     def look(self, asked: bytes) -> tuple[str, bytes | str]:
-        """This node's name, and the answer to a task that needs no initializer; a text where the package is missing."""
+        """Return this node's name and the answer to a task that needs no initializer, or an error text where the
+        package is missing."""
         try:
             from autoprompt.execution.worker_main import Server
 
@@ -32,20 +34,20 @@ class Actor:
             return socket.gethostname(), f"{type(error).__name__}: {error}"
 
     def answer(self, asked: bytes) -> bytes:
-        """As ``Server`` does."""
+        """Answer a task as ``Server.answer`` does."""
         if self._server is None:
             from autoprompt.execution.worker_main import Server
 
-            self._server = Server(*pickle.loads(self._start))  # noqa: S301 - of our own driver
+            self._server = Server(*pickle.loads(self._start))  # noqa: S301 - from our own driver
         answer: bytes = self._server.answer(asked)
         return answer
 
     def leave(self) -> None:
-        """The end is near: give up what this node's workers share."""
+        """Leave the folders that this node's workers share; called before the actor is killed."""
         from autoprompt.execution.scratch import leave
 
         leave()
 
 
 def _nothing() -> None:
-    """No initializer."""
+    """An initializer that does nothing."""

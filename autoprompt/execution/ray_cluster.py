@@ -1,8 +1,8 @@
-"""Workers as actors of a Ray cluster: of this machine alone, or of many.
+"""Ray executor: workers as actors of a Ray cluster, on this machine alone or on many.
 
-Each worker is one actor with a core, and a part of a GPU where the work is done on one. It is started ahead of its
-first task, as soon as the cluster has room for it: at once, or when somebody gives cores back or a node joins. Tasks
-and results travel as they do to local processes; what Ray would retry by itself is left to the ordered map.
+Each worker is one actor with one core, and a share of a GPU where the work is done on GPUs. It is started ahead of its
+first task, as soon as the cluster has room for it: at once, or when cores become free or a node joins. Tasks and
+results are sent as to local processes. Ray retries nothing; the ordered map does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import: nothing is sent to anybody
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a worker without a GPU of Ray's keeps its variables
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import: no usage statistics are sent
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers without a GPU from Ray keep their variables
 
 import ray
 from ray import exceptions
@@ -32,13 +32,13 @@ from autoprompt.execution.ordered_map import Executor, Slot
 from autoprompt.execution.staging import Carried, NodeFolder, carried, open_depot
 
 STARTS = 3
-"""How often in a row a worker's start may fail."""
+"""Failed starts of a worker in a row after which WorkerLostError is raised."""
 CONNECT_SECONDS = 5.0
-"""How long a cluster may take to answer at all."""
+"""Seconds that a cluster may take to accept a connection."""
 PATIENCE = 5.0
-"""Seconds until somebody is told that workers wait for room."""
+"""Seconds until the user is told that workers wait for free cores or GPUs."""
 _LEAVE_SECONDS = 10.0
-"""How long workers may take to end their tasks and give up what they share."""
+"""Seconds that workers may take to end their tasks and leave shared folders."""
 _GONE = (
     exceptions.RayActorError,
     exceptions.NodeDiedError,
@@ -46,51 +46,52 @@ _GONE = (
     exceptions.OutOfMemoryError,
     exceptions.WorkerCrashedError,
 )
-"""What Ray raises in place of an answer whose worker has died."""
+"""Exceptions that Ray raises in place of an answer whose worker has died."""
 
 Look = tuple[Callable[[Any], Any], Any]
-"""A function and what it is given: run on each new worker's node before any task."""
+"""A function and its argument: called on each new worker's node before any task."""
 
 
 @dataclass
 class Cluster:
-    """A cluster that this process is a driver of. ``tell`` is told what a user has to know of it."""
+    """A Ray cluster that this process is a driver of. ``tell``: receives messages for the user."""
 
     tell: Callable[[str], None]
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     _depot: Any = None
 
     def total(self, resource: str) -> int:
-        """Whole cores ("CPU") or devices ("GPU") of all nodes that are there now."""
+        """Return the number of whole cores ("CPU") or devices ("GPU") of all nodes that have joined by now."""
         return int(ray.cluster_resources().get(resource, 0))
 
     def free(self, resource: str) -> float:
-        """Those that nobody has taken."""
+        """Return the number of free cores or devices of these nodes."""
         return float(ray.available_resources().get(resource, 0))
 
     @property
     def folder(self) -> NodeFolder:
-        """A folder on each node for what its workers share."""
+        """A folder on each node, shared by its workers."""
         return NodeFolder(self.name)
 
     def carry(self, path: Path, files: Mapping[str, str] | None = None) -> Carried:
-        """See ``carried``."""
+        """Return a path that opens on any node; see ``carried``."""
         if self._depot is None:
             self._depot = open_depot(self.name)
         return carried(path, files, self.name, self.folder)
 
     def close(self) -> None:
-        """Workers fetch nothing any more."""
+        """Stop serving files to workers."""
         if self._depot is not None:
             ray.kill(self._depot)
 
 
 @contextmanager
 def joined(address: str | None, cores: int, tell: Callable[[str], None]) -> Iterator[Cluster]:
-    """The cluster at ``address``; without one that of RAY_ADDRESS, one that runs on this machine, or, as for "local",
-    a new one of this machine with so many ``cores``. A connection that the process has already is used, and left.
+    """Join the Ray cluster at ``address``. Without an address, join the one of RAY_ADDRESS, else one that runs on this
+    machine, else a new one of this machine with ``cores`` cores; "local" always starts a new one. If the process is
+    connected already, use that connection and leave it open.
 
-    Raises UsageError for a cluster that cannot be joined, and for an address beside such a connection.
+    Raises UsageError for a cluster that cannot be joined, and for an address if the process is connected already.
     """
     if ray.is_initialized():
         if address is not None:
@@ -108,7 +109,7 @@ def joined(address: str | None, cores: int, tell: Callable[[str], None]) -> Iter
         raise _unjoined(known, "nobody listens there")
     new = {"num_cpus": cores, "include_dashboard": False} if known == "local" else {}
     try:
-        with chdir(os.sep):  # Ray has workers look for modules in the current folder, where a stranger's data may be
+        with chdir(os.sep):  # Ray workers import modules from the current folder, which may hold a stranger's data
             ray.init(
                 address=known, namespace=uuid.uuid4().hex, logging_level=logging.CRITICAL, log_to_driver=False, **new
             )
@@ -129,7 +130,7 @@ def _unjoined(address: str, why: str) -> UsageError:
 
 
 def _recorded() -> str:
-    """Where the last cluster of this machine was started, which Ray keeps in a file."""
+    """Return the address of this machine's last cluster, which Ray writes to a file; "" without one."""
     try:
         return Path("/tmp/ray/ray_current_cluster").read_text(encoding="utf-8").strip()  # noqa: S108 - documented
     except OSError:
@@ -137,7 +138,7 @@ def _recorded() -> str:
 
 
 def _answers(address: str) -> bool:
-    """Whether somebody listens at a HOST:PORT: Ray itself would try for minutes."""
+    """Whether HOST:PORT accepts connections. Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
@@ -147,7 +148,7 @@ def _answers(address: str) -> bool:
 
 
 class RayExecutor(Executor["_ActorSlot"]):
-    """Actors, one thread each; each runs the initializer once, before its first task."""
+    """Executor whose workers are Ray actors, one thread each; each runs the initializer once, before its first task."""
 
     def __init__(
         self,
@@ -160,9 +161,9 @@ class RayExecutor(Executor["_ActorSlot"]):
         look: Look | None = None,
         judge: Callable[[str, Any], str | None] = lambda _node, _facts: None,
     ) -> None:
-        """``gpus``: what part of one each worker has. ``look``: what each worker's node is asked. ``judge``: what is
-        said of the answer, from the node's name and it, which is a text where the node could give none; one that
-        raises UsageError keeps the worker out."""
+        """``gpus``: share of a GPU for each worker. ``look``: function and argument to call on each new worker's node.
+        ``judge``: called with the node's name and the result (an error text if the call failed); returns a message for
+        the user or None, and raises UsageError to exclude the worker."""
         self._cluster = cluster
         self._judge = judge
         start = ray.put(pickle.dumps((initializer, arguments)))
@@ -181,8 +182,8 @@ class RayExecutor(Executor["_ActorSlot"]):
         return self._cluster.carry(path)
 
     def close(self) -> None:
-        """Workers give up what they share on their nodes, for which a task that goes on is waited for a while; what is
-        left behind all the same, the next worker on that node removes."""
+        """Have workers leave the folders that they share on their nodes, then kill them. Running tasks are waited for
+        ``_LEAVE_SECONDS``; the next worker on a node removes folders that are left behind."""
         self._closed = True
         leaving = [slot.leave() for slot in self._slots if slot.ready]
         if leaving:
@@ -194,7 +195,7 @@ class RayExecutor(Executor["_ActorSlot"]):
         starting = [slot for slot in self._slots if slot.starting is not None]
         waited = [slot.answering for slot in busy] + [slot.starting for slot in starting]
         if not waited and timeout == 0.0:
-            return []  # what is there is given out first
+            return []  # results that are available are yielded before the error
         if not waited:
             raise UsageError(f"No node of the Ray cluster can be used. {self._refusals[-1]}")
         if starting:
@@ -208,7 +209,7 @@ class RayExecutor(Executor["_ActorSlot"]):
         return [slot for slot in busy if slot.answering in ready]
 
     def _settle(self, slot: _ActorSlot) -> None:
-        """A worker has started, or could not."""
+        """Handle a worker that has started, or failed to."""
         found = slot.started()
         if found is None:
             return
@@ -223,7 +224,7 @@ class RayExecutor(Executor["_ActorSlot"]):
             self._tell(said)
 
     def _tell_waiting(self) -> None:
-        """That workers wait for room, once they have for a while."""
+        """Tell the user that workers wait for free cores or GPUs, after ``PATIENCE`` seconds."""
         starting = sum(slot.starting is not None for slot in self._slots)
         if starting and time.monotonic() - self._since > PATIENCE:
             self._since = time.monotonic()
@@ -241,7 +242,7 @@ class RayExecutor(Executor["_ActorSlot"]):
 
 
 class _ActorSlot(Slot):
-    """``create`` makes an actor; ``look``: what its node is asked, pickled."""
+    """A slot for one actor. ``create`` makes the actor; ``look``: the pickled function and argument for its node."""
 
     def __init__(self, create: Callable[[], Any], look: bytes) -> None:
         super().__init__()
@@ -251,7 +252,7 @@ class _ActorSlot(Slot):
         self._why = ""
         self._left_out = False
         self.starting: Any = None
-        """What comes when the worker is there; None where it is, or stays out."""
+        """Ray's reference to the result of ``look``; None once that was read."""
         self.answering: Any = None
         self._begin()
 
@@ -260,8 +261,8 @@ class _ActorSlot(Slot):
         return self.starting is None and not self._left_out
 
     def started(self) -> tuple[str, Any] | None:
-        """The node's name and what it answered, a text where it could not; None where the start is tried again. Raises
-        WorkerLostError where that was in vain too often."""
+        """Return the node's name and the result of ``look``, an error text if it failed; None if the start is retried.
+        Raises WorkerLostError after ``STARTS`` failed starts in a row."""
         try:
             node, answer = ray.get(self.starting)
         except _GONE as error:
@@ -275,15 +276,15 @@ class _ActorSlot(Slot):
         self._failures, self.starting = 0, None
         if isinstance(answer, str):
             return node, answer
-        raised, facts = pickle.loads(answer)  # noqa: S301 - of our own worker
+        raised, facts = pickle.loads(answer)  # noqa: S301 - from our own worker
         return node, facts if raised is None else f"{type(raised).__name__}: {raised}"
 
     def leave_out(self) -> None:
-        """Its node is of no use. The worker stays and keeps its place: else the next one would come to that node."""
+        """Exclude the worker, whose node is unusable. Its actor stays: otherwise the next one would take that place."""
         self._left_out = True
 
     def leave(self) -> Any:
-        """What comes when the worker has done its task and given up what it shares."""
+        """Return Ray's reference that is ready when the worker has ended its task and left the shared folders."""
         return self._actor.leave.remote()
 
     def kill(self) -> None:
@@ -306,18 +307,18 @@ class _ActorSlot(Slot):
             return None
         return answer
 
-    def _end(self, *, at_once: bool) -> str:  # noqa: ARG002 - Ray waits for nobody
+    def _end(self, *, at_once: bool) -> str:  # noqa: ARG002 - ray.kill never waits
         ray.kill(self._actor)
         self._begin()
         return f"at last as Ray says: {self._why}"
 
 
 def _said(error: Exception) -> str:
-    """The line that says why, of Ray's many."""
+    """Return the line of Ray's long message that gives the cause."""
     lines = [line.strip() for line in str(error).splitlines()]
     causes = [line for line in lines if line.startswith(("The actor is dead because", "The actor died because"))]
     return causes[0].rstrip(".") if causes else first_line(error)
 
 
 def _nothing(_: None) -> None:
-    """A node that answers at all will do."""
+    """The default ``look``: any node that answers is usable."""

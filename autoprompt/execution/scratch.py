@@ -1,5 +1,7 @@
-"""Folders for what a run's workers share: one goes with its driver, one on another node with its last worker, however
-these end."""
+"""Scratch folders that a run's workers share: the driver's, and one on each other node of a Ray cluster.
+
+A folder ends with its driver, or with the last worker on its node. If these are killed, a later process removes it.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +24,20 @@ _NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}\.lock")
 
 
 def sweep() -> None:
-    """Remove what killed drivers left behind: folders whose lock file has this program's name and content, is this
-    user's, and is held by nobody."""
+    """Remove folders that killed processes left behind: those whose lock file has this program's name and content,
+    belongs to this user, and is held by no process."""
     with contextlib.suppress(OSError):
         for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*.lock"):
-            with contextlib.suppress(OSError):  # somebody else's, or gone by now
+            with contextlib.suppress(OSError):  # in use, another user's, or removed by now
                 _sweep(path)
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A new folder, removed at the end; those that killed drivers left behind are removed first.
+    """Make a new folder, which is removed at the end; folders that killed processes left behind are removed first.
 
-    Kept prefixes take gigabytes. A driver holds the lock beside its folder as long as it lives. Raises StorageError
-    where there is no place for temporary files.
+    A prefix cache takes gigabytes. A driver holds the lock beside its folder as long as it runs. Raises StorageError
+    where temporary files cannot be written.
     """
     sweep()
     parent = Path(tempfile.gettempdir())
@@ -43,7 +45,7 @@ def scratch_folder() -> Iterator[Path]:
     try:
         handle = _marked(lock, fcntl.LOCK_EX)
         folder = _folder(lock)
-        folder.mkdir(mode=0o700)  # after its lock: however early its driver is killed, no folder is without
+        folder.mkdir(mode=0o700)  # after its lock: no folder is without one, however early its driver is killed
     except OSError as error:
         raise StorageError(
             f"The folder {parent} for temporary files cannot be written ({error.strerror}); make room, or name another "
@@ -57,8 +59,8 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def joined(name: str) -> Path:
-    """The folder of this name (32 hexadecimal digits) on this machine, made by the first process that asks, shared by
-    all that do, until the last of them leaves or has ended. Raises StorageError where there is no place for it."""
+    """Return the folder of this name (32 hexadecimal digits) on this machine. The first process that asks makes it; all
+    that ask share it, until the last of them leaves or ends. Raises StorageError where it cannot be made."""
     lock = Path(tempfile.gettempdir()) / f"{_PREFIX}{name}.lock"
     folder = _folder(lock)
     if name not in _JOINED:
@@ -74,7 +76,7 @@ def joined(name: str) -> Path:
 
 
 def leave() -> None:
-    """Give up what this process has joined, and remove what nobody uses any more."""
+    """Leave the folders that this process has joined, and remove those that no process uses any more."""
     while _JOINED:
         os.close(_JOINED.popitem()[1])
     sweep()
@@ -85,7 +87,8 @@ _JOINED: dict[str, int] = {}
 
 
 def _marked(lock: Path, kind: int) -> int:
-    """The open lock file, held, with the mark in it. One that somebody has removed meanwhile holds nothing."""
+    """Return the open lock file, locked, with the mark in it. A file that was removed before it was locked protects
+    nothing, so a new one is made."""
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
@@ -100,7 +103,7 @@ def _marked(lock: Path, kind: int) -> int:
 
 
 def _sweep(lock: Path) -> None:
-    """Raises OSError where it is in use, or cannot be opened."""
+    """Remove a lock file of this program with its folder. Raises OSError where it is in use, or cannot be opened."""
     handle = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         facts = os.fstat(handle)
@@ -118,7 +121,7 @@ def _sweep(lock: Path) -> None:
 
 
 def _remove(lock: Path) -> None:
-    """The folder of a lock that is held, then the lock."""
+    """Remove the folder of a lock that this process holds, then the lock file."""
     folder = _folder(lock)
     with contextlib.suppress(FileNotFoundError):
         facts = folder.lstat()
@@ -128,7 +131,7 @@ def _remove(lock: Path) -> None:
 
 
 def _mark(lock: Path) -> bytes:
-    """What a lock file of this program holds; a copy under another name does not."""
+    """Return the content of a lock file of this program, which includes its name: a copied file does not match."""
     return f"autoprompt keeps {lock.stem} for a running search\n".encode()
 
 

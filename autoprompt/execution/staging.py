@@ -1,4 +1,4 @@
-"""What the driver's machine has and a node of a Ray cluster may lack: brought there once, for all of its workers."""
+"""File staging: copies files of the driver's machine to a node of a Ray cluster, once for all of its workers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from autoprompt.execution import scratch
 from autoprompt.files import sha256 as sha256_of
 
 CHUNK_BYTES = 64 << 20
-"""Of a file in Ray's object store: a model of gigabytes is never there as one piece."""
+"""Size of a file's pieces in Ray's object store: a model of gigabytes is never there as one piece."""
 
 
 @dataclass(frozen=True)
 class NodeFolder(os.PathLike[str]):
-    """A folder on whatever node opens it, shared by the workers there."""
+    """The path of a folder that each node has for itself, shared by the workers there and made when one opens it."""
 
     name: str
 
@@ -36,10 +36,10 @@ class NodeFolder(os.PathLike[str]):
 
 @dataclass(frozen=True)
 class Carried(os.PathLike[str]):
-    """A file or folder of the driver's machine, as a worker on any node opens it.
+    """The path of a file or folder of the driver's machine, which a worker on any node can open.
 
-    ``files``: (name within the folder, "" for a file itself; SHA-256). ``into``: where they are put on a node that has
-    not the same at the same place.
+    ``files``: pairs of (name within the folder, or "" for a single file; SHA-256). ``into``: the folder for copies on a
+    node that does not have the same files at the same path.
     """
 
     path: str
@@ -52,13 +52,13 @@ class Carried(os.PathLike[str]):
 
 
 class Depot:
-    """Keeps files of the driver's machine for nodes that ask: an actor there, under a name of its own."""
+    """A named actor on the driver's machine that serves its files to other nodes."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[ray.ObjectRef[bytes]]] = {}
 
     def parts(self, path: str) -> list[ray.ObjectRef[bytes]]:
-        """A file's content, put into the object store once. Raises OSError."""
+        """Return references to the pieces of a file, put into the object store once. Raises OSError."""
         if path not in self._parts:
             with open(path, "rb") as file:
                 self._parts[path] = [ray.put(part) for part in iter(lambda: file.read(CHUNK_BYTES), b"")]
@@ -66,21 +66,21 @@ class Depot:
 
 
 def open_depot(name: str) -> Any:
-    """A depot on this machine, which takes no core from the workers. Whoever is of the cluster finds it by its name."""
+    """Start a depot on this machine. It takes no core from the workers, and any of them finds it by its name."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(Depot).options(name=name, num_cpus=0, scheduling_strategy=here).remote()
 
 
 def carried(path: Path, files: Mapping[str, str] | None, depot: str, into: os.PathLike[str]) -> Carried:
-    """``files``: of a folder, by name, with their SHA-256; None: the path is a file itself. ``depot``: the name of an
-    open one. Raises OSError where the path cannot be read."""
+    """Return a path that opens on any node. ``files``: a folder's files, SHA-256 by name; None: ``path`` is a single
+    file. ``depot``: the name of an open depot. Raises OSError where the path cannot be read."""
     found = {"": sha256_of(path)} if files is None else files
     return Carried(str(path.absolute()), tuple(sorted(found.items())), depot, into)
 
 
 @lru_cache
 def _here(wanted: Carried) -> str:
-    """Where it lies on this node. Raises StorageError where it cannot be brought."""
+    """Return the path on this node, after fetching the files if needed. Raises StorageError where that fails."""
     if _whole(Path(wanted.path), wanted.files):
         return wanted.path
     folder = Path(wanted.into) / sha256(repr(wanted.files).encode()).hexdigest()[:32]
@@ -113,6 +113,6 @@ def _fetch(wanted: Carried, place: Path) -> None:
 
 
 def _whole(place: Path, files: Sequence[tuple[str, str]]) -> bool:
-    """Whether these files are there, each with its content."""
+    """Whether all these files are there, each with the right content."""
     found = [(place / name if name else place, digest) for name, digest in files]
     return bool(found) and all(path.is_file() and sha256_of(path) == digest for path, digest in found)

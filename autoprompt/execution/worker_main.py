@@ -1,6 +1,6 @@
-"""What runs in a worker's process: ``main`` for a local one, and ``Server``, which answers tasks in any worker.
+"""Main loop of a worker process: ``main`` for a local one, and ``Server``, which answers tasks in any worker.
 
-One thread: the initializer once, then task after task.
+One thread runs the initializer once, then one task after another.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from autoprompt.terminal import guard_streams
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
-"""oneDNN's own, and that of torch's calls of it."""
+"""Variables that limit oneDNN's own cache and torch's cache of its oneDNN calls."""
 _KERNELS = "128"
-"""Kept at most: there is one for each number of rows that a layer is given, and it takes up to 600 KiB. As they come,
-the caches keep 1024."""
+"""Most kernels in each cache (default: 1024). Each number of rows that a layer is given needs its own, of up to
+600 KiB."""
 
 
 class Server:
-    """Answers tasks in this process. The initializer runs with the first one: an error in it then reaches the caller
-    as it is."""
+    """Answers tasks in this process. The initializer runs with the first task, so that an error in it reaches the
+    caller as a task's error does."""
 
     def __init__(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         guard_streams()  # a worker writes to its driver's terminal
@@ -41,9 +41,9 @@ class Server:
         self._heap = Heap()
 
     def answer(self, asked: bytes) -> bytes:
-        """``asked``: a pickled (function, item); the answer is a pickled (what was raised, value)."""
+        """Call a pickled (function, item); return a pickled (exception or None, value)."""
         try:
-            function, item = pickle.loads(asked)  # noqa: S301 - of our own driver
+            function, item = pickle.loads(asked)  # noqa: S301 - from our own driver
             if not self._prepared:
                 self._initializer(*self._arguments)
                 self._prepared = True
@@ -56,7 +56,7 @@ class Server:
 
 
 def _portable(error: Exception) -> bytes:
-    """The error, or its text where it cannot be sent."""
+    """Return the pickled error, or its text in a RuntimeError where it cannot be pickled."""
     try:
         return pickle.dumps((error, None))
     except Exception:
@@ -66,14 +66,14 @@ def _portable(error: Exception) -> bytes:
 def _limit_threads() -> None:
     for name in _THREAD_VARIABLES:
         os.environ[name] = "1"
-    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # of tokenizers, where no bits depend on it
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # for tokenizers, whose output does not depend on it
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
 
 
 def _limit_caches() -> None:
-    """Read by torch with the first product."""
+    """Set the cache limits, which torch reads at its first matrix product."""
     for name in _KERNEL_CACHES:
         os.environ.setdefault(name, _KERNELS)
 
@@ -81,25 +81,25 @@ def _limit_caches() -> None:
 def main(work: int, life: int) -> None:
     """Answer each task until the driver is gone.
 
-    ``work``: the descriptor of the socket for messages; the first is a pickled (initializer, arguments). ``life``: that
-    of a pipe whose other end the driver alone holds.
+    ``work``: file descriptor of the message socket; the first message is a pickled (initializer, arguments). ``life``:
+    file descriptor of a pipe whose other end the driver alone holds.
     """
-    # Ctrl-C reaches the whole process group: the driver alone decides what to do with it. It blocked signals meanwhile.
+    # Ctrl-C reaches the whole process group, but the driver alone handles it: it started us with signals blocked.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     threading.Thread(target=_end_with_driver, args=(life,), daemon=True).start()
-    with contextlib.suppress(OSError):  # what libraries print is no result of the driver's
+    with contextlib.suppress(OSError):  # what libraries print must not mix with the driver's results
         os.dup2(2, 1)
     channel = Channel(socket.socket(fileno=work))
     start = channel.receive()
     if start is None:
         return
-    server = Server(*pickle.loads(start))  # noqa: S301 - of our own driver
+    server = Server(*pickle.loads(start))  # noqa: S301 - from our own driver
     while (asked := channel.receive()) is not None:
         channel.send(server.answer(asked))
 
 
 def _end_with_driver(life: int) -> None:
-    """A driver that is killed can end nobody: each worker sees to its own end, even in the middle of a task."""
+    """End this process with its driver, even in the middle of a task: a killed driver cannot end its workers."""
     os.read(life, 1)
     os._exit(1)

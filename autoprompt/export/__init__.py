@@ -1,4 +1,4 @@
-"""The winner as a file: ``best.json`` to load here, ``best.py`` to import anywhere without a dependency."""
+"""Export of the winner: ``best.json`` to load with this package, ``best.py`` to import without any dependency."""
 
 from autoprompt.export.prompt import Prompt
 from autoprompt.export.reading import load

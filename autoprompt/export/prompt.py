@@ -1,4 +1,4 @@
-"""A prompt that has been found: what is asked, what it predicts, and where it comes from."""
+"""Exported prompt: template, label words, settings and origin; it renders, predicts and fits."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _SESSIONS = threading.Lock()
 class Prompt(BaseModel):
     """A template with its label words and settings, and where they come from. Immutable.
 
-    The template holds its solved examples as literal text. ``label_words`` are empty for a classifier and for target
-    texts. ``family``, ``max_length`` (tokens that a field was cut to) and ``model_revision`` are how the model was
-    loaded; ``chat``: text of its chat format before and after what the user says, special tokens spelled out.
-    ``labels``: in the order of probabilities, none where texts of at most ``target_length`` tokens are written;
-    ``label_column`` is what the data calls them. ``model_files``: SHA-256 by name. ``weights``: what a fine-tune
-    changed, if it was exported too.
+    The template holds its demonstrations as literal text. ``label_words`` are empty for a classifier and for target
+    texts. ``family``, ``max_length`` (tokens that a field was cut to) and ``model_revision`` say how the model was
+    loaded; ``chat``: text of its chat format before and after the user's message, special tokens spelled out.
+    ``labels``: in the order of probabilities, empty where texts of at most ``target_length`` tokens are generated;
+    ``label_column``: the label column's name in the data. ``model_files``: SHA-256 by name. ``weights``: the fine-tuned
+    weights, if they were exported too.
 
-    A prompt predicts with its weights, or after ``fit``, or with the pretrained model as it is (``frozen``); the model
-    is loaded when it is first needed, once.
+    A prompt predicts with its weights, or after ``fit``, or with the pretrained model (``frozen``); the model is loaded
+    once, on first use.
 
-    Threads may share a prompt: their calls are answered one after another, each as one thread alone would be, and wait
-    while one of them fits; then they have the new weights, and before it the old ones. More throughput takes longer
-    lists of rows, or several processes that each load the prompt themselves. In an event loop use
+    Threads may share a prompt: calls run one after another, each with the same result as in a single thread, and wait
+    while one of them fits. Calls before a fit have the old weights, calls after it the new ones. For more throughput,
+    pass longer lists of rows, or use several processes that each load the prompt themselves. In an event loop use
     ``asyncio.to_thread(prompt.predict, rows)``. Fork before the first prediction, not after it.
     """
 
@@ -68,16 +68,16 @@ class Prompt(BaseModel):
     _session: Session | None = PrivateAttr(None)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both would be written alike, wherever they lie and whatever is loaded."""
+        """Whether both would be written as the same file; their places and loaded models do not count."""
         return isinstance(other, Prompt) and self.model_dump() == other.model_dump()
 
     def with_weights(self, folder: str, files: Mapping[str, str]) -> Prompt:
-        """The prompt with fine-tuned weights: a folder's name beside its file, and SHA-256 by file name."""
+        """Return the prompt with fine-tuned weights: the folder's name beside its file, and SHA-256 by file name."""
         weights = Weights(folder=folder, files=dict(files), binding=self.binding(files))
         return self.model_copy(update={"weights": weights})
 
     def binding(self, files: Mapping[str, str]) -> str:
-        """A SHA-256 over weights (SHA-256 by file name) and all that they were trained with."""
+        """Return a SHA-256 over weights (SHA-256 by file name) and all that they were trained with."""
         trained = [
             self.candidate.canonical(), self.labels, self.label_column, self.target_length, self.family,
             self.max_length, self.chat, self.model_files, dict(files),
@@ -86,14 +86,15 @@ class Prompt(BaseModel):
 
     @property
     def candidate(self) -> Candidate:
-        """Template, label words and settings as objects, checked again."""
+        """Template, label words and settings as a candidate, checked again."""
         return Candidate.from_dict(
             {"template": self.template, "label_words": self.label_words, "settings": self.settings}
         )
 
     def render(self, *, label: str | None = None, **fields: Any) -> str:
-        """The prompt up to the label, or all of it with a label's word; where there are no label words ``label`` stands
-        for itself. In a chat format the answer's turn begins before the label, and blanks before it are left out.
+        """Return the prompt up to the label; with ``label``, all of it with that label's word (``label`` itself where
+        there are no label words). In a chat format the assistant's turn begins before the label, and whitespace before
+        it is left out.
 
         Raises InputError for a missing field and an unknown label.
         """
@@ -103,16 +104,16 @@ class Prompt(BaseModel):
         return asked + answer
 
     def messages(self, *, label: str | None = None, **fields: Any) -> list[dict[str, str]]:
-        """The prompt as the turns of a chat: what the user says, and with a ``label`` what the assistant answers.
+        """Return the prompt as chat messages: the user's, and with a ``label`` the assistant's answer.
 
-        In the form of ``apply_chat_template`` and of chat services; raises as ``render`` does.
+        Their form is that of ``apply_chat_template`` and of chat services. Raises as ``render`` does.
         """
         asked, answer = self._asked(label, fields)
         turns = [{"role": "user", "content": asked.rstrip()}]
         return turns if label is None else [*turns, {"role": "assistant", "content": answer.lstrip()}]
 
     def _asked(self, label: str | None, fields: Mapping[str, Any]) -> tuple[str, str]:
-        """The text up to the label, and what follows with one."""
+        """Return the text up to the label, and the text from the label on ("" without a label)."""
         if label is not None and self.label_words:
             if label not in self.label_words:
                 raise InputError(f"The label {label!r} is unknown; use one of {list(self.label_words)}.")
@@ -122,23 +123,23 @@ class Prompt(BaseModel):
         return asked, "" if label is None else template.render(fields, label)[len(asked) :]
 
     def predict(self, rows: Any, *, frozen: bool = False) -> list[str]:
-        """The label of each row, or the text written for it.
+        """Return the label of each row, or the text generated for it.
 
         ``rows``: texts (where the template has one field), dicts, a ``datasets.Dataset`` or a pandas frame. ``frozen``:
-        with the pretrained model, whatever fine-tune the prompt was found with. Raises InputError for a fine-tuned
-        prompt without weights, for weights and models that are others by now, and for a row without a field.
+        with the pretrained model, even if the prompt was found with a fine-tune. Raises InputError for a fine-tuned
+        prompt without weights, for weights or a model that have changed, and for a row without a field.
         """
         return self.session.predictor(frozen=frozen).predict(rows)
 
     def predict_proba(self, rows: Any, *, frozen: bool = False) -> list[list[float]]:
-        """The probability of each of ``labels`` for each row [rows][labels]. Raises as ``predict``, and UsageError
-        where texts are written."""
+        """Return the probabilities of ``labels`` for each row [rows][labels]. Raises as ``predict``, and UsageError
+        where texts are generated."""
         return self.session.predictor(frozen=frozen).predict_proba(rows)
 
     def evaluate(self, rows: Any, *, label_column: str | None = None, frozen: bool = False) -> dict[str, float]:
-        """All metrics of labelled rows and ``n``; for target texts those of generation.
+        """Return all metrics of labelled rows and ``n``; for target texts the generation metrics.
 
-        ``label_column``: default as the data called it that the prompt was found on. Raises as ``predict``.
+        ``label_column``: default: its name in the data that the prompt was found on. Raises as ``predict``.
         """
         return self.session.evaluate(rows, label_column, frozen=frozen)
 
@@ -151,21 +152,22 @@ class Prompt(BaseModel):
         return self
 
     def found_at(self, folder: Path | None, model: str | None, device: str) -> Prompt:
-        """The same prompt, whose weights lie in a folder beside it; ``model``: where the model is, if elsewhere."""
+        """Return the same prompt, read from ``folder``, where its weights are looked for. ``model``: the model's place,
+        if it has moved."""
         found = self.model_copy()
         found._home, found._place, found._device, found._session = folder and folder.absolute(), model, device, None
         return found
 
     def __deepcopy__(self, _memo: Any = None) -> Prompt:
-        """Without what is loaded: nothing of a prompt's own changes."""
+        """Return a copy without the loaded model; everything else is immutable."""
         return self.found_at(self._home, self._place, self._device)
 
     @property
     def session(self) -> Session:
-        """What it predicts with, once for all calls. Raises InputError where the file has no labels."""
+        """The session for all calls, made once. Raises InputError where the file has no labels and no text length."""
         if self._session is None:
             session = self._new_session()
-            with _SESSIONS:  # of two threads that come at the same time one's is kept
+            with _SESSIONS:  # if two threads come at the same time, both get the first one's session
                 self._session = self._session or session
         return self._session
 
@@ -191,10 +193,10 @@ class Prompt(BaseModel):
 
     @property
     def model_place(self) -> str:
-        """The name that its model is loaded by.
+        """The name or path to load the model by.
 
-        A folder that the prompt file names relative (``./`` or ``../``) is looked for from the prompt file's folder,
-        then from the current one. Raises NotFoundError, naming both.
+        A relative folder in the prompt file (``./`` or ``../``) is looked for from the prompt file's folder, then from
+        the current one. Raises NotFoundError, which names both.
         """
         name = self._place or self.pinned_model
         if self._place or not name.startswith(("./", "../")):
@@ -210,5 +212,5 @@ class Prompt(BaseModel):
 
     @property
     def pinned_model(self) -> str:
-        """A Hub model's name with its commit; others have none."""
+        """The model's name, with its commit for a Hub model; others have none."""
         return f"{self.model.partition('@')[0]}@{self.model_revision}" if self.model_revision else self.model

@@ -1,4 +1,4 @@
-"""A prompt file read, and checked as what a stranger may have written."""
+"""Reading a prompt file, and checking it as untrusted input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from autoprompt.untrusted import misfit, read_json
 def load(path: str | os.PathLike[str], *, model: str | None = None, device: str = "auto") -> Prompt:
     """Read a ``best.json``.
 
-    ``model``: where the prompt's model is, if not where it was (an embedded model, a folder, a Hub name). Neither it
+    ``model``: the place of the prompt's model if it has moved (an embedded model, a folder, a Hub name). Neither model
     nor torch is loaded before the prompt predicts. Raises InputError for anything that is no prompt file of this
     version, and for one whose weights were trained with other labels, another template or other settings.
     """
@@ -28,7 +28,7 @@ def load(path: str | os.PathLike[str], *, model: str | None = None, device: str 
 
 
 def checked(values: Any, where: str) -> Prompt:
-    """The prompt that a file's values say. Raises InputError, see ``load``."""
+    """Return the prompt from a file's values. Raises InputError, see ``load``."""
     if not isinstance(values, Mapping) or values.get("format") != FORMAT:
         raise InputError(f"{where} is no prompt file; write one with `autoprompt export`.")
     version = values.get("version")
@@ -48,7 +48,7 @@ def checked(values: Any, where: str) -> Prompt:
 
 
 def _check_parts(prompt: Prompt, where: str) -> None:
-    """What fits together only in part. A template from elsewhere is checked before it is used."""
+    """Check what the schema cannot: the template's slots, and labels against label words. Raises InputError."""
     template = prompt.candidate.template
     if template.slots.count("label") != 1:
         raise InputError(f"The template in {where} does not have exactly one {{label}} slot; export it again.")
@@ -61,7 +61,7 @@ def _check_parts(prompt: Prompt, where: str) -> None:
 
 
 def _home(place: Path, prompt: Prompt) -> Path:
-    """The folder that weights are looked for in: the file's, or where a symbolic link leads to."""
+    """Return the folder to look for weights in: the prompt file's, or that of a symbolic link's target."""
     if prompt.weights is None or (place.parent / prompt.weights.folder).exists():
         return place.parent
     return Path(os.path.realpath(place)).parent

@@ -1,4 +1,4 @@
-"""What a prompt file may say: the types and bounds of its values."""
+"""Schema of a prompt file: the types and bounds of its values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from autoprompt.untrusted import plain_parts
 FORMAT = "autoprompt-prompt"
 VERSION = 4
 MAX_FILE = 8 << 20
-"""Bytes of a prompt file."""
+"""Most bytes of a prompt file."""
 MAX_LABELS = 10_000
 MAX_LENGTH = 128
-"""Tokens of a field where a file does not say."""
+"""Tokens that a field is cut to where a file does not say."""
 _MAX_FILES = 10_000
 _MAX_TOKENS = 1_000_000
 _MAX_WRITTEN = 100_000
@@ -73,7 +73,7 @@ WeightFiles = Annotated[dict[Annotated[str, AfterValidator(_plain)], Digest], Fi
 class Weights(BaseModel):
     """Fine-tuned weights beside a prompt file: their folder, and its files with their SHA-256.
 
-    ``binding``: a SHA-256 over these files and all that the prompt file says of what they were trained with: template,
+    ``binding``: a SHA-256 over these files and everything in the prompt file that they were trained with: template,
     label words, settings, labels in their order, label column, how the model was loaded, and the model's files.
     """
 

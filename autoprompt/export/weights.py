@@ -1,8 +1,8 @@
-"""Fine-tuned weights beside a prompt file, in folders named by what they hold.
+"""Fine-tuned weights beside a prompt file, in folders named by a hash of their content.
 
-``best.weights/0123456789abcdef`` belongs to the ``best.json`` that names it. A new export writes a folder of its own
-first, then the prompt file, by one rename, and removes the older folders last: whenever it is killed, the prompt file
-is the old one with its old weights or the new one with its new.
+``best.weights/0123456789abcdef`` belongs to the ``best.json`` that names it. A new export first writes a new folder,
+then replaces the prompt file by one rename, and removes the older folders last: whenever it is killed, the prompt file
+is the old one with its old weights or the new one with its new weights.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from autoprompt.files import sha256, share, sync_folder
 _NAME = re.compile(r"[0-9a-f]{16}\Z")
 _PREFIX = ".autoprompt-"
 _WRITTEN = frozenset({"adapter_config.json", "adapter_model.safetensors", "other_parts.safetensors"})
-"""All that an export writes into a folder: a folder with anything else is the user's."""
+"""All files that an export writes into a folder: a folder with any other file is the user's."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Weights in their place: the folder's name as the prompt file gives it, and SHA-256 by file."""
+    """Weights in their final place: the folder's name as the prompt file gives it, and SHA-256 by file."""
 
     folder: str
     files: Mapping[Path, str]
     fresh: bool
-    """Whether nothing lay there before."""
+    """Whether the folder did not exist before."""
 
 
 @contextmanager
 def weights_beside(path: Path, write: Callable[[Path], list[Path]]) -> Iterator[Stored]:
-    """The weights of the prompt file ``path``, which is to be written inside the block.
+    """Write the weights of the prompt file ``path``; the prompt file itself must be written inside the block.
 
-    ``write`` puts files into a folder and returns them. Older weights are removed when the block ends well. Raises
-    StorageError.
+    ``write`` puts files into a folder and returns them. Older weights are removed if the block ends without an error.
+    Raises StorageError.
     """
     shelf = path.with_suffix(".weights")
     with _translated(shelf):
@@ -59,7 +59,7 @@ def weights_beside(path: Path, write: Callable[[Path], list[Path]]) -> Iterator[
 
 
 def _stored(shelf: Path, write: Callable[[Path], list[Path]]) -> Stored:
-    """Write the folder, or find it there whole."""
+    """Write the folder, unless it exists already and is complete."""
     with _translated(shelf), tempfile.TemporaryDirectory(prefix=_PREFIX, dir=shelf) as own:
         made = Path(own, "made")
         made.mkdir()
@@ -70,7 +70,7 @@ def _stored(shelf: Path, write: Callable[[Path], list[Path]]) -> Stored:
         if not _whole(place, digests):
             for file in made.iterdir():
                 if file.name in digests:
-                    share(file)  # safetensors makes files for their writer alone
+                    share(file)  # safetensors makes files that only their owner can read
                     _sync(file)
                 else:
                     file.unlink()  # peft's README
@@ -90,14 +90,14 @@ def _whole(place: Path, digests: Mapping[str, str]) -> bool:
 
 
 def _take_back(shelf: Path, name: str) -> None:
-    """Remove what no prompt file names, and the folder that was made for it."""
+    """Remove weights that no prompt file names, and the folder that holds them if it is then empty."""
     shutil.rmtree(shelf / name, ignore_errors=True)
-    with contextlib.suppress(OSError):  # other weights lie there
+    with contextlib.suppress(OSError):  # it holds other weights
         shelf.rmdir()
 
 
 def _remove_others(shelf: Path, name: str) -> None:
-    """What older exports, and killed ones, left behind; what cannot be removed stays."""
+    """Remove folders of older and of killed exports; those that cannot be removed stay."""
     with contextlib.suppress(OSError):
         for other in list(shelf.iterdir()):
             if other.name != name and not other.is_symlink() and other.is_dir() and _is_ours(other):
@@ -112,7 +112,7 @@ def _is_ours(folder: Path) -> bool:
 
 @contextmanager
 def _alone(shelf: Path) -> Iterator[None]:
-    """One export at a time has the folder: another would remove what is not named in the prompt file yet."""
+    """Lock the folder for one export at a time: another would remove weights that the prompt file does not name yet."""
     try:
         import fcntl
     except ImportError:  # no such locks on this system

@@ -1,4 +1,4 @@
-"""A prompt written: as JSON, and as a module of the standard library alone."""
+"""Writing a prompt as JSON, or as a Python module that needs the standard library alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from autoprompt.untrusted import parse_json
 
 
 def written_out(candidate: Candidate, demos: str | None = None) -> Candidate:
-    """The candidate with its solved examples as literal text, for programs that have no training rows.
+    """Return the candidate with its demonstrations as literal text, for programs that have no training rows.
 
-    ``demos``: the examples as a model was shown them; without it their fields stand whole, as ``render`` writes all
-    fields. Raises InputError for trainable vectors.
+    ``demos``: the demonstrations as the model saw them; without it their fields are not cut, as in ``render``. Raises
+    InputError for a soft prompt (trainable vectors).
     """
     template = candidate.template
     if template.soft:
@@ -33,15 +33,15 @@ def written_out(candidate: Candidate, demos: str | None = None) -> Candidate:
 
 
 def save(prompt: Prompt, path: Path) -> None:
-    """Write ``.json`` or ``.py``, all or nothing.
+    """Write a ``.json`` or ``.py`` file, all or nothing.
 
-    Raises UsageError for another ending and for a template that is not written out, InputError for what ``load`` would
-    refuse, StorageError.
+    Raises UsageError for another ending and for a template that is not ``written_out``, InputError for what ``load``
+    would refuse, StorageError.
     """
     prompt.candidate.template.parts()
     if path.suffix == ".json":
         text = json.dumps(prompt.model_dump(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        checked(parse_json(text.encode(), str(path)), str(path))  # what is written is read back
+        checked(parse_json(text.encode(), str(path)), str(path))  # a file that ``load`` refuses is not written
     elif path.suffix == ".py":
         text = _module(prompt)
     else:
@@ -50,7 +50,7 @@ def save(prompt: Prompt, path: Path) -> None:
 
 
 def _module(prompt: Prompt) -> str:
-    """A module of literals and one function, standard library only."""
+    """Return the source of a module with literals and ``render``, standard library only."""
     values = prompt.model_dump()
     names = ("entry", "run", "model", "model_revision", "family", "max_length", "corpus", "fingerprint", "scores")
     facts = {name: values[name] for name in names}

@@ -1,4 +1,4 @@
-"""A prompt from a file with its model, which is loaded when it is first needed."""
+"""Session: predictions and fine-tunes of a prompt from a file; its model is loaded on first use."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from autoprompt.predicting.predictor import Predictor
 from autoprompt.predicting.training import labelled, tuned
 
 MOST_WEIGHTS = 64 << 20
-"""Bytes of a fine-tune's weights, beside four times the model's: in float32, and as adapters of a high rank."""
+"""Most bytes of fine-tuned weights, in addition to four times the model's: room for float32 and high-rank adapters."""
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How a prompt's model is loaded. ``files``: the SHA-256 of what the weights were trained on, by name; empty where
-    that is not known."""
+    """How a prompt's model is loaded. ``files``: SHA-256, by name, of the model files that the weights were trained
+    with; empty where they are not known."""
 
     model: str
     family: str | None
@@ -44,7 +44,8 @@ class StoredWeights:
     files: Mapping[str, str]
 
     def read(self, settings: Settings, model: Path) -> Delta:
-        """Raises InputError for a file that is gone or another by now, or many times as large as the model."""
+        """Return the weights. Raises InputError for a file that is missing, has changed, or is many times as large as
+        the model."""
         most = MOST_WEIGHTS + 4 * sum(file.stat().st_size for file in weight_files(model))
         for name, expected in self.files.items():
             path = self.folder / name
@@ -62,11 +63,11 @@ class StoredWeights:
 
 
 class Session:
-    """What a prompt predicts with. Nothing is loaded, and torch takes no part, before the first call.
+    """A prompt with its model and weights, which are loaded by the first call that needs them.
 
-    Threads may share one: the model is loaded once, and a predictor has the weights of one fit.
+    Threads may share a session: the model is loaded once, and each predictor has the weights of one fit.
 
-    ``labels`` in the order of the scores; none where texts are written, of at most ``written`` tokens.
+    ``labels``: in the order of the scores; empty where texts of at most ``written`` tokens are generated.
     """
 
     def __init__(
@@ -91,13 +92,13 @@ class Session:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """What a row must have."""
+        """The fields that each row must have."""
         return self.candidate.template.fields
 
     def predictor(self, *, frozen: bool = False) -> Predictor:
-        """What scores rows; ``frozen``: with the pretrained model as it is.
+        """Return the predictor; ``frozen``: with the pretrained model, without a fine-tune.
 
-        Raises InputError for a fine-tuned prompt that has neither weights nor been fitted.
+        Raises InputError for a fine-tuned prompt that has no weights and was not fitted, and for a frozen classifier.
         """
         with self._turn:
             candidate, delta = self.candidate, self._delta
@@ -122,12 +123,12 @@ class Session:
             self._delta, self.written = delta, written
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: of one fit, whatever another thread does meanwhile."""
+        """Return the state to pickle, which belongs to one fit even if another thread fits meanwhile."""
         with self._turn:
             return dict(self.__dict__)
 
     def evaluate(self, rows: Any, label_column: str | None, *, frozen: bool) -> dict[str, float]:
-        """All metrics of labelled rows and ``n``; for target texts those of generation."""
+        """Return all metrics of labelled rows and ``n``; for target texts the generation metrics."""
         corpus = labelled(rows, self.fields, label_column or self.label_column, self.labels, name="test", trains=False)
         return self.predictor(frozen=frozen).evaluate(corpus.train)
 

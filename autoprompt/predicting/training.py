@@ -1,4 +1,4 @@
-"""Rows with their labels, and a fine-tune on them."""
+"""Labelled rows for an existing prompt, and a fine-tune on them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from autoprompt.predicting.predictor import Predictor, failures
 def labelled(
     rows: Any, fields: Sequence[str], label_column: str, labels: Sequence[str], *, name: str, trains: bool
 ) -> Corpus:
-    """Rows as ``PromptModel.fit`` takes them, for a prompt that is there. Without ``labels`` the column holds target
-    texts. Raises UsageError, InputError for rows without a field, and for labels that are none of those."""
+    """Return rows, as ``PromptModel.fit`` takes them, as a corpus for an existing prompt. Without ``labels`` the column
+    holds target texts. Raises UsageError, and InputError for rows without a field and for labels not in ``labels``."""
     corpus = corpora.whole(
         rows,
         name=name,
@@ -35,9 +35,9 @@ def labelled(
 
 def tuned(model: LanguageModel, candidate: Candidate, rows: Sequence[Example], labels: Sequence[str],
           fields: Sequence[str], seed: int) -> Delta:  # fmt: skip
-    """What a fine-tune changed; the solved examples are no training rows. Other threads wait until it is done.
+    """Return what a fine-tune changed. Demonstrations are not trained on. Other threads wait until it is done.
 
-    Raises InputError where they leave none, NothingSucceededError for a fine-tune that diverged.
+    Raises InputError where no rows are left to train on, NothingSucceededError for a fine-tune that diverged.
     """
     if candidate.settings.tuning == "none":
         return {}
@@ -49,6 +49,6 @@ def tuned(model: LanguageModel, candidate: Candidate, rows: Sequence[Example], l
     with failures("The fine-tune failed"):
         with model.exclusive(), model.passing_prefixes():
             delta = model.tune(model.prompt(candidate, rows), gold, candidate.settings, seed)
-        # The last step may have been the one too far.
+        # The last step may have diverged, which only a score shows.
         Predictor(model, candidate, tuple(labels), tuple(fields), delta).scores(rows[:1])
     return delta
