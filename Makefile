@@ -54,8 +54,10 @@ browser: ## Chromium (by apt, where there is none) and axe-core (by npm), for th
 	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq npm; }
 	npm install --silent --no-save --prefix .browser axe-core@$(AXE)
 
-docs: $(STAMP) ## write docs/commands.md from the help texts
+docs: $(STAMP) ## write docs/commands.md from the help texts, and the documentation's site into site/
 	$(BIN)/python tests/command_reference.py > docs/commands.md
+	@# the variable silences an announcement of the theme, which is no warning about these documents
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(STAMP) ## formatting, style and types
 	$(BIN)/ruff format --check .
@@ -65,7 +67,7 @@ lint: $(STAMP) ## formatting, style and types
 bench: $(STAMP) ## a benchmark: NAME=cost, or another of tests/benchmarks; QUICK=1 for a part of it
 	$(BIN)/python tests/benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick) $(if $(FRESH),--fresh)
 
-clean: ## remove .venv, caches and the demo's leaderboard
-	rm -rf .venv .browser demo.sqlite.weights build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove .venv, caches, the site and the demo's leaderboard
+	rm -rf .venv .browser demo.sqlite.weights build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f demo.sqlite demo.sqlite-wal demo.sqlite-shm
 	find autoprompt tests -name __pycache__ -type d -prune -exec rm -rf {} +
