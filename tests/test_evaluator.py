@@ -2,6 +2,7 @@
 
 import math
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,11 @@ import torch
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError, StorageError
-from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, bar, halving, start_worker, worker
+from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, bar, halving, measuring, start_worker, worker
 from autoprompt.evaluator.evaluator import TEST_BLOCK
 from autoprompt.evaluator.proxy import FOLDS, cross_fit, deal, fit_probe
 from autoprompt.models import Features, FitFailedError, load_model
+from autoprompt.models.families.base import TextModel
 from autoprompt.optimizer.racing import ranked
 from autoprompt.template import LabelWords, Template
 
@@ -575,3 +577,21 @@ def test_no_writing_is_timed_where_memory_does_not_last(writing: Bench, monkeypa
     writing.evaluator.time_writing(_asked_to_write())
     assert writing.evaluator.costs.write_speed == 0
     assert short.called
+
+
+def test_a_slow_epoch_is_measured_whole(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a slow epoch the fine-tune is stopped; what follows the stop is no epoch."""
+    pause = 0.3
+    tune = TextModel.tune
+
+    def slow(model: Any, prompted: Any, gold: Any, settings: Settings, seed: int, ended: Callable[[int], bool]) -> Any:
+        def later(passes: int) -> bool:
+            time.sleep(pause)
+            return ended(passes)
+
+        return tune(model, prompted, gold, settings, seed, later)
+
+    monkeypatch.setattr(measuring, "QUICK", 0.0)
+    monkeypatch.setattr(TextModel, "tune", slow)
+    speed = bench.evaluator.measure(_candidate())
+    assert speed.trained * measuring.MEASURED_ROWS >= pause

@@ -90,7 +90,8 @@ class MeasureTask:
             return ends[-1] - ends[-2] > QUICK
 
         worker.model.tune(prompted, worker.gold(rows), settings, 0, ended)
-        ends.append(time.monotonic())
+        if len(ends) == 1:  # the rows were learnt in the first epoch
+            ends.append(time.monotonic())
         return min(later - earlier for earlier, later in pairwise(ends[:3]))
 
     def lost(self, _reason: str) -> Speed:
