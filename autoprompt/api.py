@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.duration import parse_duration
+from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.optimizer import Expected
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, PlaceOptions, SearchOptions
@@ -226,6 +227,11 @@ def refine(
 
 
 def _rows(corpus: Any) -> Mapping[str, Any] | None:
+    if isinstance(corpus, str | Path):
+        raise UsageError(
+            f"corpus={str(corpus)!r} is a name, and a run knows where its data are; give corpus only the rows of "
+            "a run whose rows were in memory."
+        )
     return None if corpus is None else _source(corpus, DataOptions())[1].rows
 
 

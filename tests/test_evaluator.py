@@ -303,7 +303,7 @@ def test_fault_32_prefixes_that_find_no_room_end_the_run_and_leave_no_part(
     bench.evaluator.check(_candidate())
     folder = worker._WORKER.model.store.folder  # type: ignore[union-attr]
     monkeypatch.setattr("autoprompt.models.saving.save_file", Mock(side_effect=OSError(28, "No space left on device")))
-    with pytest.raises(StorageError, match=r"kept prefixes cannot be written.*No space left.*\d+ bytes are free"):
+    with pytest.raises(StorageError, match=r"cached prefixes cannot be written.*No space left.*\d+ bytes are free"):
         bench.evaluator.frozen([_candidate()])
     assert list(folder.iterdir()) == []
 

@@ -71,7 +71,7 @@ def stopped() -> str:
     """Return the message for a command that a signal ended."""
     if "autoprompt.progress" not in sys.modules:  # imported when work begins
         return "Stopped before anything was done."
-    return "Stopped; what was finished is in the leaderboard, and `autoprompt resume` goes on from it."
+    return "Stopped; a search that had begun is in the leaderboard, and `autoprompt resume` goes on with it."
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from autoprompt.terminal import visible
+from autoprompt.terminal import DEFAULT_LEADERBOARD, visible
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _SHOWN = 200
@@ -47,7 +47,7 @@ def runs(context: click.Context, _parameter: click.Parameter, begun: str) -> lis
 def entries(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """Complete ids of the leaderboard's best entries."""
     return _of_leaderboard(context, begun, lambda board: [
-        (entry.entry[:12], entry.template) for entry in board.entries()[:_SHOWN]
+        (entry.entry[: max(12, len(begun))], entry.template) for entry in board.entries()[:_SHOWN]
     ])  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def _of_leaderboard(
     from autoprompt.errors import AutopromptError
     from autoprompt.leaderboard import Leaderboard
 
-    place = context.params.get("leaderboard_file") or Path("autoprompt.sqlite")
+    place = context.params.get("leaderboard_file") or Path(DEFAULT_LEADERBOARD)
     try:
         with Leaderboard.open(place, read_only=True) as board:
             return _matching(begun, listed(board))

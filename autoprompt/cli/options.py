@@ -15,7 +15,7 @@ import click
 from autoprompt.cli import complete
 from autoprompt.duration import parse_duration
 from autoprompt.models.families.registry import FAMILIES
-from autoprompt.terminal import echo
+from autoprompt.terminal import DEFAULT_LEADERBOARD, echo
 from autoprompt.tuning_modes import TUNING_MODES
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ model_options = _options(
 )  # fmt: skip
 leaderboard_option = click.option(
     "--leaderboard", "leaderboard_file", type=click.Path(path_type=Path, dir_okay=False),
-    envvar="AUTOPROMPT_LEADERBOARD", show_envvar=True, default=Path("autoprompt.sqlite"), show_default=True,
+    envvar="AUTOPROMPT_LEADERBOARD", show_envvar=True, default=Path(DEFAULT_LEADERBOARD), show_default=True,
     help="The file that runs are kept in.",
 )  # fmt: skip
 verify_place_options = _options(

@@ -66,8 +66,9 @@ def merge(board: Leaderboard, other: Leaderboard) -> Merged:
         merged.missing += missing
     merged.refused = [str(error) for error in refused]
     taken = merged.added or merged.extended or merged.known or merged.conflicts
-    if refused and (not taken or any(isinstance(error, DamagedError) for error in refused)):
-        raise refused[0]
+    damaged = [error for error in refused if isinstance(error, DamagedError)]
+    if damaged or (refused and not taken):
+        raise (damaged or refused)[0]
     return merged
 
 

@@ -28,7 +28,7 @@ RANKED_WORDS = 4
 
 
 def openings(prefix_tokens: float) -> int:
-    """Openings in the first pool; ``prefix_tokens``: of the kept prefixes of all rows."""
+    """Openings in the first pool; ``prefix_tokens``: of the cached prefixes of all rows."""
     return next((count for limit, count in HEAD_COUNTS if prefix_tokens <= limit), 0)
 
 

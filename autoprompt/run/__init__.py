@@ -5,7 +5,6 @@ from autoprompt.run.exporting import export, prompt_of, winner_of
 from autoprompt.run.inputs import Task, prepare
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
-    DEFAULT_LEADERBOARD,
     DEFAULT_MODEL,
     DataOptions,
     ModelOptions,
@@ -17,6 +16,7 @@ from autoprompt.run.refining import refine
 from autoprompt.run.searching import BASELINES, resume, search
 from autoprompt.run.verifying import verify, verify_run
 from autoprompt.run.warm_start import export_bundle
+from autoprompt.terminal import DEFAULT_LEADERBOARD
 
 __all__ = [
     "BASELINES",

@@ -12,10 +12,10 @@ from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.optimizer import Budget, Expected, SearchConfig
 from autoprompt.registry import STRATEGIES
+from autoprompt.terminal import DEFAULT_LEADERBOARD
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_BUDGET = 300.0
-DEFAULT_LEADERBOARD = "autoprompt.sqlite"
 EXECUTORS = ("local", "ray")
 TRANSFER = "transfer"
 """The strategy name of a run that scores another run's prompt."""

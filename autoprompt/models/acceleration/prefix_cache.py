@@ -87,7 +87,7 @@ class PrefixStore:
         self._shrink_folder(block.nbytes)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
         os.close(handle)
-        save({"kv": block.contiguous().cpu()}, Path(temporary), "The kept prefixes")
+        save({"kv": block.contiguous().cpu()}, Path(temporary), "The cached prefixes")
         Path(temporary).replace(path)
 
     def _shrink_folder(self, needed: int) -> None:

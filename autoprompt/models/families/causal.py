@@ -80,8 +80,9 @@ class CausalModel(TextModel):
         """
         output = self.model(input_ids=torch.tensor([[0, 0]], device=self.device), use_cache=True)
         layers = getattr(cache_of(output), "layers", [])
-        shapes = {tuple(t.shape) for layer in layers for t in (getattr(layer, "keys", None),
-                  getattr(layer, "values", None)) if t is not None}  # fmt: skip
+        states = [getattr(layer, name, None) for layer in layers for name in ("keys", "values")]
+        # None: of a layer without attention, whose state has another form.
+        shapes = {() if state is None else tuple(state.shape) for state in states}
         return len(shapes) == 1 and len(next(iter(shapes))) == 4 and self._minds_no_gap()
 
     def _minds_no_gap(self) -> bool:
@@ -204,7 +205,7 @@ class CausalModel(TextModel):
     def _head_states(self, heads: list[list[int]]) -> Tensor:
         """Prefix states [layers * 2, rows, heads, longest, width]; values past a row's length are never read."""
         if self.tuner.busy:
-            raise RuntimeError("kept prefixes are the frozen model's: make prompts before `adapted`")
+            raise RuntimeError("cached prefixes are the frozen model's: make prompts before `adapted`")
         ids, mask, _ = padded([head or [0] for head in heads], 0, left=False)
         self.tokens_processed += sum(map(len, heads))
         found = [s for _, s in self.in_memory(range(len(heads)), lambda rows: self._run_heads(ids[rows], mask[rows]))]
@@ -212,7 +213,7 @@ class CausalModel(TextModel):
             return found[0]
         whole = attempt(lambda _: torch.cat(found, 1), ())
         if whole is None:
-            raise FitFailedError("the memory is too short for the kept prefixes")
+            raise FitFailedError("the memory is too short for the cached prefixes")
         return whole
 
     def _run_heads(self, ids: Tensor, mask: Tensor) -> Tensor:
