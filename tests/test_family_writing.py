@@ -191,9 +191,20 @@ def test_a_checkpoints_own_wishes_do_not_count(tmp_path: Path, family_folder: Ca
     assert texts[0] == texts[1]
 
 
-def test_a_model_without_keys_and_values_reads_everything_again(tmp_path: Path) -> None:
+WITHOUT_KEYS: dict[str, dict[str, Any]] = {
+    "mamba": {"num_hidden_layers": 2},
+    # Layers without keys beside layers with them.
+    "lfm2": {
+        "num_hidden_layers": 3, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "layer_types": ["conv", "full_attention", "conv"], "block_multiple_of": 8,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WITHOUT_KEYS)
+def test_a_model_without_keys_and_values_reads_everything_again(tmp_path: Path, kind: str) -> None:
     tokenizer = tiny.byte_level("<s> $A")
-    config = AutoConfig.for_model("mamba", vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2)
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), hidden_size=32, **WITHOUT_KEYS[kind])
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = AutoModelForCausalLM.from_config(config)
