@@ -118,5 +118,17 @@ def test_every_row_is_accounted_for() -> None:
     told = summary.to_dict()
     assert told["rows"] == 917
     assert sum(told["splits"].values()) + told["unused"] + sum(told["dropped"].values()) == 917
-    assert told["dropped"] == {"no label": 5, "blank or missing text": 1}
+    assert told["dropped"] == {"no label": 5, "blank or missing text": 1, "a label that no other row has": 1}
     assert told["splits"] == {"train": 32, "validation": 32, "test": 400}
+
+
+def test_a_label_of_one_row_is_dropped_and_counted_as_such() -> None:
+    """No warning speaks of a class that is no longer there."""
+    corpus = _of([*["one", "two", "third"] * 20, "thrd"])
+    assert corpus.labels == ("one", "third", "two")
+    assert corpus.summary is not None
+    assert corpus.summary.dropped == {"a label that no other row has": 1}
+    assert set(corpus.summary.classes) == {"one", "two", "third"}
+    (warning,) = [text for text in corpus.warnings if "thrd" in text]
+    assert "dropped" in warning
+    assert not any("imbalanced" in text for text in corpus.warnings)

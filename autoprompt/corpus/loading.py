@@ -23,6 +23,9 @@ from autoprompt.corpus.summary import DataSummary
 from autoprompt.corpus.types import SPLITS, Corpus, make_examples
 from autoprompt.errors import InputError, UsageError
 
+LONE_LABEL = "a label that no other row has"
+"""Reason of a dropped row, in the summary of the data."""
+
 
 def load(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
     """Load, check and split a corpus. ``source``: a card's name, a data file, a folder of them, or ``hub:NAME``.
@@ -115,6 +118,8 @@ def _prepare(found: Source, reading: Reading) -> Corpus:
     warnings += notes
     checks.require_rows(found.name, splits)
     if columns.task == "classification":
+        population, lone = _of_known_labels(population, splits)
+        dropped |= {LONE_LABEL: lone} if lone else {}
         checks.check_classes(found.name, splits)
         uneven = checks.imbalance("all rows", population) or checks.imbalance("train", splits["train"])
         warnings += [uneven] if uneven else []
@@ -146,6 +151,13 @@ def _usable(
     if columns.task == "classification":
         checks.require_classes(found.name, (row.label for row in rows["train"]))
     return rows, warnings, dict(dropped)
+
+
+def _of_known_labels(population: Sequence[Row], splits: Splits) -> tuple[list[Row], int]:
+    """Return the rows whose label was kept, and the number of the others: labels that occur only once were dropped."""
+    known = {row.label for rows in splits.values() for row in rows}
+    kept = [row for row in population if row.label in known]
+    return kept, len(population) - len(kept)
 
 
 def _merge_of(columns: Columns, reading: Reading) -> Merge:
