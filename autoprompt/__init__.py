@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from autoprompt.estimators.prompt_classifier import PromptClassifier
     from autoprompt.estimators.prompt_model import PromptModel
     from autoprompt.export import Prompt, load
+    from autoprompt.search_result import SearchResult
     from autoprompt.template import LabelWords, Template
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Prompt",
     "PromptClassifier",
     "PromptModel",
+    "SearchResult",
     "Template",
     "load",
     "refine",
@@ -33,6 +35,7 @@ _HOME = {
     "Prompt": "autoprompt.export",
     "PromptClassifier": "autoprompt.estimators.prompt_classifier",
     "PromptModel": "autoprompt.estimators.prompt_model",
+    "SearchResult": "autoprompt.search_result",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",
     "refine": "autoprompt.api",

@@ -11,11 +11,13 @@ from autoprompt.duration import parse_duration
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.optimizer import Expected
+from autoprompt.results import Verification
 from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, PlaceOptions, SearchOptions
 from autoprompt.run import refine as run_refine
 from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
 from autoprompt.run import verify as run_verify
+from autoprompt.search_result import SearchResult
 from autoprompt.tracking import tracked
 
 ROWS = "rows"
@@ -66,7 +68,7 @@ def search(
     fix: Mapping[str, Any] | None = None,
     warm_start: str | Path | Sequence[str | Path] = (),
     track: str | Path | None = None,
-) -> dict[str, Any]:
+) -> SearchResult:
     """Search for the best prompt on a corpus, as ``autoprompt search`` does.
 
     ``corpus``: an embedded corpus, a data file, a folder of data files, or ``hub:NAME``; or rows in memory: a
@@ -101,9 +103,8 @@ def search(
     hybrid and genetic).
     ``track``: a folder for TensorBoard curves (extra: tracking).
 
-    Returns the object that ``autoprompt search --json`` prints. ``best`` is the winner, ``baselines`` has the manual,
-    manual_tuned, null and random prompts; each has ``entry``, ``template``, ``label_words``, ``settings`` and the
-    scores ``validation`` and ``test`` (loss, accuracy, metric, its value, and n, the number of rows).
+    Returns a ``SearchResult``: ``best`` is the winner as a prompt that predicts, ``winner`` and ``baselines`` are the
+    prompts with their scores, and ``to_dict()`` is what ``autoprompt search --json`` prints.
 
     Raises UsageError for unknown or contradictory arguments, a missing extra and a budget that is too short; InputError
     for data, templates, label words, models and configurations that cannot be used (NotFoundError: that do not exist);
@@ -131,7 +132,7 @@ def search(
         warm_start=_paths(warm_start),
     )
     with tracked(Silent(), None if track is None else str(track)) as view:
-        return run_search(options, view)
+        return SearchResult(run_search(options, view), options.leaderboard)
 
 
 def _paths(given: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
@@ -148,7 +149,7 @@ def resume(
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     device: str | None = None,
-) -> dict[str, Any]:
+) -> SearchResult:
     """Continue a run that was stopped or killed, or return the result of a finished one.
 
     ``run``: its id or name. ``corpus``: the rows, needed again if they were in memory. ``leaderboard``: the file with
@@ -161,7 +162,8 @@ def resume(
     model or scoring have changed, and for a run that holds no steps to continue from.
     """
     place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
-    return run_resume(run, Path(leaderboard), Silent(), rows=_rows(corpus), place=place)
+    outcome = run_resume(run, Path(leaderboard), Silent(), rows=_rows(corpus), place=place)
+    return SearchResult(outcome, Path(leaderboard))
 
 
 def verify(
@@ -174,7 +176,7 @@ def verify(
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     device: str | None = None,
-) -> dict[str, Any]:
+) -> Verification:
     """Repeat all evaluations of an entry, in the newest run that has it, and compare them with the stored ones.
 
     ``entry``: its id, or the first 8 characters or more. ``corpus``: the rows, needed again if they were in memory.
@@ -182,9 +184,9 @@ def verify(
     ``device``: where to compute, as for ``resume``. None: as in a new search; the device is the run's, if this user
     began the run on this machine.
 
-    Returns the object that ``autoprompt verify --json`` prints. ``verdict`` is "exact" (every prediction and loss is
-    the same to the last bit), "within" (near, with other versions or on another machine) or "different"; ``flipped`` of
-    ``n`` predictions changed.
+    Returns a ``Verification``; its ``to_dict()`` is what ``autoprompt verify --json`` prints. ``verdict`` is "exact"
+    (every prediction and loss is the same to the last bit), "within" (near, with other versions or on another machine)
+    or "different"; ``flipped`` of ``n`` predictions changed.
 
     Raises what ``search`` raises, and NotFoundError for an unknown entry; InputError for one whose evaluations all
     failed; VerificationError if data or model have changed; UsageError if the rows were in memory and ``corpus`` is
@@ -203,7 +205,7 @@ def refine(
     seed: int = 0,
     name: str | None = None,
     data: DataOptions = DataOptions(),  # noqa: B008 - frozen
-) -> dict[str, Any]:
+) -> SearchResult:
     """Continue the fine-tune of a run's winner with new labelled rows, as ``autoprompt refine`` does.
 
     The result is a new entry, unless a paired test says that it got worse, or its loss rose on both the old validation
@@ -214,8 +216,8 @@ def refine(
     file with the entry. ``device``: auto, cpu, cuda or mps. ``seed``: of the order of the rows. ``name``: of the new
     run. ``data``: how the corpus is read; columns that are not named are called as in the entry's run.
 
-    Returns the object that ``autoprompt refine --json`` prints: ``best`` is the new entry, or None if it was not kept;
-    ``refine`` has the scores before and after.
+    Returns a ``SearchResult``: ``best`` and ``winner`` are the new entry, or None if it was not kept; ``refinement``
+    has the scores before and after, and ``to_dict()`` is what ``autoprompt refine --json`` prints.
 
     Raises NotFoundError for an unknown entry; UsageError for arguments that cannot be used; InputError for an entry
     without stored weights or rows, and if the new rows have other fields, unknown labels or only known texts;
@@ -223,7 +225,9 @@ def refine(
     that cannot be read or written.
     """
     source, data = _source(corpus, data)
-    return run_refine(entry, source, Path(leaderboard), Silent(), data=data, device=device, seed=seed, name=name)
+    file = Path(leaderboard)
+    outcome = run_refine(entry, source, file, Silent(), data=data, device=device, seed=seed, name=name)
+    return SearchResult(outcome, file)
 
 
 def _rows(corpus: Any) -> Mapping[str, Any] | None:

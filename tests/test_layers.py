@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent / "autoprompt"
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "optimizer", "execution"),
     *("leaderboard", "transfer", "manifest", "report", "export", "files", "duration", "terminal"),
-    *("untrusted", "model_folder", "safetensors_header"),
+    *("untrusted", "model_folder", "safetensors_header", "results"),
 }
 # The data flows one way: a row may import the modules named in it, errors, registry and tuning_modes.
 MAY_IMPORT = {
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "template": set(),
     "candidate": {"template"},
     "metrics": set(),
+    "results": {"metrics"},
     "models": {
         "corpus",
         "template",
@@ -53,13 +54,14 @@ MAY_IMPORT = {
     },
     "execution": {"files", "interpreter", "terminal"},
     "predicting": {"corpus", "candidate", "metrics", "models", "evaluator", "manifest", "model_folder", "files"},
-    "leaderboard": {"candidate", "metrics", "files", "terminal"},
+    "leaderboard": {"results", "candidate", "metrics", "files", "terminal"},
     "transfer": {"corpus", "template", "candidate", "metrics", "leaderboard", "files", "untrusted"},
     "manifest": {"corpus", "candidate", "files", "model_folder"},
-    "report": {"leaderboard", "metrics", "template", "manifest", "files", "terminal"},
+    "report": {"results", "leaderboard", "metrics", "template", "manifest", "files", "terminal"},
     "export": {"models", "candidate", "template", "files", "untrusted", "predicting"},
     "run": ABOVE_RUN,
-    "api": ABOVE_RUN | {"run", "estimators", "tracking"},
+    "api": ABOVE_RUN | {"run", "estimators", "tracking", "search_result"},
+    "search_result": ABOVE_RUN | {"run"},
     "estimators": ABOVE_RUN | {"run", "predicting"},
     "cli": ABOVE_RUN | {"run", "api", "progress", "stage_times", "predicting", "files", "tracking", "interpreter"},
     "tracking": {"evaluator", "run", "optimizer"},

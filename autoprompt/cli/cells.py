@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from rich import box
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from autoprompt.metrics import Score
 from autoprompt.registry import CLASSIFICATION_METRICS
 from autoprompt.terminal import printable
 from autoprompt.terminal.console import Console, plain
@@ -23,7 +24,16 @@ ROOM = 32
 """Least width of the prompt column, in characters."""
 GAP = 2
 
-Score = Mapping[str, Any] | None
+
+class Prompted(Protocol):
+    """A line with a prompt: an entry of the leaderboard, or a prompt of a result."""
+
+    @property
+    def template(self) -> str: ...
+    @property
+    def label_words(self) -> Mapping[str, str]: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
 
 
 class Column(NamedTuple):
@@ -76,7 +86,7 @@ def _cell(value: str | Text) -> Text:
     return plain(value) if isinstance(value, str) else value
 
 
-def print_words(console: Console, rows: Sequence[Mapping[str, Any]]) -> str:
+def print_words(console: Console, rows: Sequence[Prompted]) -> str:
     """Print the label words on a line if all rows share them; return them, else an empty text."""
     words = common_words(rows)
     if words:
@@ -84,18 +94,18 @@ def print_words(console: Console, rows: Sequence[Mapping[str, Any]]) -> str:
     return words
 
 
-def prompt(row: Mapping[str, Any], *, words: bool = True, note: str = "") -> Text:
+def prompt(row: Prompted, *, words: bool = True, note: str = "") -> Text:
     """Return the template, its label words (with ``words``) and the note as one text."""
-    added = f"  {word_list(row)}" if words and row["label_words"] else ""
-    return plain(repr(row["template"])[1:-1]) + plain(added + note, "dim")
+    added = f"  {word_list(row)}" if words and row.label_words else ""
+    return plain(repr(row.template)[1:-1]) + plain(added + note, "dim")
 
 
-def word_list(row: Mapping[str, Any]) -> str:
+def word_list(row: Prompted) -> str:
     """Return the label words as ``bad/good``."""
-    return "/".join(row["label_words"].values())
+    return "/".join(row.label_words.values())
 
 
-def common_words(rows: Sequence[Mapping[str, Any]]) -> str:
+def common_words(rows: Sequence[Prompted]) -> str:
     """Return the label words if all rows share them, else an empty text."""
     found = {word_list(row) for row in rows}
     return found.pop() if len(found) == 1 else ""
@@ -109,44 +119,44 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     return " ".join([*([settings["tuning"]] if "tuning" in settings else []), *numbers])
 
 
-def split_settings(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
+def split_settings(rows: Sequence[Prompted]) -> tuple[str, list[str]]:
     """Return the settings that all rows share, and the other settings of each row."""
-    values = [row["settings"] for row in rows]
+    values = [row.settings for row in rows]
     common = {k: v for k, v in (values[0] if values else {}).items() if all(other.get(k) == v for other in values)}
     return settings_text(common), [settings_text({k: v for k, v in s.items() if k not in common}) for s in values]
 
 
-def is_label(score: Score) -> bool:
+def is_label(score: Score | None) -> bool:
     """Whether accuracy is shown first (for labels, and without a score); generated texts show their metric."""
-    return not score or score["metric"] in CLASSIFICATION_METRICS
+    return not score or score.metric in CLASSIFICATION_METRICS
 
 
-def accuracy(score: Score, digits: int = 2) -> str:
+def accuracy(score: Score | None, digits: int = 2) -> str:
     """Return the accuracy as ``0.94``; empty for generated texts."""
-    return f"{score['accuracy']:.{digits}f}" if score and is_label(score) and score["accuracy"] is not None else ""
+    return f"{score.accuracy:.{digits}f}" if score and is_label(score) and score.accuracy is not None else ""
 
 
-def percent(score: Score) -> str:
+def percent(score: Score | None) -> str:
     """Return the accuracy as ``94.0 %``; empty for generated texts."""
-    return f"{100 * score['accuracy']:.1f} %" if score and accuracy(score) else ""
+    return f"{100 * score.accuracy:.1f} %" if score and score.accuracy is not None and is_label(score) else ""
 
 
-def other_metrics(scores: Sequence[Score]) -> list[str]:
+def other_metrics(scores: Sequence[Score | None]) -> list[str]:
     """Return the names of the scores' metrics other than loss and accuracy."""
-    return list(dict.fromkeys(s["metric"] for s in scores if s and s["metric"] not in ("accuracy", "loss")))
+    return list(dict.fromkeys(s.metric for s in scores if s and s.metric not in ("accuracy", "loss")))
 
 
-def metric_column(scores: Sequence[Score]) -> Column:
+def metric_column(scores: Sequence[Score | None]) -> Column:
     """Return the column for metrics other than loss and accuracy, named after the metric if there is only one."""
     names = other_metrics(scores)
     return Column(header(names[0]) if len(names) == 1 else "metric", right=len(names) == 1)
 
 
-def metric_cell(score: Score, column: Column) -> str:
+def metric_cell(score: Score | None, column: Column) -> str:
     """Return the value of a metric other than loss and accuracy, with its name if the column holds several."""
     if not other_metrics([score]) or not score:
         return ""
-    return f"{score['value']:.3f}" + (f" {score['metric']}" if column.name == "metric" else "")
+    return f"{score.value:.3f}" + (f" {score.metric}" if column.name == "metric" else "")
 
 
 def header(name: str) -> str:
@@ -154,10 +164,10 @@ def header(name: str) -> str:
     return name if len(name) <= LONGEST_HEADER else name.replace("_", "_\n")
 
 
-def test_text(score: Score) -> str:
+def test_text(score: Score | None) -> str:
     """Return a score as ``75.0 % accuracy, 0.741 f1_macro (n=32)``; ``-`` without one."""
     if not score:
         return "-"
     parts = [f"{percent(score)} accuracy"] if percent(score) else []
-    parts += [f"{score['value']:.3f} {name}" for name in other_metrics([score])]
-    return f"{', '.join(parts)} (n={score['n']})" if parts else "-"
+    parts += [f"{score.value:.3f} {name}" for name in other_metrics([score])]
+    return f"{', '.join(parts)} (n={score.n})" if parts else "-"

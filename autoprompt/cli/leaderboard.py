@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -40,7 +40,7 @@ def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, a
     autoprompt leaderboard list --run reviews --limit 5
     """
     from autoprompt.cli.listing import show_entries
-    from autoprompt.leaderboard import Groups, Leaderboard
+    from autoprompt.leaderboard import Group, Groups, Leaderboard
 
     groups = Groups()
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
@@ -48,18 +48,19 @@ def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, a
         listing = board.listed_entries(run, None if as_json else limit)
         entries = groups.counting(listing)
 
-        def found() -> list[dict[str, Any]]:
-            return [group.to_dict() for group in groups.all(board.count_test_evaluations)]
+        def found() -> list[Group]:
+            return groups.all(board.count_test_evaluations)
 
         if as_json:
             lines = (entry.to_dict() for entry in entries)
-            count = print_json_list("entries", lines, listing.problems, lambda: {"groups": found()})
+            count = print_json_list(
+                "entries", lines, listing.problems, lambda: {"groups": [group.to_dict() for group in found()]}
+            )
         else:
             shown = list(entries)
             count = len(shown)
             if shown or not listing.problems:
-                rows = [entry.to_dict() | {"depth": entry.depth} for entry in shown]
-                show_entries(rows, limit, [vars(entry.run) for entry in shown], found(), listing.total)
+                show_entries(shown, limit, found(), listing.total)
     tell_problems(listing.problems, count)
 
 
@@ -77,14 +78,14 @@ def leaderboard_runs(limit: int, leaderboard_file: Path, as_json: bool) -> None:
     from autoprompt.cli.tables import show_runs
     from autoprompt.leaderboard import Leaderboard, RunRecord, is_held
 
-    def shown(run: RunRecord) -> dict[str, Any]:
+    def shown(run: RunRecord) -> RunRecord:
         gone = run.status == "running" and not is_held(leaderboard_file, run.id)
-        return vars(run) | ({"status": "interrupted"} if gone else {})
+        return replace(run, status="interrupted") if gone else run
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         listing = board.listed_runs(None if as_json else limit)
         if as_json:
-            count = print_json_list("runs", map(shown, listing), listing.problems)
+            count = print_json_list("runs", (shown(run).to_dict() for run in listing), listing.problems)
         else:
             runs = list(map(shown, listing))
             count = len(runs)
@@ -106,22 +107,19 @@ def leaderboard_show(entry: str, leaderboard_file: Path, as_json: bool) -> None:
     autoprompt leaderboard show 3f2a9c0d
     """
     from autoprompt.cli.tables import show_entry
-    from autoprompt.leaderboard import Leaderboard, refinement_verdict
+    from autoprompt.leaderboard import Leaderboard
+    from autoprompt.results import refinement_verdict
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         evaluations = board.entry(entry)
         runs = [board.run(name) for name in dict.fromkeys(evaluation.run for evaluation in evaluations)]
-    told = [(run.result or {}).get("refine") for run in runs]
-    shown = {
-        "entry": evaluations[0].entry,
-        **evaluations[0].candidate.to_dict(),
-        "evaluations": [e.to_dict() for e in evaluations],
-        "verdicts": [said for said in map(refinement_verdict, told) if said],
-    }
+    said = [found for run in runs if run.outcome and (found := refinement_verdict(run.outcome.refine))]
     if as_json:
-        print_json(shown)
+        rows = [evaluation.to_dict() for evaluation in evaluations]
+        prompt = evaluations[0].candidate.to_dict()
+        print_json({"entry": evaluations[0].entry, **prompt, "evaluations": rows, "verdicts": said})
     else:
-        show_entry(shown)
+        show_entry(evaluations, said)
 
 
 @leaderboard.command("compare")
@@ -141,9 +139,9 @@ def leaderboard_compare(first: str, second: str, split: str, leaderboard_file: P
     from autoprompt.leaderboard import Leaderboard, compare_entries
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
-        comparison = compare_entries(board, first, second, split).to_dict()
+        comparison = compare_entries(board, first, second, split)
     if as_json:
-        print_json(comparison)
+        print_json(comparison.to_dict())
     else:
         show_comparison(comparison)
 

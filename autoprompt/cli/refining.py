@@ -57,6 +57,6 @@ def refine(
     with viewed() as shown:
         result = run.refine(entry, corpus, leaderboard_file, shown, data=data, device=device, seed=seed, name=name)
     if as_json:
-        print_json(result)
+        print_json(result.to_dict())
     else:
         show_refinement(result)

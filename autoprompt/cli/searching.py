@@ -118,7 +118,7 @@ def search(
     with viewed(limit, max_evaluations) as shown, tracked(shown, track) as watched:
         result = run.search(options, watched)
     if as_json:
-        print_json(result)
+        print_json(result.to_dict())
     else:
         show_result(result, leaderboard_file)
 
@@ -152,7 +152,7 @@ def resume(
     with viewed(config.get("budget"), config.get("max_evaluations")) as shown, tracked(shown, track) as watched:
         result = run.resume(reference, leaderboard_file, watched, started=STARTED, place=place_of(place))
     if as_json:
-        print_json(result)
+        print_json(result.to_dict())
     else:
         show_result(result, leaderboard_file)
 
@@ -191,19 +191,23 @@ def verify(
     from autoprompt import run
     from autoprompt.cli.tables import show_run_verification, show_verification
     from autoprompt.errors import VerificationError
+    from autoprompt.results import RunVerification, Verification
 
     if (entry is None) == (run_name is None):
         raise UsageError("Verify takes an ENTRY or --run RUN; give one of the two.")
-    check = run.verify if entry is not None else run.verify_run
+    result: Verification | RunVerification
     with viewed() as shown:
-        result = check(str(entry or run_name), leaderboard_file, shown, started=STARTED, place=place_of(place))
+        if entry is not None:
+            result = run.verify(entry, leaderboard_file, shown, started=STARTED, place=place_of(place))
+        else:
+            result = run.verify_run(str(run_name), leaderboard_file, shown, started=STARTED, place=place_of(place))
     if as_json:
-        print_json(result)
-    elif entry is not None:
+        print_json(result.to_dict())
+    elif isinstance(result, Verification):
         show_verification(result)
     else:
         show_run_verification(result)
-    if result["verdict"] == "different":
+    if result.verdict == "different":
         context.exit(VerificationError.exit_code)
 
 
@@ -255,14 +259,14 @@ def evaluate(
             raise UsageError("--entry brings its own settings and label words; leave the options for them out.")
         own = click.get_current_context().get_parameter_source("model") == click.core.ParameterSource.DEFAULT
         with viewed() as shown:
-            result = run.transfer(
+            moved = run.transfer(
                 entry, corpus, data_of(rest), model_of(rest), leaderboard_file, shown,
                 split=split, seed=rest["seed"], own_model=own,
             )  # fmt: skip
         if as_json:
-            print_json(result)
+            print_json(moved.to_dict())
         else:
-            show_transfer(result)
+            show_transfer(moved)
         return
     assert template is not None  # noqa: S101
     with viewed() as shown:
@@ -270,6 +274,6 @@ def evaluate(
             corpus, data_of(rest), model_of(rest), template, rest["label_words"], changes, split, rest["seed"], shown
         )
     if as_json:
-        print_json(result)
+        print_json(result.to_dict())
     else:
         show_evaluation(result)

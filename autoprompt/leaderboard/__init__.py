@@ -1,14 +1,13 @@
 """Persistent leaderboard of runs and evaluations in one SQLite file, which only this package writes."""
 
 from autoprompt.leaderboard.checks import DamagedError
-from autoprompt.leaderboard.comparing import EntryComparison, compare_entries
+from autoprompt.leaderboard.comparing import EntryComparison, MeanMetric, compare_entries
 from autoprompt.leaderboard.entry_stream import Entry
 from autoprompt.leaderboard.groups import Group, Groups
 from autoprompt.leaderboard.inspecting import Inspection
 from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import Merged, merge
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
-from autoprompt.leaderboard.refined import refinement_verdict
 from autoprompt.leaderboard.removing import remove
 from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
@@ -28,6 +27,7 @@ __all__ = [
     "Inspection",
     "Leaderboard",
     "Listing",
+    "MeanMetric",
     "Merged",
     "Origin",
     "RunRecord",
@@ -39,6 +39,5 @@ __all__ = [
     "keep_weights",
     "kept_weights",
     "merge",
-    "refinement_verdict",
     "remove",
 ]

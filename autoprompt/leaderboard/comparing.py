@@ -18,8 +18,19 @@ from autoprompt.registry import CLASSIFICATION_METRICS
 SHOWN = 12
 
 
-_Spread = tuple[float, float, int]
-"""Mean, standard deviation and number of values."""
+class MeanMetric(NamedTuple):
+    """A metric over ``folds`` evaluations: mean and standard deviation."""
+
+    mean: float
+    deviation: float
+    folds: int
+
+
+class Reported(NamedTuple):
+    """A metric that both entries were asked for, with its values."""
+
+    metric: str
+    values: tuple[MeanMetric, MeanMetric]
 
 
 @dataclass(frozen=True)
@@ -41,8 +52,8 @@ class EntryComparison:
     interval: tuple[float, float] | None
     p_first_better: float
     metric: str
-    values: tuple[_Spread, _Spread]
-    reported: tuple[str, _Spread, _Spread] | None = None
+    values: tuple[MeanMetric, MeanMetric]
+    reported: Reported | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -57,12 +68,12 @@ class EntryComparison:
             "p_first_better": self.p_first_better,
             "metric": self.metric,
             "values": _spreads(self.values),
-            "reported": {"metric": self.reported[0], "values": _spreads(self.reported[1:])} if self.reported else None,
+            "reported": self.reported and {"metric": self.reported.metric, "values": _spreads(self.reported.values)},
         }
 
 
-def _spreads(values: Sequence[_Spread]) -> list[dict[str, float]]:
-    return [{"mean": mean, "deviation": spread, "folds": count} for mean, spread, count in values]
+def _spreads(values: Sequence[MeanMetric]) -> list[dict[str, float]]:
+    return [value._asdict() for value in values]
 
 
 class _Place(NamedTuple):
@@ -200,16 +211,16 @@ def _reported(
     rung: int,
     parts: set[int],
     judged: str,
-) -> tuple[str, _Spread, _Spread] | None:
+) -> Reported | None:
     """The metric that both runs were asked for, with its values; None where they differ or it is ``judged``."""
     names = {record.score.metric for pair in pairs for record in pair if record.score}
     if len(names) != 1 or names == {judged}:
         return None
     (name,) = names
-    return name, _values(placed[0], rung, parts, name), _values(placed[1], rung, parts, name)
+    return Reported(name, (_values(placed[0], rung, parts, name), _values(placed[1], rung, parts, name)))
 
 
-def _values(placed: _Placed, rung: int, parts: set[int], metric: str) -> _Spread:
+def _values(placed: _Placed, rung: int, parts: set[int], metric: str) -> MeanMetric:
     """Spread of one entry's metric over its folds and repeats at the rung, with the newest evaluation of each."""
     values = []
     for place, records in placed.items():
@@ -217,7 +228,7 @@ def _values(placed: _Placed, rung: int, parts: set[int], metric: str) -> _Spread
         if found and place.rung == rung and place.parts in parts:
             value = found[-1].accuracy if metric == "accuracy" else found[-1].value
             values += [] if value is None else [value]
-    return *mean_and_deviation(values), len(values)
+    return MeanMetric(*mean_and_deviation(values), len(values))
 
 
 def _shown(names: tuple[str, str]) -> str:

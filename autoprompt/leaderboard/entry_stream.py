@@ -15,10 +15,10 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import checks, queries
 from autoprompt.leaderboard.ranking import UNKNOWN, RunData, data_of, line, place
-from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, candidate_dict
-from autoprompt.leaderboard.refined import parent_of, refinement_verdict
+from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, candidate_dict, parent_of
 from autoprompt.leaderboard.rows import WHOLE, Rows
 from autoprompt.leaderboard.streaming import Guard, Listing, snapshot
+from autoprompt.results import refinement_verdict
 
 T = TypeVar("T")
 _SPARE = 1_000
@@ -42,10 +42,14 @@ class Entry(NamedTuple):
     parent: str | None = None
     verdict: str | None = None
 
+    @property
+    def wins(self) -> bool:
+        """Whether it is the best of its run."""
+        return self.run.winner == self.row.entry
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values of the row, with ``parent``, ``verdict`` and ``winner``: whether it is the run's best."""
-        winner = self.run.winner == self.row.entry
-        return self.row.to_dict() | {"parent": self.parent, "verdict": self.verdict, "winner": winner}
+        return self.row.to_dict() | {"parent": self.parent, "verdict": self.verdict, "winner": self.wins}
 
 
 class _Ranked(NamedTuple):
@@ -218,8 +222,12 @@ class _Entries:
             return None
         row = line(good, self._data.get(run.id, UNKNOWN))
         parent = self._parents.get(run.id)
-        verdict = refinement_verdict((run.result or {}).get("refine")) if parent else None
-        return Entry(row, run, depth, parent[1] if parent else None, verdict)
+        try:
+            said = refinement_verdict(run.outcome.refine) if parent and run.outcome else None
+        except InputError as error:
+            self.listing.problem(checks.refused(self.rows.path, "runs", run.id, error))
+            return None
+        return Entry(row, run, depth, parent[1] if parent else None, said)
 
     def _summary(self, row: Any) -> Summary | StorageError:
         try:

@@ -6,13 +6,14 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from autoprompt.candidate import Candidate, canonical_json, digest
 from autoprompt.errors import InputError
 from autoprompt.leaderboard.stored_json import parsed
 from autoprompt.metrics import Score
+from autoprompt.results import RunResult
 
 RUN_STATUSES = ("running", "finished", "stopped", "failed")
 STATUSES = ("complete", "pruned", "failed")
@@ -43,16 +44,31 @@ class RunRecord:
     result: dict[str, Any] | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def outcome(self) -> RunResult | None:
+        """The result with its types; None unless the run has finished. Raises InputError for unusable values."""
+        return RunResult.from_dict(self.result) if self.result else None
+
     @property
     def winner(self) -> str | None:
         """The best entry in the run's result; None without a result."""
         best = (self.result or {}).get("best") or {}
         return best.get("entry")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
     @property
     def warnings(self) -> list[str]:
         """Warnings for readers of the results: about data and model, and with a result also about the machines."""
         return [str(text) for text in (self.result or self.config).get("warnings") or []]
+
+
+def parent_of(run: RunRecord) -> tuple[str, str] | None:
+    """Ids of the run and the entry that a refining run started from; None for any other run."""
+    told = run.config.get("refine") or {}
+    return (str(told["run"]), str(told["entry"])) if {"run", "entry"} <= told.keys() else None
 
 
 @dataclass(frozen=True)

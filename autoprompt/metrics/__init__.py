@@ -14,11 +14,9 @@ from autoprompt.metrics.comparison import (
     mean_and_deviation,
     paired_bootstrap,
     proportion_interval,
-    stated_interval,
 )
 from autoprompt.metrics.generation import TextMetric, example_values, generation_metrics, generation_score
 from autoprompt.metrics.types import Score, metric_names
-from autoprompt.metrics.verdict import verdict
 
 __all__ = [
     "FEW",
@@ -39,6 +37,4 @@ __all__ = [
     "predict",
     "proportion_interval",
     "score",
-    "stated_interval",
-    "verdict",
 ]

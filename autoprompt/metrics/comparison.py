@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autoprompt.errors import InputError, UsageError
 
@@ -213,16 +213,6 @@ def proportion_interval(successes: int, n: int, *, confidence: float = 0.95) -> 
         raise UsageError(f"A share needs 0 to n of at least one row, not {successes} of {n}.")
     found = binomtest(successes, n).proportion_ci(confidence, method="exact" if n < FEW else "wilson")
     return float(found.low), float(found.high)
-
-
-def stated_interval(found: Mapping[str, Any], n: int) -> tuple[float, float] | None:
-    """Both ends of a stored difference (``low`` and ``high``) over ``n`` rows; None where it has none.
-
-    Those stored without ``n`` were bootstrapped, however few the rows: of fewer than ``FEW`` they are left out.
-    """
-    if found["low"] is None or found["high"] is None or ("n" not in found and n < FEW):
-        return None
-    return found["low"], found["high"]
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:

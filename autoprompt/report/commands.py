@@ -42,9 +42,8 @@ def repeat(run: RunRecord) -> str | None:
         words += ["--label-words", json.dumps(asked["label_words"], ensure_ascii=False)]
     for name, value in asked["fix"].items():
         words += ["--fix", f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"]
-    count = (run.result or {}).get("evaluations")
-    if count is not None:
-        words += ["--max-evaluations", str(count)]
+    if run.outcome is not None:
+        words += ["--max-evaluations", str(run.outcome.evaluations)]
     elif asked["max_evaluations"] is not None or asked["budget"] is not None:
         limit = ["--max-evaluations", str(asked["max_evaluations"])]
         words += limit if asked["max_evaluations"] is not None else ["--budget", f"{asked['budget']:g}s"]
@@ -59,7 +58,7 @@ def verify(run: RunRecord) -> list[str]:
 
 def export(run: RunRecord) -> str | None:
     """The command that exports the winner for other programs; None where there is no winner."""
-    weights = ["--with-weights"] if (run.result or {}).get("weights") else []
+    weights = ["--with-weights"] if run.outcome and run.outcome.weights else []
     return command_line("export", run.winner[:12], options=["--out", "best.json", *weights]) if run.winner else None
 
 

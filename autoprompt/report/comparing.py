@@ -95,7 +95,7 @@ def comparison_of(board: Leaderboard, references: Sequence[str]) -> Comparison:
 
 
 def _compared(run: RunRecord) -> Compared:
-    found = {row.name: row for row in outcome.judged(run.result)} if run.result else {}
+    found = {row.name: row for row in outcome.judged(run.outcome)}
     return Compared(run, found.get("winner"), found.get("manual_tuned"))
 
 
@@ -104,17 +104,13 @@ def _travels(runs: Sequence[RunRecord]) -> tuple[list[str], list[Traveller]]:
     gains: dict[tuple[str, str], Gain] = {}
     homes: dict[str, tuple[str, str]] = {}
     for run in runs:
-        source = (run.result or {}).get("transfer")
-        entry: str | None = source["entry"] if source else run.winner
-        result = run.result or {}
-        found = result.get("difference")
+        source, found = (run.outcome.transfer, run.outcome.difference) if run.outcome else (None, None)
+        entry = source.entry if source else run.winner
         if source and entry:
-            homes[entry] = (run.config["transfer"]["candidate"]["template"], _place(source["corpus"], source["model"]))
+            homes[entry] = (run.config["transfer"]["candidate"]["template"], _place(source.corpus, source.model))
         if entry and found:
-            split = source["split"] if source else "test"
-            gains[entry, _place(run.corpus, run.model)] = Gain(
-                found["metric"], found["value"], outcome.interval_of(result), split
-            )
+            split = source.split if source else "test"
+            gains[entry, _place(run.corpus, run.model)] = Gain(found.metric, found.value, found.ends, split)
     gains = {place: gain for place, gain in gains.items() if place[0] in homes}
     places = list(dict.fromkeys(place for _, place in gains))
     return places, [

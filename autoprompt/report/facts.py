@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, refinement_verdict
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord
 from autoprompt.leaderboard.ranking import rank
-from autoprompt.metrics import verdict
 from autoprompt.report import commands, course, outcome
+from autoprompt.results import RunResult, refinement_verdict, verdict
 
 SHOWN_ENTRIES = 40
 
@@ -46,9 +45,9 @@ class Facts:
         return f"{self.run.corpus} with {self.run.model}"
 
     @property
-    def result(self) -> Mapping[str, Any]:
-        """The run's JSON; empty unless it has finished."""
-        return self.run.result or {}
+    def result(self) -> RunResult | None:
+        """What the run came to; None unless it has finished."""
+        return self.run.outcome
 
     @property
     def data(self) -> str:
@@ -69,12 +68,12 @@ class Facts:
     @property
     def refined(self) -> str | None:
         """One line on what refining changed, if the run refined an entry; else None."""
-        return refinement_verdict(self.result.get("refine"))
+        return refinement_verdict(self.result.refine) if self.result else None
 
     @property
     def verdict(self) -> str:
         """Whether the winner is better than the tuned manual template, in a sentence."""
-        return verdict(self.result)
+        return verdict(self.result) if self.result else ""
 
 
 def facts_of(board: Leaderboard, reference: str) -> Facts:
@@ -91,7 +90,7 @@ def facts_of(board: Leaderboard, reference: str) -> Facts:
     counts = {split: sum(row.split == split for row in data) for split in ("train", "validation", "test")}
     return Facts(
         run=run,
-        judged=outcome.judged(run.result) if run.result else [],
+        judged=outcome.judged(run.outcome),
         lines=outcome.lines(board, run, entries[:SHOWN_ENTRIES]),
         total=len(entries),
         tried=tried,

@@ -78,18 +78,18 @@ def comparison_text(comparison: Comparison) -> str:
 def _found(row: Compared) -> list[Any]:
     if row.winner is None:
         return [""] * 7 + [f"{markdown(row.run.status)}: no winner"]
-    test, result = row.winner.test or {}, row.run.result or {}
-    value = f"{test['value']:.3f} {markdown(test['metric'])}" if test else ""
-    return [result["evaluations"], clock(result["seconds"]), accuracy(row.winner), interval(row.winner.interval), value,
-            test.get("n", ""), accuracy(row.manual) if row.manual else "",
-            markdown_code(row.winner.prompt["template"])]  # fmt: skip
+    test, result = row.winner.test, row.run.outcome
+    value = f"{test.value:.3f} {markdown(test.metric)}" if test else ""
+    spent = [result.evaluations, clock(result.seconds)] if result else ["", ""]
+    return [*spent, accuracy(row.winner), interval(row.winner.interval), value, test.n if test else "",
+            accuracy(row.manual) if row.manual else "", markdown_code(row.winner.prompt.template)]  # fmt: skip
 
 
 def _head(facts: Facts) -> str:
     run, result = facts.run, facts.result
     name = f" “{markdown(run.name)}”" if run.name else ""
     spent = (
-        f": {result['evaluations']} fine-tunes and {result['frozen']} frozen scores in {clock(result['seconds'])}"
+        f": {result.evaluations} fine-tunes and {result.frozen} frozen scores in {clock(result.seconds)}"
         if result
         else ""
     )
@@ -104,22 +104,23 @@ def _head(facts: Facts) -> str:
 
 
 def _answer(facts: Facts) -> str:
-    if not facts.judged:
+    best = facts.result.best if facts.result else None
+    if best is None:
         leading = markdown_code(facts.lines[0].entry.template) if facts.lines else ""
         so_far = f" Its leading prompt so far (validation, provisional): {leading}" if facts.lines else ""
         return f"## The answer\n\nThis run has not finished: no winner has been named.{so_far}"
-    best = facts.result["best"]
-    words = "; ".join(f"{markdown(label)}: {markdown_code(word)}" for label, word in best["label_words"].items())
-    lines = [f"- Template: {markdown_code(best['template'])}"]
+    words = "; ".join(f"{markdown(label)}: {markdown_code(word)}" for label, word in best.label_words.items())
+    lines = [f"- Template: {markdown_code(best.template)}"]
     lines += [f"- Label words: {words}"] if words else []
-    lines += [f"- Settings: {markdown(settings_text(best['settings']))}", f"- Entry: {markdown_code(best['entry'])}"]
+    lines += [f"- Settings: {markdown(settings_text(best.settings))}", f"- Entry: {markdown_code(best.entry)}"]
     lines += [f"- Refined: {markdown(facts.refined)}"] if facts.refined else []
     rows = []
     for row in facts.judged:
-        test, validation = row.test or {}, row.prompt["validation"]
+        test, validation = row.test, row.prompt.validation
         rows.append([markdown(row.name), accuracy(row), interval(row.interval),
-                     _real(test.get("value")), test.get("n", ""), _real(validation["loss"]), validation["n"],
-                     markdown_code(row.prompt["template"])])  # fmt: skip
+                     _real(test.value) if test else "", test.n if test else "",
+                     _real(validation.loss) if validation else "", validation.n if validation else "",
+                     markdown_code(row.prompt.template)])  # fmt: skip
     head = ["", "test accuracy", "95 % interval", markdown(metric_of(facts)), "n", "validation loss", "n", "prompt"]
     table = _table("", head, rows)
     opened = (

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from autoprompt.leaderboard import DataRow, EntryRow, EvaluationRecord, Leaderboard, RunRecord
-from autoprompt.metrics import compare, proportion_interval, stated_interval
+from autoprompt.metrics import Score, compare, proportion_interval
+from autoprompt.results import RunResult, ScoredPrompt
 
 SHOWN_WORST = 8
 
@@ -16,9 +17,13 @@ class Judged(NamedTuple):
     """A prompt with its score on the test rows. ``interval``: the 95 % interval of its accuracy."""
 
     name: str
-    prompt: Mapping[str, Any]
-    test: Mapping[str, Any] | None
+    prompt: ScoredPrompt
     interval: tuple[float, float] | None
+
+    @property
+    def test(self) -> Score | None:
+        """The score on the test rows."""
+        return self.prompt.test
 
 
 class Confusion(NamedTuple):
@@ -46,25 +51,18 @@ class Line(NamedTuple):
     tied: bool | None
 
 
-def judged(result: Mapping[str, Any]) -> list[Judged]:
+def judged(result: RunResult | None) -> list[Judged]:
     """The winner and the baselines, in the order of the result; empty where it names no winner."""
-    if not result.get("best"):
+    if result is None or result.best is None:
         return []
-    prompts = {"winner": result["best"]} | {name: row for name, row in result["baselines"].items() if row}
-    return [_judged(name, prompt) for name, prompt in prompts.items()]
+    return [_judged("winner", result.best), *(_judged(name, row) for name, row in result.baselines.items() if row)]
 
 
-def _judged(name: str, prompt: Mapping[str, Any]) -> Judged:
-    test = prompt["test"]
-    if not test or test.get("accuracy") is None:
-        return Judged(name, prompt, test, None)
-    return Judged(name, prompt, test, proportion_interval(round(test["accuracy"] * test["n"]), test["n"]))
-
-
-def interval_of(result: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The interval of a result's difference between winner and tuned manual template; None where it has none."""
-    found = result["difference"]
-    return stated_interval(found, (result["best"]["test"] or result["best"]["validation"])["n"])
+def _judged(name: str, prompt: ScoredPrompt) -> Judged:
+    test = prompt.test
+    if test is None or test.accuracy is None:
+        return Judged(name, prompt, None)
+    return Judged(name, prompt, proportion_interval(round(test.accuracy * test.n), test.n))
 
 
 def lines(board: Leaderboard, run: RunRecord, entries: Sequence[EntryRow]) -> list[Line]:

@@ -38,9 +38,9 @@ def run_page(facts: Facts) -> str:
 def comparison_page(comparison: Comparison) -> str:
     """The report of several runs."""
     rows = [
-        (visible(row.name), row.winner.test["accuracy"], *row.winner.interval)
+        (visible(row.name), row.winner.test.accuracy, *row.winner.interval)
         for row in comparison.runs
-        if row.winner and row.winner.test and row.winner.interval
+        if row.winner and row.winner.test and row.winner.test.accuracy is not None and row.winner.interval
     ]
     chart = charts.intervals("Test accuracy of each run's winner", "test accuracy", rows) if rows else ""
     return rendered("comparison.html.j2", comparison=comparison, chart=chart)

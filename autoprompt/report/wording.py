@@ -18,7 +18,7 @@ LONGEST = 600
 
 def metric_of(facts: Facts) -> str:
     """The name of the metric that is reported next to accuracy."""
-    tests = [row.test["metric"] for row in facts.judged if row.test]
+    tests = [row.test.metric for row in facts.judged if row.test]
     return tests[0] if tests else "metric"
 
 
@@ -66,8 +66,9 @@ def number(value: Any) -> str:
 
 def accuracy(row: Judged) -> str:
     """``84.0 %``; empty where there is none."""
-    value = (row.test or {}).get("accuracy")
-    return "" if value is None else f"{100 * value:.1f} %"
+    if row.test is None or row.test.accuracy is None:
+        return ""
+    return f"{100 * row.test.accuracy:.1f} %"
 
 
 def interval(ends: tuple[float, float] | None) -> str:

@@ -1,7 +1,7 @@
 """Composition root: search, evaluation, verification, refinement and export, each from options to result."""
 
 from autoprompt.run.evaluating import evaluate, transfer
-from autoprompt.run.exporting import export, prompt_of, winner_of
+from autoprompt.run.exporting import export, load_entry, prompt_of, winner_of
 from autoprompt.run.inputs import Task, prepare
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
@@ -32,6 +32,7 @@ __all__ = [
     "evaluate",
     "export",
     "export_bundle",
+    "load_entry",
     "prepare",
     "prompt_of",
     "refine",

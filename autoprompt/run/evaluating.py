@@ -13,6 +13,7 @@ from autoprompt.leaderboard import Leaderboard
 from autoprompt.leaderboard.records import pinned
 from autoprompt.metrics import classification_metrics, generation_metrics
 from autoprompt.models import FAMILIES, locate_model
+from autoprompt.results import EvaluationResult, RunResult
 from autoprompt.run.backends import placed
 from autoprompt.run.inputs import prepare
 from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
@@ -31,8 +32,8 @@ def evaluate(
     split: str,
     seed: int,
     progress: Progress,
-) -> dict[str, Any]:
-    """Fine-tune one candidate on the training rows and score one split. Returns the JSON of ``evaluate --json``.
+) -> EvaluationResult:
+    """Fine-tune one candidate on the training rows and score one split.
 
     ``changes``: settings that differ from the default. Raises UsageError, InputError, NothingSucceededError.
     """
@@ -54,17 +55,17 @@ def evaluate(
             (evaluation,) = evaluator.test([evaluation], task.corpus.test)
     if not evaluation.complete:
         raise NothingSucceededError(f"The candidate failed: {evaluation.reason}; change its settings.")
-    return {
-        "template": candidate.template.format(),
-        "label_words": candidate.label_words.mapping(),
-        "tuning": candidate.settings.tuning,
-        "settings": candidate.settings.to_dict(),
-        "split": split,
-        "metrics": _metrics(evaluation),
-        "n": len(evaluation.gold),
-        "seconds": round(time.monotonic() - started, 3),
-        "data": task.corpus.summary.to_dict() if task.corpus.summary else None,
-    }
+    return EvaluationResult(
+        template=candidate.template.format(),
+        label_words=candidate.label_words.mapping(),
+        tuning=candidate.settings.tuning,
+        settings=candidate.settings.to_dict(),
+        split=split,
+        metrics=_metrics(evaluation),
+        n=len(evaluation.gold),
+        seconds=round(time.monotonic() - started, 3),
+        data=task.corpus.summary.to_dict() if task.corpus.summary else None,
+    )
 
 
 def transfer(
@@ -78,9 +79,9 @@ def transfer(
     split: str = "validation",
     seed: int = 0,
     own_model: bool = True,
-) -> dict[str, Any]:
+) -> RunResult:
     """Fine-tune an entry's prompt and the manual one on a corpus, score both on a split, and store that as a run.
-    Returns the JSON of ``search --json``; its ``transfer`` says where the prompt came from.
+    The result's ``transfer`` says where the prompt came from.
 
     ``own_model``: use the entry's model instead of the one in ``model``. If ``model`` names no tuning mode, the entry's
     is used where the model supports it. Raises NotFoundError for an unknown entry, InputError for a corpus that the

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import ValidationError
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
-from autoprompt.export import FORMAT, VERSION, Prompt, save, weights_beside, written_out
+from autoprompt.export import FORMAT, VERSION, Prompt, load, save, weights_beside, written_out
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights
 from autoprompt.leaderboard.records import pinned
 from autoprompt.models import locate_model
@@ -82,6 +84,19 @@ def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = Fa
     return [out, *stored.files]
 
 
+def load_entry(board: Leaderboard, entry: str, *, with_weights: bool) -> Prompt:
+    """Load an entry as a prompt that predicts; its files lie in a temporary folder as long as the prompt is used.
+
+    Raises as ``export`` does.
+    """
+    folder = TemporaryDirectory(prefix="autoprompt-")
+    out = Path(folder.name, "best.json")
+    export(board, entry, out, with_weights=with_weights)
+    prompt = load(out)
+    weakref.finalize(prompt, folder.cleanup)
+    return prompt
+
+
 def winner_of(board: Leaderboard, reference: str) -> str:
     """The entry that a run (its id or name) named best. Raises NotFoundError for an unknown run, and InputError for one
     that has not finished."""
@@ -100,8 +115,8 @@ def _kept(board: Leaderboard, prompt: Prompt) -> Path:
         raise InputError(
             f"The entry {prompt.entry[:12]} was not fine-tuned and has no weights; leave --with-weights out."
         )
-    won = (run.result for run in board.runs() if run.winner == prompt.entry and run.result)
-    name = next((result["weights"] for result in won if result.get("weights")), None)
+    won = (run.outcome for run in board.runs() if run.winner == prompt.entry)
+    name = next((result.weights for result in won if result and result.weights), None)
     if name is None:
         raise InputError(
             f"The weights of the entry {prompt.entry[:12]} were not kept: only those of a run's winner are; export it "

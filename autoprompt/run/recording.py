@@ -17,6 +17,7 @@ from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
+from autoprompt.results import Difference, ScoredPrompt, Spread
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import TRANSFER, SearchOptions
 from autoprompt.run.ownership import MARK, mark_of
@@ -186,28 +187,28 @@ def _outcome(record: EvaluationRecord) -> tuple[Any, ...]:
     return record.entry, record.role, record.status, record.losses, record.predictions
 
 
-def described(recorder: Recorder, evaluation: Evaluation, tests: dict[str, Evaluation]) -> dict[str, Any]:
+def described(recorder: Recorder, evaluation: Evaluation, tests: Mapping[str, Evaluation]) -> ScoredPrompt:
     """One candidate of a run's JSON result, with its scores."""
     candidate = evaluation.candidate
     tested = tests.get(candidate.id)
-    return {
-        "entry": recorder.entry(candidate.id),
+    return ScoredPrompt(
+        entry=recorder.entry(candidate.id),
         **candidate.to_dict(),
-        "validation": recorder.score(evaluation).to_dict(),
-        "test": recorder.score(tested).to_dict() if tested else None,
-    }
+        validation=recorder.score(evaluation),
+        test=recorder.score(tested) if tested else None,
+    )
 
 
-def spread(recorder: Recorder, outcome: Outcome) -> dict[str, Any] | None:
+def spread(recorder: Recorder, outcome: Outcome) -> Spread | None:
     """The winner's metric over folds and repeats: mean and standard deviation; None for fewer than two values."""
     values = [recorder.score(part).value for part in outcome.parts]
     if len(values) < 2:
         return None
     mean, deviation = mean_and_deviation(values)
-    return {"metric": recorder.metric, "values": values, "mean": mean, "deviation": deviation}
+    return Spread(recorder.metric, values, mean, deviation)
 
 
-def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluation]) -> dict[str, Any] | None:
+def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluation]) -> Difference | None:
     """The winner's accuracy (of generated texts, the metric) minus that of ``manual_tuned``; None where one is missing.
 
     ``n``: rows that both were scored on. ``low``, ``high``: the paired interval; None where the rows are too few.
@@ -220,7 +221,7 @@ def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluat
     metric = "accuracy" if ours.labels else recorder.metric
     values = [_example_values(evaluation, metric) for evaluation in (ours, theirs)]
     interval = paired_bootstrap(values[0], values[1])
-    return {"metric": metric, "value": interval.mean, "low": interval.low, "high": interval.high, "n": len(values[0])}
+    return Difference(metric, interval.mean, interval.low, interval.high, len(values[0]))
 
 
 def _example_values(evaluation: Evaluation, metric: str) -> list[float]:

@@ -31,15 +31,16 @@ class Parent:
         """Read an entry. Raises NotFoundError for an unknown entry, InputError for one without weights or rows."""
         evaluations = board.entry(entry)
         name, candidate = evaluations[0].entry, evaluations[0].candidate
-        won = [run for run in board.runs() if run.winner == name and (run.result or {}).get("weights")]
-        if not won:
+        won = (run for run in board.runs() if run.winner == name)
+        found = next(((run, run.outcome.weights) for run in won if run.outcome and run.outcome.weights), None)
+        if found is None:
             why = "is frozen" if candidate.settings.tuning == "none" else "has none: those of a run's winner are kept"
             raise InputError(f"The entry {name[:12]} {why}; refine the winner of a run, as `leaderboard runs` has it.")
-        run = won[0]
+        run, weights = found
         rows = {split: examples_of(board.attached(DataRow, run.id), split) for split in SPLITS}
         if not rows["train"] or not rows["validation"]:
             raise InputError(f"The run {run.id} was stored without its rows; search again, and refine that winner.")
-        return cls(run, name, candidate, (run.result or {})["weights"], rows)
+        return cls(run, name, candidate, weights, rows)
 
     @property
     def fields(self) -> tuple[str, ...]:

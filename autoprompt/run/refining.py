@@ -22,12 +22,12 @@ from autoprompt.evaluator.worker import Worker
 from autoprompt.execution.scratch import scratch_folder
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, keep_weights, kept_weights
 from autoprompt.leaderboard.records import REFINE, pinned
-from autoprompt.leaderboard.refined import worse_on_both
 from autoprompt.manifest import differences, manifest
-from autoprompt.metrics import Interval, paired_bootstrap
+from autoprompt.metrics import Interval, Score, paired_bootstrap
 from autoprompt.models import check_device, locate_model
 from autoprompt.models.adaptation.peft_io import load_delta
 from autoprompt.models.saving import save
+from autoprompt.results import Change, LossDifference, Refinement, RunResult
 from autoprompt.run.options import DataOptions, Progress
 from autoprompt.run.ownership import MARK, mark_of
 from autoprompt.run.recording import Recorder, data_rows, described
@@ -46,11 +46,12 @@ def refine(
     device: str = "auto",
     seed: int = 0,
     name: str | None = None,
-) -> dict[str, Any]:
+) -> RunResult:
     """Fine-tune an entry's weights further on its own rows and new ones, and store the result as a new entry.
 
     The result is not stored where a paired test says that it got worse, or where its loss rose on both the old
-    validation rows and the new rows. Returns the JSON of ``refine --json``, in the form of ``search --json``.
+    validation rows and the new rows. Its ``refine`` says what changed; ``run`` and ``best`` are
+    None if it was not stored.
 
     ``source``: new labelled rows, read as a search reads a corpus. All are used; of a corpus with splits, the training
     rows. Columns that are not named have the names of the entry's run. Rows that the entry's run already has are left
@@ -74,15 +75,22 @@ def refine(
         _check(done)
         run = _record(parent, corpus, new, seed, name, facts, notes)
         recorder = Recorder(board, run, run.config["metric"])
-        told = _told(parent, done, recorder, len(corpus.train) - len(new), len(new))
-        result = _result(recorder, done, told, notes)
-        result["seconds"] = round(time.monotonic() - started, 3)
-        if told["kept"]:
-            result["weights"] = _kept(board, done)
+        change = _change(parent, done, recorder, len(corpus.train) - len(new), len(new))
+        result = RunResult(
+            corpus=run.corpus,
+            model=run.model,
+            evaluations=len(done.after),
+            seconds=round(time.monotonic() - started, 3),
+            warnings=notes,
+            refine=change,
+        )
+        if change.kept:
+            best = described(recorder, done.after[0], {})
+            result = replace(result, run=run.id, best=best, weights=_kept(board, done))
             board.start_run(run, data_rows(run, corpus))
             recorder(done.after, "search")
-            board.add([], [Origin(run.id, result["best"]["entry"], REFINE, [parent.entry])])
-            board.finish_run(run.id, "finished", result)
+            board.add([], [Origin(run.id, best.entry, REFINE, [parent.entry])])
+            board.finish_run(run.id, "finished", result.to_dict())
     return result
 
 
@@ -193,7 +201,7 @@ def _record(
     )
 
 
-def _told(parent: Parent, done: Refined, recorder: Recorder, old: int, new: int) -> dict[str, Any]:
+def _change(parent: Parent, done: Refined, recorder: Recorder, old: int, new: int) -> Refinement:
     """The outcome: scores before and after on the validation rows and on the new ones, and the paired test over both.
 
     The test compares losses (in nats), after minus before.
@@ -202,16 +210,16 @@ def _told(parent: Parent, done: Refined, recorder: Recorder, old: int, new: int)
     even if only by noise. Where the rows are too few for a test, it is False where the mean loss over all rows rose.
     """
     interval = _interval(done, slice(None))
-    told = {
-        "entry": parent.entry,
-        "run": parent.run.id,
-        "rows": {"old": old, "new": new, "judged": sum(len(one.losses) for one in done.after)},
-        "validation": _part(done, slice(1), recorder),
-        "new": _part(done, slice(1, None), recorder),
-        "difference": {"loss": interval.mean, "low": interval.low, "high": interval.high},
-    }
+    change = Refinement(
+        entry=parent.entry,
+        run=parent.run.id,
+        rows={"old": old, "new": new, "judged": sum(len(one.losses) for one in done.after)},
+        validation=_part(done, slice(1), recorder),
+        new=_part(done, slice(1, None), recorder),
+        difference=LossDifference(interval.mean, interval.low, interval.high),
+    )
     worse = interval.mean > 0 if interval.low is None else interval.low > 0
-    return told | {"kept": not worse and not worse_on_both(told)}
+    return replace(change, kept=not worse and not change.worse_on_both)
 
 
 def _interval(done: Refined, folds: slice) -> Interval:
@@ -220,50 +228,22 @@ def _interval(done: Refined, folds: slice) -> Interval:
     return paired_bootstrap(after, before)
 
 
-def _part(done: Refined, folds: slice, recorder: Recorder) -> dict[str, Any]:
-    """Scores before and after over some folds. ``clear``: whether the paired test tells them apart; None where the rows
-    are too few for it."""
-    scores = {"before": _score(done.before[folds], recorder), "after": _score(done.after[folds], recorder)}
+def _part(done: Refined, folds: slice, recorder: Recorder) -> Change:
+    """Scores before and after over some folds, and whether the paired test tells them apart."""
     ends = _interval(done, folds).ends if done.after[folds] else None
-    return scores | {"clear": None if ends is None else not ends[0] <= 0 <= ends[1]}
+    clear = None if ends is None else not ends[0] <= 0 <= ends[1]
+    return Change(_score(done.before[folds], recorder), _score(done.after[folds], recorder), clear)
 
 
-def _score(parts: Sequence[Evaluation], recorder: Recorder) -> dict[str, Any] | None:
-    """The score of several evaluations as if they were one; None without any."""
+def _score(parts: Sequence[Evaluation], recorder: Recorder) -> Score | None:
+    """The score over several evaluations together; None of none."""
     if not parts:
         return None
     joined: dict[str, Any] = {
         name: tuple(chain(*(getattr(part, name) for part in parts)))
         for name in ("row_ids", "gold", "log_probs", "losses", "references")
     }
-    whole = replace(parts[0], **joined)
-    return recorder.score(whole).to_dict()
-
-
-def _result(recorder: Recorder, done: Refined, told: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
-    """The result in the form of a search's; ``run`` and ``best`` are None where the refined weights are not kept."""
-    kept = bool(told["kept"])
-    return {
-        "run": recorder.run.id if kept else None,
-        "corpus": recorder.run.corpus,
-        "data": None,
-        "model": recorder.run.model,
-        "evaluations": len(done.after),
-        "frozen": 0,
-        "generations": 0,
-        "finalists": 0,
-        "seconds": 0.0,
-        "best": described(recorder, done.after[0], {}) if kept else None,
-        "weights": None,
-        "spread": None,
-        "baselines": {},
-        "difference": None,
-        "transfer": None,
-        "warm_start": [],
-        "refine": dict(told),
-        "warnings": list(notes),
-        "history": [],
-    }
+    return recorder.score(replace(parts[0], **joined))
 
 
 def _kept(board: Leaderboard, done: Refined) -> str:

@@ -15,8 +15,8 @@ from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.leaderboard.records import REFINE
 from autoprompt.manifest import manifest
-from autoprompt.metrics import verdict
 from autoprompt.optimizer import Budget, Need, Outcome, Search, check_budget, needed
+from autoprompt.results import RunResult, Transferred, WarmStart, verdict
 from autoprompt.run.backends import placed
 from autoprompt.run.inputs import Task, check_folds
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
@@ -30,8 +30,8 @@ from autoprompt.terminal import command_line
 BASELINES = ("manual", "manual_tuned", "null", "random")
 
 
-def search(options: SearchOptions, progress: Progress) -> dict[str, Any]:
-    """Run a search and store it. Returns the JSON of ``autoprompt search --json``.
+def search(options: SearchOptions, progress: Progress) -> RunResult:
+    """Run a search and store it.
 
     Raises UsageError, InputError, StorageError, NothingSucceededError.
     """
@@ -46,7 +46,7 @@ def resume(
     rows: Mapping[str, Any] | None = None,
     started: float | None = None,
     place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
-) -> dict[str, Any]:
+) -> RunResult:
     """Resume a run that was stopped or killed. Returns its result, also for a run that is finished.
 
     ``rows``: splits in memory, for a run whose data were in memory. ``started``: when the command began (monotonic
@@ -68,7 +68,7 @@ def resume(
                 return _Run(options, progress, run).search()
     if run.winner is None:
         raise StorageError(f"The run {run.id} is finished and was stored without a winner; start a new search.")
-    return run.result or {}
+    return run.outcome or RunResult()
 
 
 def _stored(leaderboard: Path, reference: str) -> RunRecord:
@@ -88,7 +88,7 @@ class _Run:
         self.restart = 0.0
         """Seconds until a new worker is ready."""
 
-    def search(self) -> dict[str, Any]:
+    def search(self) -> RunResult:
         task = self._warmed(prepared(self.options, self.progress))
         options = self.options
         check_folds(options.folds, task.corpus)
@@ -110,7 +110,7 @@ class _Run:
                 rows = data_rows(run, task.corpus) if self.known is None else None
                 with held, _recorded(board, run, rows, self.progress) as finish:
                     result = self._searched(board, run, task, evaluator, ready)
-                    result["warnings"] = [*result["warnings"], *place.warnings]
+                    result = replace(result, warnings=(*result.warnings, *place.warnings))
                     finish(result)
         return result
 
@@ -141,7 +141,7 @@ class _Run:
 
     def _searched(
         self, board: Leaderboard, run: RunRecord, task: Task, evaluator: Evaluator, ready: Readiness
-    ) -> dict[str, Any]:
+    ) -> RunResult:
         journal = StoredJournal(board, run.id, self.budget)
         evaluator.journal = journal
         recorder = Recorder(board, run, task.metric, {e.key: e for e in board.evaluations(run.id)}, journal.flush)
@@ -154,7 +154,7 @@ class _Run:
         recorder.store_all()
         return result
 
-    def _found(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> dict[str, Any]:
+    def _found(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> RunResult:
         """The JSON result of the search (or the transfer) and the test."""
         options, progress, board = self.options, self.progress, recorder.board
         if options.transfer is None:
@@ -201,16 +201,16 @@ class _Run:
 @contextmanager
 def _recorded(
     board: Leaderboard, run: RunRecord, rows: Sequence[DataRow] | None, progress: Progress
-) -> Iterator[Callable[[dict[str, Any]], None]]:
+) -> Iterator[Callable[[RunResult], None]]:
     """Record a run's start and end in the leaderboard, also where it is stopped or fails.
 
     Yields a function that stores the result. ``rows``: the run's data rows; None for a run that is resumed.
     """
     finished = False
 
-    def finish(result: dict[str, Any]) -> None:
+    def finish(result: RunResult) -> None:
         nonlocal finished
-        board.finish_run(run.id, "finished", result)
+        board.finish_run(run.id, "finished", result.to_dict())
         finished = True
 
     if rows is not None:
@@ -236,34 +236,34 @@ def _result(
     tests: dict[str, Evaluation],
     budget: Budget,
     weights: str | None,
-) -> dict[str, Any]:
+) -> RunResult:
     run = recorder.run
     judged = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
-    result = {
-        "run": run.id,
-        "corpus": options.corpus,
-        "data": run.config["manifest"].get("reading"),
-        "model": run.model,
-        "evaluations": outcome.fitted,
-        "frozen": outcome.frozen,
-        "generations": outcome.generations,
-        "finalists": outcome.finalists,
-        "seconds": round(budget.spent, 3),
-        "best": described(recorder, outcome.best, tests),
-        "weights": weights,
-        "spread": spread(recorder, outcome),
-        "baselines": {
+    result = RunResult(
+        run=run.id,
+        corpus=options.corpus,
+        data=run.config["manifest"].get("reading"),
+        model=run.model,
+        evaluations=outcome.fitted,
+        frozen=outcome.frozen,
+        generations=outcome.generations,
+        finalists=outcome.finalists,
+        seconds=round(budget.spent, 3),
+        best=described(recorder, outcome.best, tests),
+        weights=weights,
+        spread=spread(recorder, outcome),
+        baselines={
             name: described(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
             for name in BASELINES
         },
-        "difference": difference(recorder, outcome, judged),
-        "transfer": _origin(options.transfer),
-        "warm_start": (options.warmth or {}).get("sources", []),
-        "warnings": run.config["warnings"],
-        "history": outcome.history,
-        "left_out": _left_out(options, outcome),
-    }
-    return result | {"verdict": verdict(result)}
+        difference=difference(recorder, outcome, judged),
+        transfer=_origin(options.transfer),
+        warm_start=[WarmStart(**source) for source in (options.warmth or {}).get("sources", [])],
+        warnings=run.config["warnings"],
+        history=outcome.history,
+        left_out=_left_out(options, outcome),
+    )
+    return replace(result, verdict=verdict(result))
 
 
 def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
@@ -282,10 +282,10 @@ def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
     return []
 
 
-def _origin(transfer: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _origin(transfer: Mapping[str, Any] | None) -> Transferred | None:
     """Where a transferred prompt came from, and the split that it was scored on; None for a search."""
     names = ("entry", "run", "corpus", "model", "split")
-    return None if transfer is None else {name: transfer[name] for name in names}
+    return None if transfer is None else Transferred(**{name: transfer[name] for name in names})
 
 
 def _open_test(

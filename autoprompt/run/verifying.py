@@ -15,6 +15,7 @@ from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.leaderboard.records import REFINE, SPLITS
 from autoprompt.manifest import INPUTS, differences, manifest
+from autoprompt.results import EntryCheck, RepeatedEvaluation, RunVerification, Verification
 from autoprompt.run.backends import Place, placed
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, SearchOptions
@@ -66,16 +67,21 @@ class _Checked:
             and self.flipped <= NEAR_FLIPS * len(self.record.predictions)
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        then, now = self.losses
-        names = ("split", "rung", "fold", "repeat")
-        return {name: getattr(self.record, name) for name in names} | {
-            "n": len(self.record.predictions),
-            "flipped": self.flipped,
-            "exact": self.exact,
-            "loss": then,
-            "again": now,
-        }
+    @property
+    def result(self) -> RepeatedEvaluation:
+        """The comparison, for readers."""
+        record, (then, now) = self.record, self.losses
+        return RepeatedEvaluation(
+            split=record.split,
+            rung=record.rung,
+            fold=record.fold,
+            repeat=record.repeat,
+            n=len(record.predictions),
+            flipped=self.flipped,
+            exact=self.exact,
+            loss=then,
+            again=now,
+        )
 
 
 def verify(
@@ -86,7 +92,7 @@ def verify(
     rows: Mapping[str, Any] | None = None,
     started: float | None = None,
     place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
-) -> dict[str, Any]:
+) -> Verification:
     """Repeat all evaluations of an entry, in the newest run that has it. Returns the JSON of ``verify --json``.
 
     ``rows``: splits in memory, for a run whose data were in memory. ``started``: when the command began (monotonic
@@ -105,11 +111,9 @@ def verify(
         raise InputError(f"The entry {entry!r} has nothing to verify: {found[0].reason}; name one that was scored.")
     options = _asked(run, leaderboard, rows, started, place, progress)
     checked, changed = _checked(run, records, options, progress)
-    return _report(checked, changed) | {
-        "run": run.id,
-        "changed": changed,
-        "evaluations": [c.to_dict() for c in checked],
-    }
+    return Verification(
+        **vars(_report(checked, changed)), run=run.id, changed=changed, evaluations=[one.result for one in checked]
+    )
 
 
 def verify_run(
@@ -120,7 +124,7 @@ def verify_run(
     rows: Mapping[str, Any] | None = None,
     started: float | None = None,
     place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
-) -> dict[str, Any]:
+) -> RunVerification:
     """Repeat the evaluations of all entries of a run (its id or name). The verdict is the worst of all entries.
 
     Raises as ``verify`` does.
@@ -136,14 +140,14 @@ def verify_run(
     for one in checked:
         of_entry.setdefault(one.record.entry, []).append(one)
     entries = [_report(group, changed) for group in of_entry.values()]
-    return {
-        "run": run.id,
-        "verdict": max((entry["verdict"] for entry in entries), key=VERDICTS.index),
-        "flipped": sum(entry["flipped"] for entry in entries),
-        "n": sum(entry["n"] for entry in entries),
-        "changed": changed,
-        "entries": entries,
-    }
+    return RunVerification(
+        run=run.id,
+        verdict=max((entry.verdict for entry in entries), key=VERDICTS.index),
+        flipped=sum(entry.flipped for entry in entries),
+        n=sum(entry.n for entry in entries),
+        changed=changed,
+        entries=entries,
+    )
 
 
 def _asked(
@@ -247,16 +251,16 @@ def _evaluated(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequen
     return evaluator.fit(candidates, rung=Rung(kind.rung), fold=kind.fold, repeat=kind.repeat, counted=False, bar=bar)
 
 
-def _report(checked: Sequence[_Checked], changed: Sequence[str]) -> dict[str, Any]:
+def _report(checked: Sequence[_Checked], changed: Sequence[str]) -> EntryCheck:
     """The JSON of one entry's verdict."""
     verdict = "different"
     if all(one.exact for one in checked):
         verdict = "exact"
     elif changed and all(one.near for one in checked):
         verdict = "within"
-    return {
-        "entry": checked[0].record.entry,
-        "verdict": verdict,
-        "flipped": sum(one.flipped for one in checked),
-        "n": sum(len(one.record.predictions) for one in checked),
-    }
+    return EntryCheck(
+        entry=checked[0].record.entry,
+        verdict=verdict,
+        flipped=sum(one.flipped for one in checked),
+        n=sum(len(one.record.predictions) for one in checked),
+    )

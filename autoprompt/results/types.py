@@ -1,0 +1,295 @@
+"""Typed results: what a search, a refinement, a verification and an evaluation return.
+
+All are frozen. ``to_dict`` gives plain JSON values: exactly what the command prints with ``--json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from autoprompt.errors import InputError
+from autoprompt.metrics import Score
+
+
+class Result:
+    """A result with a JSON form."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, in the order of the fields."""
+        return {name: plain(value) for name, value in vars(self).items() if not name.startswith("_")}
+
+
+@dataclass(frozen=True)
+class ScoredPrompt(Result):
+    """A prompt of a run with its scores.
+
+    ``entry``: its id in the leaderboard. ``label_words``: label -> word or phrase; empty for a classifier and for
+    generated texts. ``settings``: the tuning mode and its hyperparameters. ``validation`` and ``test``: None where it
+    was not scored. ``demos``: its demonstrations.
+    """
+
+    entry: str = ""
+    template: str = ""
+    label_words: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    demos: Sequence[Mapping[str, Any]] = ()
+    validation: Score | None = None
+    test: Score | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; without ``demos`` where there are none."""
+        found = super().to_dict()
+        return found if self.demos else {name: value for name, value in found.items() if name != "demos"}
+
+
+@dataclass(frozen=True)
+class Difference(Result):
+    """The winner's metric minus that of the tuned manual template, on the same ``n`` rows.
+
+    ``low`` and ``high``: the paired 95 % interval, None where the rows are too few for one.
+    """
+
+    metric: str = ""
+    value: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """Both ends of the interval."""
+        return _ends(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Spread(Result):
+    """The winner's metric over folds and repeats: each value, their mean and standard deviation."""
+
+    metric: str = ""
+    values: Sequence[float] = ()
+    mean: float = 0.0
+    deviation: float = 0.0
+
+
+@dataclass(frozen=True)
+class Transferred(Result):
+    """Where a transferred prompt was found, and the ``split`` that it was scored on."""
+
+    entry: str = ""
+    run: str = ""
+    corpus: str = ""
+    model: str = ""
+    split: str = "validation"
+
+
+@dataclass(frozen=True)
+class WarmStart(Result):
+    """An earlier run that a search began with: how alike its data are (0 to 1), and the number of its prompts."""
+
+    run: str = ""
+    corpus: str = ""
+    model: str = ""
+    similarity: float = 0.0
+    parts: Mapping[str, float] = field(default_factory=dict)
+    prompts: int = 0
+
+
+@dataclass(frozen=True)
+class Change(Result):
+    """Scores before and after refining. ``clear``: whether a paired test tells them apart; None without a test."""
+
+    before: Score | None = None
+    after: Score | None = None
+    clear: bool | None = None
+
+    @property
+    def worse(self) -> bool:
+        """Whether the mean loss rose."""
+        return self.before is not None and self.after is not None and self.after.loss > self.before.loss
+
+
+@dataclass(frozen=True)
+class LossDifference(Result):
+    """A mean loss after minus before, in nats; ``low`` and ``high`` as in ``Difference``."""
+
+    loss: float = 0.0
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """Both ends of the interval."""
+        return _ends(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Refinement(Result):
+    """How an entry changed when it was trained further with new rows.
+
+    ``entry``, ``run``: the entry that it began with. ``rows``: numbers of old, new and judged rows. ``validation``: the
+    scores on the old validation rows; ``new``: on the new ones. ``difference``: over all judged rows. ``kept``: whether
+    there is a new entry.
+    """
+
+    entry: str = ""
+    run: str = ""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    validation: Change = Change()
+    new: Change = Change()
+    difference: LossDifference = LossDifference()
+    kept: bool = True
+
+    @property
+    def worse_on_both(self) -> bool:
+        """Whether the mean loss rose on the new rows and on the old validation rows."""
+        return self.new.worse and self.validation.worse
+
+
+@dataclass(frozen=True)
+class RunResult(Result):
+    """What a run came to.
+
+    ``best``: the winner. ``data``: what was read of the data. ``evaluations``: fine-tunes of the search; ``frozen``:
+    frozen scores. ``weights``: the stored weights of the winner, None for a frozen model. ``baselines``: manual,
+    manual_tuned, null and random, as far as they were scored. ``history``: statistics of each generation.
+    ``left_out``: what the budget left no time for. ``verdict``: whether the winner is better than the tuned manual
+    template. ``refine``: for a run that refined an entry; ``run`` and ``best`` are None if that was not kept.
+    """
+
+    run: str | None = None
+    corpus: str = ""
+    data: Mapping[str, Any] | None = None
+    model: str = ""
+    evaluations: int = 0
+    frozen: int = 0
+    generations: int = 0
+    finalists: int = 0
+    seconds: float = 0.0
+    best: ScoredPrompt | None = None
+    weights: str | None = None
+    spread: Spread | None = None
+    baselines: Mapping[str, ScoredPrompt | None] = field(default_factory=dict)
+    difference: Difference | None = None
+    transfer: Transferred | None = None
+    warm_start: Sequence[WarmStart] = ()
+    warnings: Sequence[str] = ()
+    history: Sequence[Mapping[str, Any]] = ()
+    left_out: Sequence[str] = ()
+    verdict: str = ""
+    refine: Refinement | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunResult:
+        """The inverse of ``to_dict``; a missing value takes its default. Raises InputError for other types."""
+        from pydantic import ValidationError
+
+        refine = values.get("refine")
+        try:
+            found: RunResult = _adapter(cls).validate_python(
+                _given(values) | _given({"refine": refine and _given(refine)})
+            )
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise InputError(f"The result of a run has an unusable value at {where!r}; restore a backup.") from error
+        return found
+
+
+@dataclass(frozen=True)
+class EvaluationResult(Result):
+    """One candidate, fine-tuned on the training rows and scored on a split of ``n`` rows.
+
+    ``metrics``: all metrics by name, and ``loss`` (nats). ``data``: what was read of the data.
+    """
+
+    template: str
+    label_words: Mapping[str, str]
+    tuning: str
+    settings: Mapping[str, Any]
+    split: str
+    metrics: Mapping[str, float]
+    n: int
+    seconds: float
+    data: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class RepeatedEvaluation(Result):
+    """An evaluation, then and now. ``loss``: the stored mean loss; ``again``: the new one, None if it failed.
+
+    ``flipped`` of ``n`` predictions changed; ``exact``: every prediction and loss is the same to the last bit.
+    """
+
+    split: str
+    rung: int
+    fold: int
+    repeat: int
+    n: int
+    flipped: int
+    exact: bool
+    loss: float
+    again: float | None
+
+
+@dataclass(frozen=True)
+class EntryCheck(Result):
+    """An entry whose evaluations were repeated. ``verdict``: exact, within or different."""
+
+    entry: str
+    verdict: str
+    flipped: int
+    n: int
+
+
+@dataclass(frozen=True)
+class Verification(EntryCheck):
+    """The verification of one entry. ``changed``: how versions and machine differ from those of the run."""
+
+    run: str = ""
+    changed: Sequence[str] = ()
+    evaluations: Sequence[RepeatedEvaluation] = ()
+
+
+@dataclass(frozen=True)
+class RunVerification(Result):
+    """The verification of all entries of a run; the ``verdict`` is the worst of theirs."""
+
+    run: str
+    verdict: str
+    flipped: int
+    n: int
+    changed: Sequence[str]
+    entries: Sequence[EntryCheck]
+
+
+def _ends(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the values that are null, which take their defaults."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def plain(value: Any) -> Any:
+    """A value as plain JSON: results and scores as dicts, sequences as lists."""
+    if isinstance(value, Result):
+        return value.to_dict()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(own) for name, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(own) for own in value]
+    return value
+
+
+_adapters: dict[str, Any] = {}
+
+
+def _adapter(kind: type[Result]) -> Any:
+    """pydantic's reader of a type, made with its first use."""
+    from pydantic import TypeAdapter
+
+    return _adapters.setdefault(kind.__name__, TypeAdapter(kind))

@@ -1,0 +1,165 @@
+"""``SearchResult``: what ``search``, ``resume`` and ``refine`` return to Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoprompt.results import Difference, Refinement, RunResult, ScoredPrompt
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
+
+    from autoprompt.export import Prompt
+    from autoprompt.leaderboard import Entry
+
+_SHOWN = ("winner", "manual_tuned", "manual")
+
+
+@dataclass(frozen=True, repr=False)
+class SearchResult:
+    """A finished run: its winner, ready to predict, beside the baselines, with the leaderboard that it is stored in.
+
+    ``outcome``: everything that ``to_dict`` gives, with types. ``file``: the leaderboard.
+    """
+
+    outcome: RunResult
+    file: Path
+
+    @property
+    def run(self) -> str | None:
+        """The run's id; None for a refinement that was not kept."""
+        return self.outcome.run
+
+    @cached_property
+    def best(self) -> Prompt | None:
+        """The winner as a ``Prompt`` with its fine-tuned weights; the model is loaded with the first prediction.
+
+        None for a refinement that was not kept. Raises InputError if the stored weights are missing or have changed.
+        """
+        from autoprompt.leaderboard import Leaderboard
+        from autoprompt.run import load_entry
+
+        if self.winner is None:
+            return None
+        with Leaderboard.open(self.file, read_only=True) as board:
+            return load_entry(board, self.winner.entry, with_weights=self.outcome.weights is not None)
+
+    @property
+    def winner(self) -> ScoredPrompt | None:
+        """The winner with its scores on validation and test rows."""
+        return self.outcome.best
+
+    @property
+    def baselines(self) -> Mapping[str, ScoredPrompt | None]:
+        """The manual, manual_tuned, null and random prompts with their scores; None for one that was not scored."""
+        return self.outcome.baselines
+
+    @property
+    def difference(self) -> Difference | None:
+        """The winner's metric minus that of the tuned manual template on the test rows, with a 95 % interval."""
+        return self.outcome.difference
+
+    @property
+    def refinement(self) -> Refinement | None:
+        """How a refined entry changed; None for a search."""
+        return self.outcome.refine
+
+    @property
+    def verdict(self) -> str:
+        """Whether the winner is better than the tuned manual template, in a sentence."""
+        return self.outcome.verdict
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Notes on data, model and machines."""
+        return self.outcome.warnings
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries of the run, best first within each group that was judged on the same rows."""
+        from autoprompt.leaderboard import Leaderboard
+
+        with Leaderboard.open(self.file, read_only=True) as board:
+            return [] if self.run is None else list(board.listed_entries(self.run, None))
+
+    def leaderboard(self) -> pd.DataFrame:
+        """The entries as a pandas frame, one row each, best first within each group of rows.
+
+        Losses compare within a ``group`` only. ``loss`` (nats), ``accuracy``, ``metric``, ``value`` and ``n`` are those
+        of the validation rows.
+        """
+        import pandas as pd
+
+        rows = []
+        for entry in self.entries:
+            row = entry.to_dict()
+            score = row.pop("validation") or {}
+            names = ("loss", "accuracy", "metric", "value", "n")
+            rows.append({"entry": row.pop("entry")} | {name: score.get(name) for name in names} | row)
+        return pd.DataFrame(rows)
+
+    def report(self, folder: str | Path) -> Path:
+        """Write the run's report (report.html, report.md) into a folder. Returns the folder.
+
+        Raises NotFoundError for a refinement that was not kept, StorageError if the folder cannot be written.
+        """
+        from autoprompt.leaderboard import Leaderboard
+        from autoprompt.report import write
+
+        with Leaderboard.open(self.file, read_only=True) as board:
+            write(board, [str(self.run)], Path(folder))
+        return Path(folder)
+
+    def export(self, path: str | Path, *, with_weights: bool | None = None) -> list[Path]:
+        """Write the winner to a ``.json`` or ``.py`` file. Returns the files written.
+
+        ``with_weights``: also what its fine-tune changed, in a folder next to the ``.json``; None: if there are any.
+        Raises NotFoundError for a refinement that was not kept, StorageError if the files cannot be written.
+        """
+        from autoprompt.leaderboard import Leaderboard
+        from autoprompt.run import export
+
+        out = Path(path)
+        if with_weights is None:
+            with_weights = out.suffix == ".json" and self.outcome.weights is not None
+        with Leaderboard.open(self.file, read_only=True) as board:
+            return export(board, self.winner.entry if self.winner else "", out, with_weights=with_weights)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: what the command prints with ``--json``."""
+        return self.outcome.to_dict()
+
+    def _rows(self) -> list[tuple[str, ScoredPrompt]]:
+        prompts = {"winner": self.winner, **self.baselines}
+        return [(name, row) for name in _SHOWN if (row := prompts.get(name))]
+
+    def __repr__(self) -> str:
+        lines = [f"SearchResult of run {self.run}: {self.outcome.corpus} with {self.outcome.model}"]
+        for name, row in self._rows():
+            lines.append(f"  {name + ':':14}{_score(row):24}{row.template!r}")
+        return "\n".join([*lines, *([f"  {self.verdict}"] if self.verdict else [])])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{name}</td><td>{escape(_score(row))}</td><td><code>{escape(repr(row.template)[1:-1])}</code></td></tr>"
+            for name, row in self._rows()
+        )
+        title = escape(f"{self.outcome.corpus} with {self.outcome.model}, run {self.run}")
+        return (
+            f"<p><b>{title}</b></p><table><thead><tr><th></th><th>score</th><th>prompt</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table><p>{escape(self.verdict)}</p>"
+        )
+
+
+def _score(row: ScoredPrompt) -> str:
+    """``84.0 % (test, n=400)``; of the validation rows without test rows."""
+    name, score = ("test", row.test) if row.test else ("validation", row.validation)
+    if score is None:
+        return ""
+    value = f"{score.value:.3f} {score.metric}" if score.accuracy is None else f"{100 * score.accuracy:.1f} %"
+    return f"{value} ({name}, n={score.n})"
