@@ -129,7 +129,7 @@ def finished(
 ) -> tuple[SearchOptions, dict[str, Any]]:
     """A small search that is done, with its result."""
     options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("source"))
-    return options, search(options, Silent())
+    return options, search(options, Silent()).to_dict()
 
 
 @pytest.fixture(scope="module")

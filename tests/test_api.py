@@ -1,5 +1,6 @@
 """The public Python surface."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_importing_costs_nothing():
 def test_search_gives_what_the_command_prints(corpus_folder, model_folders, tmp_path, capsys):
     board = tmp_path / "lb.sqlite"
     with commands.inline():
-        result = autoprompt.search(
+        found = autoprompt.search(
             str(corpus_folder),
             model=str(model_folders["llama"]),
             templates=["{text}\nFeeling: {label}", "Seed: {text} = {label}"],
@@ -46,6 +47,8 @@ def test_search_gives_what_the_command_prints(corpus_folder, model_folders, tmp_
             name="a first try",
         )
     assert capsys.readouterr().out == ""
+    _check(found, tmp_path)
+    result = found.to_dict()
     assert result["evaluations"] == 5
     assert result["baselines"]["manual_tuned"]["template"] == "{text}\nFeeling: {label}"
     assert result["baselines"]["manual_tuned"]["label_words"] == {"negative": "bad", "positive": "good"}
@@ -56,6 +59,31 @@ def test_search_gives_what_the_command_prints(corpus_folder, model_folders, tmp_
         assert "Seed: {text} = {label}" in {e.candidate.template.format() for e in opened.evaluations(record.id)}
 
 
+def _check(found, folder):
+    """A result in Python: the winner predicts, and leaderboard, report and export are those of the run."""
+    first, *rows = repr(found).splitlines()
+    assert first == f"SearchResult of run {found.run}: {found.outcome.corpus} with {found.outcome.model}"
+    assert [line.split(":")[0].strip() for line in rows[:3]] == ["winner", "manual_tuned", "manual"]
+    assert repr(found.winner.template) in rows[0]
+    assert rows[-1].strip() == found.verdict
+    assert "<table>" in found._repr_html_()
+    assert "\n" not in found._repr_html_()
+    best = found.best
+    assert best is found.best
+    assert (best.entry, best.template) == (found.winner.entry, found.winner.template)
+    assert set(best.predict(["The soup was good.", "The film was bad."])) <= {"positive", "negative"}
+    frame = found.leaderboard()
+    assert list(frame.columns[:6]) == ["entry", "loss", "accuracy", "metric", "value", "n"]
+    assert found.winner.entry in set(frame["entry"])
+    assert len(frame) == len(found.entries) > 3
+    assert {path.name for path in found.report(folder / "report").iterdir()} >= {"report.html", "report.md"}
+    written = found.export(folder / "best.json")
+    assert len(written) > 1, "with the weights"
+    assert autoprompt.load(written[0]).predict(["The soup was good."]) == best.predict(["The soup was good."])
+    assert found.difference.n == found.winner.test.n
+    assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
+
+
 def test_errors_are_exceptions_with_exit_codes(corpus_folder, tmp_path):
     for changes, code in (
         ({"strategy": "magic"}, 2), ({"tuning": "magic"}, 2), ({"budget": -1.0}, 2), ({"workers": 0}, 2),
@@ -63,7 +91,7 @@ def test_errors_are_exceptions_with_exit_codes(corpus_folder, tmp_path):
         ({"templates": ["{text"]}, 3), ({"label_words": {"positive": "x"}}, 3), ({"model": "./none"}, 3),
     ):  # fmt: skip
         with pytest.raises(autoprompt.AutopromptError) as caught:
-            autoprompt.search(str(corpus_folder), leaderboard=tmp_path / "lb.sqlite", **changes)
+            autoprompt.search(str(corpus_folder), leaderboard=tmp_path / "lb.sqlite", **changes).to_dict()
         assert caught.value.exit_code == code, changes
     assert not (tmp_path / "lb.sqlite").exists()
 
@@ -79,7 +107,7 @@ def searched(model_folders, tmp_path):
             result = autoprompt.search(
                 corpus, model=str(model_folders["llama"]), tuning="none", max_evaluations=1, workers=1,
                 leaderboard=board, **options,
-            )  # fmt: skip
+            ).to_dict()  # fmt: skip
         with Leaderboard.open(board, read_only=True) as opened:
             return result, opened.run(result["run"]).fingerprint
 
@@ -124,6 +152,6 @@ def test_rows_in_memory_are_split_as_those_of_a_file(searched, tmp_path):
 )  # fmt: skip
 def test_what_is_no_corpus_is_said(tmp_path, corpus, error, part):
     with pytest.raises(error, match=part) as caught:
-        autoprompt.search(corpus, leaderboard=tmp_path / "lb.sqlite")
+        autoprompt.search(corpus, leaderboard=tmp_path / "lb.sqlite").to_dict()
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "lb.sqlite").exists()

@@ -95,7 +95,7 @@ def found(options: run.SearchOptions, result: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.parametrize("seconds", [70.0, 100.0, 150.0])
 def test_a_budget_is_kept(options: run.SearchOptions, machine: Machine, seconds: float) -> None:
-    result = run.search(replace(options, budget=seconds), Silent())
+    result = run.search(replace(options, budget=seconds), Silent()).to_dict()
     assert machine.now <= 1.1 * seconds
     assert result["evaluations"] >= 2
     assert result["seconds"] == pytest.approx(machine.now, abs=0.01)
@@ -107,7 +107,7 @@ def test_a_budget_is_kept_on_a_machine_that_gets_busy_and_its_count_repeats_it(
 ) -> None:
     """The fine-tune that is on its way then is dropped: it counts for nothing, nor do the frozen scores before it."""
     machine.slower = lambda number: 1.0 if number < 3 else 100.0
-    result = run.search(options, Silent())
+    result = run.search(options, Silent()).to_dict()
     assert machine.dropped == 1
     assert machine.now <= 1.1 * options.budget
     assert result["evaluations"] == 3
@@ -115,7 +115,7 @@ def test_a_budget_is_kept_on_a_machine_that_gets_busy_and_its_count_repeats_it(
     assert result["left_out"] == ["The winner was not scored a second time: no time was left for finalists."]
     counted = replace(options, budget=None, max_evaluations=3, leaderboard=tmp_path / "counted.sqlite")
     machine.slower = lambda _: 1.0
-    assert found(counted, run.search(counted, Silent())) == found(options, result)
+    assert found(counted, run.search(counted, Silent()).to_dict()) == found(options, result)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
@@ -123,16 +123,16 @@ def test_a_run_killed_around_a_dropped_fine_tune_ends_as_if_nothing_had_happened
     options: run.SearchOptions, machine: Machine, share: float, tmp_path: Path
 ) -> None:
     machine.slower = lambda number: 1.0 if number < 3 else 100.0
-    whole = runs.facts(options.leaderboard, run.search(options, Silent()))
+    whole = runs.facts(options.leaderboard, run.search(options, Silent()).to_dict())
     count = machine.tasks
     other = replace(options, leaderboard=tmp_path / "other.sqlite")
     machine.now, machine.fits, machine.tasks, machine.killed_at = 0.0, 0, 0, round(share * count)
     with pytest.raises(Killed):
-        run.search(other, Silent())
+        run.search(other, Silent()).to_dict()
     with Leaderboard.open(other.leaderboard, read_only=True) as board:
         reference = board.runs()[0].id
     machine.killed_at = -1
-    assert runs.facts(other.leaderboard, run.resume(reference, other.leaderboard, Silent())) == whole
+    assert runs.facts(other.leaderboard, run.resume(reference, other.leaderboard, Silent()).to_dict()) == whole
 
 
 def test_further_rounds_of_finalists_look_at_the_clock(options: run.SearchOptions, machine: Machine) -> None:
@@ -140,7 +140,7 @@ def test_further_rounds_of_finalists_look_at_the_clock(options: run.SearchOption
     options.config.write_text(f"{runs.SMALL}racing = false\n")  # nobody leaves early
     many = replace(options, repeats=6, budget=500.0)
     machine.slower = lambda _: 1.0 if machine.now < 300 else 3.0
-    result = run.search(many, Silent())
+    result = run.search(many, Silent()).to_dict()
     assert machine.now <= 1.1 * many.budget + 2 * 3 * FIT, "a round cannot be interrupted"
     (said,) = result["left_out"]
     assert said.startswith("The finalists were scored on ")
@@ -152,7 +152,7 @@ def test_a_budget_that_does_not_suffice_is_refused_before_anything_is_trained(
     options: run.SearchOptions, machine: Machine, seconds: float
 ) -> None:
     with pytest.raises(UsageError, match=r"is too short: this data and model need about .*; give --budget "):
-        run.search(replace(options, budget=seconds), Silent())
+        run.search(replace(options, budget=seconds), Silent()).to_dict()
     assert machine.fits == 0
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         assert board.runs() == []
@@ -166,7 +166,7 @@ def test_the_default_budget_is_refused_as_such(options: run.SearchOptions, machi
             "autoprompt.run.searching.budget_of", lambda _: Budget(30.0, clock=machine.clock, started=machine.now)
         )
         with pytest.raises(UsageError, match=r"The default budget of 30s is too short"):
-            run.search(slow, Silent())
+            run.search(slow, Silent()).to_dict()
 
 
 def test_the_command_refuses_a_budget_with_what_it_would_take(
@@ -183,7 +183,7 @@ def test_the_command_refuses_a_budget_with_what_it_would_take(
 
 
 def test_the_result_says_whether_anything_was_better(options: run.SearchOptions, machine: Machine) -> None:
-    result = run.search(options, Silent())
+    result = run.search(options, Silent()).to_dict()
     assert "tuned manual template" in result["verdict"]
     assert result["verdict"].endswith(".")
     json.dumps(result)

@@ -36,7 +36,7 @@ def all_commands(
 def searched(model_folders, corpus_folder, tmp_path_factory) -> tuple[Path, dict]:
     options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("desk"))
     with commands.inline():
-        return options.leaderboard, run.search(options, Silent())
+        return options.leaderboard, run.search(options, Silent()).to_dict()
 
 
 @pytest.mark.parametrize(

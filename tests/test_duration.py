@@ -60,7 +60,7 @@ def test_a_bare_budget_is_a_usage_error(capsys, tmp_path) -> None:
 
 def test_python_takes_seconds_or_a_text_with_a_unit(tmp_path) -> None:
     with pytest.raises(UsageError, match="budget is '5'"):
-        autoprompt.search("rotten-tomatoes", budget="5", leaderboard=tmp_path / "lb.sqlite")
+        autoprompt.search("rotten-tomatoes", budget="5", leaderboard=tmp_path / "lb.sqlite").to_dict()
 
 
 @pytest.mark.parametrize("value", ["60", "60.5", '"60"', '"soon"', "true", "[60]"])

@@ -30,7 +30,7 @@ def winners(model_folders, corpus_folder, tmp_path_factory) -> tuple[Path, list[
     folder = tmp_path_factory.mktemp("two")
     options = replace(runs.small(model_folders["llama"], corpus_folder, folder), max_evaluations=3)
     with commands.inline():
-        found = [run.search(replace(options, seed=seed), Silent()) for seed in (0, 1)]
+        found = [run.search(replace(options, seed=seed), Silent()).to_dict() for seed in (0, 1)]
     entries = [result["best"]["entry"] for result in found]
     assert entries[0] != entries[1]
     return options.leaderboard, entries

@@ -110,7 +110,7 @@ def test_fault_26_a_fine_tune_that_hangs_fails_and_the_search_goes_on(options, m
         options.config.write_text(f'{runs.SMALL}time_limit = "{limit}s"\n')
     monkeypatch.setattr("autoprompt.run.backends.LocalExecutor", Hanging)
     monkeypatch.setattr(Hanging, "limits", [])
-    result = run.search(options, Silent())
+    result = run.search(options, Silent()).to_dict()
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         stored = board.evaluations(result["run"])
     failed = [e for e in stored if e.status == "failed" and e.rung == 1]
@@ -186,7 +186,9 @@ def test_fault_30_a_stopped_worker_costs_nothing_but_time(options, tmp_path, lim
         return
     whole = replace(options, max_evaluations=12, leaderboard=tmp_path / "whole.sqlite")
     with commands.inline():
-        assert runs.facts(options.leaderboard, result) == runs.facts(whole.leaderboard, run.search(whole, Silent()))
+        assert runs.facts(options.leaderboard, result) == runs.facts(
+            whole.leaderboard, run.search(whole, Silent()).to_dict()
+        )
 
 
 @pytest.mark.slow
@@ -202,17 +204,19 @@ def test_fault_34_two_searches_and_a_reader_on_one_leaderboard(options):
     for seed, result in enumerate(results):
         alone = replace(options, max_evaluations=9, seed=seed, leaderboard=options.leaderboard.with_suffix(f".{seed}"))
         with commands.inline():
-            assert runs.facts(options.leaderboard, result) == runs.facts(alone.leaderboard, run.search(alone, Silent()))
+            assert runs.facts(options.leaderboard, result) == runs.facts(
+                alone.leaderboard, run.search(alone, Silent()).to_dict()
+            )
 
 
 def test_fault_35_a_clock_that_jumps_changes_nothing(options, monkeypatch, tmp_path):
     """Budgets are kept by the monotonic clock, orders by the rows', and a living driver by its lock."""
     with commands.inline():
-        whole = runs.facts(options.leaderboard, run.search(options, Silent()))
+        whole = runs.facts(options.leaderboard, run.search(options, Silent()).to_dict())
         now, jumps = time.time(), iter(range(1, 10**6))
         monkeypatch.setattr(time, "time", lambda: now + (-1) ** next(jumps) * 10**7)
         other = replace(options, leaderboard=tmp_path / "other.sqlite")
-        assert runs.facts(other.leaderboard, run.search(other, Silent())) == whole
+        assert runs.facts(other.leaderboard, run.search(other, Silent()).to_dict()) == whole
         assert 0 <= Budget(seconds=1.0).spent < 10**6
 
 

@@ -141,7 +141,7 @@ def test_a_run_is_begun_where_no_key_can_be_kept(options, monkeypatch, tmp_path)
     reference = started(options, 20, KeyboardInterrupt)
     assert not is_own(stored(options, reference))
     told = Told()
-    assert run.resume(reference, options.leaderboard, told)["evaluations"] == 7
+    assert run.resume(reference, options.leaderboard, told).to_dict()["evaluations"] == 7
     assert "was not begun by this user on this machine" in told.notes[0]
 
 
@@ -167,7 +167,7 @@ def test_the_command_joins_no_cluster_that_a_stranger_names(options, stopped, ca
     assert json.loads(shown.out)["verdict"] == "exact"
     assert "autoprompt.execution.ray_cluster" not in sys.modules
     with pytest.raises(UsageError, match="cuda:99"):
-        autoprompt.verify(entry, leaderboard=forged.leaderboard, device="cuda:99", workers=1)
+        autoprompt.verify(entry, leaderboard=forged.leaderboard, device="cuda:99", workers=1).to_dict()
 
 
 def _pipe(folder: Path) -> str:

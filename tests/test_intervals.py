@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typed
 from test_progress import COMPARISON, RESULT
 
-from autoprompt.cli import tables
-from autoprompt.metrics import FEW, paired_bootstrap, proportion_interval, stated_interval
-from autoprompt.report import outcome, wording
+from autoprompt.metrics import FEW, paired_bootstrap, proportion_interval
+from autoprompt.report import wording
 from autoprompt.report.comparing import Gain, Pair
 
 ROUNDS = 400
@@ -75,16 +75,15 @@ def few(n: int, /, **difference: object) -> dict:
     ("result", "said"),
     [
         (few(5, low=None, high=None, n=5), "too few"),
-        (few(2, low=0.5, high=0.5), "too few"),  # as it was stored once
         (few(40, low=0.25, high=0.75), "(95 % interval +25.0 to +75.0, n = "),
         (few(5, low=0.25, high=0.75, n=5), "(95 % interval +25.0 to +75.0, n = "),
     ],
 )
 def test_what_is_told_of_a_difference_has_an_interval_or_says_why_not(capsys, monkeypatch, result, said):
     monkeypatch.setenv("COLUMNS", "200")
-    tables.show_result(result, Path("lb.sqlite"))
+    typed.show_result(result, Path("lb.sqlite"))
     assert said in next(line for line in capsys.readouterr().out.splitlines() if "+50.0 points" in line)
-    ends = outcome.interval_of(result)
+    ends = typed.result(result).difference.ends
     assert ends == (None if said == "too few" else (0.25, 0.75))
     assert wording.gain(Gain("accuracy", 0.5, ends, "test")).startswith("+50.0 points" + (" (+25.0" if ends else ","))
     told = Pair("a", "b", 5, 0.5, ends)
@@ -97,15 +96,7 @@ def test_a_comparison_of_few_rows_counts_no_resamples(capsys, monkeypatch):
         ({"n": 2, "difference": {"mean": -0.25, "low": None, "high": None}}, "of loss (too few rows for an interval)"),
         ({"n": 9}, "(95 % interval -0.5000 to +0.0000)"),
     ):
-        tables.show_comparison(COMPARISON | changes)
+        typed.show_comparison(COMPARISON | changes)
         shown = capsys.readouterr().out
         assert said in shown
         assert "resamples" not in shown
-
-
-def test_a_stored_difference_of_few_rows_states_no_bootstrap():
-    old = {"value": 0.5, "low": 0.5, "high": 0.5}
-    assert stated_interval(old, 2) is None
-    assert stated_interval(old, 10) == (0.5, 0.5)
-    assert stated_interval(old | {"n": 5, "low": 0.1}, 5) == (0.1, 0.5)
-    assert stated_interval(old | {"n": 5, "low": None}, 5) is None

@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typed
 from rich.console import Console
 
 from autoprompt import progress
 from autoprompt.candidate import Candidate, Settings
-from autoprompt.cli import listing, tables
+from autoprompt.cli import tables
 from autoprompt.evaluator import Evaluation
 from autoprompt.template import LabelWords, Template
 
@@ -134,13 +135,13 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", width)
     failed = ROW | {"validation": None, "status": "failed"}
     shows = {
-        "entries": lambda: listing.show_entries([ROW, failed], 20),
-        "runs": lambda: tables.show_runs([RUN, RUN | {"name": None, "result": None}]),
-        "entry": lambda: tables.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
-        "result": lambda: tables.show_result(RESULT, Path("[x] lb.sqlite")),
-        "comparison": lambda: tables.show_comparison(COMPARISON),
+        "entries": lambda: typed.show_entries([ROW, failed], 20),
+        "runs": lambda: typed.show_runs([RUN, RUN | {"name": None, "result": None}]),
+        "entry": lambda: typed.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
+        "result": lambda: typed.show_result(RESULT, Path("[x] lb.sqlite")),
+        "comparison": lambda: typed.show_comparison(COMPARISON),
         "card": lambda: tables.show_card({"name": "[red]", "template": "[/]\n{label}"}),
-        "evaluation": lambda: tables.show_evaluation(
+        "evaluation": lambda: typed.show_evaluation(
             {"split": "test", "n": 3, "tuning": "tail", "seconds": 1.0, "metrics": {"accuracy": 0.5}}
         ),
         "artifacts": lambda: tables.show_artifacts(
@@ -171,7 +172,7 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
 def test_solved_examples_and_prompts_without_label_words(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     likely = TEXTS | {"validation": LIKELIHOOD, "role": "manual", "demos": []}
-    listing.show_entries([TEXTS | {"validation": WRITTEN}, likely], 20)
+    typed.show_entries([TEXTS | {"validation": WRITTEN}, likely], 20)
     header, _, written, likelihood = capsys.readouterr().out.splitlines()[-4:]
     assert "rougeL" in header
     assert "acc" not in header
@@ -180,7 +181,7 @@ def test_solved_examples_and_prompts_without_label_words(capsys, monkeypatch):
     assert "1.250" in likelihood
     assert "{label} (manual)" in likelihood
     assert "loss" not in likelihood
-    tables.show_entry(TEXTS | {"evaluations": [EVALUATION | {"score": s} for s in (WRITTEN, LIKELIHOOD, None)]})
+    typed.show_entry(TEXTS | {"evaluations": [EVALUATION | {"score": s} for s in (WRITTEN, LIKELIHOOD, None)]})
     shown = capsys.readouterr().out
     assert "example 1 (r[1]): {'text': '[red]\\n{label}[/]'} -> '[/b]'" in shown
     assert "label words" not in shown
@@ -188,11 +189,11 @@ def test_solved_examples_and_prompts_without_label_words(capsys, monkeypatch):
     assert "0.412" in shown
     assert "1.2500" in shown
     runs = [RUN | {"result": {"best": TEXTS | {"test": test}}} for test in (WRITTEN, LIKELIHOOD, SCORE, None)]
-    tables.show_runs(runs)
+    typed.show_runs(runs)
     shown = capsys.readouterr().out
     assert "0.412 rougeL (n=32)" in shown
     assert "75.0 % accuracy (n=32)" in shown
-    tables.show_result(RESULT | {"best": TEXTS, "baselines": {"manual": TEXTS | {"test": LIKELIHOOD}}}, Path("lb"))
+    typed.show_result(RESULT | {"best": TEXTS, "baselines": {"manual": TEXTS | {"test": LIKELIHOOD}}}, Path("lb"))
     header, metrics, _, winner = capsys.readouterr().out.splitlines()[2:6]
     assert "test" in header
     assert "rougeL" in metrics
@@ -209,10 +210,10 @@ def test_the_metric_asked_for_stands_beside_accuracy(capsys, monkeypatch):
     row = ROW | {"validation": MACRO, "test": MACRO}
     spread = {"metric": "f1_macro", "values": [0.7, 0.72], "mean": 0.71, "deviation": 0.0141}
     shows = (
-        lambda: tables.show_result(RESULT | {"best": row, "spread": spread}, Path("lb")),
-        lambda: listing.show_entries([row], 20),
-        lambda: tables.show_entry(row | {"evaluations": [EVALUATION | {"score": MACRO}]}),
-        lambda: tables.show_runs([RUN | {"result": {"best": row}}]),
+        lambda: typed.show_result(RESULT | {"best": row, "spread": spread}, Path("lb")),
+        lambda: typed.show_entries([row], 20),
+        lambda: typed.show_entry(row | {"evaluations": [EVALUATION | {"score": MACRO}]}),
+        lambda: typed.show_runs([RUN | {"result": {"best": row}}]),
     )
     for show in shows:
         show()
@@ -220,12 +221,12 @@ def test_the_metric_asked_for_stands_beside_accuracy(capsys, monkeypatch):
         assert "f1_macro" in shown
         assert "0.71" in shown
         assert "75.0 %" in shown or "0.75" in shown
-    listing.show_entries([row, ROW | {"validation": LONG}, ROW], 20)
+    typed.show_entries([row, ROW | {"validation": LONG}, ROW], 20)
     mixed = capsys.readouterr().out
     assert "0.713 f1_macro" in mixed or "0.712 f1_macro" in mixed
     assert "0.625 balanced_accuracy" in mixed
     reported = {"metric": "f1_macro", "values": [{"mean": 0.625, "deviation": 0.0, "folds": 1}] * 2}
-    tables.show_comparison(COMPARISON | {"metric": "accuracy", "reported": reported})
+    typed.show_comparison(COMPARISON | {"metric": "accuracy", "reported": reported})
     shown = capsys.readouterr().out
     assert "f1_macro" in shown
     assert "0.625" in shown
@@ -234,23 +235,23 @@ def test_the_metric_asked_for_stands_beside_accuracy(capsys, monkeypatch):
 def test_the_end_of_a_search_says_how_sure_the_winner_is(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     spread = {"metric": "accuracy", "values": [0.75, 0.875], "mean": 0.8125, "deviation": 0.0884}
-    tables.show_result(RESULT | {"spread": spread, "finalists": 2, "warnings": []}, Path("lb"))
+    typed.show_result(RESULT | {"spread": spread, "finalists": 2, "warnings": []}, Path("lb"))
     sure = capsys.readouterr().out
     assert "winner over 2 folds and repeats: accuracy 0.812 ± 0.088" in sure
     assert "not re-scored" not in sure
     left_out = ["The winner was not scored a second time: no time was left for finalists."]
-    tables.show_result(RESULT | {"spread": None, "finalists": 0, "left_out": left_out}, Path("lb"))
+    typed.show_result(RESULT | {"spread": None, "finalists": 0, "left_out": left_out}, Path("lb"))
     unsure = capsys.readouterr().out
     assert f"Note: {left_out[0]}" in unsure
     assert "±" not in unsure
     bare = {name: value for name, value in RESULT.items() if name != "difference"}
-    tables.show_result(bare, Path("lb"))
+    typed.show_result(bare, Path("lb"))
     assert "not re-scored" not in capsys.readouterr().out
 
 
 def test_the_next_commands_can_be_copied(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    tables.show_result(RESULT | {"weights": "f" * 64}, Path("my folder/:smile: [b].sqlite"))
+    typed.show_result(RESULT | {"weights": "f" * 64}, Path("my folder/:smile: [b].sqlite"))
     said = capsys.readouterr().out.partition("Next:")[2].splitlines()
     report, module, prompt, predict = [shlex.split(line) for line in said if line]
     where = ["--leaderboard", "my folder/:smile: [b].sqlite"]
@@ -268,7 +269,7 @@ def test_the_winner_of_each_run_is_marked_and_explained(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     runs = [RUN, RUN | {"id": "b" * 12, "name": None, "corpus": "reviews"}]
     entries = [entry("1", "a" * 12, winner=False), entry("2", "b" * 12, winner=True), entry("3", "a" * 12, winner=True)]
-    listing.show_entries(entries, 20, runs, [GROUP])
+    typed.show_entries(entries, 20, runs, [GROUP])
     shown = capsys.readouterr().out
     marked = [line.split()[1] for line in shown.splitlines() if line.startswith("* ") and "winner" not in line]
     assert marked == ["22222222", "33333333"]
@@ -276,7 +277,7 @@ def test_the_winner_of_each_run_is_marked_and_explained(capsys, monkeypatch):
     for part in ("[red]name[/]", "b" * 12, "[/], reviews (data ffffffff)"):
         assert part in shown
     assert "rung 2: judged on 32 rows; test rows of these data seen by 5 evaluations" in " ".join(shown.split())
-    listing.show_entries(entries[:1], 20, runs, [GROUP])
+    typed.show_entries(entries[:1], 20, runs, [GROUP])
     alone = capsys.readouterr().out
     assert "winner" not in alone
     assert "[red]name[/]" not in alone
@@ -287,7 +288,7 @@ def test_a_prompt_has_room_in_an_ordinary_terminal(capsys, monkeypatch):
     rates = (1e-3, 5e-4)
     settings = [SETTINGS.change(learning_rate=rate).to_dict() for rate in rates]
     entries = [entry(str(n), "a" * 12, settings=one) for n, one in enumerate(settings)]
-    listing.show_entries(entries, 20)
+    typed.show_entries(entries, 20)
     shown = capsys.readouterr().out
     assert "settings of all: tail batch 8 epochs 8 rank 8" in shown
     assert "label words: [b]/[/]" in shown
@@ -295,12 +296,12 @@ def test_a_prompt_has_room_in_an_ordinary_terminal(capsys, monkeypatch):
     assert "lr 1e-03" not in shown
     assert "leaderboard show" in shown
     several = [entry("1", run, validation=MACRO) for run in ("a" * 12, "b" * 12)]
-    listing.show_entries(several, 20, [RUN, RUN | {"id": "b" * 12, "corpus": "reviews"}], [GROUP])
+    typed.show_entries(several, 20, [RUN, RUN | {"id": "b" * 12, "corpus": "reviews"}], [GROUP])
     shown = capsys.readouterr().out
     assert shown.count(r"{text}\nA long enough question: {label}") == 1  # below the table, in full width
     assert "reviews" in shown
     monkeypatch.setenv("COLUMNS", "120")
-    listing.show_entries(entries, 20)
+    typed.show_entries(entries, 20)
     assert "lr 1e-03" in capsys.readouterr().out
 
 
@@ -308,14 +309,14 @@ def test_a_prompt_has_room_in_an_ordinary_terminal(capsys, monkeypatch):
 def test_no_terminal_is_too_narrow(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", width)
     entries = [entry(str(n), "ab"[n % 2] * 12, validation=(LONG, MACRO, None)[n % 3], winner=n < 2) for n in range(6)]
-    listing.show_entries(entries, 5, [RUN])
-    listing.show_entries([], 5)
+    typed.show_entries(entries, 5, [RUN])
+    typed.show_entries([], 5)
     assert capsys.readouterr().out
 
 
 def test_a_comparison_says_how_sure_it_is(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    tables.show_comparison(COMPARISON)
+    typed.show_comparison(COMPARISON)
     shown = capsys.readouterr().out
     for part in ("32 validation rows", "rung 2", "rougeL", "0.500 (sd 0.125 over 4 folds and repeats)", "0.7500",
                  "-0.2500 of loss (95 % interval -0.5000 to +0.0000)", "97.5 % of resamples"):  # fmt: skip
@@ -331,5 +332,5 @@ def test_a_live_view_without_label_words_names_none():
 
 
 def test_what_is_not_shown_is_counted(capsys):
-    listing.show_entries([ROW] * 5, 3)
+    typed.show_entries([ROW] * 5, 3)
     assert "2 more" in capsys.readouterr().out

@@ -8,9 +8,10 @@ import pytest
 import synthetic
 
 from autoprompt.candidate import Candidate, Demo, Settings
-from autoprompt.leaderboard import EvaluationRecord, Groups, Leaderboard, RunRecord, refinement_verdict
+from autoprompt.leaderboard import EvaluationRecord, Groups, Leaderboard, RunRecord
 from autoprompt.metrics import Score
 from autoprompt.report.facts import facts_of
+from autoprompt.results import RunResult, refinement_verdict
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("neg", "bad"), ("pos", "good")))
@@ -227,7 +228,8 @@ def test_parents_that_descend_from_their_children_are_listed_once(capsys, tmp_pa
     ],
 )  # fmt: skip
 def test_a_verdict_says_better_and_worse_with_both_losses(new, old, said):
-    assert said in str(refinement_verdict({"entry": "1f2e3d4c" * 8, "new": new, "validation": old}))
+    found = RunResult.from_dict({"refine": {"entry": "1f2e3d4c" * 8, "new": new, "validation": old}})
+    assert said in str(refinement_verdict(found.refine))
     assert refinement_verdict(None) is None
 
 

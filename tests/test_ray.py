@@ -73,7 +73,7 @@ def expected(model_folders: dict[str, Path], corpus_folder: Path, tmp_path_facto
     options = runs.small(model_folders["llama"], corpus_folder, folder)
     options = run.SearchOptions(**vars(options) | {"max_evaluations": EVALUATIONS})
     with commands.inline():
-        result = run.search(options, Silent())
+        result = run.search(options, Silent()).to_dict()
     return digest(options.leaderboard, result["run"])
 
 

@@ -99,6 +99,13 @@ def test_a_stray_quote_of_a_csv_file_that_swallows_rows_is_refused_with_its_line
     _refused(_write(tmp_path / "turned.csv", "\n".join(turned)), "turned.csv:6 opens a quote", "line 10")
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "|"])
+def test_quotes_around_all_rows_of_a_csv_file_are_stray(tmp_path: Path, delimiter: str) -> None:
+    """The delimiter is found although every row lies between two quotes."""
+    rows = "\n".join(f"film {n}{delimiter}{'neg' if n % 2 else 'pos'}" for n in range(14))
+    _refused(_write(tmp_path / "t.csv", f'text{delimiter}label\n"{rows}"'), "t.csv:2", "closes in line 15", "stray")
+
+
 def test_cells_of_several_lines_are_no_stray_quotes(tmp_path: Path) -> None:
     log = "\n".join(f"12:0{n}, error {n}, retried" for n in range(9))
     rows = [*PAIRS, (f"Dear all,\n\nit broke, {log}\nThanks, Ann", "pos"), ("Hi,\nfine", "neg")]

@@ -63,7 +63,7 @@ def write(path: Path, rows: list[tuple[str, str]], head: str = "text,label") -> 
 
 def refine(searched: dict[str, Any], source: Path, board: Path, **options: Any) -> dict[str, Any]:
     entry = options.pop("entry", searched["best"]["entry"])
-    return run.refine(entry, str(source), board, Silent(), device="cpu", **options)
+    return run.refine(entry, str(source), board, Silent(), device="cpu", **options).to_dict()
 
 
 def succeed(capsys: pytest.CaptureFixture[str], *arguments: object, board: Path) -> str:
@@ -312,7 +312,7 @@ def test_a_run_that_was_stored_in_part_cannot_be_resumed(searched, board, monday
     with Leaderboard.open(board) as opened:
         opened.finish_run(result["run"], "running")
     with pytest.raises(StorageError, match="refine it again"):
-        run.resume(result["run"], board, Silent())
+        run.resume(result["run"], board, Silent()).to_dict()
 
 
 def test_other_commands_take_a_refined_entry_like_any_other(capsys, searched, board, monday, tmp_path):
@@ -330,5 +330,8 @@ def test_other_commands_take_a_refined_entry_like_any_other(capsys, searched, bo
     succeed(capsys, "leaderboard", "merge", board, board=other)
     assert json.loads(succeed(capsys, "verify", entry, "--json", board=other))["verdict"] == "exact"
     assert (
-        autoprompt.refine(entry, [{"text": "a warm rug", "label": "positive"}], leaderboard=other)["evaluations"] == 1
+        autoprompt.refine(entry, [{"text": "a warm rug", "label": "positive"}], leaderboard=other).to_dict()[
+            "evaluations"
+        ]
+        == 1
     )

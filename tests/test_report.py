@@ -52,7 +52,7 @@ def searched(model_folders, corpus_folder, tmp_path_factory) -> tuple[run.Search
         name="reviews",
     )  # fmt: skip
     with commands.inline():
-        return options, run.search(options, Silent())
+        return options, run.search(options, Silent()).to_dict()
 
 
 def test_the_report_says_what_the_run_found(searched, tmp_path):
@@ -118,7 +118,7 @@ def test_the_command_that_a_report_names_repeats_the_run(searched, tmp_path, cap
     plain = replace(options, config=None, max_evaluations=2, name=None, fix={"epochs": 1, "rank": 4}, seed=3,
                     templates=("It was\n{text}: {label}",), leaderboard=tmp_path / "one.sqlite")  # fmt: skip
     with commands.inline():
-        first = run.search(plain, Silent())
+        first = run.search(plain, Silent()).to_dict()
     with Leaderboard.open(plain.leaderboard, read_only=True) as board:
         command, digest = facts_of(board, first["run"]).repeat, board.digest(first["run"])
     words = shlex.split(command)

@@ -57,13 +57,13 @@ def started(options: run.SearchOptions, after: int, how: type[BaseException] = K
     with pytest.MonkeyPatch.context() as patch:
         killing(patch, after, how)
         with pytest.raises(how):
-            run.search(options, Silent())
+            run.search(options, Silent()).to_dict()
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         return board.runs()[0].id
 
 
 def resumed(options: run.SearchOptions, reference: str, **more: Any) -> dict[str, Any]:
-    return run.resume(reference, options.leaderboard, Silent(), **more)
+    return run.resume(reference, options.leaderboard, Silent(), **more).to_dict()
 
 
 def changed(folder: Path, to: Path) -> Path:
@@ -81,7 +81,7 @@ def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(
     options = replace(options, strategy=strategy)
     with pytest.MonkeyPatch.context() as patch:
         count = killing(patch, -1)
-        whole = runs.facts(options.leaderboard, run.search(options, Silent()))
+        whole = runs.facts(options.leaderboard, run.search(options, Silent()).to_dict())
     step = count[0] / kills
     for number in range(kills):
         other = replace(options, leaderboard=tmp_path / f"{number}.sqlite")
@@ -93,7 +93,7 @@ def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(
 
 @pytest.mark.slow
 def test_fault_29_a_run_that_is_killed_again_and_again_ends_all_the_same(options, tmp_path):
-    whole = runs.facts(options.leaderboard, run.search(options, Silent()))
+    whole = runs.facts(options.leaderboard, run.search(options, Silent()).to_dict())
     other = replace(options, leaderboard=tmp_path / "other.sqlite")
     reference = started(other, 5)
     ended = None
@@ -168,7 +168,7 @@ def test_time_spent_counts_when_a_run_goes_on(options):
 
 
 def test_a_finished_run_gives_its_result_again(options):
-    result = run.search(replace(options, name="the first"), Silent())
+    result = run.search(replace(options, name="the first"), Silent()).to_dict()
     assert resumed(options, result["run"]) == result
     assert resumed(options, "the first") == result
     with pytest.raises(NotFoundError):
@@ -213,7 +213,7 @@ def test_fault_50_a_program_that_decides_otherwise(options, monkeypatch):
 
 
 def test_a_run_of_a_version_that_kept_no_steps(options):
-    result = run.search(options, Silent())
+    result = run.search(options, Silent()).to_dict()
     with Leaderboard.open(options.leaderboard) as board:
         old = board.run(result["run"])
         config = {name: value for name, value in old.config.items() if name != "request"}
@@ -256,9 +256,9 @@ def test_rows_in_memory_are_given_again(options):
     assert result["evaluations"] == 7
     entry = result["best"]["entry"]
     with pytest.raises(UsageError, match=r"autoprompt\.verify"):
-        autoprompt.verify(entry, leaderboard=mine.leaderboard)
+        autoprompt.verify(entry, leaderboard=mine.leaderboard).to_dict()
     with commands.inline():
-        assert autoprompt.verify(entry, corpus=rows, leaderboard=mine.leaderboard)["verdict"] == "exact"
+        assert autoprompt.verify(entry, corpus=rows, leaderboard=mine.leaderboard).to_dict()["verdict"] == "exact"
     other = started(replace(mine, seed=1), 20)
     rows["train"][0]["text"] = "another text"
     with pytest.raises(StorageError, match=r"data\.fingerprint"):
@@ -301,5 +301,5 @@ def test_fault_29_a_killed_command_is_resumed_at_once(options, tmp_path, monkeyp
     assert ended.code == 0, ended.err
     assert not list(temporary.iterdir()), "what workers shared goes with the next run at the latest"
     whole = replace(options, max_evaluations=12, leaderboard=tmp_path / "whole.sqlite")
-    expected = runs.facts(whole.leaderboard, run.search(whole, Silent()))
+    expected = runs.facts(whole.leaderboard, run.search(whole, Silent()).to_dict())
     assert runs.facts(options.leaderboard, json.loads(ended.out))[:2] == expected[:2]

@@ -154,7 +154,7 @@ def test_a_script_without_a_guard_searches(model_folders: dict[str, Path], tmp_p
         "rows = [{'text': f'The soup number {i} was {w}', 'label': w} for i in range(20) for w in ('good', 'bad')]\n"
         f"found = autoprompt.search(rows, max_evaluations=2, workers=2, model={str(model_folders['llama'])!r},\n"
         "                          config='small.toml', fix={'epochs': 1})\n"
-        "print('RESULT', found['evaluations'])\n"
+        "print('RESULT', found.outcome.evaluations)\n"
     )
     (tmp_path / "small.toml").write_text(runs.SMALL)
     done = subprocess.run(

@@ -60,10 +60,10 @@ def test_resuming_a_finished_run_sweeps_as_well(
 ) -> None:
     options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("run"))
     with commands.inline():
-        result = run.search(options, Silent())
+        result = run.search(options, Silent()).to_dict()
     assert not list(parent.iterdir())
     leave(parent, "within")
-    assert run.resume(result["run"], options.leaderboard, Silent()) == result
+    assert run.resume(result["run"], options.leaderboard, Silent()).to_dict() == result
     assert not list(parent.iterdir())
 
 

@@ -49,9 +49,9 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
         data=run.DataOptions(test_rows=0),
     )  # fmt: skip
     two = replace(one, model=replace(options.model, workers=2))
-    results = [run.search(two, Silent())]
+    results = [run.search(two, Silent()).to_dict()]
     with commands.inline():
-        results += [run.search(o, Silent()) for o in (one, one, replace(one, seed=1))]
+        results += [run.search(o, Silent()).to_dict() for o in (one, one, replace(one, seed=1))]
     digests = [digest(one, result) for result in results]
     assert digests[0] == digests[1], "two workers and one"
     assert digests[1] == digests[2], "the same again"
@@ -65,7 +65,7 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
 @pytest.mark.parametrize("strategy", ["hybrid", "genetic", "gradient", "random"])
 def test_the_limit_counts_fine_tunes_and_baselines_race(options: run.SearchOptions, strategy: str) -> None:
     with commands.inline():
-        result = run.search(replace(options, strategy=strategy), Silent())
+        result = run.search(replace(options, strategy=strategy), Silent()).to_dict()
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         stored = board.evaluations(result["run"])
     tuned = [e for e in stored if e.rung == 1 and e.split == "validation" and e.candidate.settings.tuning != "none"]
@@ -89,7 +89,7 @@ def test_where_entries_came_from_the_rows_and_the_weights_are_kept(
     (tmp_path / "small.toml").write_text(f"[search]\npool = 6\nsurvivors = 3\n{rules}")
     mine = replace(options, max_evaluations=12, fix={"epochs": 1}, config=tmp_path / "small.toml")
     with commands.inline():
-        result = run.search(mine, Silent())
+        result = run.search(mine, Silent()).to_dict()
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         origins = {origin.entry: origin for origin in board.attached(Origin, result["run"])}
         rows = board.attached(DataRow, result["run"])
@@ -109,7 +109,7 @@ def test_where_entries_came_from_the_rows_and_the_weights_are_kept(
 
 def test_a_limit_of_one_still_gives_a_result(options: run.SearchOptions) -> None:
     with commands.inline():
-        result = run.search(replace(options, max_evaluations=1), Silent())
+        result = run.search(replace(options, max_evaluations=1), Silent()).to_dict()
     assert result["evaluations"] == 1
     assert result["best"]["template"] == result["baselines"]["manual_tuned"]["template"]
 
@@ -144,7 +144,7 @@ def test_fault_08_test_rows_are_out_of_reach_until_the_end(options: run.SearchOp
     tests: list[bool] = []
     monkeypatch.setattr("autoprompt.run.backends.LocalExecutor", Spying)
     watcher = Watcher()
-    result = run.search(options, watcher)
+    result = run.search(options, watcher).to_dict()
     assert [spec.corpus.test for spec in specs] == [()]
     assert tests[-1]
     assert not any(tests[:-1])
@@ -170,7 +170,7 @@ def test_a_run_tells_of_cut_fields(options: run.SearchOptions) -> None:
             notes.append(text)
 
     with commands.inline():
-        result = run.search(replace(options, max_evaluations=1, data=run.DataOptions(max_length=2)), Noting())
+        result = run.search(replace(options, max_evaluations=1, data=run.DataOptions(max_length=2)), Noting()).to_dict()
     (warning,) = [text for text in result["warnings"] if "cut" in text]
     assert warning in notes
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
@@ -180,9 +180,9 @@ def test_a_run_tells_of_cut_fields(options: run.SearchOptions) -> None:
 def test_a_model_in_another_chat_or_length_is_another_entry(options: run.SearchOptions) -> None:
     with commands.inline():
         entries = {
-            run.search(replace(options, max_evaluations=1, data=run.DataOptions(max_length=n)), Silent())["best"][
-                "entry"
-            ]
+            run.search(replace(options, max_evaluations=1, data=run.DataOptions(max_length=n)), Silent()).to_dict()[
+                "best"
+            ]["entry"]
             for n in (8, 128)
         }
     assert len(entries) == 2
@@ -194,29 +194,29 @@ def test_a_refused_start_leaves_no_run_and_its_name_free(
     wrong = replace(options, name="mine", model=replace(options.model, model=str(model_folders["words"])))
     wrong = replace(wrong, label_words={"negative": "zzzzz", "positive": "good"})
     with commands.inline(), pytest.raises(InputError):
-        run.search(wrong, Silent())
+        run.search(wrong, Silent()).to_dict()
     with commands.inline():
-        run.search(replace(options, name="mine", max_evaluations=1), Silent())
+        run.search(replace(options, name="mine", max_evaluations=1), Silent()).to_dict()
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         assert [(r.name, r.status) for r in board.runs()] == [("mine", "finished")]
     with commands.inline(), pytest.raises(UsageError, match="resume"):
-        run.search(replace(options, name="mine", max_evaluations=1), Silent())
+        run.search(replace(options, name="mine", max_evaluations=1), Silent()).to_dict()
 
 
 def test_folds_that_the_data_cannot_fill_are_refused(options: run.SearchOptions) -> None:
     with pytest.raises(UsageError, match="--folds is 25, but the label 'positive' has only 24"):
-        run.search(replace(options, folds=25), Silent())
+        run.search(replace(options, folds=25), Silent()).to_dict()
     assert not options.leaderboard.exists()
 
 
 def test_two_limits_exclude_each_other(options: run.SearchOptions) -> None:
     with pytest.raises(UsageError, match="exclude each other"):
-        run.search(replace(options, budget=5.0), Silent())
+        run.search(replace(options, budget=5.0), Silent()).to_dict()
 
 
 def test_without_tuning_the_frozen_loss_is_the_fitness(options: run.SearchOptions) -> None:
     with commands.inline():
-        result = run.search(replace(options, model=replace(options.model, tuning="none")), Silent())
+        result = run.search(replace(options, model=replace(options.model, tuning="none")), Silent()).to_dict()
     assert result["evaluations"] <= LIMIT
     assert result["best"]["settings"]["tuning"] == "none"
     assert set(result["best"]["settings"]) <= {"tuning", "calibration"}
@@ -240,7 +240,7 @@ def test_fault_28_every_candidate_failing_is_named_with_its_reasons(
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     broken = replace(options, model=replace(options.model, model=str(folder)))
     with commands.inline(), pytest.raises(NothingSucceededError, match=r"\d x .*(loss|finite)") as caught:
-        run.search(broken, Silent())
+        run.search(broken, Silent()).to_dict()
     assert caught.value.exit_code == 5
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         (record,) = board.runs()

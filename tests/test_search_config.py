@@ -245,8 +245,8 @@ def test_the_api_takes_values(corpus_folder, model_folders, tmp_path, place: Pat
         result = autoprompt.search(
             str(corpus_folder), model=str(model_folders["llama"]), max_evaluations=2, workers=1, strategy="grid",
             leaderboard=tmp_path / "lb.sqlite", config=place, fix={"epochs": 1},
-        )  # fmt: skip
+        ).to_dict()  # fmt: skip
     settings = result["baselines"]["manual_tuned"]["settings"]
     assert (settings["rank"], settings["epochs"]) == (2, 1)
     with pytest.raises(UsageError, match="epochs"):
-        autoprompt.search(str(corpus_folder), fix={"epochs": "2"})
+        autoprompt.search(str(corpus_folder), fix={"epochs": "2"}).to_dict()

@@ -19,6 +19,7 @@ from typing import Any
 import commands
 import pytest
 import synthetic
+import typed
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
@@ -27,7 +28,7 @@ from test_progress import COMPARISON, EVALUATION, GROUP, RESULT, ROW, RUN, SCORE
 
 from autoprompt import progress
 from autoprompt.candidate import Demo
-from autoprompt.cli import listing, tables
+from autoprompt.cli import tables
 from autoprompt.errors import InputError
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.template import LabelWords, Template
@@ -92,8 +93,8 @@ OWN = {
     "cli/__init__.py": {"print"},  # one sentence, where a signal came before anything else was imported
     "cli/root.py": {"click.echo"},  # the completion's source, which is run
     "cli/options.py": {"sys.stdout.write"},  # JSON in ASCII, piece by piece
-    "cli/answers.py": {"print"},  # answers, into a stream that is guarded where it is a terminal
-    "models/chat_renderer.py": {"sys.stdout.write"},  # a process of its own, to the one that started it
+    "cli/predictions.py": {"print"},  # answers, into a stream that is guarded where it is a terminal
+    "models/prompts/chat_renderer.py": {"sys.stdout.write"},  # a process of its own, to the one that started it
     "progress.py": {"rich.console.Console"},  # a caller may bring one: its texts are escaped before
 }
 """What prints by itself, and where."""
@@ -145,18 +146,18 @@ def test_no_table_lets_a_stored_text_act(capsys, monkeypatch):
     winner = spoilt(ROW) | {"verdict": HOSTILE, "winner": True}
     spread = {"metric": "m", "values": [0.1, 0.2], "mean": 0.1, "deviation": 0.1}
     shows = [
-        lambda: listing.show_entries([winner], 9, [spoilt(RUN)], [spoilt(GROUP)]),
-        lambda: listing.show_entries([spoilt(ROW) | {"validation": None, "depth": 1, "verdict": HOSTILE}] * 2, 1),
-        lambda: tables.show_runs([spoilt(RUN) | {"started": HOSTILE}]),
-        lambda: tables.show_entry(spoilt(ROW | entry)),
-        lambda: tables.show_comparison(spoilt(COMPARISON)),
-        lambda: tables.show_result(spoilt(RESULT | {"spread": spread, "difference": difference}), Path(HOSTILE)),
-        lambda: tables.show_transfer(spoilt(RESULT | transfer)),
-        lambda: tables.show_refinement(spoilt(RESULT | {"refine": told})),
-        lambda: tables.show_refinement(spoilt(RESULT | {"refine": told | {"kept": False}})),
-        lambda: tables.show_verification(spoilt(verified)),
-        lambda: tables.show_run_verification(spoilt(whole)),
-        lambda: tables.show_evaluation(measured),
+        lambda: typed.show_entries([winner], 9, [spoilt(RUN)], [spoilt(GROUP)]),
+        lambda: typed.show_entries([spoilt(ROW) | {"validation": None, "depth": 1, "verdict": HOSTILE}] * 2, 1),
+        lambda: typed.show_runs([spoilt(RUN) | {"started": HOSTILE}]),
+        lambda: typed.show_entry(spoilt(ROW | entry)),
+        lambda: typed.show_comparison(spoilt(COMPARISON)),
+        lambda: typed.show_result(spoilt(RESULT | {"spread": spread, "difference": difference}), Path(HOSTILE)),
+        lambda: typed.show_transfer(spoilt(RESULT | transfer)),
+        lambda: typed.show_refinement(spoilt(RESULT | {"refine": told})),
+        lambda: typed.show_refinement(spoilt(RESULT | {"refine": told | {"kept": False}})),
+        lambda: typed.show_verification(spoilt(verified)),
+        lambda: typed.show_run_verification(spoilt(whole)),
+        lambda: typed.show_evaluation(measured),
         lambda: tables.show_artifacts([spoilt({"name": "n", "pulled": True, "licence": "l", "description": "d"})]),
         lambda: tables.show_card(spoilt({"name": "n", "template": "t", "fields": ["f"]})),
     ]  # fmt: skip

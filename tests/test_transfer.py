@@ -207,7 +207,7 @@ def test_a_bundle_is_read_as_it_was_written_and_holds_no_row(searched, tmp_path,
 
 def test_solved_examples_are_rows_and_stay_at_home(model_folders, corpus_folder, tmp_path):
     options = runs.small(model_folders["llama"], corpus_folder, tmp_path)
-    run.search(replace(options, templates=("{demos:2}{text} It was {label}",), max_evaluations=4), Silent())
+    run.search(replace(options, templates=("{demos:2}{text} It was {label}",), max_evaluations=4), Silent()).to_dict()
     assert all("demos" not in lesson.template for s in read_sources(options.leaderboard) for lesson in s.lessons)
 
 
@@ -307,7 +307,7 @@ def test_what_cannot_be_exported_or_begun_with(tmp_path, capsys, corpus_folder):
         (("export", "--bundle", "--run", "none", "--out", "b.json", "--leaderboard", board), 3, "is not in"),
         (("search", corpus_folder, "--warm-start", tmp_path / "none", "--leaderboard", board), 3, "cannot be read"),
         (("search", corpus_folder, "--warm-start", board, "--leaderboard", board), 3, "leave --warm-start out"),
-        (("search", corpus_folder, "--warm-start", board, "--strategy", "random"), 2, "hybrid and genetic"),
+        (("search", corpus_folder, "--warm-start", board, "--strategy", "random"), 2, "genetic and hybrid"),
     ):
         commands.refused(commands.call(capsys, *arguments), code, said)
 
@@ -322,7 +322,7 @@ def told(options: run.SearchOptions) -> tuple[dict[str, Any], list[str]]:
         def note(self, text: str) -> None:
             said.append(text)
 
-    return run.search(options, Noting()), said
+    return run.search(options, Noting()).to_dict(), said
 
 
 def test_a_warm_search_says_what_it_takes_over_and_tunes_the_best_of_it(searched, elsewhere, tmp_path, capsys):
@@ -360,11 +360,11 @@ def test_a_warm_search_that_was_killed_goes_on_without_the_other_leaderboard(sea
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("autoprompt.evaluator.Evaluator.fit", _interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run.search(other, Silent())
+            run.search(other, Silent()).to_dict()
     bundle.unlink()
     with Leaderboard.open(other.leaderboard, read_only=True) as board:
         (begun,) = board.runs()
-    assert runs.facts(other.leaderboard, run.resume(begun.id, other.leaderboard, Silent())) == whole
+    assert runs.facts(other.leaderboard, run.resume(begun.id, other.leaderboard, Silent()).to_dict()) == whole
 
 
 def _interrupted(*_: Any, **__: Any) -> None:
@@ -387,7 +387,7 @@ def test_from_python(searched, elsewhere, tmp_path):
     result = autoprompt.search(
         elsewhere.corpus, model=elsewhere.model.model, max_evaluations=3, workers=1, config=elsewhere.config,
         fix={"epochs": 1}, leaderboard=tmp_path / "python.sqlite", warm_start=searched.leaderboard,
-    )  # fmt: skip
+    ).to_dict()  # fmt: skip
     assert result["warm_start"][0]["prompts"] > 0
 
 
@@ -421,8 +421,8 @@ def test_an_entry_is_scored_on_other_data_beside_the_manual_prompt(searched, els
         kept = opened.run(result["run"])
         assert (kept.strategy, kept.status) == ("transfer", "finished")
         assert {e.role for e in opened.evaluations(kept.id)} == {"manual_tuned", "search", "finalist"}
-    assert run.verify_run(result["run"], board, Silent())["verdict"] == "exact"
-    assert run.resume(result["run"], board, Silent()) == result
+    assert run.verify_run(result["run"], board, Silent()).to_dict()["verdict"] == "exact"
+    assert run.resume(result["run"], board, Silent()).to_dict() == result
     for asked, said in (
         ([result["run"]], "strategy transfer"),
         ([result["run"], result["transfer"]["run"]], "Where prompts travel"),

@@ -31,7 +31,7 @@ def won(model_folders, corpus_folder, tmp_path_factory) -> tuple[Path, dict, Pat
     folder = tmp_path_factory.mktemp("won")
     options = runs.small(model_folders["llama"], corpus_folder, folder)
     with commands.inline():
-        result = run.search(options, Silent())
+        result = run.search(options, Silent()).to_dict()
     out = folder / "desk" / "best.json"
     out.parent.mkdir()
     with Leaderboard.open(options.leaderboard, read_only=True) as board:

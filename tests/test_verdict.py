@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from autoprompt.metrics import verdict
+from autoprompt.results import RunResult
+from autoprompt.results import verdict as verdict_of
 
 SCORE = {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n": 400}
 
@@ -13,6 +14,10 @@ def result(low: float, high: float, metric: str = "accuracy", **more: Any) -> di
     difference = {"metric": metric, "value": (low + high) / 2, "low": low, "high": high}
     best = {"entry": "b" * 64, "test": SCORE, "validation": SCORE}
     return {"best": best, "baselines": {"manual_tuned": {"entry": "m" * 64}}, "difference": difference} | more
+
+
+def verdict(values: dict[str, Any]) -> str:
+    return verdict_of(RunResult.from_dict(values))
 
 
 def test_a_measurable_gain_is_named_with_interval_and_rows() -> None:

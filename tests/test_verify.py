@@ -29,7 +29,7 @@ def searched(model_folders, corpus_folder, tmp_path_factory) -> tuple[run.Search
         fix={"epochs": 4},
     )
     with commands.inline():
-        return options, run.search(options, Silent())
+        return options, run.search(options, Silent()).to_dict()
 
 
 def kind_of(evaluation: EvaluationRecord) -> tuple[str, str, int]:
@@ -38,7 +38,7 @@ def kind_of(evaluation: EvaluationRecord) -> tuple[str, str, int]:
 
 def verified(options: run.SearchOptions, entry: str) -> dict:
     with commands.inline():
-        return run.verify(entry, options.leaderboard, Silent())
+        return run.verify(entry, options.leaderboard, Silent()).to_dict()
 
 
 def test_every_evaluation_of_a_run_is_exact(searched):
@@ -49,7 +49,7 @@ def test_every_evaluation_of_a_run_is_exact(searched):
     assert {("frozen", "pruned", 0), ("validation", "pruned", 1), ("validation", "complete", 2),
             ("test", "complete", 1)} <= kinds  # fmt: skip
     with commands.inline():
-        whole = run.verify_run(found["run"], options.leaderboard, Silent())
+        whole = run.verify_run(found["run"], options.leaderboard, Silent()).to_dict()
     assert (whole["verdict"], whole["flipped"], whole["changed"]) == ("exact", 0, [])
     assert {entry["entry"] for entry in whole["entries"]} == {e.entry for e in stored}
     assert whole["n"] == sum(len(e.predictions) for e in stored)

@@ -47,7 +47,7 @@ def stream(seed: int, batches: int, test_rows: int) -> Cell:
         board = Path(name) / "board.sqlite"
         asked = run.SearchOptions(NAME, model=run.ModelOptions(MODEL), seed=seed, max_evaluations=SEARCH,
                                   data=run.DataOptions(test_rows=test_rows), leaderboard=board)  # fmt: skip
-        entry = run.search(asked, Silent())["best"]["entry"]
+        entry = run.search(asked, Silent()).to_dict()["best"]["entry"]
         judge = _worker(replace(drawn, test=(), fingerprint=""), Path(name))
         rows = [_batch(board, judge, entry, drawn, test, (), ())]
         for number in range(batches):
@@ -55,7 +55,7 @@ def stream(seed: int, batches: int, test_rows: int) -> Cell:
             started = time.perf_counter()
             given = [{**row.fields, drawn.label_column: row.label} for row in new]
             data = run.DataOptions(text_column=drawn.fields[0], label_column=drawn.label_column, rows={"train": given})
-            done = run.refine(entry, f"batch {number + 1}", board, Silent(), data=data, device="cpu")
+            done = run.refine(entry, f"batch {number + 1}", board, Silent(), data=data, device="cpu").to_dict()
             took = time.perf_counter() - started
             entry = done["best"]["entry"] if done["refine"]["kept"] else entry
             found = _batch(board, judge, entry, drawn, test, rest[: number * ROWS], new)

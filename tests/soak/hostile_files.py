@@ -101,7 +101,7 @@ class World:
         options = runs.small(self.model, self.folder / "corpus", self.folder)
         options = replace(options, model=replace(options.model, chat=True), max_evaluations=4)
         with commands.inline():
-            result = run.search(options, Silent())
+            result = run.search(options, Silent()).to_dict()
         (self.folder / "entry").write_text(result["best"]["entry"])
         with Leaderboard.open(self.board, read_only=True) as opened:
             run.export(opened, result["best"]["entry"], self.subject / "best.json", with_weights=True)

@@ -102,7 +102,10 @@ def _fits(text: str, delimiter: str, options: FileOptions) -> int:
 
 
 def _mostly_fits(text: str, delimiter: str) -> bool:
-    """Whether most rows have as many cells as the first one, or the quotes are malformed."""
+    """Whether most rows have as many cells as the first one, all lines have, or the quotes are malformed."""
+    lines = [len(row.cells) for row in split_records(text, delimiter, quoted=False) if row.cells]
+    if lines[0] > 1 and lines.count(lines[0]) == len(lines):  # two stray quotes may make one row of many lines
+        return True
     try:
         found = [len(row.cells) for row in _split(text, delimiter) if row.cells]
     except MalformedError:
