@@ -43,6 +43,18 @@ class Silent:
 def search(
     corpus: Any,
     *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    target_column: str | None = None,
+    drop_empty: bool = False,
+    drop_duplicates: bool = False,
+    max_length: int = 128,
+    test_rows: int = 400,
+    shots: int = 16,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    no_header: bool = False,
+    column_names: str | None = None,
     model: str = DEFAULT_MODEL,
     templates: Sequence[str] = (),
     label_words: dict[str, str] | None = None,
@@ -63,7 +75,6 @@ def search(
     ray_address: str | None = None,
     device: str = "auto",
     leaderboard: str | Path = DEFAULT_LEADERBOARD,
-    data: DataOptions = DataOptions(),  # noqa: B008 - frozen
     config: str | Path | None = None,
     fix: Mapping[str, Any] | None = None,
     warm_start: str | Path | Sequence[str | Path] = (),
@@ -74,6 +85,14 @@ def search(
     ``corpus``: an embedded corpus, a data file, a folder of data files, or ``hub:NAME``; or rows in memory: a
     ``datasets.Dataset``, a pandas frame, a list of dicts or a dict of lists, split like a file; or a dict of such
     tables (a ``DatasetDict``) with ``train`` and ``validation``, ``test`` or both, which are used whole.
+    ``text_column``: the text field, or several with commas ("premise,hypothesis"). ``label_column``: the label.
+    ``target_column``: the text to generate, in place of a label. None: found by names and contents.
+    ``drop_empty``: leave out rows without text. ``drop_duplicates``: leave out texts that an earlier split has, too.
+    ``max_length``: tokens that a field is cut to.
+    ``test_rows``: most test rows, and ``shots``: rows of a class for training and as many for validation, of data
+    without splits.
+    ``encoding``: of a file that is not UTF-8. ``delimiter``: between its cells. ``no_header``: its first row is data.
+    ``column_names``: of a file without a header, with commas.
     ``model``: an embedded model, a folder (as a path: ``./my-model``) or a Hub name.
     ``templates``: the first replaces the manual baseline, further ones join the search.
     ``label_words``: label -> word or phrase; None: those of the corpus card, else the labels in lower case.
@@ -96,7 +115,6 @@ def search(
     that runs on this machine, or a new one on this machine.
     ``device``: auto, cpu, cuda or mps; auto takes a GPU if there is one.
     ``leaderboard``: the SQLite file that runs are stored in; created if missing.
-    ``data``: how the corpus is read (``autoprompt.run.DataOptions``): columns, shots, ``max_length`` and others.
     ``config``: a TOML file with the ranges of the genes and the sizes of the search.
     ``fix``: gene -> the one value that it keeps: ``{"epochs": 2}``.
     ``warm_start``: leaderboards or bundles of runs on other data, whose prompts the search begins with (strategies
@@ -111,6 +129,20 @@ def search(
     StorageError for files that cannot be read or written; NothingSucceededError if no candidate could be evaluated;
     WorkerLostError if worker processes keep failing. All are subclasses of AutopromptError.
     """
+    data = DataOptions(
+        text_column=text_column,
+        label_column=label_column,
+        target_column=target_column,
+        drop_empty=drop_empty,
+        drop_duplicates=drop_duplicates,
+        max_length=max_length,
+        test_rows=test_rows,
+        shots=shots,
+        encoding=encoding,
+        delimiter=delimiter,
+        no_header=no_header,
+        column_names=column_names,
+    )
     source, data = _source(corpus, data)
     options = SearchOptions(
         corpus=source,
@@ -204,7 +236,14 @@ def refine(
     device: str = "auto",
     seed: int = 0,
     name: str | None = None,
-    data: DataOptions = DataOptions(),  # noqa: B008 - frozen
+    text_column: str | None = None,
+    label_column: str | None = None,
+    target_column: str | None = None,
+    drop_empty: bool = False,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    no_header: bool = False,
+    column_names: str | None = None,
 ) -> SearchResult:
     """Continue the fine-tune of a run's winner with new labelled rows, as ``autoprompt refine`` does.
 
@@ -214,7 +253,8 @@ def refine(
     ``entry``: the id of the winner, or its first 8 characters or more. ``corpus``: the new rows, as for ``search``; of
     a corpus with splits the training rows. Rows that the entry's run already holds are left out. ``leaderboard``: the
     file with the entry. ``device``: auto, cpu, cuda or mps. ``seed``: of the order of the rows. ``name``: of the new
-    run. ``data``: how the corpus is read; columns that are not named are called as in the entry's run.
+    run. ``text_column`` and the following: how the corpus is read, as for ``search``; columns that are not named are
+    called as in the entry's run.
 
     Returns a ``SearchResult``: ``best`` and ``winner`` are the new entry, or None if it was not kept; ``refinement``
     has the scores before and after, and ``to_dict()`` is what ``autoprompt refine --json`` prints.
@@ -224,6 +264,16 @@ def refine(
     VerificationError if the model has changed; NothingSucceededError if the fine-tune failed; StorageError for files
     that cannot be read or written.
     """
+    data = DataOptions(
+        text_column,
+        label_column,
+        target_column,
+        drop_empty,
+        encoding=encoding,
+        delimiter=delimiter,
+        no_header=no_header,
+        column_names=column_names,
+    )
     source, data = _source(corpus, data)
     file = Path(leaderboard)
     outcome = run_refine(entry, source, file, Silent(), data=data, device=device, seed=seed, name=name)

@@ -19,7 +19,6 @@ import runs
 from autoprompt import run
 from autoprompt.api import Silent, search
 from autoprompt.cli import cli
-from autoprompt.run import DataOptions
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -215,7 +214,7 @@ def test_what_is_mistyped_is_guessed(capsys, searched, corpus_folder, tmp_path):
     assert "did you mean 'smollm2-135m'" in said("search", corpus_folder, "--model", "smollm-135m")
     with commands.inline():
         search(str(corpus_folder), max_evaluations=1, name="first try", leaderboard=tmp_path / "named.sqlite",
-               model=str(searched[1]["model"]), fix={"epochs": 1}, data=DataOptions())  # fmt: skip
+               model=str(searched[1]["model"]), fix={"epochs": 1}, shots=8)  # fmt: skip
     wrong = commands.call(capsys, "resume", "frist try", "--leaderboard", tmp_path / "named.sqlite")
     commands.refused(wrong, 3, "did you mean 'first try'")
 
