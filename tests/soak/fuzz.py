@@ -152,7 +152,7 @@ _CELLS = [
     b"text",
     b"," * 50,
 ]
-_SQLITE = [b"SQLite format 3\0", b"aPrt", b"\0" * 16, b"\xff" * 8, b"DROP TABLE runs", b"user_version"]
+_SQLITE = [b"SQLite format 3\0", b"aPmt", b"aPrt", b"\0" * 16, b"\xff" * 8, b"DROP TABLE runs", b"user_version"]
 _CARD = """
 name = "reviews"
 title = "Reviews"
