@@ -101,7 +101,7 @@ def _lessons(evaluations: Sequence[EvaluationRecord], scores: Mapping[str, Mappi
     entries: dict[str, dict[_Place, EvaluationRecord]] = {}
     failed = set()
     for evaluation in evaluations:
-        if evaluation.status == "complete" and evaluation.losses:
+        if evaluation.status == "complete":
             place = (evaluation.rung, evaluation.fold, evaluation.repeat)
             entries.setdefault(evaluation.entry, {})[place] = evaluation
         else:
