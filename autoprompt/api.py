@@ -222,7 +222,7 @@ def verify(
 
     Raises what ``search`` raises, and NotFoundError for an unknown entry; InputError for one whose evaluations all
     failed; VerificationError if data or model have changed; UsageError if the rows were in memory and ``corpus`` is
-    missing; StorageError for a run that was stored without what repeats it.
+    missing.
     """
     place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
     return run_verify(entry, Path(leaderboard), Silent(), rows=_rows(corpus), place=place)

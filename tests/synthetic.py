@@ -11,6 +11,13 @@ from autoprompt.template import LabelWords, Template
 
 LABELS = ("negative", "positive")
 OPERATORS = ("draw", "phrase", "gradient", "words", "infill", "crossover", "label_words", "settings")
+CONFIG = {
+    "warnings": [], "labels": list(LABELS), "label_column": "label", "target_length": 0, "family": "causal",
+    "chat": False, "max_length": 128, "model_revision": "", "corpus_revision": "", "metric": "accuracy",
+    "warm_start": None, "transfer": None, "request": None,
+    "manifest": {"data": {"revision": ""}, "model": {"revision": "", "files": {}},
+                 "code": {"scoring": 10, "source": "", "commit": ""}},
+}  # fmt: skip
 FINALISTS = 6
 ROWS, TESTED = 32, 400
 _WORDS = ("review", "film", "comment", "in", "short", "it", "is", "all", "summary", "mood", "text", "opinion", "this")
@@ -22,8 +29,7 @@ def write(path: Path, entries: int, *, run: str = "0123456789ab", seed: int = 0,
     rng = random.Random(seed)  # noqa: S311
     record = RunRecord(
         id=run, name=None, corpus="reviews", fingerprint="f" * 64, model="tiny", seed=seed, strategy="hybrid",
-        config={"warnings": [], "labels": list(LABELS), "manifest": {"model": {"files": {}}}},
-        started="2026-01-01T00:00:00+00:00", status="finished", finished="2026-01-01T10:00:00+00:00",
+        config=CONFIG, started="2026-01-01T00:00:00+00:00", status="finished", finished="2026-01-01T10:00:00+00:00",
         environment={"device": "cpu", "torch": "2.13.0"},
     )  # fmt: skip
     record = replace(record, **changes)  # type: ignore[arg-type]

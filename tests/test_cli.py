@@ -9,6 +9,7 @@ from pathlib import Path
 
 import commands
 import pytest
+import synthetic
 import tiny
 
 import autoprompt
@@ -248,12 +249,13 @@ def test_export(capsys, searched, tmp_path):
     )
 
 
-def stored(board, template, score, **changes):
+def stored(board, template, score, model="tiny", **changes):
     """A leaderboard with one entry of a text task, which has one solved example; the entry's id."""
     demo = Demo.of("r1", {"talk": 'a {talk} \\ "b"'}, "{label}'s")
     words, settings = LabelWords(()), Settings("none")
     candidate = Candidate(Template.parse(template), words, settings, **({"demos": (demo,)} | changes))
-    run = RunRecord("a" * 12, None, "talks", "f" * 64, "tiny", 0, "grid", {}, "2026-01-01T00:00:00+00:00")
+    config = synthetic.CONFIG | {"labels": [], "target_length": 8}
+    run = RunRecord("a" * 12, None, "talks", "f" * 64, model, 0, "grid", config, "2026-01-01T00:00:00+00:00")
     record = EvaluationRecord(
         run=run.id, key="k", entry=candidate.entry(run.fingerprint, run.model, run.seed), candidate=candidate,
         role="search", split="validation", rung=2, fold=0, repeat=0, status="complete", reason=None, score=score,
@@ -267,10 +269,10 @@ def stored(board, template, score, **changes):
 
 
 @pytest.mark.parametrize("score", [Score(0.5, None, "loss", 0.5, 1), Score(0.5, 0.0, "rougeL", 0.5, 1)])
-def test_an_entry_with_solved_examples_and_no_label_words(capsys, tmp_path, monkeypatch, score):
+def test_an_entry_with_solved_examples_and_no_label_words(capsys, tmp_path, monkeypatch, model_folders, score):
     monkeypatch.setenv("COLUMNS", "160")
     where = ("--leaderboard", tmp_path / "lb.sqlite")
-    entry = stored(tmp_path / "lb.sqlite", "{demos:1}{talk}\nGist: {label}", score)
+    entry = stored(tmp_path / "lb.sqlite", "{demos:1}{talk}\nGist: {label}", score, str(model_folders["llama"]))
     shown = {}
     for arguments in (("list",), ("runs",), ("show", entry)):
         for as_json in ((), ("--json",)):

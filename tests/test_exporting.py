@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Example
-from autoprompt.errors import InputError, NotFoundError
+from autoprompt.errors import InputError, NotFoundError, StorageError
 from autoprompt.export import load, save
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score
@@ -20,8 +20,16 @@ from autoprompt.template import LabelWords, Template
 WORDS = LabelWords((("neg", "bad"), ("pos", "good")))
 
 
+def config(**changes):
+    values = {
+        "family": "causal", "chat": False, "max_length": 128, "model_revision": "", "labels": ["neg", "pos"],
+        "label_column": "label", "target_length": 0, "manifest": {"model": {"revision": "", "files": {}}},
+    }  # fmt: skip
+    return values | changes
+
+
 def a_run(name, **changes):
-    values = {"corpus": "rows", "fingerprint": "f" * 64, "model": "tiny", "config": {}}
+    values = {"corpus": "rows", "fingerprint": "f" * 64, "model": "tiny", "config": config()}
     values |= changes
     return RunRecord(id=name * 12, name=None, seed=0, strategy="grid", started="2026-01-01T00:00:00+00:00", **values)
 
@@ -32,8 +40,8 @@ def scored(run, candidate, place, score, split="validation", status="complete"):
     return EvaluationRecord(
         run=run.id, key=f"{split}{place}", entry=candidate.entry(run.fingerprint, "tiny", 0), candidate=candidate,
         role="search", split=split, rung=rung, fold=fold, repeat=repeat, status=status,
-        reason="why" if status == "failed" else None, score=score, log_probs=[], predictions=[], row_ids=[],
-        readability=None, seconds=1.0, tokens=9,
+        reason="why" if status == "failed" else None, score=score, log_probs=[], predictions=[], row_ids=["r1"],
+        readability=None, seconds=1.0, tokens=9, losses=[] if status == "failed" else [0.5],
     )  # fmt: skip
 
 
@@ -95,9 +103,12 @@ def test_an_unknown_entry_is_said(board):
         prompt_of(board, "f" * 12)
 
 
-def config(**changes):
-    values = {"family": "causal", "chat": False, "max_length": 128, "model_revision": ""}
-    return values | changes
+@pytest.mark.parametrize("lacking", ["family", "labels", "target_length", "manifest"])
+def test_a_run_that_lacks_a_value_is_not_exported(board, lacking):
+    given = {name: value for name, value in config().items() if name != lacking}
+    entry = stored(board, a_run("a", config=given), (a_candidate(), (1, 0, 0), a_score(0.5, 4)))
+    with pytest.raises(StorageError, match=f"lacks the value '{lacking}'"):
+        prompt_of(board, entry)
 
 
 def shown(*texts):

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from autoprompt.errors import AutopromptError, StorageError, UsageError
-from autoprompt.leaderboard import Leaderboard
-from autoprompt.leaderboard.migrations import SCHEMA_VERSION
+from autoprompt.leaderboard import Leaderboard, migrations
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_leaderboard import RUN, a_run, an_evaluation
@@ -100,8 +99,8 @@ def test_fault_38_flipped_bytes_are_noticed_or_change_nothing(whole, copy, read_
         ("examples", "log_probs = replace(log_probs, '0.25', '0.26')", lambda board: board.digest(RUN)),
         ("examples", "row_ids = '[]'", lambda board: board.evaluations()),
         ("losses", "losses = replace(losses, '0.25', '0.26')", lambda board: board.evaluations()),
-        ("losses", "losses = NULL", lambda board: board.digest(RUN)),
-        ("losses", "checksum = 'absent'", lambda board: board.entry(board.entries(RUN)[-1].entry)),
+        ("losses", "losses = '[]'", lambda board: board.digest(RUN)),
+        ("losses", "checksum = 'other'", lambda board: board.entry(board.entries(RUN)[-1].entry)),
         ("runs", "seed = 8", lambda board: board.runs()),
         ("runs", "name = 'another'", lambda board: board.run("another")),
         ("runs", "checksum = ''", lambda board: board.runs()),
@@ -140,7 +139,7 @@ def edit(path, statement):
 
 
 @BOTH
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 3000])
+@pytest.mark.parametrize("version", [migrations.SCHEMA_VERSION + 1, 3000])
 def test_fault_39_a_newer_schema_asks_for_an_upgrade(copy, version, read_only):
     content = bytearray(copy.read_bytes())
     content[60:64] = struct.pack(">I", version)
@@ -158,28 +157,22 @@ def test_fault_39_a_newer_schema_that_still_stands_in_the_wal_asks_for_an_upgrad
     newer.close()
 
 
-def test_fault_39_an_older_schema_is_migrated_by_writing_only(tmp_path):
-    path = tmp_path / "lb.sqlite"
-    with Leaderboard.open(path):
-        pass
-    connection = sqlite3.connect(path, isolation_level=None)
-    for table in ("counts", "data_rows", "origins", "steps", "losses", "examples", "evaluations", "runs", "migrations"):
-        connection.execute(f"DROP TABLE {table}")  # a file of version 0 has nothing yet
-    connection.execute("PRAGMA user_version = 0")
-    connection.close()
-    refuse(path, "old schema version 0", read_only=True)
-    with Leaderboard.open(path) as board:
-        board.start_run(a_run())
-    connection = sqlite3.connect(path)
-    assert connection.execute("SELECT number, name FROM migrations").fetchall() == [
-        (1, "0001_runs_evaluations_examples"),
-        (2, "0002_losses"),
-        (3, "0003_steps"),
-        (4, "0004_origins_data_rows"),
-        (5, "0005_counts"),
-    ]
-    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
-    connection.close()
+@BOTH
+@pytest.mark.parametrize("version", [1, 5])
+def test_fault_39_a_file_of_a_build_before_the_first_release_is_told_as_such(copy, monkeypatch, version, read_only):
+    of_version_5 = copy.with_name("of version 5.sqlite")
+    content = bytearray(copy.read_bytes())
+    content[60:64] = struct.pack(">I", 5)
+    of_version_5.write_bytes(content)
+    content[60:64], content[68:72] = struct.pack(">I", version), b"aPrt"
+    copy.write_bytes(content)
+    refuse(copy, "before its first release; .* run the search again", read_only=read_only)
+    refuse(of_version_5, "version 5, newer than .* upgrade", read_only=read_only)
+    monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS + (("nothing", ()),) * 4)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 5)
+    refuse(copy, "before its first release", read_only=read_only)
+    with Leaderboard.open(of_version_5, read_only=read_only) as board:
+        assert len(board.runs()) == 2
 
 
 @BOTH

@@ -233,7 +233,8 @@ def test_fault_22_a_run_goes_on_with_the_commit_that_it_began_with(tmp_path):
         "corpus": "hub:owner/rows", "in_memory": False, "data": {}, "model": {"model": "owner/tiny", "workers": 1},
         "config": {}, "templates": [], "max_evaluations": 1,
     }  # fmt: skip
-    config = {"request": request, "model_revision": began["revision"], "corpus_revision": "c" * 40}
+    revisions = {"model_revision": began["revision"], "corpus_revision": "c" * 40}
+    config = {"request": request, "warm_start": None, "transfer": None, **revisions}
     stored = RunRecord("id", None, "", "", "owner/tiny", 0, "hybrid", config, "")
     asked = requested(stored, tmp_path / "lb.sqlite", None, 0.0)
     assert asked.corpus == f"hub:owner/rows@{'c' * 40}"

@@ -119,6 +119,28 @@ def test_a_leaderboard_of_bad_runs_alone_cannot_be_listed_or_merged(honest, tmp_
     commands.refused(done, 4, "strategy")
 
 
+@pytest.mark.parametrize(
+    ("losses", "said"), [(None, "is no text"), ("[]", "without losses"), ("[0.5]", "1 losses and")]
+)
+def test_an_evaluation_without_its_losses_is_refused(honest, tmp_path, capsys, losses, said):
+    path = shutil.copy(honest[0], tmp_path / "lb.sqlite")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        edit = "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE name = 'losses'"
+        own, others = "losses TEXT NOT NULL", "losses TEXT"
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(edit, (own, others))
+        connection.execute("PRAGMA writable_schema = RESET")
+        hostile.forged("losses", "losses", losses, 0)(path)
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(edit, (others, own))
+    to = ("--leaderboard", path)
+    compared = commands.call(capsys, "leaderboard", "compare", honest[1][:12], honest[1][:12], *to)
+    commands.refused(compared, 4, "is refused", said)
+    checked = commands.call(capsys, "leaderboard", "check", *to)
+    assert checked.code == 4
+    assert said in checked.out
+
+
 def test_a_run_id_that_is_a_path_locks_nothing(honest, tmp_path, capsys):
     path = shutil.copy(honest[0], tmp_path / "lb.sqlite")
     with closing(sqlite3.connect(path)) as connection, connection:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -282,25 +281,3 @@ def test_a_lists_order_is_that_of_all_rows_with_folds_and_failures(tmp_path):
         board.add([replace(one, key=f"{place}") for place, one in enumerate(added)])
         assert [entry.row for entry in board.listed_entries()] == board.entries()
         assert [entry.row for entry in board.listed_entries(RUN, 11)] == board.entries(RUN)[:11]
-
-
-def test_a_copied_leaderboard_without_its_counts_is_counted_when_it_is_migrated(board, tmp_path):
-    """As a file of version 4 has none."""
-    old = shutil.copy(board, tmp_path / "old.sqlite")
-    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
-        connection.execute("DROP TABLE counts")
-        connection.execute("DROP INDEX evaluations_ranked")
-        connection.execute("DROP INDEX evaluations_key")
-        connection.execute("DROP INDEX runs_data")
-        connection.execute("CREATE INDEX evaluations_entry ON evaluations (entry)")
-        connection.execute("DELETE FROM migrations WHERE number = 5")
-        connection.execute("PRAGMA user_version = 4")
-    with Leaderboard.open(old, read_only=True) as opened:
-        assert len(opened.attached(DataRow, RUN)) == 300
-        assert len(list(opened.listed_entries(limit=5))) == 5
-    with Leaderboard.open(old) as opened:
-        assert opened.inspect().problems == []
-    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
-        connection.execute("DELETE FROM data_rows WHERE number = 7")
-    with Leaderboard.open(old) as opened, pytest.raises(StorageError, match="299 of 300"):
-        opened.attached(DataRow, RUN)

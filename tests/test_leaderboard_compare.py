@@ -167,13 +167,10 @@ def test_different_data(board):
         compare_entries(board, entry(A), entry(B))
 
 
-def test_entries_stored_before_losses_were_kept(board):
-    board.add([judged(A, GOOD), judged(B, [])])
-    with pytest.raises(InputError, match=f"{entry(B)[:12]} was stored .*run the search again"):
-        compare_entries(board, entry(A), entry(B))
-    board.start_run(a_run("the-search-again"))
-    board.add([judged(B, POOR, run="the-search-again")])
-    assert compare_entries(board, entry(A), entry(B)).n == 12
+def test_an_evaluation_without_losses_is_not_stored(board):
+    for changes in ({}, {"status": "pruned", "reason": "behind"}):
+        with pytest.raises(InputError, match="without losses"):
+            board.add([judged(B, [], **changes)])
 
 
 def test_unknown_entries(board):

@@ -9,7 +9,17 @@ import pytest
 from test_leaderboard import a_run, an_evaluation
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, holding, keep_weights, kept_weights, merge
+from autoprompt.leaderboard import (
+    DataRow,
+    Leaderboard,
+    Origin,
+    Step,
+    holding,
+    keep_weights,
+    kept_weights,
+    merge,
+    schema,
+)
 
 OTHER = "fedcba9876543210"
 
@@ -128,7 +138,7 @@ def test_what_is_no_leaderboard_is_not_merged(tmp_path, spoil):
         with sqlite3.connect(there) as connection:
             connection.execute("CREATE TABLE runs (id)")
             if spoil == "newer":
-                connection.execute(f"PRAGMA application_id = {0x61507274}")
+                connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
                 connection.execute("PRAGMA user_version = 99")
     before = content(here)
     with pytest.raises(StorageError):

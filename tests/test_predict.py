@@ -27,7 +27,8 @@ def a_prompt(model: Path, **changes) -> Prompt:
         "format": FORMAT, "version": VERSION, "template": "{text}\nMood: {label}",
         "label_words": {"neg": "bad", "pos": "good"}, "labels": ("neg", "pos"), "settings": Settings("none").to_dict(),
         "model": str(model), "corpus": "rows", "fingerprint": "f" * 64, "entry": "e" * 64, "run": "r" * 12,
-        "scores": {}, "family": "causal", "max_length": 64,
+        "scores": {}, "family": "causal", "max_length": 64, "model_revision": "", "chat": None, "label_column": "label",
+        "target_length": 0, "model_files": {},
     }  # fmt: skip
     return Prompt.model_validate(values | changes)
 

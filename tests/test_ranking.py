@@ -21,7 +21,7 @@ DATA, GROWN = "f" * 64, "a" * 64
 def a_run(name: str, **changes: object) -> RunRecord:
     run = RunRecord(
         id=name.ljust(12, "0"), name=name, corpus="reviews", fingerprint=DATA, model="tiny", seed=0, strategy="hybrid",
-        config={}, started="2026-01-01T00:00:00+00:00", status="finished", environment={"device": "cpu"},
+        config=synthetic.CONFIG, started="2026-01-01T00:00:00+00:00", status="finished", environment={"device": "cpu"},
     )  # fmt: skip
     return replace(run, **changes)  # type: ignore[arg-type]
 
@@ -57,7 +57,7 @@ def refined_run(parent: EvaluationRecord, name: str, new: dict | None = None, ol
         "new": new or scores(0.9, 0.1, 4), "validation": old or scores(0.179, 0.302, 32),
         "difference": {"loss": 0.0, "low": -0.1, "high": 0.1},
     }  # fmt: skip
-    config = {"refine": {"entry": parent.entry, "run": parent.run}}
+    config = synthetic.CONFIG | {"refine": {"entry": parent.entry, "run": parent.run}}
     best = parent.candidate.to_dict() | {"entry": "0" * 64, "validation": told["validation"]["after"], "test": None}
     result = {"refine": told, "best": best, "baselines": {}, "evaluations": 3, "frozen": 0, "seconds": 1.0}
     return a_run(name, fingerprint=GROWN, corpus=name, strategy="refine", config=config, result=result)

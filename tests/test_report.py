@@ -12,6 +12,7 @@ import pytest
 import runs
 from hypothesis import given
 from hypothesis import strategies as st
+from synthetic import CONFIG
 from test_leaderboard import RUN, a_run, an_evaluation
 
 from autoprompt import run
@@ -151,7 +152,8 @@ def hostile(tmp_path: Path) -> Path:
              "test": best.score.to_dict()}  # fmt: skip
     record = a_run(
         name=PAYLOADS[1], corpus=PAYLOADS[0], model=PAYLOADS[3], status="finished",
-        config={"warnings": list(PAYLOADS), "manifest": {"model": {"files": {PAYLOADS[1]: PAYLOADS[2]}}}},
+        config=CONFIG | {"warnings": list(PAYLOADS), "manifest": CONFIG["manifest"] | {
+            "model": {"revision": "", "files": {PAYLOADS[1]: PAYLOADS[2]}}}},
         environment={PAYLOADS[0]: PAYLOADS[3]},
         result={"best": shown, "baselines": {"manual": shown}, "evaluations": 1, "frozen": 0, "seconds": 1.0,
                 "difference": {"metric": PAYLOADS[0], "value": 0.1, "low": 0.0, "high": 0.2}},
@@ -230,7 +232,7 @@ def test_code_spans_hold_what_they_are_given(text: str) -> None:
 def test_a_run_that_has_not_finished_has_a_report_too(tmp_path):
     board = tmp_path / "lb.sqlite"
     with Leaderboard.open(board) as opened:
-        opened.start_run(a_run())
+        opened.start_run(a_run(config=CONFIG))
     html, text = reported(board, RUN, out=tmp_path / "empty")
     assert "nothing was scored" in Page(html).text
     with Leaderboard.open(board) as opened:

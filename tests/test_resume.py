@@ -212,13 +212,13 @@ def test_fault_50_a_program_that_decides_otherwise(options, monkeypatch):
         resumed(options, reference)
 
 
-def test_a_run_of_a_version_that_kept_no_steps(options):
+def test_a_run_that_lacks_its_request(options):
     result = run.search(options, Silent()).to_dict()
     with Leaderboard.open(options.leaderboard) as board:
         old = board.run(result["run"])
         config = {name: value for name, value in old.config.items() if name != "request"}
         board.start_run(replace(old, id="old", config=config, status="stopped", result=None))
-    with pytest.raises(StorageError, match="start a new search"):
+    with pytest.raises(StorageError, match=r"lacks the value 'request'.*search again"):
         resumed(options, "old")
 
 

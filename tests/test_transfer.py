@@ -99,7 +99,7 @@ def test_a_corpus_is_most_like_itself_and_unlike_another_task():
 
 
 def a_lesson(template: str = "{text} It was {label}", tuning: Settings = TAIL, **words: str) -> Lesson:
-    return Lesson(template, words or {"neg": "bad", "pos": "good"}, tuning.to_dict(), 0.9, 32)
+    return Lesson(template, words or {"neg": "bad", "pos": "good"}, tuning.to_dict(), 0.9, 32, {})
 
 
 def manual(template: str = "{review}\nOpinion: {label}", **words: str) -> Candidate:
@@ -216,7 +216,7 @@ def test_solved_examples_are_rows_and_stay_at_home(model_folders, corpus_folder,
     [
         ("{", "leaderboard or bundle .* is not valid JSON"),
         ("[]", "is no bundle"),
-        ('{"format": "autoprompt-bundle", "version": 99}', "version 99"),
+        ('{"format": "autoprompt-bundle", "version": 99}', "version 99, not 1; upgrade autoprompt"),
         ('{"format": "autoprompt-bundle", "version": 1, "sources": [{"run": 1}]}', "damaged at '0."),
     ],
 )
@@ -262,7 +262,7 @@ def test_a_strangers_values_are_bounded(tmp_path, where, value):
 @pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", "1" + "0" * 400])
 def test_a_number_that_is_none_is_refused(tmp_path, value):
     path = tmp_path / "bundle.json"
-    write_bundle([Source("a", "films", "tiny", FILMS, (replace(a_lesson(), better=0.75),))], path)
+    write_bundle([Source("a", "films", "tiny", FILMS, (replace(a_lesson(), better=0.75),), {})], path)
     path.write_text(path.read_text().replace("0.75", value))
     with pytest.raises(InputError, match="is not valid JSON"):
         read_bundle(path)
@@ -281,12 +281,12 @@ def test_a_bundle_that_asks_for_endless_fine_tunes_gets_none(tmp_path, corpus_fo
     manual = Candidate(Template.parse("{text}\nSentiment: {label}"), words, TAIL)
     lesson = replace(a_lesson(), settings=a_lesson().settings | settings)
     path = tmp_path / "bundle.json"
-    write_bundle([Source("a", "films", "tiny", replace(FILMS, labels=("neg", "pos")), (lesson,))], path)
+    write_bundle([Source("a", "films", "tiny", replace(FILMS, labels=("neg", "pos")), (lesson,), {})], path)
     (found,) = taught(read_bundle(path), corpus, manual)
     allowed = settings.get("epochs") in (10_000, 4_000)
     assert [candidate.settings for candidate, _ in found.candidates] == [TAIL] * allowed
     mild = replace(lesson, settings=TAIL.change(epochs=8).to_dict())
-    (found,) = taught([Source("a", "films", "tiny", FILMS, (mild,))], corpus, manual)
+    (found,) = taught([Source("a", "films", "tiny", FILMS, (mild,), {})], corpus, manual)
     assert [candidate.settings.epochs for candidate, _ in found.candidates] == [8]
 
 

@@ -187,6 +187,8 @@ def a_prompt(model: Path, **changes) -> Prompt:
         "format": FORMAT, "version": VERSION, "template": "{text}\nMood: {label}", "label_words": {},
         "settings": Settings.default("full", 24).change(epochs=20, learning_rate=3e-3).to_dict(), "model": str(model),
         "corpus": "rows", "fingerprint": "f" * 64, "entry": "e" * 64, "run": "r" * 12, "scores": {},
+        "family": "causal", "max_length": 128, "model_revision": "", "chat": None, "labels": (),
+        "label_column": "label", "target_length": 0, "model_files": {},
     }  # fmt: skip
     return Prompt.model_validate(values | changes)
 

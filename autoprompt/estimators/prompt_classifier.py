@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from autoprompt import corpus as corpora
 from autoprompt.errors import InputError, UsageError, first_line
 from autoprompt.estimators.prompt_model import PromptModel, plain
-from autoprompt.export import MAX_LENGTH, Prompt, load
+from autoprompt.export import Prompt, load
 from autoprompt.predicting import Predictor
-from autoprompt.run import DEFAULT_MODEL
+from autoprompt.run import DEFAULT_MODEL, DataOptions
 from autoprompt.template import Template
 
 FIELD = "text"
@@ -106,11 +106,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = _with_names(rows, renamed)
         column = _unused(rows)
         train = [{**row, column: names[place]} for row, place in zip(rows, places, strict=True)]
+        length = self._of("max_length", found)
         model = PromptModel.from_pretrained(
             self.model or (found.model_place if found else DEFAULT_MODEL),
             family=self._of("family", found),
             device=self.device,
-            max_length=self._of("max_length", found) or MAX_LENGTH,
+            max_length=DataOptions().max_length if length is None else length,
             chat=bool(self._of("chat", found)),
         )
         model.fit(

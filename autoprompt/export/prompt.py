@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from autoprompt.candidate import Candidate, canonical_json, digest
 from autoprompt.errors import InputError, NotFoundError
 from autoprompt.export import schema
-from autoprompt.export.schema import MAX_LENGTH, Weights
+from autoprompt.export.schema import Weights
 
 if TYPE_CHECKING:
     from autoprompt.predicting import Session
@@ -52,14 +52,14 @@ class Prompt(BaseModel):
     entry: schema.Id
     run: schema.Id
     scores: schema.Scores
-    family: schema.Family | None = None
-    max_length: schema.Tokens | None = None
-    model_revision: schema.Name = ""
-    chat: tuple[schema.Text, schema.Text] | None = None
-    labels: schema.Labels = ()
-    label_column: schema.Column = "label"
-    target_length: schema.Written = 0
-    model_files: schema.ModelFiles = {}
+    family: schema.Family
+    max_length: schema.Tokens
+    model_revision: schema.Name
+    chat: tuple[schema.Text, schema.Text] | None
+    labels: schema.Labels
+    label_column: schema.Column
+    target_length: schema.Written
+    model_files: schema.ModelFiles
     weights: Weights | None = None
 
     _home: Path | None = PrivateAttr(None)
@@ -181,7 +181,7 @@ class Prompt(BaseModel):
         loading = Loading(
             model=self.model_place,
             family=self.family,
-            max_length=self.max_length or MAX_LENGTH,
+            max_length=self.max_length,
             chat=self.chat is not None,
             files=self.model_files,
             device=self._device,

@@ -33,7 +33,10 @@ def checked(values: Any, where: str) -> Prompt:
         raise InputError(f"{where} is no prompt file; write one with `autoprompt export`.")
     version = values.get("version")
     if type(version) is not int or version != VERSION:
-        raise InputError(f"{where} has version {version!r:.40}, not {VERSION}; export it again.")
+        raise InputError(
+            f"The prompt file {where} has version {version!r:.40}, not {VERSION}; upgrade autoprompt, or export it "
+            "again."
+        )
     try:
         prompt = Prompt.model_validate(values)
     except ValidationError as error:

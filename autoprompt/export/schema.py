@@ -10,12 +10,10 @@ from autoprompt.models.families.registry import FAMILIES
 from autoprompt.untrusted import plain_parts
 
 FORMAT = "autoprompt-prompt"
-VERSION = 4
+VERSION = 1
 MAX_FILE = 8 << 20
 """Most bytes of a prompt file."""
 MAX_LABELS = 10_000
-MAX_LENGTH = 128
-"""Tokens that a field is cut to where a file does not say."""
 _MAX_FILES = 10_000
 _MAX_TOKENS = 1_000_000
 _MAX_WRITTEN = 100_000

@@ -25,12 +25,13 @@ class BackedUp:
 def back_up(path: Path, place: Path) -> BackedUp:
     """Copy the committed data to the new file ``place``, whole or not at all, and the weights that its runs name.
 
-    Missing or damaged weights are reported and do not stop the backup. Raises StorageError, also if ``place`` exists.
+    An older file is not migrated. Missing or damaged weights are reported and do not stop the backup. Raises
+    StorageError, also if ``place`` exists.
     """
     try:
         if os.path.lexists(place):
             raise FileExistsError(place)
-        with schema.copied(schema.connect_to_read(path).connection, path, place) as new:
+        with schema.copied(schema.connect_as_it_is(path).connection, path, place) as new:
             brought, missing = weights.bring_all(place, path, _named_in(new))
             schema.publish(new, place)
     except FileExistsError as error:

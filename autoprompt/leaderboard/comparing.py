@@ -157,9 +157,9 @@ def _placed(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord], 
 def _pair(
     first: Sequence[EvaluationRecord], second: Sequence[EvaluationRecord]
 ) -> tuple[EvaluationRecord, EvaluationRecord]:
-    """One evaluation of each entry: preferably with losses, then of one run, then of one metric, then the newest."""
+    """One evaluation of each entry: preferably of one run, then of one metric, then the newest."""
     choices = [(a, b) for a in reversed(first) for b in reversed(second)]
-    return max(choices, key=lambda pair: (bool(pair[0].losses and pair[1].losses), _alike(*pair)))
+    return max(choices, key=lambda pair: _alike(*pair))
 
 
 def _alike(first: EvaluationRecord, second: EvaluationRecord) -> tuple[bool, bool]:
@@ -188,12 +188,6 @@ def _rows(
     """Both losses of each shared row, one pair for every fold and repeat in which both entries have it."""
     rows = defaultdict(list)
     for pair in pairs:
-        for record in pair:
-            if not record.losses:
-                raise InputError(
-                    f"The entry {record.entry[:SHOWN]} was stored before the losses of single rows were kept; run the "
-                    "search again."
-                )
         first, second = (dict(zip(record.row_ids, record.losses, strict=True)) for record in pair)
         for row in first.keys() & second.keys():
             rows[row].append((first[row], second[row]))

@@ -93,12 +93,12 @@ class Examples(Part):
     log_probs: list[list[Real]]
     predictions: list[Text]
     row_ids: list[Text]
-    losses: list[Real] | None
+    losses: list[Real]
 
     @model_validator(mode="after")
     def _alike(self) -> Examples:
         for name in ("predictions", "losses"):
-            count = len(getattr(self, name) or ())
+            count = len(getattr(self, name))
             if count not in (0, len(self.row_ids)):
                 raise ValueError(f"it has {count} {name} and {len(self.row_ids)} rows")
         return self

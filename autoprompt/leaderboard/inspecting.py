@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autoprompt.errors import AutopromptError
-from autoprompt.leaderboard import checks, migrations, queries, weights
+from autoprompt.leaderboard import checks, queries, weights
 from autoprompt.leaderboard.rows import Rows
 from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
 
@@ -83,11 +83,10 @@ def _run(rows: Rows, found: Inspection, counted: Counter[str], row: Any) -> None
 def _evaluations(rows: Rows, found: Inspection) -> Counter[str]:
     """Read every evaluation in full. Returns their number for each run."""
     counted: Counter[str] = Counter()
-    kept = rows.version >= migrations.LOSSES_SINCE
-    for row in _each(rows, found, "evaluations", queries.FULL[kept], "e.number"):
+    for row in _each(rows, found, "evaluations", queries.FULL, "e.number"):
         found.evaluations += 1
         try:
-            counted[rows.full(row, kept).run] += 1
+            counted[rows.full(row).run] += 1
         except AutopromptError as error:
             found.note(error)
     return counted

@@ -44,20 +44,10 @@ COUNT_RUNS = "SELECT count(*) FROM runs"
 _EVALUATION_NAMES = ", ".join(f"e.{name}" for name in records.EVALUATION_COLUMNS)
 SUMMARIES = f"SELECT e.number, e.checksum, {_EVALUATION_NAMES} FROM evaluations e"  # noqa: S608
 _EXAMPLE_NAMES = ", ".join(f"x.{name}" for name in records.EXAMPLE_COLUMNS)
-
-
-def _full_query(losses: str, join: str) -> str:
-    return (
-        f"SELECT e.number, e.checksum, x.checksum, {losses}, {_EXAMPLE_NAMES}, {_EVALUATION_NAMES} "  # noqa: S608
-        f"FROM evaluations e LEFT JOIN examples x ON x.evaluation = e.number{join}"
-    )
-
-
-FULL = {
-    True: _full_query("l.checksum, l.losses", " LEFT JOIN losses l ON l.evaluation = e.number"),
-    False: _full_query("NULL, NULL", ""),
-}
-"""By whether the file's version stores losses."""
+FULL = (
+    f"SELECT e.number, e.checksum, x.checksum, l.checksum, l.losses, {_EXAMPLE_NAMES}, {_EVALUATION_NAMES} "  # noqa: S608
+    "FROM evaluations e LEFT JOIN examples x ON x.evaluation = e.number LEFT JOIN losses l ON l.evaluation = e.number"
+)
 ENTRIES = "SELECT DISTINCT entry FROM evaluations WHERE entry >= ? AND entry < ?"
 UNINDEXED_ENTRY = "SELECT count(*) FROM evaluations NOT INDEXED WHERE entry = ?"
 COUNT_UP_TO = "SELECT count(*) FROM (SELECT 1 FROM evaluations LIMIT ?)"

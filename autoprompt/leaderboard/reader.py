@@ -15,7 +15,6 @@ from autoprompt.leaderboard import (
     entry_stream,
     failures,
     inspecting,
-    migrations,
     queries,
     schema,
     streaming,
@@ -145,8 +144,8 @@ class Reader:
         Raises NotFoundError for an unknown run.
         """
         with self._guard("read"), self._connection:
-            kept = self._begin_reading()
-            found = [self._rows.full(row, kept) for row in self._of(queries.FULL[kept], run)]
+            self._begin_reading()
+            found = [self._rows.full(row) for row in self._of(queries.FULL, run)]
             self._count(Counter(record.run for record in found), run)
         return found
 
@@ -173,17 +172,18 @@ class Reader:
     def entry(self, prefix: str) -> list[EvaluationRecord]:
         """All evaluations of the entry with this unique prefix of at least 8 characters. Raises NotFoundError."""
         with self._guard("read"), self._connection:
-            return self._rows.of_entry(prefix, self._begin_reading())
+            self._begin_reading()
+            return self._rows.of_entry(prefix)
 
     def outcome_of(self, key: str) -> EvaluationRecord | None:
         """The first complete evaluation with this key in any run; None if there is none."""
         with self._guard("read"), self._connection:
-            kept = self._begin_reading()
-            rows = self._rows.all(queries.FULL[kept] + queries.OF_KEY, (key,))
-            return self._rows.full(rows[0], kept) if rows else None
+            self._begin_reading()
+            rows = self._rows.all(queries.FULL + queries.OF_KEY, (key,))
+            return self._rows.full(rows[0]) if rows else None
 
     def attached(self, kind: type[A], run: str) -> list[A]:
-        """Steps, origins or data rows of a run (its exact id), in order; empty if the file's version has none.
+        """Steps, origins or data rows of a run (its exact id), in order.
 
         Raises NotFoundError for an unknown run.
         """
@@ -198,8 +198,8 @@ class Reader:
         Raises NotFoundError for an unknown run.
         """
         with self._guard("read"), self._connection:
-            kept = self._begin_reading()
-            found = [self._rows.checked(row, kept) for row in self._of(queries.FULL[kept], run)]
+            self._begin_reading()
+            found = [self._rows.checked(row) for row in self._of(queries.FULL, run)]
             self._count(Counter(summary.run for summary, *_ in found), run)
         lines = [
             canonical_json([s.entry, s.rung, s.fold, s.repeat, s.split, s.status, repr(s.loss), digest(examples[0])])
@@ -220,11 +220,10 @@ class Reader:
     def _guard(self, doing: str) -> AbstractContextManager[None]:
         return failures.guard(self.path, doing)
 
-    def _begin_reading(self) -> bool:
-        """Begin a transaction: one snapshot, without later writes of others. Returns whether the file stores losses."""
+    def _begin_reading(self) -> None:
+        """Begin a transaction: one snapshot, without later writes of others."""
         self._connection.execute("BEGIN")
         self._rows.meter.begin()
-        return self._rows.version >= migrations.LOSSES_SINCE
 
     def _of(self, query: str, run: str | None) -> list[Any]:
         if run is None:

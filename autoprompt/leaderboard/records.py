@@ -94,7 +94,7 @@ class EvaluationRecord:
     seconds: float
     tokens: int
     losses: list[float] = field(default_factory=list)
-    """The ranking loss of each row; empty if the evaluation failed or was stored with schema version 1."""
+    """The ranking loss of each row; empty if the evaluation failed."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the candidate, its entry and the key."""
@@ -255,18 +255,19 @@ def losses_value(record: EvaluationRecord) -> str:
     return ordered_json([_real(value) for value in record.losses])
 
 
-def _read_examples(examples: Sequence[str], losses: str | None) -> dict[str, Any]:
+def _read_examples(examples: Sequence[str], losses: str) -> dict[str, Any]:
     """Parsed columns of examples and losses. Raises InputError for values that this program never stores."""
     where = "The examples of an evaluation"
     row = {name: parsed(text, where) for name, text in zip(EXAMPLE_COLUMNS, examples, strict=True)}
-    row["losses"] = None if losses is None else parsed(losses, where)
+    row["losses"] = parsed(losses, where)
     contents().check(contents().Examples, row, where)
     return row
 
 
-def evaluation_record(summary: Summary, examples: Sequence[str], losses: str | None) -> EvaluationRecord:
+def evaluation_record(summary: Summary, examples: Sequence[str], losses: str) -> EvaluationRecord:
     """The record of an evaluation's stored rows. Raises InputError for rows that this program did not write."""
     row = _read_examples(examples, losses)
+    _check_losses(summary.status, row["losses"], "The evaluation")
     return EvaluationRecord(
         run=summary.run,
         key=summary.key,
@@ -286,7 +287,7 @@ def evaluation_record(summary: Summary, examples: Sequence[str], losses: str | N
         readability=summary.readability,
         seconds=summary.seconds,
         tokens=summary.tokens,
-        losses=row["losses"] or [],
+        losses=row["losses"],
     )
 
 
@@ -323,8 +324,14 @@ def _check(record: EvaluationRecord) -> None:
         raise InputError(f"{where} is complete without a score; score it, or store it as failed.")
     if record.status == "failed" and not record.reason:
         raise InputError(f"{where} failed without a reason; say why.")
+    _check_losses(record.status, record.losses, where)
     score = record.score
     numbers = [record.seconds, record.readability]
     numbers += [score.loss, score.accuracy, score.value] if score else []
     if not all(number is None or math.isfinite(number) for number in numbers):
         raise InputError(f"{where} has a number that is not finite; store it as failed, without that number.")
+
+
+def _check_losses(status: str, losses: Sequence[float], where: str) -> None:
+    if status != "failed" and not losses:
+        raise InputError(f"{where} is {status} without losses; give one a row, or store it as failed.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from autoprompt.errors import InputError, StorageError
-from autoprompt.leaderboard import checks, migrations, queries, records, run_tables, schema
+from autoprompt.leaderboard import checks, queries, records, run_tables, schema
 from autoprompt.leaderboard.limits import Meter
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord, Summary
 
@@ -119,20 +119,19 @@ class Rows:
             raise checks.refused(self.path, "evaluations", number, error) from error
         return Summary._make(values)
 
-    def checked(self, row: Sequence[Any], kept: bool) -> tuple[Summary, Sequence[str], str | None]:
-        """Summary, examples, losses in a row of ``queries.FULL``; ``kept``: whether the file's version has losses."""
+    def checked(self, row: Sequence[Any]) -> tuple[Summary, Sequence[str], str]:
+        """Summary, examples, losses in a row of ``queries.FULL``."""
         number, check, example_check, losses_check, losses, *rest = row
         width = len(records.EXAMPLE_COLUMNS)
         summary = self.summary(number, check, rest[width:])
         examples = rest[:width]
         checks.check_row(self.path, "examples", number, (summary.run, summary.key, *examples), example_check)
-        if kept and (losses, losses_check) != (None, migrations.ABSENT):
-            checks.check_row(self.path, "losses", number, (summary.run, summary.key, losses), losses_check)
+        checks.check_row(self.path, "losses", number, (summary.run, summary.key, losses), losses_check)
         return summary, examples, losses
 
-    def full(self, row: Sequence[Any], kept: bool) -> EvaluationRecord:
-        """The evaluation in a row of ``queries.FULL``; ``kept`` as in ``checked``."""
-        checked = self.checked(row, kept)
+    def full(self, row: Sequence[Any]) -> EvaluationRecord:
+        """The evaluation in a row of ``queries.FULL``."""
+        checked = self.checked(row)
         try:
             return records.evaluation_record(*checked)
         except InputError as error:
@@ -144,21 +143,21 @@ class Rows:
             why = checks.integrity(self.connection)
             checks.check_count(self.path, "evaluations", run, found, expected, why)
 
-    def of_entry(self, prefix: str, kept: bool) -> list[EvaluationRecord]:
+    def of_entry(self, prefix: str) -> list[EvaluationRecord]:
         """All evaluations of the entry with this unique prefix. Raises NotFoundError."""
         bounds = (prefix, prefix + "\U0010ffff")
         names = [name for (name,) in self.all(queries.ENTRIES, bounds)] if prefix.isascii() else []
         names = [prefix] if prefix in names else names
         if len(prefix) < checks.PREFIX_LENGTH or len(names) != 1:
             raise checks.not_found("entry", prefix, len(names), self.path, "leaderboard list")
-        rows = self.all(queries.FULL[kept] + queries.OF_ENTRY, names)
+        rows = self.all(queries.FULL + queries.OF_ENTRY, names)
         if self.is_small() and self.value(queries.UNINDEXED_ENTRY, names) != len(rows):
             why = checks.integrity(self.connection)
             raise checks.DamagedError(
                 f"The leaderboard {self.path} is damaged: an index lacks evaluations of the entry {names[0][:12]!r}"
                 f"{f' ({why})' if why else ''}; restore a backup."
             )
-        found = [self.full(row, kept) for row in rows]
+        found = [self.full(row) for row in rows]
         for run in {record.run for record in found}:
             self.check_known(run)
         return found
@@ -177,7 +176,7 @@ class Rows:
 
     def attached(self, kind: type[A], run: str) -> list[A]:
         """Steps, origins or data rows of a run (its exact id), in order."""
-        return run_tables.of_run(self.connection, self.meter, self.path, self.version, kind, run)
+        return run_tables.of_run(self.connection, self.meter, self.path, kind, run)
 
 
 def _named(number: Any, run: Any) -> str:

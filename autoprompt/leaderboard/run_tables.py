@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from autoprompt.errors import InputError
-from autoprompt.leaderboard import checks, migrations
+from autoprompt.leaderboard import checks
 from autoprompt.leaderboard.limits import Meter
 from autoprompt.leaderboard.records import checksum, ordered_json
 from autoprompt.leaderboard.stored_json import parsed
@@ -54,17 +54,16 @@ A = TypeVar("A", Step, Origin, DataRow)
 
 @dataclass(frozen=True)
 class _Table:
-    """``json``: the column that holds JSON. ``since``: the first schema version that has the table."""
+    """``json``: the column that holds JSON."""
 
     name: str
     json: str
-    since: int
 
 
 _TABLES: dict[type[Any], _Table] = {
-    Step: _Table("steps", "value", 3),
-    Origin: _Table("origins", "parents", 4),
-    DataRow: _Table("data_rows", "fields", 4),
+    Step: _Table("steps", "value"),
+    Origin: _Table("origins", "parents"),
+    DataRow: _Table("data_rows", "fields"),
 }
 
 
@@ -102,14 +101,12 @@ def count_of(connection: sqlite3.Connection, path: Path, kind: str, run: str) ->
     return int(found[0])
 
 
-def of_run(connection: sqlite3.Connection, meter: Meter, path: Path, version: int, kind: type[A], run: str) -> list[A]:
-    """A run's rows of one kind, in the order of insertion; empty if the file's version does not have the table.
+def of_run(connection: sqlite3.Connection, meter: Meter, path: Path, kind: type[A], run: str) -> list[A]:
+    """A run's rows of one kind, in the order of insertion.
 
     Raises DamagedError for a row that is damaged or missing, RefusedError for one that this program does not write.
     """
     table = _TABLES[kind]
-    if version < table.since:
-        return []
     names = ", ".join(kind._fields)
     query = f"SELECT number, checksum, {names} FROM {table.name} WHERE run = ? ORDER BY number"  # noqa: S608
     found: list[A] = []
@@ -119,11 +116,10 @@ def of_run(connection: sqlite3.Connection, meter: Meter, path: Path, version: in
             found.append(kind._make(_read(kind, values)))
         except InputError as error:
             raise checks.refused(path, table.name, number, error) from error
-    if version >= migrations.COUNTS_SINCE:
-        expected = count_of(connection, path, table.name, run)
-        if len(found) != expected:
-            why = checks.integrity(connection)
-            checks.check_count(path, table.name, run, len(found), expected, why)
+    expected = count_of(connection, path, table.name, run)
+    if len(found) != expected:
+        why = checks.integrity(connection)
+        checks.check_count(path, table.name, run, len(found), expected, why)
     return found
 
 

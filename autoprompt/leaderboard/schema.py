@@ -3,7 +3,7 @@
 The header (magic, page count, application id, version) is checked first with plain reads, so a text file or another
 program's database is refused with no byte changed. A new file is built in a temporary folder and linked to its path
 when it is complete: a killed process leaves no partial leaderboard. An older file is backed up before its first writer
-migrates it in one transaction; readers use it without migration.
+migrates it in one transaction; readers migrate a temporary copy and leave the file as it is.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import failures, records
+from autoprompt.leaderboard import failures, migrations, records
 from autoprompt.leaderboard.copies import beside
 from autoprompt.leaderboard.failures import explain, guard, may
 from autoprompt.leaderboard.limits import Meter, Objects, check_objects, harden, objects
-from autoprompt.leaderboard.migrations import MIGRATIONS, OLDEST_READABLE, SCHEMA_VERSION
 
-APPLICATION_ID = 0x61507274  # "aPrt"
+APPLICATION_ID = 0x61506D74  # "aPmt"
+_UNRELEASED_ID = 0x61507274  # "aPrt", in files of builds before the first release; their versions count differently
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -68,6 +68,11 @@ def _look(path: Path) -> None:
         raise StorageError(f"The leaderboard {path} is truncated to {size} bytes; restore a backup.")
     page_size, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
     version, application = struct.unpack_from(">I", header, 60)[0], struct.unpack_from(">I", header, 68)[0]
+    if application == _UNRELEASED_ID:
+        raise StorageError(
+            f"The leaderboard {path} was written by a version of autoprompt before its first release; move it away or "
+            "choose another --leaderboard, and run the search again."
+        )
     if application != APPLICATION_ID:
         raise StorageError(
             f"The SQLite file {path} is not a leaderboard of ours and was left alone; choose another --leaderboard."
@@ -81,10 +86,10 @@ def _look(path: Path) -> None:
 
 def refuse_newer(path: Path, version: int) -> None:
     """Raise StorageError for a version that this program does not know."""
-    if version > SCHEMA_VERSION:
+    if version > migrations.SCHEMA_VERSION:
         raise StorageError(
             f"The leaderboard {path} has the schema version {version}, newer than this program's "
-            f"{SCHEMA_VERSION}; upgrade autoprompt."
+            f"{migrations.SCHEMA_VERSION}; upgrade autoprompt."
         )
 
 
@@ -131,7 +136,35 @@ class _Way(NamedTuple):
 
 
 def connect_to_read(path: Path) -> Opened:
-    """Open for reading, even where writing is impossible: on a full disk, or in a read-only folder.
+    """Open for reading. Of an older file, open a migrated copy, which does not see later writes to the file."""
+    opened = connect_as_it_is(path)
+    try:
+        older = version_of(opened.connection) < migrations.SCHEMA_VERSION
+        return _migrated_copy(opened.connection, path) if older else opened
+    except (sqlite3.Error, StorageError):
+        opened.connection.close()
+        raise
+
+
+def _migrated_copy(older: sqlite3.Connection, path: Path) -> Opened:
+    """A migrated copy of an older file, which is closed. SQLite deletes the copy when its connection is closed."""
+    connection = sqlite3.connect("", isolation_level=None)
+    try:
+        meter = harden(connection, path)
+        with closing(older):
+            older.backup(connection)
+        with connection:
+            connection.execute("BEGIN")
+            _migrate_all(connection, path)
+        connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return Opened(connection, meter)
+
+
+def connect_as_it_is(path: Path) -> Opened:
+    """Open a file of this or an older version for reading, even on a full disk or in a read-only folder.
 
     In a writable folder, an ordinary connection that refuses changes is best: unlike ``mode=ro`` it removes its -wal
     and -shm files on closing. ``immutable`` ignores a -wal file, so it is only used where that is missing or empty.
@@ -158,15 +191,12 @@ def _read_through(path: Path, way: _Way) -> Opened:
         if way.alone:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA query_only = ON")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        version = version_of(connection)
-        refuse_newer(path, version)
-        if version < OLDEST_READABLE:
-            raise StorageError(
-                f"The leaderboard {path} has the old schema version {version}, which only opening it for "
-                f"writing migrates; run `autoprompt search` on it once."
-            )
-        _check_objects(connection, path, version)
+        with connection:  # one snapshot: another process may be migrating the file
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            version = version_of(connection)
+            refuse_newer(path, version)
+            _check_objects(connection, path, version)
     except (sqlite3.Error, StorageError):
         connection.close()
         raise
@@ -180,15 +210,14 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 def _check_objects(connection: sqlite3.Connection, path: Path, version: int) -> None:
     """Raise StorageError if the schema differs from what this program creates for this version."""
-    check_objects(connection, path, _made(version, MIGRATIONS))
+    check_objects(connection, path, _made(version, migrations.MIGRATIONS))
 
 
 @cache
 def _made(version: int, _migrations: tuple[Any, ...]) -> Objects:
     """Schema objects of a new file of this version."""
     with closing(sqlite3.connect(":memory:")) as fresh:
-        if version:
-            _migrate(fresh, version)
+        _migrate(fresh, version)
         return objects(fresh)
 
 
@@ -202,7 +231,7 @@ def _create(path: Path) -> None:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                _migrate(connection)
+                _migrate(connection, migrations.SCHEMA_VERSION)
             connection.execute("PRAGMA journal_mode = WAL")
         with suppress(FileExistsError):  # another process was faster
             publish(new, path)
@@ -238,11 +267,18 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     version = version_of(connection)
     refuse_newer(path, version)
     _check_objects(connection, path, version)
-    if version == SCHEMA_VERSION:
-        return
-    _back_up(path, version)
+    if version < migrations.SCHEMA_VERSION:
+        _back_up(path, version)
+        _migrate_all(connection, path)
+
+
+def _migrate_all(connection: sqlite3.Connection, path: Path) -> None:
+    """Migrate to this program's version inside the caller's transaction.
+
+    Raises StorageError for a table whose row count changed.
+    """
     before = _row_counts(connection)
-    _migrate(connection)
+    _migrate(connection, migrations.SCHEMA_VERSION)
     after = _row_counts(connection)
     for table, rows in before.items():
         if after.get(table) != rows:
@@ -288,7 +324,7 @@ def copied(source: sqlite3.Connection, path: Path, place: Path) -> Iterator[Path
         yield new
 
 
-def _migrate(connection: sqlite3.Connection, version: int = SCHEMA_VERSION) -> None:
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
     """Apply the missing migrations inside the caller's transaction, and record each by name."""
     done = version_of(connection)
     if done == version:
@@ -297,7 +333,7 @@ def _migrate(connection: sqlite3.Connection, version: int = SCHEMA_VERSION) -> N
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied TEXT)"
     )
-    for number, (name, statements) in enumerate(MIGRATIONS[done:version], done + 1):
+    for number, (name, statements) in enumerate(migrations.MIGRATIONS[done:version], done + 1):
         for statement in statements:
             connection.execute(statement)
         applied = datetime.now(UTC).isoformat(timespec="seconds")

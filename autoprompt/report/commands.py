@@ -20,14 +20,15 @@ _SEARCH = {"strategy": "hybrid", "metric": None, "folds": None, "repeats": 1, "s
 def repeat(run: RunRecord) -> str | None:
     """The command that repeats a run; for a time limit it gives the number of fine-tunes, where that is known.
 
-    None where no command can express the run: rows in memory, ranges from a configuration file, a warm start.
+    None where no command can express the run: a refined entry, rows in memory, ranges from a configuration file, a warm
+    start.
     """
-    asked = run.config.get("request")
-    if asked is None or asked["in_memory"] or run.config.get("warm_start"):
+    asked = run.config["request"]
+    if asked is None or asked["in_memory"] or run.config["warm_start"]:
         return None
     if any(name not in asked["fix"] for section in asked["config"].values() for name in section):
         return None
-    transfer = run.config.get("transfer")
+    transfer = run.config["transfer"]
     corpus = pinned(asked["corpus"], run.config["corpus_revision"])
     words = _options(asked["data"], _DATA)
     words += _options(asked["model"] | {"model": pinned(asked["model"]["model"], run.config["model_revision"])}, _MODEL)

@@ -51,18 +51,18 @@ class Facts:
 
     @property
     def data(self) -> str:
-        """One line on what was read of the data; empty where the run does not record it."""
-        reading = (self.run.config.get("manifest") or {}).get("reading") or {}
-        return str(reading.get("summary", ""))
+        """One line on what was read of the data; empty for a run that refined an entry."""
+        reading = self.run.config["manifest"].get("reading")
+        return str(reading["summary"]) if reading else ""
 
     @property
     def warm_start(self) -> list[str]:
         """One sentence for each earlier run of a warm start."""
-        sources = (self.run.config.get("warm_start") or {}).get("sources", [])
+        warmth = self.run.config["warm_start"]
         return [
             f"Warm start: {source['prompts']} prompts of run {source['run']} on {source['corpus']}, whose data are "
             f"{source['similarity']:.0%} alike."
-            for source in sources
+            for source in (warmth["sources"] if warmth else ())
         ]
 
     @property

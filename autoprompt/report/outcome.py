@@ -85,7 +85,7 @@ def _losses(board: Leaderboard, run: RunRecord, entry: str, rung: int) -> dict[s
         f"{record.fold}.{record.repeat}.{row}": loss
         for record in board.entry(entry)
         if (record.run, record.split, record.rung, record.status) == (run.id, "validation", rung, "complete")
-        for row, loss in zip(record.row_ids, record.losses, strict=bool(record.losses))
+        for row, loss in zip(record.row_ids, record.losses, strict=True)
     }
 
 

@@ -24,14 +24,13 @@ def metric_of(facts: Facts) -> str:
 
 def depends(run: RunRecord) -> dict[str, str]:
     """The manifest as names and values."""
-    manifest: Mapping[str, Any] = run.config.get("manifest") or {}
-    model, code = manifest.get("model", {}), manifest.get("code", {})
+    data, model, code = (run.config["manifest"][part] for part in ("data", "model", "code"))
     found = {
-        "Model revision": model.get("revision", ""),
-        **{f"{name}, SHA-256": value for name, value in model.get("files", {}).items()},
-        "Data revision": manifest.get("data", {}).get("revision", ""),
-        "Source, SHA-256": code.get("source", ""),
-        "Commit": code.get("commit", ""),
+        "Model revision": model["revision"],
+        **{f"{name}, SHA-256": value for name, value in model["files"].items()},
+        "Data revision": data["revision"],
+        "Source, SHA-256": code["source"],
+        "Commit": code["commit"],
         **run.environment,
     }
     return {name: str(value) for name, value in found.items() if value}

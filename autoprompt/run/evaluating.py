@@ -91,7 +91,7 @@ def transfer(
         found = transfer_of(board, entry, split)
         run = board.run(found["run"])
     if own_model:
-        model = replace(model, model=pinned(run.model, run.config.get("model_revision")), chat=run.config["chat"])
+        model = replace(model, model=pinned(run.model, run.config["model_revision"]), chat=run.config["chat"])
     family = model.family or locate_model(model.model, pulling(progress)).family
     tuning = found["candidate"]["settings"]["tuning"]
     if model.tuning is None and tuning in FAMILIES[family].modes:

@@ -47,14 +47,14 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
         "entry": name,
         "run": run.id,
         "scores": _scores(board, run, name, evaluations),
-        "family": run.config.get("family"),
-        "max_length": run.config.get("max_length"),
-        "model_revision": run.config.get("model_revision", ""),
+        "family": run.config["family"],
+        "max_length": run.config["max_length"],
+        "model_revision": run.config["model_revision"],
         "chat": reading.chat,
-        "labels": run.config.get("labels", list(candidate.label_words.mapping())),
-        "label_column": run.config.get("label_column", "label"),
-        "target_length": run.config.get("target_length", 0),
-        "model_files": run.config.get("manifest", {}).get("model", {}).get("files", {}),
+        "labels": run.config["labels"],
+        "label_column": run.config["label_column"],
+        "target_length": run.config["target_length"],
+        "model_files": run.config["manifest"]["model"]["files"],
     }
     try:
         return Prompt(**values)
@@ -155,17 +155,16 @@ class _Reading:
     @classmethod
     def of(cls, run: RunRecord, candidate: Candidate) -> _Reading:
         """The text for one candidate. The tokenizer is loaded only for a chat format or solved examples."""
-        chatting = run.config.get("chat")
-        length = run.config.get("max_length") if candidate.demos else None
-        if not chatting and length is None:
+        chatting = run.config["chat"]
+        if not chatting and not candidate.demos:
             return cls()
         tokenizer = _tokenizer(run)
         chat = chat_format(tokenizer) if chatting else None
-        return cls(chat, None if length is None else Encoder(tokenizer, length).demos(candidate))
+        return cls(chat, Encoder(tokenizer, run.config["max_length"]).demos(candidate) if candidate.demos else None)
 
 
 def _tokenizer(run: RunRecord) -> Any:
     from transformers import AutoTokenizer
 
-    name = pinned(run.model, run.config.get("model_revision"))
+    name = pinned(run.model, run.config["model_revision"])
     return loaded(locate_model(name).folder, AutoTokenizer.from_pretrained)

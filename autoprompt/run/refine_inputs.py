@@ -39,7 +39,7 @@ class Parent:
         run, weights = found
         rows = {split: examples_of(board.attached(DataRow, run.id), split) for split in SPLITS}
         if not rows["train"] or not rows["validation"]:
-            raise InputError(f"The run {run.id} was stored without its rows; search again, and refine that winner.")
+            raise InputError(f"The run {run.id} lacks its rows; search again, and refine that winner.")
         return cls(run, name, candidate, weights, rows)
 
     @property

@@ -118,7 +118,7 @@ def done_again(
 @contextmanager
 def _worker(run: RunRecord, corpus: Corpus, device: str, seed: int, progress: Progress) -> Iterator[Worker]:
     """A worker in this process, with the run's model and the data."""
-    source = locate_model(pinned(run.model, run.config.get("model_revision")), pulling(progress))
+    source = locate_model(pinned(run.model, run.config["model_revision"]), pulling(progress))
     config = run.config
     with scratch_folder() as scratch:
         yield Worker(

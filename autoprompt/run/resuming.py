@@ -112,9 +112,7 @@ def requested(
     Raises StorageError, UsageError for a run whose rows were in memory and are not given, and InputError for another
     user's run if its model or corpus is neither a name nor a file or folder.
     """
-    asked = run.config.get("request")
-    if asked is None:
-        raise StorageError(f"The run {run.id} was begun by a version that kept no steps; start a new search.")
+    asked = run.config["request"]
     try:
         if asked["in_memory"] and rows is None:
             raise UsageError(
@@ -144,8 +142,8 @@ def _options(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None, 
         model=ModelOptions(**asked["model"] | {"model": pinned(model, run.config["model_revision"])}),
         config=SearchConfig.model_validate(asked["config"]),
         leaderboard=leaderboard,
-        warmth=run.config.get("warm_start"),
-        transfer=run.config.get("transfer"),
+        warmth=run.config["warm_start"],
+        transfer=run.config["transfer"],
         started=started,
     )
 

@@ -52,8 +52,7 @@ def resume(
     ``rows``: splits in memory, for a run whose data were in memory. ``started``: when the command began (monotonic
     seconds). ``place``: where the workers are now; options that it leaves open are those of the run if this user began
     it, else those of a new search.
-    Raises NotFoundError, and StorageError while the run's driver lives, where data, model or settings have changed, and
-    for a run without stored steps.
+    Raises NotFoundError, and StorageError while the run's driver lives, where data, model or settings have changed.
     """
     run = _stored(leaderboard, reference)
     sweep()  # removes the folder of a driver that was killed when its run had finished

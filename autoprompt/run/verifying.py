@@ -100,7 +100,7 @@ def verify(
 
     Verdict ``exact``: every prediction and every loss is the same to the last bit. ``within``: program versions or
     machine have changed, and the results are near (see ``NEAR_LOSS``). Raises NotFoundError, InputError for an entry
-    that only failed, StorageError for a run without a manifest, VerificationError where data or model have changed.
+    that only failed, VerificationError where data or model have changed.
     """
     with Leaderboard.open(leaderboard, read_only=True) as board:
         found = board.entry(entry)
@@ -170,7 +170,7 @@ def _asked(
 
 
 def _verifiable(record: EvaluationRecord) -> bool:
-    return record.status != "failed" and bool(record.losses)
+    return record.status != "failed"
 
 
 def _checked(

@@ -6,7 +6,7 @@ A prompt's score is valid only for these rows and is not used for other data.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -49,7 +49,7 @@ class Lesson:
     settings: _Values
     better: Annotated[float, Field(strict=True, ge=0, le=1)]
     n: _Count
-    score: _Values = field(default_factory=dict)
+    score: _Values
     """On the run's own validation rows; for readers only."""
 
     @property
@@ -69,7 +69,7 @@ class Source:
     model: _Text
     profile: Profile
     lessons: Annotated[tuple[Lesson, ...], Field(max_length=1_000)]
-    operators: Annotated[Mapping[_Word, tuple[_Count, _Count]], Field(max_length=1_000)] = field(default_factory=dict)
+    operators: Annotated[Mapping[_Word, tuple[_Count, _Count]], Field(max_length=1_000)]
 
 
 def sources_of(board: Leaderboard) -> list[Source]:
@@ -82,9 +82,9 @@ def profile_in(board: Leaderboard, run: RunRecord) -> Profile:
     """The profile of a run's data, from the training and validation rows stored with it. Raises StorageError."""
     rows = [row.fields for row in board.attached(DataRow, run.id) if row.split != "test"]
     fields = tuple(dict.fromkeys(name for row in rows for name in row))
-    labels = tuple(run.config.get("labels", ()))
+    labels = tuple(run.config["labels"])
     task = "classification" if labels else "generation"
-    return Profile(task, run.config.get("label_column", "label"), labels, fields, texts_of(rows))
+    return Profile(task, run.config["label_column"], labels, fields, texts_of(rows))
 
 
 def _source(board: Leaderboard, run: RunRecord) -> Source:
@@ -101,7 +101,7 @@ def _lessons(evaluations: Sequence[EvaluationRecord], scores: Mapping[str, Mappi
     entries: dict[str, dict[_Place, EvaluationRecord]] = {}
     failed = set()
     for evaluation in evaluations:
-        if evaluation.status == "complete" and evaluation.losses:
+        if evaluation.status == "complete":
             place = (evaluation.rung, evaluation.fold, evaluation.repeat)
             entries.setdefault(evaluation.entry, {})[place] = evaluation
         else:

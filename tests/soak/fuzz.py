@@ -48,7 +48,7 @@ with _watching():
     from autoprompt.corpus import inputs, load
     from autoprompt.corpus.cards import parse_card
     from autoprompt.errors import AutopromptError
-    from autoprompt.export import Prompt
+    from autoprompt.export import FORMAT, VERSION, Prompt
     from autoprompt.export import load as load_prompt
     from autoprompt.leaderboard import Leaderboard, RunRecord, Step
     from autoprompt.models.adaptation.peft_io import ADAPTERS, read_delta
@@ -152,7 +152,7 @@ _CELLS = [
     b"text",
     b"," * 50,
 ]
-_SQLITE = [b"SQLite format 3\0", b"aPrt", b"\0" * 16, b"\xff" * 8, b"DROP TABLE runs", b"user_version"]
+_SQLITE = [b"SQLite format 3\0", b"aPmt", b"aPrt", b"\0" * 16, b"\xff" * 8, b"DROP TABLE runs", b"user_version"]
 _CARD = """
 name = "reviews"
 title = "Reviews"
@@ -183,14 +183,15 @@ operators = ["phrase", "words"]
 time_limit = "60.5s"
 """
 _FROZEN_PROMPT = {
-    "format": "autoprompt-prompt", "version": 4, "labels": ["neg", "pos"], "template": "{text}\nMood: {label}",
+    "format": FORMAT, "version": VERSION, "labels": ["neg", "pos"], "template": "{text}\nMood: {label}",
     "label_words": {"neg": "bad", "pos": "good"}, "settings": {"tuning": "none"}, "model": "tiny",
     "corpus": "rows.csv", "fingerprint": "f" * 64, "entry": "e" * 64, "run": "r" * 12,
     "scores": {"validation": {"loss": 0.5, "accuracy": 0.75, "metric": "accuracy", "value": 0.75, "n": 32}},
+    "family": "causal", "max_length": 128, "model_revision": "", "chat": None, "label_column": "label",
+    "target_length": 0, "model_files": {},
 }  # fmt: skip
 _PROMPT = {
-    **_FROZEN_PROMPT, "family": "causal", "max_length": 128, "chat": ["<s>", "</s>"], "label_column": "label",
-    "model_files": {"model.safetensors": "a" * 64},
+    **_FROZEN_PROMPT, "chat": ["<s>", "</s>"], "model_files": {"model.safetensors": "a" * 64},
 }  # fmt: skip
 _WEIGHTED_PROMPT = (
     Prompt.model_validate(_PROMPT)

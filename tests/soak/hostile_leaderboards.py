@@ -117,12 +117,10 @@ OBJECTS = (
     "DROP TABLE origins",
     "DROP TABLE counts",
     "DROP INDEX evaluations_ranked",
-    "DROP TRIGGER losses_of_version_1",
     "ANALYZE",
-    "PRAGMA user_version = 4",
-    "PRAGMA user_version = 1",
+    "PRAGMA user_version = 0",
+    "PRAGMA user_version = 2",
     "PRAGMA user_version = -7",
-    "PRAGMA user_version = 6",
     "PRAGMA application_id = 7",
     *(
         f"PRAGMA writable_schema = ON; {edit}"
