@@ -14,7 +14,6 @@ import tiny
 import autoprompt
 from autoprompt.errors import InputError, UsageError
 from autoprompt.leaderboard import Leaderboard
-from autoprompt.run import DataOptions
 
 
 def test_every_public_name_is_there():
@@ -132,9 +131,9 @@ def test_splits_in_memory_are_searched_as_those_of_a_folder(searched, corpus_fol
 def test_rows_in_memory_are_split_as_those_of_a_file(searched, tmp_path):
     rows = [{"review": row["text"], "stars": row["label"]} for row in tiny.rows(0) + tiny.rows(1)]
     pandas.DataFrame(rows).to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
-    data = DataOptions(text_column="review", label_column="stars", shots=4, test_rows=10)
+    read = {"text_column": "review", "label_column": "stars", "shots": 4, "test_rows": 10}
     results = [
-        searched(corpus, data=data, seed=3)
+        searched(corpus, **read, seed=3)
         for corpus in (str(tmp_path / "rows.jsonl"), rows, datasets.Dataset.from_list(rows))
     ]
     assert len({fingerprint for _, fingerprint in results}) == 1
