@@ -71,6 +71,11 @@ class Registry(Mapping[str, T]):
     def __contains__(self, name: object) -> bool:
         return name in self._own() or name in self._plugins()
 
+    @property
+    def own(self) -> Mapping[str, T]:
+        """The members of this package alone."""
+        return {name: self[name] for name in self._own()}
+
     def _own(self) -> Collection[str]:
         if not self.module_each:
             import_module(self.home)
@@ -115,3 +120,5 @@ GENERATION_METRICS: Registry[Any] = Registry("metric", "autoprompt.metrics.gener
 """``metrics.generation.TextMetric``."""
 READERS: Registry[Any] = Registry("file format", "autoprompt.corpus.readers.formats", "autoprompt.readers")
 """``corpus.readers.format.Format``."""
+EXECUTORS: Registry[Any] = Registry("executor", "autoprompt.executors", "autoprompt.executors")
+"""``executors.ExecutorKind``."""

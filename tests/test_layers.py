@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent / "autoprompt"
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "optimizer", "execution"),
     *("leaderboard", "transfer", "manifest", "report", "export", "files", "duration", "terminal"),
-    *("untrusted", "model_folder", "safetensors_header"),
+    *("untrusted", "model_folder", "safetensors_header", "executors"),
 }
 # The data flows one way: a row may import the modules named in it, errors, registry and tuning_modes.
 MAY_IMPORT = {
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "registry": set(),
     "tuning_modes": set(),
     "duration": set(),
+    "executors": set(),
     "stage_times": {"optimizer"},
     "terminal": set(),
     "interpreter": set(),
