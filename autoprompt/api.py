@@ -99,7 +99,7 @@ def search(
     ``fix``: gene -> the one value that it keeps: ``{"epochs": 2}``.
     ``warm_start``: leaderboards or bundles of runs on other data, whose prompts the search begins with (strategies
     hybrid and genetic).
-    ``track``: a folder for TensorBoard curves (extra: tracking).
+    ``track``: a folder for TensorBoard curves (extra: tracking), or NAME:PLACE for another tracker.
 
     Returns the object that ``autoprompt search --json`` prints. ``best`` is the winner, ``baselines`` has the manual,
     manual_tuned, null and random prompts; each has ``entry``, ``template``, ``label_words``, ``settings`` and the

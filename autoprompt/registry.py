@@ -122,3 +122,5 @@ READERS: Registry[Any] = Registry("file format", "autoprompt.corpus.readers.form
 """``corpus.readers.format.Format``."""
 EXECUTORS: Registry[Any] = Registry("executor", "autoprompt.executors", "autoprompt.executors")
 """``executors.ExecutorKind``."""
+TRACKERS: Registry[Any] = Registry("tracker", "autoprompt.trackers", "autoprompt.trackers", module_each=True)
+"""Classes: ``trackers.Tracker``."""

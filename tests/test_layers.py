@@ -63,7 +63,8 @@ MAY_IMPORT = {
     "api": ABOVE_RUN | {"run", "estimators", "tracking"},
     "estimators": ABOVE_RUN | {"run", "predicting"},
     "cli": ABOVE_RUN | {"run", "api", "progress", "stage_times", "predicting", "files", "tracking", "interpreter"},
-    "tracking": {"evaluator", "run", "optimizer"},
+    "trackers": set(),
+    "tracking": {"evaluator", "run", "optimizer", "trackers"},
     "progress": ABOVE_RUN | {"run", "api", "stage_times"},
 }
 # Only inside functions: loading the module must not load them.

@@ -26,10 +26,12 @@ from autoprompt.cli.options import (
 )
 from autoprompt.cli.verbosity import viewed
 from autoprompt.errors import UsageError
-from autoprompt.registry import STRATEGIES
+from autoprompt.registry import STRATEGIES, TRACKERS
 
 track_option = click.option(
-    "--track", metavar="FOLDER", help="Write the run's curves for TensorBoard into FOLDER (extra: tracking)."
+    "--track",
+    metavar=f"[{'|'.join(TRACKERS)}:]PLACE",
+    help="Write the run's curves to PLACE; tensorboard (extra: tracking) takes a folder.",
 )
 
 
