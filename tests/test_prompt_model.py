@@ -9,7 +9,7 @@ import tiny_families
 import torch
 from sklearn.metrics import accuracy_score
 
-from autoprompt import PromptModel, Template, optimizer
+from autoprompt import PromptModel, Template, search
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator.scoring import CONTENT_FREE
 
@@ -126,7 +126,7 @@ def test_calibration_is_that_of_a_search(model_folders, corpus_folder, corpus, t
     """The same rows, template and seed give the same numbers as a search's own look at its test rows."""
     train, test = ([row.fields | {"label": row.label} for row in part] for part in (corpus.train, corpus.test))
     with commands.inline():
-        result = optimizer(
+        result = search(
             str(corpus_folder), model=str(model_folders["llama"]), tuning="none", templates=[REVIEW], workers=1,
             max_evaluations=1, leaderboard=tmp_path / "lb.sqlite", fix={"calibration": True, "template": REVIEW},
         )  # fmt: skip
