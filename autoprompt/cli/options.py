@@ -14,7 +14,7 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.duration import parse_duration
-from autoprompt.models.families.registry import FAMILIES
+from autoprompt.models.families.registry import DEFAULT_TUNING, FAMILIES
 from autoprompt.registry import EXECUTORS
 from autoprompt.terminal import DEFAULT_LEADERBOARD, echo
 from autoprompt.tuning_modes import TUNING_MODES
@@ -66,6 +66,12 @@ def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+def _default_tuning() -> str:
+    """The default tuning mode of each family that has another than most, in words."""
+    own = {name: family.tuning for name, family in FAMILIES.items() if family.tuning != DEFAULT_TUNING}
+    return ", ".join([*(f"{mode} for {name} models" for name, mode in own.items()), f"else {DEFAULT_TUNING}"])
+
+
 _COLUMNS = (
     click.option("--text-column", metavar="NAMES", help="Text field, or several with commas."),
     click.option("--label-column", metavar="NAME", help="Column of the label."),
@@ -115,7 +121,7 @@ model_options = _options(
     click.option("--family", type=click.Choice(tuple(FAMILIES)),
                  help="What kind of model it is used as.  [default: as it was saved]"),
     click.option("--tuning", type=click.Choice(tuple(TUNING_MODES)),
-                 help="What is trained.  [default: tail for causal models, else lora]"),
+                 help=f"What is trained.  [default: {_default_tuning()}]"),
     click.option("--chat", is_flag=True, help="Wrap prompts in the tokenizer's chat format."),
     device_option,
     *_worker_options,

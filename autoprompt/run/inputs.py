@@ -128,7 +128,7 @@ def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> Label
             f"A {family} model writes no texts, and the corpus {corpus.name!r} asks for them; use a causal or an "
             "encoder-decoder model."
         )
-    wordless = not corpus.labels or family == "classifier"
+    wordless = not corpus.labels or not FAMILIES[family].takes_label_words
     if wordless and given is not None:
         what = "A classifier" if corpus.labels else "A corpus of target texts"
         raise UsageError(f"{what} has no label words; leave --label-words out.")
