@@ -96,9 +96,9 @@ def search(
     ``model``: an embedded model, a folder (as a path: ``./my-model``) or a Hub name.
     ``templates``: the first replaces the manual baseline, further ones join the search.
     ``label_words``: label -> word or phrase; None: those of the corpus card, else the labels in lower case.
-    ``strategy``: hybrid, genetic, gradient, random or grid.
-    ``tuning``: none, tail, lora, soft, bias, head or full; None: tail for causal models, else lora.
-    ``family``: causal, masked, seq2seq or classifier; None: as the checkpoint was saved.
+    ``strategy``: what proposes prompts, by a name that `autoprompt search --help` lists.
+    ``tuning``: what is trained, likewise; None: the family's default, tail for causal models and lora for others.
+    ``family``: what kind of model it is used as, likewise; None: as the checkpoint was saved.
     ``chat``: wrap prompts in the tokenizer's chat format.
     ``metric``: reported in addition to loss and accuracy; None: that of the corpus (accuracy, or rougeL for target
     texts, unless its card names another).
@@ -109,8 +109,8 @@ def search(
     ``seed``: of everything that is drawn at random.
     ``name``: of the run, at most 200 characters, used once in a leaderboard.
     ``workers``: worker processes; None: one per CPU core, or ``workers_per_gpu`` (None: 1) per GPU.
-    ``executor``: "local", or "ray" (extra: ray) for the workers of a cluster. Local workers are separate processes that
-    import only this package, so a script needs no ``if __name__ == "__main__":``.
+    ``executor``: "local", "ray" (extra: ray) for the workers of a cluster, or another that is listed. Local workers are
+    separate processes that import only this package, so a script needs no ``if __name__ == "__main__":``.
     ``ray_address``: of the cluster; None: the one that ``ray.init`` has connected to, else that of RAY_ADDRESS, one
     that runs on this machine, or a new one on this machine.
     ``device``: auto, cpu, cuda or mps; auto takes a GPU if there is one.
@@ -119,7 +119,7 @@ def search(
     ``fix``: gene -> the one value that it keeps: ``{"epochs": 2}``.
     ``warm_start``: leaderboards or bundles of runs on other data, whose prompts the search begins with (strategies
     hybrid and genetic).
-    ``track``: a folder for TensorBoard curves (extra: tracking).
+    ``track``: a folder for TensorBoard curves (extra: tracking), or NAME:PLACE for another tracker.
 
     Returns a ``SearchResult``: ``best`` is the winner as a prompt that predicts, ``winner`` and ``baselines`` are the
     prompts with their scores, and ``to_dict()`` is what ``autoprompt search --json`` prints.

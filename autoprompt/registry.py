@@ -26,16 +26,17 @@ class Registry(Mapping[str, T]):
     """Members by name: those of this package, then those of installed packages in alphabetical order.
 
     ``kind``: the word for one member in messages. ``home``: the module or package of ours where members are
-    registered; it is imported on first use. In a package each member has a module of its own, named like the member, so
-    that the names are known without importing anything. ``group``: the entry points' group.
+    registered; it is imported on first use. ``group``: the entry points' group. ``module_each``: each member has a
+    module of the package for itself, named like the member, so that the names are known without importing anything.
     """
 
-    def __init__(self, kind: str, home: str, group: str) -> None:
+    def __init__(self, kind: str, home: str, group: str, *, module_each: bool = False) -> None:
         self.kind = kind
         self.home = home
         self.group = group
+        self.module_each = module_each
         self._members: dict[str, T] = {}
-        self._modules: tuple[str, ...] | None = None
+        self._names: tuple[str, ...] | None = None
 
     def register(self, name: str) -> Callable[[M], M]:
         """Return a decorator that adds a class or function under this name. Raises ValueError if the name is taken."""
@@ -55,7 +56,7 @@ class Registry(Mapping[str, T]):
             if plugin is None:
                 raise UsageError(f"The {self.kind} {name!r} is unknown; use one of {', '.join(self)}.")
             return self._loaded(plugin)
-        if self._modules and name not in self._members:
+        if self.module_each and name not in self._members:
             import_module(f"{self.home}.{name}")
         return self._members[name]
 
@@ -70,13 +71,19 @@ class Registry(Mapping[str, T]):
     def __contains__(self, name: object) -> bool:
         return name in self._own() or name in self._plugins()
 
+    @property
+    def own(self) -> Mapping[str, T]:
+        """The members of this package alone."""
+        return {name: self[name] for name in self._own()}
+
     def _own(self) -> Collection[str]:
-        if self._modules is None:
+        if not self.module_each:
+            import_module(self.home)
+            return self._members
+        if self._names is None:
             folder = Path(__file__).parent.joinpath(*self.home.split(".")[1:])
-            self._modules = tuple(sorted(path.stem for path in folder.glob("[a-z]*.py")))
-            if not self._modules:
-                import_module(self.home)
-        return self._modules or self._members
+            self._names = tuple(sorted(path.stem for path in folder.glob("[a-z]*.py")))
+        return self._names
 
     def _plugins(self) -> Mapping[str, EntryPoint]:
         return _found(self.group, tuple(sys.path))
@@ -99,7 +106,9 @@ def _found(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=group), key=lambda point: point.name)}
 
 
-STRATEGIES: Registry[Any] = Registry("strategy", "autoprompt.optimizer.strategies", "autoprompt.strategies")
+STRATEGIES: Registry[Any] = Registry(
+    "strategy", "autoprompt.optimizer.strategies", "autoprompt.strategies", module_each=True
+)
 """Classes: ``optimizer.strategy.Strategy``."""
 OPERATORS: Registry[Any] = Registry("operator", "autoprompt.optimizer.operators", "autoprompt.operators")
 """Classes: ``optimizer.operators.Operator``."""
@@ -109,3 +118,9 @@ CLASSIFICATION_METRICS: Registry[Any] = Registry(
 """Functions of (log-probabilities [rows, labels], gold label numbers [rows], number of labels) that return a number."""
 GENERATION_METRICS: Registry[Any] = Registry("metric", "autoprompt.metrics.generation", "autoprompt.generation_metrics")
 """``metrics.generation.TextMetric``."""
+READERS: Registry[Any] = Registry("file format", "autoprompt.corpus.readers.formats", "autoprompt.readers")
+"""``corpus.readers.format.Format``."""
+EXECUTORS: Registry[Any] = Registry("executor", "autoprompt.executors", "autoprompt.executors")
+"""``executors.ExecutorKind``."""
+TRACKERS: Registry[Any] = Registry("tracker", "autoprompt.trackers", "autoprompt.trackers", module_each=True)
+"""Classes: ``trackers.Tracker``."""

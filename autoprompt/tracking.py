@@ -1,30 +1,32 @@
-"""TensorBoard curves of a run, written in addition to its progress view."""
+"""Curves of a run, which a tracker writes in addition to its progress view."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import closing, contextmanager
 
-from autoprompt.errors import StorageError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.optimizer import Expected
+from autoprompt.registry import TRACKERS
 from autoprompt.run import Progress
+from autoprompt.trackers import Tracker
+
+DEFAULT = "tensorboard"
 
 
 class Tracked:
-    """A view that forwards each call to another view and writes curves over the number of validated prompts.
+    """A view that forwards each call to another view, and gives a tracker curves over the number of validated prompts.
 
     ``validation/loss`` and ``validation/accuracy``: of each short fine-tune, and of the frozen manual prompt;
     ``best/loss``: the lowest so far; ``cost/seconds`` and ``cost/tokens``: totals so far. ``frozen/loss`` is drawn over
     the number of prompts scored without training.
     """
 
-    def __init__(self, shown: Progress, writer: Any) -> None:
+    def __init__(self, shown: Progress, tracker: Tracker) -> None:
         self.shown = shown
-        self.writer = writer
+        self.tracker = tracker
         self.started = time.monotonic()
         self.best = math.inf
         self.frozen = 0
@@ -41,7 +43,7 @@ class Tracked:
     def note(self, text: str) -> None:
         """Forward the call, and write the note."""
         self.shown.note(text)
-        self.writer.add_text("note", text)
+        self.tracker.text("note", text, None)
 
     def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
         """Forward the call, and write the scores."""
@@ -50,7 +52,7 @@ class Tracked:
             return
         if evaluation.rung == Rung.FROZEN:
             self.frozen += 1
-            self.writer.add_scalar("frozen/loss", evaluation.loss, self.frozen)
+            self.tracker.scalar("frozen/loss", evaluation.loss, self.frozen)
         elif evaluation.rung == Rung.TUNED and evaluation.split == "validation":
             self._validated(evaluation, evaluator)
 
@@ -68,30 +70,22 @@ class Tracked:
             right = sum(p == g for p, g in zip(evaluation.predictions, gold, strict=True))
             values["validation/accuracy"] = right / len(gold)
         for name, value in values.items():
-            self.writer.add_scalar(name, value, self.validated)
-        self.writer.add_text("template", repr(evaluation.candidate.template.format()), self.validated)
+            self.tracker.scalar(name, value, self.validated)
+        self.tracker.text("template", repr(evaluation.candidate.template.format()), self.validated)
 
 
 @contextmanager
-def tracked(shown: Progress, folder: str | None) -> Iterator[Progress]:
-    """Yield the view; with a ``folder``, one that also writes the run's curves there.
+def tracked(shown: Progress, track: str | None) -> Iterator[Progress]:
+    """Yield the view; with ``track``, one that also has the run's curves written.
 
-    Raises UsageError if the extra "tracking" is not installed, StorageError if the folder cannot be written.
+    ``track``: NAME:PLACE with the name of a tracker, or a folder for TensorBoard. Raises what the tracker raises:
+    UsageError without its library, StorageError for a place that cannot be written.
     """
-    if folder is None:
+    if track is None:
         yield shown
         return
-    try:
-        from tensorboardX import SummaryWriter
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "--track needs tensorboardX, which is not installed; run pip install 'autoprompt-engine[tracking]'."
-        ) from error
-    try:
-        writer = SummaryWriter(folder)
-    except OSError as error:
-        raise StorageError(f"The curves cannot be written to {folder} ({error.strerror}); choose another.") from error
-    try:
-        yield Tracked(shown, writer)
-    finally:
-        writer.close()
+    name, found, place = track.partition(":")
+    if not found or name not in TRACKERS:
+        name, place = DEFAULT, track
+    with closing(TRACKERS[name](place)) as tracker:
+        yield Tracked(shown, tracker)

@@ -62,7 +62,7 @@ class Inline:
 def inline() -> Iterator[None]:
     """Inside the context searches work in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autoprompt.run.backends.LocalExecutor", Inline)
+        patch.setattr("autoprompt.run.backends.local.LocalExecutor", Inline)
         yield
 
 

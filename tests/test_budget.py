@@ -72,7 +72,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
                 work = replace(function(item), seconds=seconds)
                 yield replace(work, value=SPEED) if kind == "MeasureTask" else work
 
-    monkeypatch.setattr("autoprompt.run.backends.LocalExecutor", Timed)
+    monkeypatch.setattr("autoprompt.run.backends.local.LocalExecutor", Timed)
     monkeypatch.setattr(
         "autoprompt.run.searching.budget_of",
         lambda options: Budget(options.budget, options.max_evaluations, here.clock, started=here.now or 1e-9),

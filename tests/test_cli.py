@@ -15,11 +15,10 @@ import tiny
 import autoprompt
 from autoprompt import run
 from autoprompt.candidate import Candidate, Demo, Settings
-from autoprompt.cli import cli, options
+from autoprompt.cli import cli
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score
 from autoprompt.report.escaping import markdown
-from autoprompt.run import options as run_options
 from autoprompt.template import LabelWords, Template
 
 KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}
@@ -72,7 +71,6 @@ def test_a_list_loads_no_model_library(searched):
 
 
 def test_names_and_defaults_are_the_library_s():
-    assert options.EXECUTOR_NAMES == run_options.EXECUTORS
     shared = dataclasses.asdict(run.DataOptions()) | dataclasses.asdict(run.ModelOptions())
     del shared["rows"]  # in memory: no command's business
     wanted = run.SearchOptions("corpus")

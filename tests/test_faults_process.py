@@ -108,7 +108,7 @@ class Hanging(commands.Inline):
 def test_fault_26_a_fine_tune_that_hangs_fails_and_the_search_goes_on(options, monkeypatch, limit):
     if limit:
         options.config.write_text(f'{runs.SMALL}time_limit = "{limit}s"\n')
-    monkeypatch.setattr("autoprompt.run.backends.LocalExecutor", Hanging)
+    monkeypatch.setattr("autoprompt.run.backends.local.LocalExecutor", Hanging)
     monkeypatch.setattr(Hanging, "limits", [])
     result = run.search(options, Silent()).to_dict()
     with Leaderboard.open(options.leaderboard, read_only=True) as board:

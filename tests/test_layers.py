@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent / "autoprompt"
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "optimizer", "execution"),
     *("leaderboard", "transfer", "manifest", "report", "export", "files", "duration", "terminal"),
-    *("untrusted", "model_folder", "safetensors_header", "results"),
+    *("untrusted", "model_folder", "safetensors_header", "results", "executors"),
 }
 # The data flows one way: a row may import the modules named in it, errors, registry and tuning_modes.
 MAY_IMPORT = {
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "registry": set(),
     "tuning_modes": set(),
     "duration": set(),
+    "executors": set(),
     "stage_times": {"optimizer"},
     "terminal": set(),
     "interpreter": set(),
@@ -64,7 +65,8 @@ MAY_IMPORT = {
     "search_result": ABOVE_RUN | {"run"},
     "estimators": ABOVE_RUN | {"run", "predicting"},
     "cli": ABOVE_RUN | {"run", "api", "progress", "stage_times", "predicting", "files", "tracking", "interpreter"},
-    "tracking": {"evaluator", "run", "optimizer"},
+    "trackers": set(),
+    "tracking": {"evaluator", "run", "optimizer", "trackers"},
     "progress": ABOVE_RUN | {"run", "api", "stage_times"},
 }
 # Only inside functions: loading the module must not load them.

@@ -27,7 +27,8 @@ from autoprompt.execution import LocalExecutor, scratch
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.manifest import files_of
 from autoprompt.run import ModelOptions
-from autoprompt.run.backends import facts, judged, placed
+from autoprompt.run.backends import placed
+from autoprompt.run.backends.ray import facts, judged
 
 Process = subprocess.Popen[str]
 EVALUATIONS = 12

@@ -13,7 +13,7 @@ from autoprompt.errors import InputError, UsageError
 from autoprompt.metrics import metric_names, score
 from autoprompt.optimizer import SearchConfig, Space
 from autoprompt.optimizer.operators import all_operators
-from autoprompt.registry import OPERATORS, STRATEGIES
+from autoprompt.registry import OPERATORS, READERS, STRATEGIES
 from autoprompt.template import LabelWords, Template
 
 MANUAL = Candidate(
@@ -53,6 +53,12 @@ def test_names_are_known_without_importing_a_strategy() -> None:
     assert "autoprompt.optimizer.strategies.registry" not in sys.modules
     assert len(STRATEGIES) == 5
     assert "base" not in STRATEGIES
+
+
+def test_a_file_is_of_one_format_and_formats_are_listed_as_they_always_were() -> None:
+    endings = [ending for known in READERS.values() for ending in known.endings]
+    assert len(set(endings)) == len(endings)
+    assert list(READERS) == ["csv", "tsv", "txt", "jsonl", "json", "parquet", "arrow", "xlsx"]
 
 
 def test_an_unknown_member_is_refused_with_those_that_are_there() -> None:

@@ -48,7 +48,7 @@ def killing(patch: pytest.MonkeyPatch, after: int, how: type[BaseException] = Ki
                 done[0] += 1
                 yield result
 
-    patch.setattr("autoprompt.run.backends.LocalExecutor", Killing)
+    patch.setattr("autoprompt.run.backends.local.LocalExecutor", Killing)
     return done
 
 

@@ -142,7 +142,7 @@ def test_fault_08_test_rows_are_out_of_reach_until_the_end(options: run.SearchOp
             return super().map(function, items, gate, **rest)
 
     tests: list[bool] = []
-    monkeypatch.setattr("autoprompt.run.backends.LocalExecutor", Spying)
+    monkeypatch.setattr("autoprompt.run.backends.local.LocalExecutor", Spying)
     watcher = Watcher()
     result = run.search(options, watcher).to_dict()
     assert [spec.corpus.test for spec in specs] == [()]

@@ -14,7 +14,8 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.duration import parse_duration
-from autoprompt.models.families.registry import FAMILIES
+from autoprompt.models.families.registry import DEFAULT_TUNING, FAMILIES
+from autoprompt.registry import EXECUTORS
 from autoprompt.terminal import DEFAULT_LEADERBOARD, echo
 from autoprompt.tuning_modes import TUNING_MODES
 
@@ -26,8 +27,6 @@ _PIECE = 200
 STARTED = time.monotonic()
 """Monotonic seconds at the command's start, from which a budget counts."""
 F = TypeVar("F", bound=Callable[..., Any])
-
-EXECUTOR_NAMES = ("local", "ray")
 
 
 class Duration(click.ParamType[float]):
@@ -67,6 +66,12 @@ def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+def _default_tuning() -> str:
+    """The default tuning mode of each family that has another than most, in words."""
+    own = {name: family.tuning for name, family in FAMILIES.items() if family.tuning != DEFAULT_TUNING}
+    return ", ".join([*(f"{mode} for {name} models" for name, mode in own.items()), f"else {DEFAULT_TUNING}"])
+
+
 _COLUMNS = (
     click.option("--text-column", metavar="NAMES", help="Text field, or several with commas."),
     click.option("--label-column", metavar="NAME", help="Column of the label."),
@@ -93,9 +98,9 @@ data_options = _options(
                  help="Rows a class for training and for validation where the data has no splits."),
 )  # fmt: skip
 place_options = (
-    click.option("--executor", type=click.Choice(EXECUTOR_NAMES), default="local", show_default=True,
+    click.option("--executor", type=click.Choice(tuple(EXECUTORS)), default="local", show_default=True,
                  envvar="AUTOPROMPT_EXECUTOR", show_envvar=True,
-                 help="Where workers run: processes here, or a Ray cluster (extra: ray)."),
+                 help=f"Where workers run: {', or '.join(kind.where for kind in EXECUTORS.own.values())}."),
     click.option("--ray-address", metavar="HOST:PORT",
                  help="Of the cluster.  [default: RAY_ADDRESS, the one running here, or a new one here]"),
 )  # fmt: skip
@@ -116,7 +121,7 @@ model_options = _options(
     click.option("--family", type=click.Choice(tuple(FAMILIES)),
                  help="What kind of model it is used as.  [default: as it was saved]"),
     click.option("--tuning", type=click.Choice(tuple(TUNING_MODES)),
-                 help="What is trained.  [default: tail for causal models, else lora]"),
+                 help=f"What is trained.  [default: {_default_tuning()}]"),
     click.option("--chat", is_flag=True, help="Wrap prompts in the tokenizer's chat format."),
     device_option,
     *_worker_options,
@@ -135,7 +140,7 @@ verify_place_options = _options(
     click.option("--device", metavar="[auto|cpu|cuda|mps]", help="Where the model runs.  [default: where it did]"),
 )
 resume_place_options = _options(
-    click.option("--executor", type=click.Choice(EXECUTOR_NAMES),
+    click.option("--executor", type=click.Choice(tuple(EXECUTORS)),
                  help="Where workers run from now on.  [default: where they did]"),
     click.option("--ray-address", metavar="HOST:PORT", help="Of the cluster, where it is another now."),
     click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: as many as there were]"),

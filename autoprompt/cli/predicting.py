@@ -39,7 +39,7 @@ class TextCommand(click.Command):
 @click.argument("prompt_file", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--input", "input_file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), metavar="FILE",
-              help="Rows of a csv, tsv, jsonl or parquet file, lines of a txt file; - is standard input.")  # fmt: skip
+              help="Rows of a data file, as search takes them, lines of a txt file; - is standard input.")  # fmt: skip
 @file_options
 @click.option("--lines", type=click.Choice(("text", "json")),
               help="What a line of standard input is.  [default: text; json for several fields]")  # fmt: skip

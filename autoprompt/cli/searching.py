@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,28 @@ from autoprompt.cli.options import (
 )
 from autoprompt.cli.verbosity import viewed
 from autoprompt.errors import UsageError
-from autoprompt.registry import STRATEGIES
+from autoprompt.registry import STRATEGIES, TRACKERS
 
 track_option = click.option(
-    "--track", metavar="FOLDER", help="Write the run's curves for TensorBoard into FOLDER (extra: tracking)."
+    "--track",
+    metavar=f"[{'|'.join(TRACKERS)}:]PLACE",
+    help="Write the run's curves to PLACE; tensorboard (extra: tracking) takes a folder.",
 )
 
 
-@click.command(short_help="Search for the best prompt on a corpus.")
+class SearchCommand(click.Command):
+    """A command whose help names the data file formats in place of FORMATS; their readers are imported only then."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help text."""
+        from autoprompt.corpus.readers import format_names
+
+        shown = copy.copy(self)
+        shown.help = (self.help or "").replace("FORMATS", format_names(extras=True))
+        super(SearchCommand, shown).format_help_text(ctx, formatter)
+
+
+@click.command(cls=SearchCommand, short_help="Search for the best prompt on a corpus.")
 @click.argument("corpus", shell_complete=complete.corpora)
 @click.option("--template", "templates", multiple=True, metavar="TEXT", callback=unescaped,
               help="The first replaces the manual baseline, further ones join the search.")  # fmt: skip
@@ -78,8 +93,7 @@ def search(
 ) -> None:
     """Search for the best prompt on CORPUS: a name, a data file, a folder of such, or hub:NAME.
 
-    Data files are csv, tsv, txt, jsonl, json, parquet, arrow or xlsx (extra: excel); text files may end in .gz, .bz2,
-    .xz or .zst too.
+    Data files are FORMATS; text files may end in .gz, .bz2, .xz or .zst too.
 
     What is found is in the leaderboard at once; stopped with Ctrl-C, the run goes on with `autoprompt resume`.
 

@@ -36,10 +36,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ``model``: an embedded model, a folder (as a path: ``./my-model``) or a Hub name.
     ``template``: with the slots ``{text}``, or the columns of the rows, and ``{label}``.
     ``label_words``: label -> word or phrase; labels as in ``y``, or as texts.
-    ``tuning``: none, tail, lora, soft, bias, head or full. With another mode than the prompt's, the prompt's settings
-    are not used. ``learning_rate``, ``batch_size`` (rows per step), ``epochs`` (at most), ``rank`` (of the adapters).
-    ``family``: causal, masked, seq2seq or classifier. ``max_length``: tokens that a field is cut to. ``chat``: wrap
-    prompts in the tokenizer's chat format. ``device``: auto, cpu, cuda or mps.
+    ``tuning``: as for `autoprompt.search`. With another mode than the prompt's, the prompt's settings are not used.
+    ``learning_rate``, ``batch_size`` (rows per step), ``epochs`` (at most), ``rank`` (of the adapters).
+    ``family``: as for `autoprompt.search`. ``max_length``: tokens that a field is cut to. ``chat``: wrap prompts in
+    the tokenizer's chat format. ``device``: auto, cpu, cuda or mps.
     ``random_state``: the seed of the fine-tune; None and a ``numpy.random.RandomState`` draw one.
 
     Attributes after ``fit``: ``classes_`` [classes], ``model_`` (the fitted ``PromptModel``), ``n_features_in_`` and,

@@ -66,15 +66,15 @@ class PromptModel:
     ) -> PromptModel:
         """Load an embedded model, a local folder (as a path: ``./my-model``) or a Hub model.
 
-        ``family``: causal, masked, seq2seq or classifier; None: as the checkpoint was saved. ``device``: auto, cpu,
-        cuda or mps; auto takes a GPU if there is one. ``max_length``: tokens that a field is cut to. ``chat``: wrap
-        prompts in the tokenizer's chat format.
+        ``family``: as for `autoprompt.search`; None: as the checkpoint was saved. ``device``: auto, cpu, cuda or mps;
+        auto takes a GPU if there is one. ``max_length``: tokens that a field is cut to. ``chat``: wrap prompts in the
+        tokenizer's chat format.
 
         Raises UsageError for an unknown family, an absent device and a ``max_length`` below 1; InputError for a model
         that cannot be used (NotFoundError: that does not exist).
         """
         model = cls(name, family, device, max_length, chat)
-        if model.family != "classifier":  # its head depends on the labels, which ``fit`` knows
+        if FAMILIES[model.family].takes_label_words:  # a head depends on the labels, which ``fit`` knows
             model._load(())
         return model
 
@@ -103,8 +103,8 @@ class PromptModel:
         the fields used.
         ``label_column``: None: found by its name and values. ``target_column``: the text to generate, in place of a
         label.
-        ``tuning``: none, tail, lora, soft, bias, head or full; None: tail for causal models (lora with more than 2000
-        rows), else lora.
+        ``tuning``: as for `autoprompt.search`; None: the family's (tail of causal models becomes lora with more than
+        2000 rows).
         ``seed``: of everything that is drawn at random.
         ``settings``: learning_rate, batch_size (rows per step), epochs (at most) and rank (of the adapters), as far as
         the tuning mode uses them; and calibration (True or False).
@@ -170,7 +170,7 @@ class PromptModel:
         return "lora" if mode == "tail" and rows > KEPT_ROWS else mode
 
     def _load(self, labels: tuple[str, ...]) -> LanguageModel:
-        wanted = labels if self.family == "classifier" else ()
+        wanted = () if FAMILIES[self.family].takes_label_words else labels
         with self._turn:
             if self._model is None or self._loaded_for != wanted:
                 self._model = load_model(self._source.folder, labels=wanted, **self._options)  # type: ignore[arg-type]

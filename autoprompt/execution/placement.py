@@ -21,10 +21,10 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def most_workers(executor: str) -> int:
-    """Return the most workers that may be asked for: what this machine has cores and memory for. For a Ray cluster,
-    whose nodes may join later, it is a number that no cluster has."""
-    if executor == "ray":
+def most_workers(*, cluster: bool = False) -> int:
+    """Return the most workers that may be asked for: what this machine has cores and memory for. For a cluster, whose
+    nodes may join later, it is a number that no cluster has."""
+    if cluster:
         return _MOST_IN_A_CLUSTER
     memory = int(psutil.virtual_memory().total) // _WORKER_BYTES
     return max(1, min(max(_LEAST_BOUND, _WORKERS_A_CORE * default_workers()), memory))

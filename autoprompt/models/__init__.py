@@ -1,4 +1,4 @@
-"""Language models of four families behind one interface, and ``load_model``."""
+"""Language models of all families behind one interface, and ``load_model``."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from autoprompt.errors import InputError
 from autoprompt.files import sha256
 from autoprompt.manifest import files_of
 from autoprompt.model_folder import weight_files
-from autoprompt.models import LanguageModel, check_device, load_model, locate_model
+from autoprompt.models import FAMILIES, LanguageModel, check_device, load_model, locate_model
 from autoprompt.models.adaptation.peft_io import read_delta
 from autoprompt.models.locks import Turn
 from autoprompt.models.types import Delta, ModelSource
@@ -149,7 +149,8 @@ class Session:
         return self._weights.read(self.candidate.settings, self._source.folder)
 
     def _check_frozen(self) -> None:
-        if self._source.family == "classifier" or self.loading.family == "classifier":
+        families = (self._source.family, self.loading.family or self._source.family)
+        if not all(FAMILIES[family].takes_label_words for family in families):
             raise InputError("A classifier's head knows nothing before a fine-tune; call fit, or export its weights.")
 
     @property
@@ -169,7 +170,7 @@ class Session:
                     self._source.folder,
                     device=check_device(loading.device),
                     max_length=loading.max_length,
-                    labels=self.labels if family == "classifier" else (),
+                    labels=() if FAMILIES[family].takes_label_words else self.labels,
                     family=family,
                     chat=loading.chat,
                 )

@@ -19,7 +19,7 @@ from autoprompt.metrics import metric_names
 from autoprompt.models import FAMILIES, locate_model
 from autoprompt.models.types import ModelSource
 from autoprompt.optimizer import SearchConfig, Space, demos_of, draw_demos, make_space
-from autoprompt.registry import CLASSIFICATION_METRICS, GENERATION_METRICS
+from autoprompt.registry import CLASSIFICATION_METRICS, EXECUTORS, GENERATION_METRICS
 from autoprompt.run.options import DataOptions, ModelOptions
 from autoprompt.template import LabelWords, Template
 from autoprompt.tuning_modes import TUNING_MODES
@@ -106,7 +106,7 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
     known = tuple(dict.fromkeys((*CLASSIFICATION_METRICS, *GENERATION_METRICS)))
     if metric is not None and metric not in known:
         raise UsageError(f"The metric {metric!r} is unknown; use one of {', '.join(known)}.")
-    check_workers(model.workers, model.workers_per_gpu, most_workers(model.executor))
+    check_workers(model.workers, model.workers_per_gpu, most_workers(cluster=EXECUTORS[model.executor].cluster))
     if data.max_length < 1:
         raise UsageError(f"--max-length is {data.max_length}; give at least 1 token.")
 
@@ -128,7 +128,7 @@ def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> Label
             f"A {family} model writes no texts, and the corpus {corpus.name!r} asks for them; use a causal or an "
             "encoder-decoder model."
         )
-    wordless = not corpus.labels or family == "classifier"
+    wordless = not corpus.labels or not FAMILIES[family].takes_label_words
     if wordless and given is not None:
         what = "A classifier" if corpus.labels else "A corpus of target texts"
         raise UsageError(f"{what} has no label words; leave --label-words out.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,6 @@ from autoprompt.terminal import DEFAULT_LEADERBOARD
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_BUDGET = 300.0
-EXECUTORS = ("local", "ray")
 TRANSFER = "transfer"
 """The strategy name of a run that scores another run's prompt."""
 
@@ -55,16 +54,22 @@ class ModelOptions:
     chat: bool = False
     """Wrap prompts in the tokenizer's chat format."""
     executor: str = "local"
-    """Where workers run: "local" for processes of this machine, "ray" for a Ray cluster."""
+    """Where workers run: a name of ``registry.EXECUTORS``."""
     ray_address: str | None = None
     """None takes the cluster of RAY_ADDRESS, else one that runs on this machine, else a new one on this machine."""
     workers_per_gpu: int | None = None
     """None takes one."""
 
+    @property
+    def place(self) -> PlaceOptions:
+        """Those of the options that an executor is given."""
+        return PlaceOptions(**{field.name: getattr(self, field.name) for field in fields(PlaceOptions)})
+
 
 @dataclass(frozen=True)
 class PlaceOptions:
-    """New place for the workers of a stored run; None means that the option is not set."""
+    """Where workers run: an executor, and all that it is told. None means that an option is not set; of a stored run
+    it then stays as it was."""
 
     executor: str | None = None
     ray_address: str | None = None

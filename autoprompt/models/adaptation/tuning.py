@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +14,15 @@ from autoprompt.candidate import Settings
 from autoprompt.errors import InputError
 from autoprompt.models.acceleration.micro_batches import attempt
 from autoprompt.models.adaptation.lora import Adapters, adapter_name
+from autoprompt.models.adaptation.methods import Method, Parts, method_of
 from autoprompt.models.adaptation.soft_prompts import SoftVectors
 from autoprompt.models.types import Delta, FitFailedError
 
 MAX_GRADIENT_NORM = 1.0
 NEW_PART_RATE = 2e-2
 """Minimum learning rate of newly initialised parts (a fresh head, trainable vectors): learning rates that suit
-pretrained weights hardly change such parts in some thirty steps. It does not apply to a head in mode ``head`` or to
-vectors in mode ``soft``."""
+pretrained weights hardly change such parts in some thirty steps. A mode can be excepted (``Method.fast_head``,
+``Method.fast_vectors``)."""
 FRESH_DEVIATION = 0.02
 LEARNT = 0.3
 """Mean training loss of a pass over labelled rows below which a fine-tune ends: further passes make the model more
@@ -31,20 +31,6 @@ SOFT = "soft_vectors"
 
 Inputs = Callable[[Sequence[nn.Module]], Mapping[nn.Module, Tensor]]
 """Function that returns the inputs of some layers: [places, width] each."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Full names of a model's layers and parameters, by their role in fine-tuning.
-
-    ``linear``: layers that get adapters in mode ``lora``. ``upper``: layers that get them in mode ``tail``. ``head``:
-    parameters of a classifier's head. ``fresh``: those of them that are not taken from the checkpoint.
-    """
-
-    linear: Sequence[str]
-    upper: Sequence[str] = ()
-    head: Sequence[str] = ()
-    fresh: Sequence[str] = ()
 
 
 class Tuner:
@@ -61,10 +47,10 @@ class Tuner:
         """Rows per training pass in the last fine-tune."""
         self.adapters = Adapters(model)
 
-    @property
-    def has_biases(self) -> bool:
-        """Whether mode ``bias`` has anything to train."""
-        return any(name.endswith(".bias") for name in self._base_parameters() if name not in self.parts.head)
+    def fits(self, tuning: str) -> bool:
+        """Whether a tuning mode has anything to train in this model."""
+        base = self._base_parameters().items()
+        return method_of(tuning).fits((name, values) for name, values in base if name not in self.parts.head)
 
     def fit(
         self,
@@ -88,13 +74,14 @@ class Tuner:
         Dropout stays off, so that it adds no random differences between candidates. Raises FitFailedError when a loss,
         a layer input or a trained value is not finite, and for a ``start`` with other parameters.
         """
+        method = method_of(settings.tuning)
         with self._trainable(settings, seed, soft) as parameters:
             if start is not None:
                 _begin_with(parameters, start)
-            elif settings.tuning == "tail":
+            elif method.from_closing_words:
                 name = adapter_name(settings)
                 self.adapters.begin_with(name, inputs(self.adapters.layers(name)))
-            rates = {name: self._rate(name, settings) for name in parameters}
+            rates = {name: self._rate(name, settings, method) for name in parameters}
             groups = [{"params": [p for n, p in parameters.items() if rates[n] == rate], "lr": rate}
                       for rate in sorted(set(rates.values()))]  # fmt: skip
             optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
@@ -147,8 +134,8 @@ class Tuner:
             self.micro_batch = -(-min(self.micro_batch, len(batch)) // 2)
         return value
 
-    def _rate(self, name: str, settings: Settings) -> float:
-        new = (name == SOFT and settings.tuning != "soft") or (name in self.parts.fresh and settings.tuning != "head")
+    def _rate(self, name: str, settings: Settings, method: Method) -> float:
+        new = (name == SOFT and method.fast_vectors) or (name in self.parts.fresh and method.fast_head)
         return max(settings.learning_rate, NEW_PART_RATE) if new else settings.learning_rate
 
     @contextmanager
@@ -175,9 +162,12 @@ class Tuner:
     def _trainable(self, settings: Settings, seed: int, soft: int) -> Iterator[dict[str, nn.Parameter]]:
         with ExitStack() as stack:
             parameters: dict[str, nn.Parameter] = {}
-            if settings.tuning in ("tail", "lora"):
-                parameters |= stack.enter_context(self._drawn(settings, seed))
-            parameters |= stack.enter_context(self._copied(self._own(settings.tuning), seed))
+            method = method_of(settings.tuning)
+            layers = method.layers(self.parts)
+            if layers is not None:
+                adapters = self.adapters.drawn(adapter_name(settings), layers, settings.rank, seed)
+                parameters |= stack.enter_context(adapters)
+            parameters |= stack.enter_context(self._copied(self._own(method), seed))
             if soft:
                 parameters[SOFT] = stack.enter_context(self.vectors.drawn(soft, seed))
             if not parameters:
@@ -193,13 +183,11 @@ class Tuner:
                     parameter.requires_grad_(False)
                     parameter.grad = None
 
-    def _own(self, tuning: str) -> Mapping[str, nn.Parameter]:
+    def _own(self, method: Method) -> Mapping[str, nn.Parameter]:
         """The model's own parameters that a tuning mode trains; a classifier's head is trained in all modes."""
         base = self._base_parameters()
-        if tuning == "full":
-            return base
-        biases = [name for name in base if name.endswith(".bias")] if tuning == "bias" else []
-        return {name: base[name] for name in dict.fromkeys([*biases, *self.parts.head])}
+        chosen = [name for name, values in base.items() if method.trains(name, values)]
+        return {name: base[name] for name in dict.fromkeys([*chosen, *self.parts.head])}
 
     @contextmanager
     def _copied(self, own: Mapping[str, nn.Parameter], seed: int) -> Iterator[dict[str, nn.Parameter]]:
@@ -224,10 +212,6 @@ class Tuner:
             for name, parameter in self.model.named_parameters()
             if ".lora_" not in name
         }
-
-    def _drawn(self, settings: Settings, seed: int) -> AbstractContextManager[dict[str, nn.Parameter]]:
-        layers = self.parts.upper if settings.tuning == "tail" else self.parts.linear
-        return self.adapters.drawn(adapter_name(settings), layers, settings.rank, seed)
 
 
 @torch.no_grad()

@@ -24,8 +24,9 @@ from autoprompt.models.acceleration.micro_batches import attempt, in_memory
 from autoprompt.models.acceleration.onednn import pack
 from autoprompt.models.acceleration.prefix_cache import blocks
 from autoprompt.models.adaptation.lora_init import mean_inputs
+from autoprompt.models.adaptation.methods import Parts
 from autoprompt.models.adaptation.soft_prompts import SoftVectors
-from autoprompt.models.adaptation.tuning import LEARNT, Parts, Tuner
+from autoprompt.models.adaptation.tuning import LEARNT, Tuner
 from autoprompt.models.families.registry import FAMILIES
 from autoprompt.models.introspection import embedding, limit, linear_names, ordinary, padding
 from autoprompt.models.library_errors import translated
@@ -85,7 +86,8 @@ class TextModel(LanguageModel):
         self.output = self._output_layer()
         self.layers = self._layer_stack()
         self.tuner = Tuner(self.model, self._parts(), self.vectors)
-        self.tuning_modes = self._tuning_modes()
+        modes = [mode for mode in FAMILIES[self.family].modes if self._supports(mode)]
+        self.tuning_modes = tuple(sorted(modes, key="none".__eq__))  # the frozen model last
         self._try_out()
 
     @classmethod
@@ -152,9 +154,9 @@ class TextModel(LanguageModel):
     def _parts(self) -> Parts:
         return Parts(linear_names(self.model))
 
-    def _tuning_modes(self) -> tuple[str, ...]:
-        bias = ("bias",) if self.tuner.has_biases else ()
-        return ("lora", "soft", *bias, "full", "none")
+    def _supports(self, mode: str) -> bool:
+        """Whether this model supports a tuning mode of the family."""
+        return self.tuner.fits(mode)
 
     def _output_layer(self) -> OutputLayer | None:
         layer = self.model.get_output_embeddings()

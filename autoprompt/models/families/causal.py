@@ -19,7 +19,7 @@ from autoprompt.models.acceleration.layer_replay import LayerStack
 from autoprompt.models.acceleration.lm_head import Asked
 from autoprompt.models.acceleration.micro_batches import attempt
 from autoprompt.models.acceleration.prefix_cache import PrefixStore, blocks
-from autoprompt.models.adaptation.tuning import Parts
+from autoprompt.models.adaptation.methods import Parts
 from autoprompt.models.families.base import TextModel
 from autoprompt.models.introspection import cache_name, cache_of, linear_names
 from autoprompt.models.locks import SharedVariable
@@ -27,6 +27,7 @@ from autoprompt.models.prompts.batching import Batch, EncodedPrompt, padded
 from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Rendered, Target, encoded_row
 from autoprompt.models.types import FitFailedError, LoadOptions, Prompted, pick_device
 from autoprompt.template import LABEL, Literal, Slot, Soft
+from autoprompt.tuning_modes import TUNING_MODES
 
 _SHARED_HEADS = SharedVariable("TRANSFORMERS_SDPA_FORCE_GQA", "1")
 """Tells transformers that grouped-query attention needs no copies of keys and values, even with a mask."""
@@ -62,8 +63,8 @@ class CausalModel(TextModel):
     def frozen_layers(self, settings: Settings) -> int:
         return len(self.layers.lower) if settings.tuning == "tail" and self.layers.replayable else 0
 
-    def _tuning_modes(self) -> tuple[str, ...]:
-        return (("tail",) if self._keeps_states else ()) + super()._tuning_modes()
+    def _supports(self, mode: str) -> bool:
+        return super()._supports(mode) and (TUNING_MODES[mode].needs != "prefixes" or self._keeps_states)
 
     @cached_property
     def cache_name(self) -> str:

@@ -17,7 +17,7 @@ from autoprompt.corpus import Example
 from autoprompt.errors import InputError
 from autoprompt.models.acceleration.layer_replay import LayerStack
 from autoprompt.models.acceleration.lm_head import OutputLayer
-from autoprompt.models.adaptation.tuning import Parts
+from autoprompt.models.adaptation.methods import Parts
 from autoprompt.models.families.base import TextModel
 from autoprompt.models.introspection import padding
 from autoprompt.models.library_errors import translated
@@ -90,11 +90,10 @@ class ClassifierModel(TextModel):
     def frozen_layers(self, settings: Settings) -> int:
         return self._frozen.get(settings.tuning, 0)
 
-    def _tuning_modes(self) -> tuple[str, ...]:
+    def _supports(self, mode: str) -> bool:
         # The decoder of an encoder-decoder also reads the prompt, but cannot read trainable vectors in it.
-        absent = {"none"} if self.head.fresh else set()
-        absent |= {"soft"} if self.model.config.is_encoder_decoder else set()
-        return ("head", *(mode for mode in super()._tuning_modes() if mode not in absent))
+        absent = {"none": bool(self.head.fresh), "soft": self.model.config.is_encoder_decoder}
+        return super()._supports(mode) and not absent.get(mode, False)
 
     def _trial_targets(self, ids: tuple[int, ...]) -> tuple[Target, ...]:
         del ids

@@ -8,24 +8,32 @@ from typing import Any
 
 from autoprompt.tuning_modes import TUNING_MODES
 
+DEFAULT_TUNING = "lora"
+"""The tuning mode of a family that names none."""
+
 
 @dataclass(frozen=True)
 class Family:
     """What a family is and can do.
 
     ``home``: module and class of its language model, which has ``load``. ``auto_class``: the class of transformers that
-    loads its checkpoints; ``classes``: where transformers lists their classes by model type. ``tasks``: kinds of tasks.
-    ``tuning``: the default tuning mode. ``has``: what tuning modes may need. ``conditions``: mode -> what a single
-    model must have for it, in words.
+    loads its checkpoints; ``classes``: where transformers lists their classes by model type, or "" for a family that is
+    used only where ``--family`` names it. ``tasks``: kinds of tasks. ``tuning``: the default tuning mode. ``has``: what
+    tuning modes may need. ``conditions``: mode -> what a single model must have for it, in words.
     """
 
     home: str
     auto_class: str
     classes: str
     tasks: tuple[str, ...]
-    tuning: str = "lora"
+    tuning: str = DEFAULT_TUNING
     has: frozenset[str] = frozenset()
     conditions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def takes_label_words(self) -> bool:
+        """Whether it scores label words; a head of its own knows the labels without."""
+        return "head" not in self.has
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -81,7 +89,7 @@ def family_of(config: Mapping[str, Any]) -> str | None:
     from transformers.models.auto import modeling_auto
 
     kind = str(config.get("model_type"))
-    listed = {name: getattr(modeling_auto, family.classes) for name, family in FAMILIES.items()}
+    listed = {name: getattr(modeling_auto, family.classes) for name, family in FAMILIES.items() if family.classes}
     names = config.get("architectures") or []
     saved = [name for name, mapping in listed.items() if names and names[0] in _classes(mapping, kind)]
     # BART is listed for several tasks: an encoder-decoder counts as seq2seq unless its class is only a classifier's.

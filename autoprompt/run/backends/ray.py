@@ -1,4 +1,4 @@
-"""Backends for a run's workers: processes of this machine or a Ray cluster, and the device that they use."""
+"""Workers on the nodes of a Ray cluster, which must have the same versions as this machine."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from autoprompt.errors import UsageError
-from autoprompt.execution import (
-    Executor,
-    LocalExecutor,
-    default_workers,
-    environments,
-    most_workers,
-    worker_count,
-)
+from autoprompt.execution import default_workers, most_workers, worker_count
 from autoprompt.manifest import environment, files_of, source
-from autoprompt.models import check_device
-from autoprompt.run.options import EXECUTORS, ModelOptions, Progress
+from autoprompt.run.backends import Place, Pool
+from autoprompt.run.options import PlaceOptions
 
 if TYPE_CHECKING:
     from autoprompt.execution.ray_cluster import Cluster
@@ -30,34 +23,9 @@ _ALIKE = ("processor", "kernels")
 """Further facts that the last digits of a score depend on."""
 
 
-class Place(Protocol):
-    """A backend that starts workers."""
-
-    device: str
-    workers: int
-    warnings: list[str]
-    """Warnings about the machines, for readers of the results."""
-
-    def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
-        """An executor whose workers each run the initializer first."""
-
-    def model(self, folder: Path) -> os.PathLike[str]:
-        """The path by which workers open a model's folder."""
-
-    def shared(self, scratch: Path) -> os.PathLike[str]:
-        """A folder that the workers of one machine share. ``scratch``: the scratch folder of this machine."""
-
-
 @contextmanager
-def placed(model: ModelOptions, progress: Progress) -> Iterator[Place]:
-    """The backend for the options. Raises UsageError."""
-    if model.executor not in EXECUTORS:
-        raise UsageError(f"The executor {model.executor!r} is unknown; use one of {', '.join(EXECUTORS)}.")
-    if model.executor == "local":
-        if model.ray_address is not None:
-            raise UsageError("--ray-address is for a Ray cluster; add --executor ray.")
-        yield _Here(model)
-        return
+def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Place]:
+    """The cluster at the options' address. Raises UsageError for one that cannot be joined, and without Ray."""
     try:
         from autoprompt.execution.ray_cluster import joined
     except ImportError as error:
@@ -65,57 +33,35 @@ def placed(model: ModelOptions, progress: Progress) -> Iterator[Place]:
             f"--executor ray needs Ray, which cannot be imported ({error}); install it with `pip install "
             "'autoprompt-engine[ray]'`."
         ) from error
-    cores = min(model.workers or default_workers(), most_workers("local"))  # of a new cluster
-    with joined(model.ray_address, cores, progress.note) as cluster:
-        yield _OnRay(cluster, model)
+    cores = min(options.workers or default_workers(), most_workers())  # of a new cluster
+    with joined(options.ray_address, cores, tell) as cluster:
+        yield OnRay(cluster, options)
 
 
-class _Here:
-    def __init__(self, model: ModelOptions) -> None:
-        self.warnings: list[str] = []
-        self.device = check_device(model.device)
-        self._gpus = _gpus() if self.device == "cuda" else 0
-        self.workers = worker_count(
-            self.device,
-            model.workers,
-            model.workers_per_gpu,
-            cores=default_workers(),
-            gpus=self._gpus,
-            most=most_workers("local"),
-        )
+class OnRay(Place):
+    """A cluster that was joined: a worker for each of its cores, or GPUs."""
 
-    def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
-        own = environments(self.device, self.workers, self._gpus)
-        return LocalExecutor(self.workers, initializer, arguments, environments=own)
-
-    def model(self, folder: Path) -> os.PathLike[str]:
-        return folder
-
-    def shared(self, scratch: Path) -> os.PathLike[str]:
-        return scratch
-
-
-class _OnRay:
-    def __init__(self, cluster: Cluster, model: ModelOptions) -> None:
+    def __init__(self, cluster: Cluster, options: PlaceOptions) -> None:
         self._cluster = cluster
         gpus = cluster.total("GPU")
-        self.device = model.device
-        if model.device == "auto":
+        self.device = options.device or "auto"
+        if self.device == "auto":
             self.device = "cuda" if gpus else "cpu"
-        elif model.device != "cpu" and not (model.device == "cuda" and gpus):
+        elif self.device != "cpu" and not (self.device == "cuda" and gpus):
             raise UsageError(
-                f"The device {model.device!r} is not to be had from the Ray cluster, which has {gpus} GPUs; use "
+                f"The device {self.device!r} is not to be had from the Ray cluster, which has {gpus} GPUs; use "
                 "--device auto or one that is there."
             )
         cores = max(1, cluster.total("CPU"))
         self.workers = worker_count(
-            self.device, model.workers, model.workers_per_gpu, cores=cores, gpus=gpus, most=most_workers("ray")
-        )
-        self._gpus = 1 / (model.workers_per_gpu or 1) if self.device == "cuda" else 0.0
+            self.device, options.workers, options.workers_per_gpu, cores=cores, gpus=gpus,
+            most=most_workers(cluster=True),
+        )  # fmt: skip
+        self._gpus = 1 / (options.workers_per_gpu or 1) if self.device == "cuda" else 0.0
         self._facts = facts(self.device)
-        self.warnings: list[str] = []
+        self.warnings = []
 
-    def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Executor[Any]:
+    def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Pool:
         from autoprompt.execution.ray_cluster import RayExecutor
 
         return RayExecutor(
@@ -171,9 +117,3 @@ def judged(node: str, found: Mapping[str, Any] | str, own: Mapping[str, Any]) ->
 def _short(version: Any) -> str:
     """A version, or the start of the source's hash."""
     return str(version)[:12]
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()

@@ -9,12 +9,13 @@ from typing import Any
 
 from autoprompt.corpus.cells import check_characters, plain
 from autoprompt.corpus.readers.content import limit_of
-from autoprompt.corpus.readers.formats import Format
+from autoprompt.corpus.readers.format import Format
 from autoprompt.corpus.readers.header import MOST_COLUMNS, framed
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.quoting import Record
 from autoprompt.corpus.readers.table import Table
 from autoprompt.errors import InputError, UsageError, first_line
+from autoprompt.registry import READERS
 
 _MOST_ROWS = 1 << 20
 """Excel's own limit."""
@@ -83,4 +84,6 @@ def _records(path: Path, sheet: Any) -> list[Record]:
     return records
 
 
-FORMATS = (Format("xlsx", (".xlsx", ".xlsm"), read_excel, frozenset({"no_header", "column_names"}), compressed=False),)
+READERS.register("xlsx")(
+    Format((".xlsx", ".xlsm"), read_excel, frozenset({"no_header", "column_names"}), compressed=False, extra="excel")
+)

@@ -8,11 +8,12 @@ from typing import Any
 
 from autoprompt.corpus.cells import check_characters, plain
 from autoprompt.corpus.readers.content import LEAST_LIMIT, limit_of
-from autoprompt.corpus.readers.formats import Format
+from autoprompt.corpus.readers.format import Format
 from autoprompt.corpus.readers.header import MOST_COLUMNS
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.table import Table
 from autoprompt.errors import InputError, first_line
+from autoprompt.registry import READERS
 
 _BATCH = 1000
 
@@ -154,7 +155,5 @@ def _class_names(metadata: bytes) -> dict[str, tuple[str, ...]]:
         return {}  # written by another program
 
 
-FORMATS = (
-    Format("parquet", (".parquet", ".pq"), read_parquet, compressed=False),
-    Format("arrow", (".arrow", ".feather"), read_arrow, compressed=False),
-)
+READERS.register("parquet")(Format((".parquet", ".pq"), read_parquet, compressed=False))
+READERS.register("arrow")(Format((".arrow", ".feather"), read_arrow, compressed=False))

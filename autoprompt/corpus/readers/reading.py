@@ -1,17 +1,15 @@
-"""All data file formats, and reading a file with the format that its ending names."""
+"""Reading a data file with the format that its ending names."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoprompt.corpus.readers import columnar, delimited, excel, json_files
 from autoprompt.corpus.readers.content import COMPRESSED, check_file, ending, text_of
-from autoprompt.corpus.readers.formats import Format
+from autoprompt.corpus.readers.format import Format
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.table import Table
 from autoprompt.errors import InputError
+from autoprompt.registry import READERS
 
-FORMATS: tuple[Format, ...] = (*delimited.FORMATS, *json_files.FORMATS, *columnar.FORMATS, *excel.FORMATS)
-_BY_ENDING = {end: known for known in FORMATS for end in known.endings}
 # Endings of formats that cannot be read, and how to convert such a file to one that can.
 _CONVERSIONS = {
     ".xls": "save it as .xlsx or csv",
@@ -28,10 +26,18 @@ _CONVERSIONS = {
 }
 
 
-def format_names() -> str:
-    """The names of all formats, for use in a sentence: "csv, tsv, ... or xlsx"."""
-    *others, last = (known.name for known in FORMATS)
+def format_names(*, extras: bool = False) -> str:
+    """The names of all formats, for use in a sentence: "csv, tsv, ... or xlsx".
+
+    ``extras``: with the extra that a format needs: "xlsx (extra: excel)".
+    """
+    *others, last = (_named(name) if extras else name for name in READERS)
     return f"{', '.join(others)} or {last}"
+
+
+def _named(name: str) -> str:
+    known: Format = READERS[name]
+    return f"{name} (extra: {known.extra})" if known.extra else name
 
 
 def read_table(path: Path, options: FileOptions | None = None) -> Table:
@@ -41,7 +47,7 @@ def read_table(path: Path, options: FileOptions | None = None) -> Table:
     its format is not installed.
     """
     options = FileOptions() if options is None else options
-    known = _format_of(path)
+    known = _readable(path)
     options.check_taken(str(path), known.options)
     try:
         check_file(path)
@@ -82,17 +88,29 @@ def read_inputs(path: Path, fields: Sequence[str], options: FileOptions | None =
 
 def is_data_file(path: Path) -> bool:
     """Whether the name has the ending of a data file format."""
-    known = _BY_ENDING.get(ending(path))
-    return known is not None and (known.compressed or path.suffix.lower() not in COMPRESSED)
+    name = _format_of(path)
+    return name is not None and _fits(path, READERS[name])
 
 
-def _format_of(path: Path) -> Format:
-    known = _BY_ENDING.get(ending(path))
-    if known is None:
+def _format_of(path: Path) -> str | None:
+    """The name of the first format with the file's ending, so that an installed package replaces none of ours."""
+    return next((name for name, known in READERS.items() if ending(path) in known.endings), None)
+
+
+def _fits(path: Path, known: Format) -> bool:
+    """Whether the format can be read as the file is compressed, or is not."""
+    return known.compressed or path.suffix.lower() not in COMPRESSED
+
+
+def _readable(path: Path) -> Format:
+    """The format of a file. Raises InputError."""
+    name = _format_of(path)
+    if name is None:
         advice = _CONVERSIONS.get(ending(path), _CONVERSIONS.get(path.suffix.lower(), "convert it to one of these"))
         raise InputError(f"{path} is no {format_names()} file; {advice.replace('FILE', path.name)}.")
-    if not known.compressed and path.suffix.lower() in COMPRESSED:
-        raise InputError(f"{path} is a compressed {known.name} file, which is read as it is only; decompress it.")
+    known: Format = READERS[name]
+    if not _fits(path, known):
+        raise InputError(f"{path} is a compressed {name} file, which is read as it is only; decompress it.")
     return known
 
 

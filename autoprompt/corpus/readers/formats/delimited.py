@@ -1,18 +1,19 @@
 """Readers of csv and tsv files, and of txt files that hold a table."""
 
 import re
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from autoprompt.corpus.readers.content import text_of
-from autoprompt.corpus.readers.formats import Format
+from autoprompt.corpus.readers.format import Format
 from autoprompt.corpus.readers.header import framed, header_place
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.quoting import MalformedError, Record, Spans, spans, split_records, tab_records
 from autoprompt.corpus.readers.table import Table
 from autoprompt.errors import InputError
+from autoprompt.registry import READERS
 
+_OPTIONS = frozenset({"encoding", "delimiter", "no_header", "column_names"})
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 _TIGHT_COMMA = re.compile(r",(?! )")
@@ -120,13 +121,6 @@ def _read_text_table(path: Path, options: FileOptions) -> Table:
     return table
 
 
-def _formats() -> Sequence[Format]:
-    taken = frozenset({"encoding", "delimiter", "no_header", "column_names"})
-    return (
-        Format("csv", (".csv",), partial(read_delimited, usual=","), taken),
-        Format("tsv", (".tsv", ".tab"), partial(read_delimited, usual="\t"), taken),
-        Format("txt", (".txt",), _read_text_table, taken),
-    )
-
-
-FORMATS = _formats()
+READERS.register("csv")(Format((".csv",), partial(read_delimited, usual=","), _OPTIONS))
+READERS.register("tsv")(Format((".tsv", ".tab"), partial(read_delimited, usual="\t"), _OPTIONS))
+READERS.register("txt")(Format((".txt",), _read_text_table, _OPTIONS))

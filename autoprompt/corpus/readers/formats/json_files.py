@@ -1,17 +1,17 @@
 """Readers of jsonl files (one object a line) and json files (an array of objects, or what pandas writes)."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from autoprompt.corpus.cells import check_characters
 from autoprompt.corpus.readers.content import text_of
-from autoprompt.corpus.readers.formats import Format
+from autoprompt.corpus.readers.format import Format
+from autoprompt.corpus.readers.json_rows import json_row, loads
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.table import Table
 from autoprompt.errors import InputError
-from autoprompt.untrusted import unique_keys
+from autoprompt.registry import READERS
 
 _SHAPES = "give an array of objects, or one object a line"
 
@@ -39,7 +39,7 @@ def read_json(path: Path, options: FileOptions) -> Table:
 def _parsed(text: str) -> Any:
     """Return the text's JSON value; None if the text is not exactly one value."""
     try:
-        return _loads(text)
+        return loads(text)
     except (ValueError, RecursionError):
         return None
 
@@ -58,26 +58,6 @@ def _lines(path: Path, text: str) -> Table:
     columns = dict.fromkeys(name for row in rows for name in row)
     places = tuple(f"line {number}" for number, _line in filled)
     return Table(str(path), tuple(columns), rows, places, notes=tuple(notes))
-
-
-def json_row(place: str, line: str) -> dict[str, Any]:
-    """Return the line's JSON object. Raises InputError for anything else."""
-    try:
-        row = _loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place} is not valid JSON ({error}); correct the line.") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{place} is no JSON object; write one object a line.")
-    check_characters(row, place)
-    return row
-
-
-def _loads(text: str) -> Any:
-    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=unique_keys)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON, write null")
 
 
 def _of_value(path: Path, value: Any) -> Table:
@@ -142,7 +122,5 @@ def _from_nested(path: Path, value: Mapping[str, Mapping[str, Any]]) -> list[dic
     raise InputError(f"{path} holds an object of objects of which neither side is numbered rows; {_SHAPES}.")
 
 
-FORMATS = (
-    Format("jsonl", (".jsonl", ".ndjson"), read_lines_of_json, frozenset({"encoding"})),
-    Format("json", (".json",), read_json, frozenset({"encoding"})),
-)
+READERS.register("jsonl")(Format((".jsonl", ".ndjson"), read_lines_of_json, frozenset({"encoding"})))
+READERS.register("json")(Format((".json",), read_json, frozenset({"encoding"})))
