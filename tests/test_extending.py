@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import commands
@@ -16,6 +17,7 @@ import tiny
 
 import autoprompt
 from autoprompt.candidate import Candidate, Settings
+from autoprompt.corpus.readers import format_names, read_table
 from autoprompt.errors import UsageError
 from autoprompt.metrics import metric_names, score
 from autoprompt.optimizer import SearchConfig, Space
@@ -242,6 +244,32 @@ def test_the_executor_from_outside_computes_a_run(
     ):
         with pytest.raises(UsageError, match=said):
             autoprompt.search(str(corpus_folder), model=str(model_folders["llama"]), executor="inline", **options)
+
+
+def test_a_file_format_and_a_tracker_from_outside(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = blocks(section("A file format")).values()
+    code = re.sub(
+        r'READERS.register\("fasttext"\)\((.*)\)\n', r"FORMAT = \1\nOURS = Format(('.csv',), FORMAT.read)\n", code
+    )
+    (installed / "outside.py").write_text(code.replace("from autoprompt.registry import READERS\n", ""))
+    (code,) = blocks(section("A tracker")).values()
+    (installed / "outside_too.py").write_text(code.replace('@TRACKERS.register("jsonl")\n', ""))
+    points = next(installed.glob("*.dist-info")) / "entry_points.txt"
+    points.write_text(
+        "[autoprompt.readers]\nfasttext = outside:FORMAT\nours = outside:OURS\n"
+        "[autoprompt.trackers]\njsonl = outside_too:JsonLines\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")  # what was found is remembered for a search path
+    (tmp_path / "rows.ft").write_text("__label__good A fine film.\n")
+    (tmp_path / "rows.csv").write_text("label,text\ngood,A fine film.\n")
+    read = [read_table(tmp_path / name).rows for name in ("rows.ft", "rows.csv")]
+    assert read == [({"label": "good", "text": "A fine film."},)] * 2
+    assert format_names().endswith("xlsx, fasttext or ours")
+    with closing(TRACKERS["jsonl"](str(tmp_path / "curves"))) as tracker:
+        tracker.scalar("loss", 0.5, 1)
+    assert json.loads((tmp_path / "curves").read_text()) == {"name": "loss", "value": 0.5, "step": 1}
 
 
 # Inside of the package
