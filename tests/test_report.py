@@ -169,6 +169,28 @@ def hostile(tmp_path: Path) -> Path:
     return board
 
 
+@pytest.mark.parametrize(
+    ("best", "more", "code"),
+    [
+        (None, {"best": {"a": {"b": 1}}}, 0),
+        ({}, {"baselines": {"manual": {}}}, 0),
+        ({}, {"refine": {"entry": "e" * 64}}, 0),
+        ({}, {"refine": {"new": []}}, 3),
+        ({"test": {"loss": 0.5}}, {}, 3),
+    ],
+)
+def test_a_result_that_lacks_something_is_reported_or_refused(capsys, hostile, tmp_path, best, more, code):
+    """As somebody else may have stored it: with types that fit, and values that are missing."""
+    with Leaderboard.open(hostile) as board:
+        entry = board.evaluations(RUN)[0].entry
+        board.finish_run(RUN, "finished", {"best": {"entry": entry} | (best or {}), **more})
+    for arguments in (("report", RUN, "--out", tmp_path / "out"), ("leaderboard", "runs"), ("leaderboard", "list")):
+        done = commands.call(capsys, *arguments, "--leaderboard", hostile)
+        assert done.code in (0, code), (arguments, done.err)
+        assert "Traceback" not in done.err
+    assert (tmp_path / "out" / "report.html").exists() == (code == 0)
+
+
 def inert_page(html: str) -> Page:
     """The page, in which nothing acts and nothing is asked for."""
     page = Page(html)
