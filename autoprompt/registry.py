@@ -37,6 +37,7 @@ class Registry(Mapping[str, T]):
         self.module_each = module_each
         self._members: dict[str, T] = {}
         self._names: tuple[str, ...] | None = None
+        self._imported = False
 
     def register(self, name: str) -> Callable[[M], M]:
         """Return a decorator that adds a class or function under this name. Raises ValueError if the name is taken."""
@@ -78,7 +79,9 @@ class Registry(Mapping[str, T]):
 
     def _own(self) -> Collection[str]:
         if not self.module_each:
-            import_module(self.home)
+            if not self._imported:
+                import_module(self.home)
+                self._imported = True
             return self._members
         if self._names is None:
             folder = Path(__file__).parent.joinpath(*self.home.split(".")[1:])

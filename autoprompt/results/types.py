@@ -292,4 +292,6 @@ def _adapter(kind: type[Result]) -> Any:
     """pydantic's reader of a type, made with its first use."""
     from pydantic import TypeAdapter
 
-    return _adapters.setdefault(kind.__name__, TypeAdapter(kind))
+    if kind.__name__ not in _adapters:
+        _adapters[kind.__name__] = TypeAdapter(kind)
+    return _adapters[kind.__name__]
