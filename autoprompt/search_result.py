@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from autoprompt.errors import InputError
 from autoprompt.results import Difference, Refinement, RunResult, ScoredPrompt
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from autoprompt.export import Prompt
     from autoprompt.leaderboard import Entry
 
+T = TypeVar("T")
 _SHOWN = ("winner", "manual_tuned", "manual")
 
 
@@ -106,20 +108,20 @@ class SearchResult:
     def report(self, folder: str | Path) -> Path:
         """Write the run's report (report.html, report.md) into a folder. Returns the folder.
 
-        Raises NotFoundError for a refinement that was not kept, StorageError if the folder cannot be written.
+        Raises InputError for a refinement that was not kept, StorageError if the folder cannot be written.
         """
         from autoprompt.leaderboard import Leaderboard
         from autoprompt.report import write
 
         with Leaderboard.open(self.file, read_only=True) as board:
-            write(board, [str(self.run)], Path(folder))
+            write(board, [self._kept(self.run)], Path(folder))
         return Path(folder)
 
     def export(self, path: str | Path, *, with_weights: bool | None = None) -> list[Path]:
         """Write the winner to a ``.json`` or ``.py`` file. Returns the files written.
 
         ``with_weights``: also what its fine-tune changed, in a folder next to the ``.json``; None: if there are any.
-        Raises NotFoundError for a refinement that was not kept, StorageError if the files cannot be written.
+        Raises InputError for a refinement that was not kept, StorageError if the files cannot be written.
         """
         from autoprompt.leaderboard import Leaderboard
         from autoprompt.run import export
@@ -128,11 +130,18 @@ class SearchResult:
         if with_weights is None:
             with_weights = out.suffix == ".json" and self.outcome.weights is not None
         with Leaderboard.open(self.file, read_only=True) as board:
-            return export(board, self.winner.entry if self.winner else "", out, with_weights=with_weights)
+            return export(board, self._kept(self.winner).entry, out, with_weights=with_weights)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: what the command prints with ``--json``."""
         return self.outcome.to_dict()
+
+    @staticmethod
+    def _kept(stored: T | None) -> T:
+        """What the leaderboard has of the run. Raises InputError where a refinement was not kept."""
+        if stored is None:
+            raise InputError("The refinement was not kept, so there is no run of it; use the parent's entry.")
+        return stored
 
     def _rows(self) -> list[tuple[str, ScoredPrompt]]:
         prompts = {"winner": self.winner, **self.baselines}

@@ -14,6 +14,7 @@ import tiny
 import autoprompt
 from autoprompt.errors import InputError, UsageError
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.results import RunResult
 
 
 def test_every_public_name_is_there():
@@ -154,3 +155,14 @@ def test_what_is_no_corpus_is_said(tmp_path, corpus, error, part):
         autoprompt.search(corpus, leaderboard=tmp_path / "lb.sqlite").to_dict()
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "lb.sqlite").exists()
+
+
+def test_a_refinement_that_was_not_kept_has_nothing_to_load_or_to_write(tmp_path):
+    board = tmp_path / "lb.sqlite"
+    Leaderboard.open(board).close()
+    found = autoprompt.SearchResult(RunResult(corpus="new.csv", model="tiny"), board)
+    assert found.best is None
+    assert found.entries == []
+    for write in (found.export, found.report):
+        with pytest.raises(InputError, match="was not kept"):
+            write(tmp_path / "out.json")

@@ -1,6 +1,7 @@
 """Members of an axis by name, those of other packages included."""
 
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -13,7 +14,7 @@ from autoprompt.errors import InputError, UsageError
 from autoprompt.metrics import metric_names, score
 from autoprompt.optimizer import SearchConfig, Space
 from autoprompt.optimizer.operators import all_operators
-from autoprompt.registry import OPERATORS, READERS, STRATEGIES
+from autoprompt.registry import OPERATORS, STRATEGIES
 from autoprompt.template import LabelWords, Template
 
 MANUAL = Candidate(
@@ -50,15 +51,12 @@ def test_every_member_of_ours_is_called_as_it_is_registered() -> None:
 
 
 def test_names_are_known_without_importing_a_strategy() -> None:
-    assert "autoprompt.optimizer.strategies.registry" not in sys.modules
-    assert len(STRATEGIES) == 5
-    assert "base" not in STRATEGIES
-
-
-def test_a_file_is_of_one_format_and_formats_are_listed_as_they_always_were() -> None:
-    endings = [ending for known in READERS.values() for ending in known.endings]
-    assert len(set(endings)) == len(endings)
-    assert list(READERS) == ["csv", "tsv", "txt", "jsonl", "json", "parquet", "arrow", "xlsx"]
+    code = (
+        "import sys; from autoprompt.registry import STRATEGIES; print(*STRATEGIES); "
+        "print([m for m in sys.modules if m == 'torch' or m.startswith('autoprompt.optimizer')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines() == ["genetic gradient grid hybrid random", "[]"]
 
 
 def test_an_unknown_member_is_refused_with_those_that_are_there() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from autoprompt.errors import InputError
@@ -187,9 +188,7 @@ class RunResult(Result):
 
         refine = values.get("refine")
         try:
-            found: RunResult = _adapter(cls).validate_python(
-                _given(values) | _given({"refine": refine and _given(refine)})
-            )
+            found: RunResult = _reader().validate_python(_given(values) | _given({"refine": refine and _given(refine)}))
         except ValidationError as error:
             where = ".".join(map(str, error.errors()[0]["loc"]))
             raise InputError(f"The result of a run has an unusable value at {where!r}; restore a backup.") from error
@@ -285,13 +284,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-_adapters: dict[str, Any] = {}
-
-
-def _adapter(kind: type[Result]) -> Any:
-    """pydantic's reader of a type, made with its first use."""
+@cache
+def _reader() -> Any:
+    """pydantic's reader of a run's result, made with its first use."""
     from pydantic import TypeAdapter
 
-    if kind.__name__ not in _adapters:
-        _adapters[kind.__name__] = TypeAdapter(kind)
-    return _adapters[kind.__name__]
+    return TypeAdapter(RunResult)

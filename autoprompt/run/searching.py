@@ -65,9 +65,9 @@ def resume(
                 began = time.monotonic() if started is None else started
                 options = requested(run, leaderboard, rows, began, place, progress.note)
                 return _Run(options, progress, run).search()
-    if run.winner is None:
+    if run.outcome is None or run.winner is None:
         raise StorageError(f"The run {run.id} is finished and was stored without a winner; start a new search.")
-    return run.outcome or RunResult()
+    return run.outcome
 
 
 def _stored(leaderboard: Path, reference: str) -> RunRecord:
