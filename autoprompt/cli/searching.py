@@ -163,7 +163,7 @@ def resume(
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         config = board.run(reference).config
-    with viewed(config.get("budget"), config.get("max_evaluations")) as shown, tracked(shown, track) as watched:
+    with viewed(config.budget, config.max_evaluations) as shown, tracked(shown, track) as watched:
         result = run.resume(reference, leaderboard_file, watched, started=STARTED, place=place_of(place))
     if as_json:
         print_json(result.to_dict())

@@ -215,7 +215,7 @@ def show_runs(runs: Sequence[RunRecord]) -> None:
     ]  # fmt: skip
     rows: list[dict[str, str | Text]] = []
     for run in runs:
-        best = run.outcome.best if run.outcome else None
+        best = run.result.best if run.result else None
         started = run.started.replace("T", " ")
         rows.append({
             "run": run.id, "name": run.name or "", "corpus": run.corpus,

@@ -9,6 +9,14 @@ from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import Merged, merge
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
 from autoprompt.leaderboard.removing import remove
+from autoprompt.leaderboard.run_config import (
+    RefineInputs,
+    Request,
+    RunConfig,
+    RunManifest,
+    StoredTransfer,
+    StoredWarmStart,
+)
 from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.leaderboard.streaming import Listing
@@ -30,8 +38,14 @@ __all__ = [
     "MeanMetric",
     "Merged",
     "Origin",
+    "RefineInputs",
+    "Request",
+    "RunConfig",
+    "RunManifest",
     "RunRecord",
     "Step",
+    "StoredTransfer",
+    "StoredWarmStart",
     "Summary",
     "compare_entries",
     "holding",

@@ -223,7 +223,7 @@ class _Entries:
         row = line(good, self._data.get(run.id, UNKNOWN))
         parent = self._parents.get(run.id)
         try:
-            said = refinement_verdict(run.outcome.refine) if parent and run.outcome else None
+            said = refinement_verdict(run.result.refine) if parent and run.result else None
         except InputError as error:
             self.listing.problem(checks.refused(self.rows.path, "runs", run.id, error))
             return None

@@ -12,7 +12,7 @@ from autoprompt.leaderboard.locks import is_held
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
 from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
-from autoprompt.leaderboard.weights import bring_all, named_by
+from autoprompt.leaderboard.weights import bring_all, weights_of
 
 _Outcome = tuple[Any, ...]
 
@@ -86,7 +86,7 @@ def _take(merged: Merged, board: Leaderboard, other: Leaderboard, run: RunRecord
     board.take_in(_stopped(run), evaluations, beside)
     merged.added.append(run.id)
     merged.evaluations += len(evaluations)
-    return named_by(run.config, run.result)
+    return weights_of(run)
 
 
 def _unite(
@@ -114,8 +114,8 @@ def _unite(
         board.take_in(_stopped(replace(run, name=known.name)), missing, beside)
         merged.extended.append(run.id)
         merged.evaluations += len(missing)
-        return named_by(run.config, run.result)
-    return named_by(known.config, known.result)
+        return weights_of(run)
+    return weights_of(known)
 
 
 def _beside(board: Leaderboard, run: str) -> list[Attached]:

@@ -6,11 +6,12 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, NamedTuple
 
 from autoprompt.candidate import Candidate, canonical_json, digest
 from autoprompt.errors import InputError
+from autoprompt.leaderboard.run_config import RunConfig
 from autoprompt.leaderboard.stored_json import parsed
 from autoprompt.metrics import Score
 from autoprompt.results import RunResult
@@ -37,38 +38,33 @@ class RunRecord:
     model: str
     seed: int
     strategy: str
-    config: dict[str, Any]
+    config: RunConfig
     started: str
     status: str = "running"
     finished: str | None = None
-    result: dict[str, Any] | None = None
+    result: RunResult | None = None
     environment: dict[str, str] = field(default_factory=dict)
-
-    @cached_property
-    def outcome(self) -> RunResult | None:
-        """The result with its types; None unless the run has finished. Raises InputError for unusable values."""
-        return RunResult.from_dict(self.result) if self.result else None
 
     @property
     def winner(self) -> str | None:
         """The best entry in the run's result; None without a result."""
-        best = (self.result or {}).get("best") or {}
-        return best.get("entry")
+        return self.result.best.entry or None if self.result and self.result.best else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return values | {"config": self.config.to_dict(), "result": self.result.to_dict() if self.result else None}
 
     @property
-    def warnings(self) -> list[str]:
+    def warnings(self) -> Sequence[str]:
         """Warnings for readers of the results: about data and model, and with a result also about the machines."""
-        return [str(text) for text in (self.result or self.config).get("warnings") or []]
+        return (self.result.warnings if self.result else self.config.warnings) or ()
 
 
 def parent_of(run: RunRecord) -> tuple[str, str] | None:
     """Ids of the run and the entry that a refining run started from; None for any other run."""
-    told = run.config.get("refine") or {}
-    return (str(told["run"]), str(told["entry"])) if {"run", "entry"} <= told.keys() else None
+    told = run.config.refine
+    return (told.run, told.entry) if told and {"run", "entry"} <= told.to_dict().keys() else None
 
 
 @dataclass(frozen=True)
@@ -187,8 +183,8 @@ def run_values(record: RunRecord, evaluations: int) -> tuple[Any, ...]:
     """The payload of a run's row. Raises InputError for values that JSON cannot hold or the schema refuses."""
     values = (
         *(record.id, record.name, record.corpus, record.fingerprint, record.model, record.seed),
-        *(record.strategy, ordered_json(record.config), record.started, record.status, record.finished),
-        None if record.result is None else ordered_json(record.result),
+        *(record.strategy, ordered_json(record.config.to_dict()), record.started, record.status, record.finished),
+        None if record.result is None else ordered_json(record.result.to_dict()),
         *(ordered_json(record.environment), evaluations),
     )
     run_record(values)
@@ -202,6 +198,8 @@ def run_record(values: Sequence[Any]) -> RunRecord:
         row[name] = None if name == "result" and row[name] is None else parsed(row[name], f"The {name} of a run")
     contents().check(contents().Run, row, "The run")
     del row["evaluations"]
+    row["config"] = RunConfig.from_dict(row["config"])
+    row["result"] = None if row["result"] is None else RunResult.from_dict(row["result"])
     return RunRecord(**row)
 
 

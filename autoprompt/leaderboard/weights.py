@@ -12,6 +12,7 @@ from typing import Any
 from autoprompt.errors import StorageError
 from autoprompt.files import sha256
 from autoprompt.leaderboard.copies import beside
+from autoprompt.leaderboard.records import RunRecord
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -27,8 +28,13 @@ def is_name(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
+def weights_of(run: RunRecord) -> list[str]:
+    """As ``named_by``, for a run that was read and checked."""
+    return named_by(run.config.to_dict(), run.result.to_dict() if run.result else None)
+
+
 def named_by(config: Mapping[str, Any] | None, result: Mapping[str, Any] | None) -> list[str]:
-    """Names of the weights that a run needs: those of its winner, and those that a refinement started from."""
+    """Names of the weights that a run's JSON needs: those of its winner, and those that a refinement started from."""
     found = [(result or {}).get("weights"), ((config or {}).get("refine") or {}).get("weights")]
     return list(dict.fromkeys(name for name in found if name and isinstance(name, str)))
 

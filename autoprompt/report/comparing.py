@@ -95,7 +95,7 @@ def comparison_of(board: Leaderboard, references: Sequence[str]) -> Comparison:
 
 
 def _compared(run: RunRecord) -> Compared:
-    found = {row.name: row for row in outcome.judged(run.outcome)}
+    found = {row.name: row for row in outcome.judged(run.result)}
     return Compared(run, found.get("winner"), found.get("manual_tuned"))
 
 
@@ -104,10 +104,10 @@ def _travels(runs: Sequence[RunRecord]) -> tuple[list[str], list[Traveller]]:
     gains: dict[tuple[str, str], Gain] = {}
     homes: dict[str, tuple[str, str]] = {}
     for run in runs:
-        source, found = (run.outcome.transfer, run.outcome.difference) if run.outcome else (None, None)
+        source, found = (run.result.transfer, run.result.difference) if run.result else (None, None)
         entry = source.entry if source else run.winner
-        if source and entry:
-            homes[entry] = (run.config["transfer"]["candidate"]["template"], _place(source.corpus, source.model))
+        if source and entry and run.config.transfer:
+            homes[entry] = (run.config.transfer.candidate["template"], _place(source.corpus, source.model))
         if entry and found:
             split = source.split if source else "test"
             gains[entry, _place(run.corpus, run.model)] = Gain(found.metric, found.value, found.ends, split)

@@ -24,13 +24,13 @@ def metric_of(facts: Facts) -> str:
 
 def depends(run: RunRecord) -> dict[str, str]:
     """The manifest as names and values."""
-    data, model, code = (run.config["manifest"][part] for part in ("data", "model", "code"))
+    facts = run.config.manifest
     found = {
-        "Model revision": model["revision"],
-        **{f"{name}, SHA-256": value for name, value in model["files"].items()},
-        "Data revision": data["revision"],
-        "Source, SHA-256": code["source"],
-        "Commit": code["commit"],
+        "Model revision": facts.model.revision,
+        **{f"{name}, SHA-256": value for name, value in facts.model.files.items()},
+        "Data revision": facts.data.revision,
+        "Source, SHA-256": facts.code.source,
+        "Commit": facts.code.commit,
         **run.environment,
     }
     return {name: str(value) for name, value in found.items() if value}
