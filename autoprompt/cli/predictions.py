@@ -12,7 +12,7 @@ from autoprompt.errors import InputError
 from autoprompt.terminal import visible
 
 if TYPE_CHECKING:
-    from autoprompt.corpus.readers import Table
+    from autoprompt.corpus import Table
     from autoprompt.predicting import Answer
 
 _ACTS = frozenset("=+-@")

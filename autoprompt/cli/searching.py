@@ -40,7 +40,7 @@ class SearchCommand(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help text."""
-        from autoprompt.corpus.readers import format_names
+        from autoprompt.corpus import format_names
 
         shown = copy.copy(self)
         shown.help = (self.help or "").replace("FORMATS", format_names(extras=True))

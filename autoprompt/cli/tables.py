@@ -26,8 +26,7 @@ from autoprompt.results import (
     verdict,
 )
 from autoprompt.stage_times import clock
-from autoprompt.terminal import command_line, visible
-from autoprompt.terminal.console import Console, plain
+from autoprompt.terminal import Console, command_line, plain, visible
 
 
 def show_result(result: RunResult, leaderboard: Path) -> None:

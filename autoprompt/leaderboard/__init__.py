@@ -4,10 +4,18 @@ from autoprompt.leaderboard.checks import DamagedError
 from autoprompt.leaderboard.comparing import EntryComparison, MeanMetric, compare_entries
 from autoprompt.leaderboard.entry_stream import Entry
 from autoprompt.leaderboard.groups import Group, Groups
-from autoprompt.leaderboard.inspecting import Inspection
 from autoprompt.leaderboard.locks import holding, is_held
-from autoprompt.leaderboard.merging import Merged, merge
-from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
+from autoprompt.leaderboard.merging import merge
+from autoprompt.leaderboard.ranking import rank
+from autoprompt.leaderboard.records import (
+    EVALUATED_SPLITS,
+    REFINE,
+    EntryRow,
+    EvaluationRecord,
+    RunRecord,
+    Summary,
+    pinned,
+)
 from autoprompt.leaderboard.removing import remove
 from autoprompt.leaderboard.run_config import (
     RefineInputs,
@@ -17,13 +25,13 @@ from autoprompt.leaderboard.run_config import (
     StoredTransfer,
     StoredWarmStart,
 )
-from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
+from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
-from autoprompt.leaderboard.streaming import Listing
 from autoprompt.leaderboard.weights import keep_weights, kept_weights
 
 __all__ = [
-    "Attached",
+    "EVALUATED_SPLITS",
+    "REFINE",
     "DamagedError",
     "DataRow",
     "Entry",
@@ -32,11 +40,8 @@ __all__ = [
     "EvaluationRecord",
     "Group",
     "Groups",
-    "Inspection",
     "Leaderboard",
-    "Listing",
     "MeanMetric",
-    "Merged",
     "Origin",
     "RefineInputs",
     "Request",
@@ -53,5 +58,7 @@ __all__ = [
     "keep_weights",
     "kept_weights",
     "merge",
+    "pinned",
+    "rank",
     "remove",
 ]

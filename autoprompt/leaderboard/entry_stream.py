@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import checks, queries
 from autoprompt.leaderboard.ranking import UNKNOWN, RunData, data_of, line, place
-from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, candidate_dict, parent_of
+from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, parent_of
 from autoprompt.leaderboard.rows import WHOLE, Rows
 from autoprompt.leaderboard.streaming import Guard, Listing, snapshot
 from autoprompt.results import refinement_verdict
@@ -232,7 +231,7 @@ class _Entries:
     def _summary(self, row: Any) -> Summary | StorageError:
         try:
             summary = self.rows.summary(row[0], row[1], row[2:])
-            Candidate.from_dict(candidate_dict(summary.candidate))
+            summary.parsed()
         except (checks.DamagedError, checks.RefusedError) as error:
             return error
         except InputError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, NamedTuple
@@ -20,7 +20,8 @@ RUN_STATUSES = ("running", "finished", "stopped", "failed")
 STATUSES = ("complete", "pruned", "failed")
 BASELINES = ("manual", "manual_tuned", "null", "random")
 ROLES = ("search", *BASELINES, "finalist")
-SPLITS = ("frozen", "validation", "test")
+EVALUATED_SPLITS = ("frozen", "validation", "test")
+"""What evaluations are made on, in the order of a search; ``frozen`` stands for the rows of a frozen score."""
 REFINE = "refine"
 """The strategy of a run that refined an entry, and the operator in the refined entry's origin."""
 _SHOWN = ("run", "role", "split", "rung", "fold", "repeat", "status", "reason", "readability", "seconds", "tokens",
@@ -113,8 +114,8 @@ class EntryRow:
     role: str
     template: str
     label_words: dict[str, str]
-    settings: dict[str, Any]
-    demos: list[dict[str, Any]]
+    settings: Mapping[str, Any]
+    demos: Sequence[Mapping[str, Any]]
     validation: Score | None
     readability: float | None
     evaluations: int
@@ -125,6 +126,15 @@ class EntryRow:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; no deep copies, since a listing makes tens of thousands of them."""
         return vars(self) | {"validation": self.validation.to_dict() if self.validation else None}
+
+
+class PlainCandidate(NamedTuple):
+    """A candidate as it is stored: the template as text, label -> word, settings by name, solved examples."""
+
+    template: str
+    label_words: dict[str, str]
+    settings: Mapping[str, Any]
+    demos: Sequence[Mapping[str, Any]]
 
 
 class Summary(NamedTuple):
@@ -160,6 +170,16 @@ class Summary(NamedTuple):
         if self.loss is None or self.metric is None or self.value is None or self.n is None:
             return None
         return Score(self.loss, self.accuracy, self.metric, self.value, self.n)
+
+    @property
+    def plain(self) -> PlainCandidate:
+        """The candidate's texts and values; quicker than ``parsed``, since the template is not parsed."""
+        values = _candidate_dict(self.candidate)
+        return PlainCandidate(values["template"], values["label_words"], values["settings"], values.get("demos", []))
+
+    def parsed(self) -> Candidate:
+        """The candidate. Raises InputError for one that this program did not store."""
+        return Candidate.from_dict(_candidate_dict(self.candidate))
 
 
 # Column order of the rows' payloads, which the checksums cover.
@@ -253,7 +273,7 @@ def losses_value(record: EvaluationRecord) -> str:
     return ordered_json([_real(value) for value in record.losses])
 
 
-def _read_examples(examples: Sequence[str], losses: str) -> dict[str, Any]:
+def _read_examples(examples: Sequence[str], losses: str) -> Mapping[str, Any]:
     """Parsed columns of examples and losses. Raises InputError for values that this program never stores."""
     where = "The examples of an evaluation"
     row = {name: parsed(text, where) for name, text in zip(EXAMPLE_COLUMNS, examples, strict=True)}
@@ -270,7 +290,7 @@ def evaluation_record(summary: Summary, examples: Sequence[str], losses: str) ->
         run=summary.run,
         key=summary.key,
         entry=summary.entry,
-        candidate=Candidate.from_dict(candidate_dict(summary.candidate)),
+        candidate=summary.parsed(),
         role=summary.role,
         split=summary.split,
         rung=summary.rung,
@@ -294,7 +314,7 @@ def pinned(name: str, revision: str | None) -> str:
     return f"{name.partition('@')[0]}@{revision}" if revision else name
 
 
-def candidate_dict(canonical: str) -> dict[str, Any]:
+def _candidate_dict(canonical: str) -> dict[str, Any]:
     """A candidate's canonical JSON as the plain dict of ``Candidate.to_dict``."""
     values: dict[str, Any] = parsed(canonical, "The candidate of an evaluation")
     return values | {"label_words": dict(values["label_words"])}
@@ -315,7 +335,7 @@ def _real(value: float | None) -> float | None:
 
 def _check(record: EvaluationRecord) -> None:
     where = f"The evaluation {record.key!r} of run {record.run!r}"
-    for name, known in (("status", STATUSES), ("role", ROLES), ("split", SPLITS)):
+    for name, known in (("status", STATUSES), ("role", ROLES), ("split", EVALUATED_SPLITS)):
         if getattr(record, name) not in known:
             raise InputError(f"{where} has the {name} {getattr(record, name)!r}; use one of {', '.join(known)}.")
     if record.status == "complete" and record.score is None:

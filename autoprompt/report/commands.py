@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from autoprompt.leaderboard import RunRecord
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard import RunRecord, pinned
 from autoprompt.terminal import command_line
 
 # Options of `autoprompt search` by their names in a stored run, with their defaults, which a command leaves out.

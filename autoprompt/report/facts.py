@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord
-from autoprompt.leaderboard.ranking import rank
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, rank
 from autoprompt.report import commands, course, outcome
 from autoprompt.results import RunResult, refinement_verdict, verdict
 

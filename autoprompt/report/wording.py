@@ -42,7 +42,7 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     return ", ".join([*words, *(f"{k.replace('_', ' ')} {number(v)}" for k, v in settings.items() if k != "tuning")])
 
 
-def shared(entries: Sequence[EntryRow]) -> tuple[dict[str, Any], dict[str, str]]:
+def shared(entries: Sequence[EntryRow]) -> tuple[Mapping[str, Any], Mapping[str, str]]:
     """Settings that all entries of the first one's tuning mode share, and label words that all entries share."""
     if not entries:
         return {}, {}

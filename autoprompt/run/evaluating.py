@@ -9,8 +9,7 @@ from typing import Any
 
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Rung
-from autoprompt.leaderboard import Leaderboard
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard import Leaderboard, pinned
 from autoprompt.metrics import classification_metrics, generation_metrics
 from autoprompt.models import FAMILIES, locate_model
 from autoprompt.results import EvaluationResult, RunResult

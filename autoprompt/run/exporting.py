@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
 from autoprompt.export import FORMAT, VERSION, Prompt, load, save, weights_beside, written_out
-from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights, pinned
 from autoprompt.models import locate_model
 from autoprompt.models.adaptation.peft_io import load_delta, write_delta
 from autoprompt.models.loading import loaded

@@ -11,8 +11,7 @@ from itertools import islice
 from typing import Any
 
 from autoprompt.candidate import canonical_json, entry_of
-from autoprompt.corpus import Corpus
-from autoprompt.corpus.types import SPLITS
+from autoprompt.corpus import SPLITS, Corpus
 from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunManifest, RunRecord
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate
-from autoprompt.corpus import Corpus, Example, normalised
-from autoprompt.corpus.cards import has_card
-from autoprompt.corpus.types import SPLITS
+from autoprompt.corpus import SPLITS, Corpus, Example, has_card, normalised
 from autoprompt.errors import InputError
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord
 from autoprompt.run.options import DataOptions, Progress

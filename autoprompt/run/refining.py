@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.candidate import Candidate
-from autoprompt.corpus import Corpus
-from autoprompt.corpus.types import SPLITS
+from autoprompt.corpus import SPLITS, Corpus
 from autoprompt.errors import NothingSucceededError, StorageError, VerificationError
 from autoprompt.evaluator import Evaluation, WorkerSpec
 from autoprompt.evaluator.refining import REFINING_VERSION, Refined, refined
 from autoprompt.evaluator.worker import Worker
-from autoprompt.execution.scratch import scratch_folder
+from autoprompt.execution import scratch_folder
 from autoprompt.leaderboard import (
+    REFINE,
     DataRow,
     Leaderboard,
     Origin,
@@ -29,8 +29,8 @@ from autoprompt.leaderboard import (
     RunRecord,
     keep_weights,
     kept_weights,
+    pinned,
 )
-from autoprompt.leaderboard.records import REFINE, pinned
 from autoprompt.manifest import differences, manifest
 from autoprompt.metrics import Interval, Score, paired_bootstrap
 from autoprompt.models import check_device, locate_model

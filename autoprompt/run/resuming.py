@@ -9,11 +9,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.cards import has_card
+from autoprompt.corpus import has_card
 from autoprompt.errors import StorageError, UsageError
 from autoprompt.evaluator import Journal
-from autoprompt.leaderboard import Leaderboard, Request, RunRecord, Step
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard import Leaderboard, Request, RunRecord, Step, pinned
 from autoprompt.manifest import INPUTS, differences
 from autoprompt.optimizer import Budget, SearchConfig
 from autoprompt.run.foreign import foreign

@@ -11,9 +11,8 @@ from typing import Any
 
 from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
-from autoprompt.execution.scratch import sweep
-from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, StoredTransfer, holding, keep_weights
-from autoprompt.leaderboard.records import REFINE
+from autoprompt.execution import sweep
+from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, StoredTransfer, holding, keep_weights
 from autoprompt.manifest import manifest
 from autoprompt.optimizer import Budget, Need, Outcome, Search, check_budget, needed
 from autoprompt.results import RunResult, Transferred, verdict

@@ -9,7 +9,7 @@ from autoprompt.errors import InputError, NothingSucceededError
 from autoprompt.evaluator import Evaluator, Rung
 from autoprompt.leaderboard import Leaderboard, StoredTransfer
 from autoprompt.optimizer import Outcome, Proposal
-from autoprompt.run.inputs import Task, shown
+from autoprompt.run.inputs import Task, with_drawn_demos
 from autoprompt.run.recording import Recorder
 from autoprompt.transfer import Profile, adapt, profile_in, profile_of
 
@@ -45,7 +45,7 @@ def transferred(transfer: StoredTransfer, task: Task, seed: int) -> Candidate:
             f"The prompt of entry {transfer.entry[:12]} shows the fields {', '.join(source.fields)}, and "
             f"{task.corpus.name!r} has {', '.join(own.fields)}; choose an entry with as many."
         )
-    return shown(found, task.corpus, seed)
+    return with_drawn_demos(found, task.corpus, seed)
 
 
 def scored(evaluator: Evaluator, task: Task, transfer: StoredTransfer, seed: int, recorder: Recorder) -> Outcome:
