@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
 from autoprompt.cli import cells
 from autoprompt.cli.cells import NARROW, WIDE, Column
+from autoprompt.corpus import Card
 from autoprompt.leaderboard import EntryComparison, EvaluationRecord, MeanMetric, RunRecord
 from autoprompt.metrics import FEW
 from autoprompt.results import (
@@ -289,19 +290,28 @@ def _mean(value: MeanMetric | None) -> str:
     return f"{value.mean:.3f}{spread}"
 
 
-def show_artifacts(rows: Sequence[dict[str, Any]]) -> None:
+class ListedArtifact(NamedTuple):
+    """An embedded model or corpus. ``pulled``: whether it is on this machine."""
+
+    name: str
+    description: str
+    licence: str
+    pulled: bool
+
+
+def show_artifacts(rows: Sequence[ListedArtifact]) -> None:
     """Print a table of embedded models or corpora."""
     table = Table(show_edge=False)
     for name in ("name", "pulled", "licence", "description"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        texts = (row["name"], "yes" if row["pulled"] else "no", row["licence"], row["description"])
+        texts = (row.name, "yes" if row.pulled else "no", row.licence, row.description)
         table.add_row(*map(plain, texts))
     Console().print(table)
 
 
-def show_card(card: dict[str, Any]) -> None:
+def show_card(card: Card) -> None:
     """Print a corpus card without its empty fields."""
     console = Console()
-    for name, value in ((name, value) for name, value in card.items() if value):
+    for name, value in ((name, value) for name, value in vars(card).items() if value):
         console.print(plain(f"{name}: {value!r}" if name == "template" else f"{name}: {value}"))

@@ -1,6 +1,6 @@
 """Loading, checking, splitting, sampling and fingerprinting of labelled data; the cards of the embedded corpora."""
 
-from autoprompt.corpus.cards import card, has_card, list_cards
+from autoprompt.corpus.cards import Card, card, has_card, list_cards
 from autoprompt.corpus.cells import is_missing
 from autoprompt.corpus.loading import load, of, rows_of, whole
 from autoprompt.corpus.options import Reading
@@ -10,6 +10,7 @@ from autoprompt.corpus.unlabelled import given, inputs, require_columns
 
 __all__ = [
     "SPLITS",
+    "Card",
     "Corpus",
     "Example",
     "FileOptions",

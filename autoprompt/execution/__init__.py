@@ -5,6 +5,7 @@ The names of the Ray cluster load Ray, when they are first used.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from autoprompt.execution.local import LocalExecutor
@@ -34,6 +35,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in ("Cluster", "RayExecutor", "joined_cluster"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from autoprompt.execution import ray_cluster
-
-    return getattr(ray_cluster, name)
+    return getattr(import_module("autoprompt.execution.ray_cluster"), name)
