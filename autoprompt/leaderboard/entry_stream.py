@@ -221,11 +221,7 @@ class _Entries:
             return None
         row = line(good, self._data.get(run.id, UNKNOWN))
         parent = self._parents.get(run.id)
-        try:
-            said = refinement_verdict(run.result.refine) if parent and run.result else None
-        except InputError as error:
-            self.listing.problem(checks.refused(self.rows.path, "runs", run.id, error))
-            return None
+        said = refinement_verdict(run.result.refine) if parent and run.result else None
         return Entry(row, run, depth, parent[1] if parent else None, said)
 
     def _summary(self, row: Any) -> Summary | StorageError:

@@ -45,6 +45,14 @@ class StoredPart:
             if value is not None or name not in self.omitted
         }
 
+    def changed(self: P, **values: Any) -> P:
+        """A copy with these values; unlike ``dataclasses.replace`` for a part that was stored without others too."""
+        unknown = values.keys() - {one.name for one in fields(self)}  # type: ignore[arg-type]
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no value {', '.join(sorted(unknown))}")
+        plain = {name: value.to_dict() if isinstance(value, StoredPart) else value for name, value in values.items()}
+        return self.from_dict(self.to_dict() | plain)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, type(self)) and self.to_dict() == other.to_dict()
 

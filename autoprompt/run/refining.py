@@ -190,8 +190,7 @@ def _record(
         fingerprint=corpus.fingerprint,
         seed=seed,
         strategy=REFINE,
-        config=replace(
-            parent.run.config,
+        config=parent.run.config.changed(
             budget=None,
             max_evaluations=None,
             corpus_revision="",
