@@ -19,9 +19,9 @@ from autoprompt.leaderboard.records import (
 from autoprompt.leaderboard.removing import remove
 from autoprompt.leaderboard.run_config import (
     RefineInputs,
-    Request,
     RunConfig,
-    RunManifest,
+    StoredManifest,
+    StoredRequest,
     StoredTransfer,
     StoredWarmStart,
 )
@@ -44,11 +44,11 @@ __all__ = [
     "MeanMetric",
     "Origin",
     "RefineInputs",
-    "Request",
     "RunConfig",
-    "RunManifest",
     "RunRecord",
     "Step",
+    "StoredManifest",
+    "StoredRequest",
     "StoredTransfer",
     "StoredWarmStart",
     "Summary",

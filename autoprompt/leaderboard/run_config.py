@@ -105,7 +105,7 @@ class Reading(StoredPart):
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class RunManifest(StoredPart):
+class StoredManifest(StoredPart):
     """Data, model and code of a run (see ``manifest``); its environment is in the record of the run."""
 
     parts: ClassVar = {"data": DataFacts, "model": ModelFacts, "code": CodeFacts, "reading": Reading}
@@ -117,7 +117,7 @@ class RunManifest(StoredPart):
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Request(StoredPart):
+class StoredRequest(StoredPart):
     """What ``resume`` goes on with. ``data`` and ``model``: the values of their options; ``config``: the ranges."""
 
     corpus: str
@@ -196,8 +196,8 @@ class RunConfig(StoredPart):
     parts: ClassVar = {
         "warm_start": StoredWarmStart,
         "transfer": StoredTransfer,
-        "manifest": RunManifest,
-        "request": Request,
+        "manifest": StoredManifest,
+        "request": StoredRequest,
         "refine": RefineInputs,
     }
     omitted = ("refine",)
@@ -226,7 +226,7 @@ class RunConfig(StoredPart):
     label_column: str
     target_length: int
     warnings: Sequence[str] | None = None
-    manifest: RunManifest
-    request: Request | None
+    manifest: StoredManifest
+    request: StoredRequest | None
     mark: str | None = None
     refine: RefineInputs | None = None

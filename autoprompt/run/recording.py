@@ -13,7 +13,7 @@ from typing import Any
 from autoprompt.candidate import canonical_json, entry_of
 from autoprompt.corpus import SPLITS, Corpus
 from autoprompt.evaluator import Evaluation, Readiness
-from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunManifest, RunRecord
+from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunRecord, StoredManifest
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
 from autoprompt.results import Difference, ScoredPrompt, Spread
@@ -64,7 +64,7 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
             label_column=task.corpus.label_column,
             target_length=ready.target_length,
             warnings=warnings_of(task, ready),
-            manifest=RunManifest.from_dict(
+            manifest=StoredManifest.from_dict(
                 {part: facts[part] for part in ("data", "model", "code")}
                 | {"reading": task.corpus.summary.to_dict() if task.corpus.summary else None}
             ),

@@ -12,7 +12,7 @@ from typing import Any
 from autoprompt.corpus import has_card
 from autoprompt.errors import StorageError, UsageError
 from autoprompt.evaluator import Journal
-from autoprompt.leaderboard import Leaderboard, Request, RunRecord, Step, pinned
+from autoprompt.leaderboard import Leaderboard, RunRecord, Step, StoredRequest, pinned
 from autoprompt.manifest import INPUTS, differences
 from autoprompt.optimizer import Budget, SearchConfig
 from autoprompt.run.foreign import foreign
@@ -80,13 +80,13 @@ def diverged(run: str, what: str) -> StorageError:
     )
 
 
-def request(options: SearchOptions, config: SearchConfig, workers: int) -> Request:
+def request(options: SearchOptions, config: SearchConfig, workers: int) -> StoredRequest:
     """The options as they are stored, from which a run can be resumed in another folder."""
     in_memory = options.data.rows is not None
     named = in_memory or has_card(options.corpus) or not os.path.exists(options.corpus)
     folder = Path(options.model.model).expanduser()
     local = options.model.model.startswith((".", "~")) and folder.exists()
-    return Request(
+    return StoredRequest(
         corpus=options.corpus if named else str(Path(options.corpus).absolute()),
         in_memory=in_memory,
         data=_values(options.data, without=("rows",)),
@@ -132,7 +132,7 @@ def requested(
 
 
 def _options(
-    run: RunRecord, asked: Request, leaderboard: Path, rows: Mapping[str, Any] | None, started: float
+    run: RunRecord, asked: StoredRequest, leaderboard: Path, rows: Mapping[str, Any] | None, started: float
 ) -> SearchOptions:
     """The options as they are stored."""
     model = asked.model["model"]

@@ -19,7 +19,7 @@ import autoprompt
 from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import InputError, StorageError, UsageError
-from autoprompt.leaderboard import Leaderboard, Request, RunRecord
+from autoprompt.leaderboard import Leaderboard, RunRecord, StoredRequest
 from autoprompt.run.ownership import is_own, mark_of
 from autoprompt.run.resuming import requested
 
@@ -204,7 +204,7 @@ def test_a_place_that_is_no_file_and_no_folder_is_not_opened(
 def test_a_request_that_cannot_be_read(options, stopped, changed):
     record = stored(options, stopped)
     asked = {} if changed.pop("whole", False) else record.config.request.to_dict()
-    forged = replace(record, config=replace(record.config, request=Request.from_dict(asked | changed)))
+    forged = replace(record, config=replace(record.config, request=StoredRequest.from_dict(asked | changed)))
     with pytest.raises(StorageError, match=r"cannot be read|lacks the value"):
         of_model(forged)
 
