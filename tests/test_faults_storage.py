@@ -15,7 +15,7 @@ from test_leaderboard import a_run, an_evaluation
 
 from autoprompt.errors import StorageError
 from autoprompt.leaderboard import Leaderboard
-from autoprompt.leaderboard.failures import explain
+from autoprompt.leaderboard.sqlite_errors import explain
 
 ROOT = str(Path(__file__).parent.parent)
 WRITER = """

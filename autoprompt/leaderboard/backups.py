@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import queries, schema, weights
-from autoprompt.leaderboard.failures import explain
+from autoprompt.leaderboard.sqlite_errors import explain
 from autoprompt.leaderboard.stored_json import parsed
 
 

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 from autoprompt.candidate import canonical_json, digest
 from autoprompt.leaderboard import (
-    entry_stream,
-    failures,
+    entry_listing,
     inspecting,
+    listings,
     queries,
     schema,
-    streaming,
+    sqlite_errors,
 )
 from autoprompt.leaderboard.ranking import rank
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
@@ -54,7 +54,7 @@ class Reader:
 
     def close(self) -> None:
         """Write the -wal file back into the database and close it. Raises StorageError when the disk refuses."""
-        with failures.guard(self.path, "closed"):
+        with sqlite_errors.guard(self.path, "closed"):
             try:
                 if not self.read_only:
                     # Other processes may still be reading: then the last one to close completes this.
@@ -126,17 +126,17 @@ class Reader:
             self._begin_reading()
             return inspecting.inspect(self._rows)
 
-    def listed_runs(self, limit: int | None = None) -> streaming.Listing[RunRecord]:
+    def listed_runs(self, limit: int | None = None) -> listings.Listing[RunRecord]:
         """At most ``limit`` runs one by one, newest first, and an error for each run that cannot be read."""
-        return streaming.of_runs(self._rows, self._guard, limit)
+        return listings.of_runs(self._rows, self._guard, limit)
 
-    def listed_entries(self, run: str | None = None, limit: int | None = None) -> streaming.Listing[entry_stream.Entry]:
+    def listed_entries(self, run: str | None = None, limit: int | None = None) -> listings.Listing[entry_listing.Entry]:
         """At most ``limit`` lines of ``entries`` one by one, and an error for each entry that cannot be read.
 
         Of entries that are not listed, only the columns used for ranking are needed. Raises NotFoundError for an
         unknown run (its exact id).
         """
-        return entry_stream.of_entries(self._rows, self._guard, run, limit)
+        return entry_listing.of_entries(self._rows, self._guard, run, limit)
 
     def evaluations(self, run: str | None = None) -> list[EvaluationRecord]:
         """All evaluations of a run (its exact id) or of all runs, in the order of insertion.
@@ -218,7 +218,7 @@ class Reader:
     # steps, and leave the transaction open.
 
     def _guard(self, doing: str) -> AbstractContextManager[None]:
-        return failures.guard(self.path, doing)
+        return sqlite_errors.guard(self.path, doing)
 
     def _begin_reading(self) -> None:
         """Begin a transaction: one snapshot, without later writes of others."""

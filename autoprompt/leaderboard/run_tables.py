@@ -137,11 +137,11 @@ def forget_all(connection: sqlite3.Connection, run: Any) -> None:
 
 def _read(kind: type[Attached], values: Sequence[Any]) -> list[Any]:
     """A row's values with the JSON parsed. Raises InputError for values that this program never stores."""
-    from autoprompt.leaderboard import contents
+    from autoprompt.leaderboard import row_schema
 
     where, table = f"The {kind.__name__} of a run", _TABLES[kind]
     read = [
         parsed(value, where) if name == table.json else value for name, value in zip(kind._fields, values, strict=True)
     ]
-    contents.check(getattr(contents, kind.__name__), dict(zip(kind._fields, read, strict=True)), where)
+    row_schema.check(getattr(row_schema, kind.__name__), dict(zip(kind._fields, read, strict=True)), where)
     return read

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import failures, migrations, records
-from autoprompt.leaderboard.copies import beside
-from autoprompt.leaderboard.failures import explain, guard, may
+from autoprompt.leaderboard import migrations, records, sqlite_errors
 from autoprompt.leaderboard.limits import Meter, Objects, check_objects, harden, objects
+from autoprompt.leaderboard.sqlite_errors import explain, guard, may
+from autoprompt.leaderboard.temporary_folders import beside
 
 APPLICATION_ID = 0x61506D74  # "aPmt"
 _UNRELEASED_ID = 0x61507274  # "aPrt", in files of builds before the first release; their versions count differently
@@ -99,7 +99,7 @@ def _wal(path: Path) -> Path:
 
 def _raw(path: Path, query: str) -> Opened:
     uri = f"{path.absolute().as_uri()}?{query}"
-    connection = sqlite3.connect(uri, uri=True, timeout=failures.LOCK_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(uri, uri=True, timeout=sqlite_errors.LOCK_SECONDS, isolation_level=None)
     try:
         return Opened(connection, harden(connection, path))
     except BaseException:

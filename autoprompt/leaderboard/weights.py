@@ -11,7 +11,7 @@ from typing import Any
 
 from autoprompt.errors import StorageError
 from autoprompt.files import sha256
-from autoprompt.leaderboard.copies import beside
+from autoprompt.leaderboard.temporary_folders import beside
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from autoprompt.leaderboard.values import (
+from autoprompt.leaderboard.schema_types import (
     ABSENT,
     Count,
     Demo,

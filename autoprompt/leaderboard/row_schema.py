@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from autoprompt.errors import InputError
-from autoprompt.leaderboard.run_contents import Config, Result
-from autoprompt.leaderboard.stored_json import WHOLE
-from autoprompt.leaderboard.values import (
+from autoprompt.leaderboard.run_schema import Config, Result
+from autoprompt.leaderboard.schema_types import (
     Canonical,
     Count,
     Id,
@@ -28,6 +27,7 @@ from autoprompt.leaderboard.values import (
     Text,
     Word,
 )
+from autoprompt.leaderboard.stored_json import WHOLE
 
 _SHOWN = 60
 

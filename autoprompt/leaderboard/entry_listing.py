@@ -1,6 +1,6 @@
 """Listing of leaderboard entries one by one: best first within each group, refined entries under their parents.
 
-All entries are sorted by a few columns, and only listed entries are read in full. ``streaming`` says which rows are
+All entries are sorted by a few columns, and only listed entries are read in full. ``listings`` says which rows are
 skipped and which are checked.
 """
 
@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import checks, queries
+from autoprompt.leaderboard.listings import Guard, Listing, snapshot
 from autoprompt.leaderboard.ranking import UNKNOWN, RunData, data_of, line, place
 from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, candidate_dict, parent_of
 from autoprompt.leaderboard.rows import WHOLE, Rows
-from autoprompt.leaderboard.streaming import Guard, Listing, snapshot
 from autoprompt.results import refinement_verdict
 
 T = TypeVar("T")
