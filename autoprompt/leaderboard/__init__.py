@@ -2,7 +2,7 @@
 
 from autoprompt.leaderboard.checks import DamagedError
 from autoprompt.leaderboard.comparing import EntryComparison, MeanMetric, compare_entries
-from autoprompt.leaderboard.entry_stream import Entry
+from autoprompt.leaderboard.entry_listing import Entry
 from autoprompt.leaderboard.groups import Group, Groups
 from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import merge
