@@ -13,7 +13,6 @@ from autoprompt.leaderboard.records import (
     EntryRow,
     EvaluationRecord,
     RunRecord,
-    Summary,
     pinned,
 )
 from autoprompt.leaderboard.removing import remove
@@ -27,6 +26,7 @@ from autoprompt.leaderboard.run_config import (
 )
 from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
+from autoprompt.leaderboard.summary import Summary
 from autoprompt.leaderboard.weights import keep_weights, kept_weights
 
 __all__ = [

@@ -15,8 +15,9 @@ from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import checks, queries
 from autoprompt.leaderboard.listings import Guard, Listing, snapshot
 from autoprompt.leaderboard.ranking import UNKNOWN, RunData, data_of, leaderboard_line, sort_key
-from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, parent_of
+from autoprompt.leaderboard.records import EntryRow, RunRecord, parent_of
 from autoprompt.leaderboard.rows import SMALL_LEADERBOARD, Rows
+from autoprompt.leaderboard.summary import Summary
 from autoprompt.results import refinement_verdict
 
 T = TypeVar("T")

@@ -19,9 +19,9 @@ from autoprompt.leaderboard.records import (
     STATUSES,
     EntryRow,
     RunRecord,
-    Summary,
     ordered_json,
 )
+from autoprompt.leaderboard.summary import Summary
 from autoprompt.metrics import Score
 from autoprompt.registry import CLASSIFICATION_METRICS
 

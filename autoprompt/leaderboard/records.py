@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from autoprompt.candidate import Candidate, canonical_json, digest
 from autoprompt.errors import InputError
 from autoprompt.leaderboard.run_config import RunConfig
 from autoprompt.leaderboard.stored_json import parsed
+from autoprompt.leaderboard.summary import Summary
 from autoprompt.metrics import Score
 from autoprompt.results import RunResult
 
@@ -126,60 +127,6 @@ class EntryRow:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; no deep copies, since a listing makes tens of thousands of them."""
         return vars(self) | {"validation": self.validation.to_dict() if self.validation else None}
-
-
-class PlainCandidate(NamedTuple):
-    """A candidate as it is stored: the template as text, label -> word, settings by name, solved examples."""
-
-    template: str
-    label_words: dict[str, str]
-    settings: Mapping[str, Any]
-    demos: Sequence[Mapping[str, Any]]
-
-
-class Summary(NamedTuple):
-    """An evaluation's row, without per-example data; the fields are the columns.
-
-    A tuple, because a listing makes tens of thousands of them.
-    """
-
-    run: str
-    key: str
-    entry: str
-    role: str
-    split: str
-    rung: int
-    fold: int
-    repeat: int
-    status: str
-    reason: str | None
-    loss: float | None
-    accuracy: float | None
-    metric: str | None
-    value: float | None
-    n: int | None
-    readability: float | None
-    seconds: float
-    tokens: int
-    length: int
-    candidate: str
-
-    @property
-    def score(self) -> Score | None:
-        """The score; None if the evaluation has none."""
-        if self.loss is None or self.metric is None or self.value is None or self.n is None:
-            return None
-        return Score(self.loss, self.accuracy, self.metric, self.value, self.n)
-
-    @property
-    def plain(self) -> PlainCandidate:
-        """The candidate's texts and values; quicker than ``parsed``, since the template is not parsed."""
-        values = _candidate_dict(self.candidate)
-        return PlainCandidate(values["template"], values["label_words"], values["settings"], values.get("demos", []))
-
-    def parsed(self) -> Candidate:
-        """The candidate. Raises InputError for one that this program did not store."""
-        return Candidate.from_dict(_candidate_dict(self.candidate))
 
 
 # Column order of the rows' payloads, which the checksums cover.
@@ -312,12 +259,6 @@ def evaluation_record(summary: Summary, examples: Sequence[str], losses: str) ->
 def pinned(name: str, revision: str | None) -> str:
     """A Hub name with the commit that a run used, as ``name@revision``; without a revision the name unchanged."""
     return f"{name.partition('@')[0]}@{revision}" if revision else name
-
-
-def _candidate_dict(canonical: str) -> dict[str, Any]:
-    """A candidate's canonical JSON as the plain dict of ``Candidate.to_dict``."""
-    values: dict[str, Any] = parsed(canonical, "The candidate of an evaluation")
-    return values | {"label_words": dict(values["label_words"])}
 
 
 def ordered_json(value: Any) -> str:
