@@ -13,7 +13,9 @@ STORED = {
     "unknown": 1, "labels": ["a", "b"], "chat": False, "budget": None,
     "manifest": {"code": {"scoring": 3, "more": "x"}, "model": {"revision": "r", "files": {"f": "0"}}},
     "request": {"corpus": "c", "model": {"model": "m"}, "fix": {}},
-    "warm_start": {"sources": [{"run": "r", "corpus": "c", "model": "m", "similarity": 0.5, "parts": {}, "prompts": 2}]},
+    "warm_start": {
+        "sources": [{"run": "r", "corpus": "c", "model": "m", "similarity": 0.5, "parts": {}, "prompts": 2}],
+    },
 }  # fmt: skip
 
 
