@@ -3,6 +3,8 @@
 import copy
 import math
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -602,3 +604,12 @@ def test_fault_49_cuda_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match=r"'cuda' is not on this machine, which has cpu(, mps)?; use"):
         check_device("cuda")
+
+
+def test_importing_the_package_loads_no_torch_and_every_public_name_is_there() -> None:
+    code = (
+        "import sys, autoprompt.models as m; print('torch' in sys.modules);"
+        "print([n for n in m.__all__ if n not in dir(m) or getattr(getattr(m, n), '__name__', n) != n])"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.stdout == "False\n[]\n", process.stderr
