@@ -25,7 +25,7 @@ DEFAULT_STEPS = 32
 """Optimiser steps of a default fine-tune on target texts."""
 MOST_STEPS = 80
 """Most optimiser steps of a default fine-tune on labels. It ends as soon as the training rows are learnt (see
-``models.adaptation.tuning.LEARNT``): two labels mostly take fewer than 32 steps, six take more."""
+``models.adaptation.fine_tuning.STOP_LOSS``): two labels mostly take fewer than 32 steps, six take more."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _precision(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.config.getoption("--float32"):
-            patch.setattr("autoprompt.models.families.base.TextModel.on_device", lambda _: nullcontext())
+            patch.setattr("autoprompt.models.families.base.LanguageModel.on_device", lambda _: nullcontext())
         yield
 
 

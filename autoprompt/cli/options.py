@@ -14,7 +14,7 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.duration import parse_duration
-from autoprompt.models.families.registry import DEFAULT_TUNING, FAMILIES
+from autoprompt.models import DEFAULT_TUNING, FAMILIES
 from autoprompt.registry import EXECUTORS
 from autoprompt.terminal import DEFAULT_LEADERBOARD, echo
 from autoprompt.tuning_modes import TUNING_MODES

@@ -9,8 +9,7 @@ from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
-from autoprompt.models import FAMILIES, LanguageModel, check_device, load_model, locate_model
-from autoprompt.models.locks import Turn
+from autoprompt.models import FAMILIES, LanguageModel, ReentrantLock, check_device, load_model, locate_model
 from autoprompt.predicting import Predictor, labelled, tuned
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions, check_options, label_words_of, with_drawn_demos
 from autoprompt.template import Template
@@ -43,14 +42,14 @@ class PromptModel:
         self._source = locate_model(name)
         self.family = family or self._source.family
         self._options = {"device": check_device(device), "max_length": max_length, "chat": chat, "family": self.family}
-        self._turn = Turn()
+        self._lock = ReentrantLock()
         self._model: LanguageModel | None = None
         self._loaded_for: tuple[str, ...] = ()
         self._fitted: Fitted | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle: that of one fit, whatever other threads do."""
-        with self._turn:
+        with self._lock:
             return dict(self.__dict__)
 
     @classmethod
@@ -125,7 +124,7 @@ class PromptModel:
             delta = tuned(model, candidate, corpus.train, corpus.labels, corpus.fields, seed)
             written = 0 if corpus.labels else model.target_length(corpus.train)
         predictor = Predictor(model, candidate, corpus.labels, corpus.fields, delta, written)
-        with self._turn:
+        with self._lock:
             self._fitted = Fitted(predictor, corpus.label_column)
             self.candidate_, self.labels_ = candidate, corpus.labels
         return self
@@ -170,7 +169,7 @@ class PromptModel:
 
     def _load(self, labels: tuple[str, ...]) -> LanguageModel:
         wanted = () if FAMILIES[self.family].takes_label_words else labels
-        with self._turn:
+        with self._lock:
             if self._model is None or self._loaded_for != wanted:
                 self._model = load_model(self._source.folder, labels=wanted, **self._options)  # type: ignore[arg-type]
                 self._loaded_for = wanted

@@ -30,8 +30,7 @@ from autoprompt.evaluator.tasks import (
     weights_name,
 )
 from autoprompt.evaluator.worker import FROZEN, Work, perform
-from autoprompt.models import TokenProposals
-from autoprompt.models.saving import writing
+from autoprompt.models import TokenProposals, writing
 from autoprompt.template import LabelWords
 
 FIRST_LIMIT, LEAST_LIMIT = 3600.0, 300.0

@@ -19,7 +19,7 @@ from autoprompt.evaluator.scoring import label_scores, read
 if TYPE_CHECKING:
     from autoprompt.corpus import Example
     from autoprompt.evaluator.worker import Worker
-    from autoprompt.models.types import Prompted
+    from autoprompt.models import EncodedPrompt
 
 MILESTONE_ROWS = 64
 """Training rows seen at the milestone, repeats counted: about 8 optimiser steps. Over 26 random draws on each of two
@@ -42,8 +42,8 @@ class Milestone:
     task: Evaluation
     worker: Worker
     held_out: tuple[Example, ...]
-    prompted: Prompted
-    empty: Prompted | None
+    prompted: EncodedPrompt
+    empty: EncodedPrompt | None
     bar: float
     seen: Evaluation | None = field(default=None, init=False)
     """The evaluation at the milestone; None before."""

@@ -12,8 +12,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.evaluator.tasks import TimeWriting
 from autoprompt.evaluator.worker import FROZEN, Worker
-from autoprompt.models import FitFailedError
-from autoprompt.models.types import Prompted
+from autoprompt.models import CandidateFailedError, EncodedPrompt
 
 MEASURED_ROWS = 8
 """Training rows used for measuring: one batch of the default size."""
@@ -55,14 +54,14 @@ class MeasureTask:
             return Speed()
         try:
             return self._measured(worker, rows)
-        except FitFailedError:  # the candidate's own evaluation reports it
+        except CandidateFailedError:  # the candidate's own evaluation reports it
             return Speed()
 
     def _measured(self, worker: Worker, rows: Sequence[Example]) -> Speed:
         model, frozen = worker.model, replace(self.candidate, settings=FROZEN)
         look = model.features if worker.labels else model.score
         before = model.tokens_processed
-        with model.passing_prefixes():
+        with model.temporary_prefixes():
             prefix = _seconds(lambda: model.prompt(frozen, rows), again=False)
             tokens = model.tokens_processed - before
             prompted = model.prompt(frozen, rows)
@@ -73,13 +72,13 @@ class MeasureTask:
                 scored = _seconds(lambda: model.score(own))
                 trained = self._trained(worker, own, rows)
         if prefix < QUICK:
-            with model.passing_prefixes():
+            with model.temporary_prefixes():
                 prefix = min(prefix, _seconds(lambda: model.prompt(frozen, rows), again=False))
         written = 0.0 if worker.labels else TimeWriting(self.candidate)(worker)
         count = len(rows)
         return Speed(prefix / count, tokens / count, probed / count, scored / count, trained / count, written)
 
-    def _trained(self, worker: Worker, prompted: Prompted, rows: Sequence[Example]) -> float:
+    def _trained(self, worker: Worker, prompted: EncodedPrompt, rows: Sequence[Example]) -> float:
         """Return the seconds of one epoch: the faster of two, or the first where it is slow or ends the fine-tune."""
         settings = self.candidate.settings
         settings = settings.change(epochs=2, batch_size=min(len(rows), settings.batch_size))

@@ -13,7 +13,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
 from autoprompt.evaluator.worker import FROZEN, Worker
-from autoprompt.models import FitFailedError, TokenProposals
+from autoprompt.models import CandidateFailedError, TokenProposals, propose_tokens
 from autoprompt.template import LabelWords
 
 
@@ -31,9 +31,9 @@ class ProposeTask:
         frozen = replace(self.candidate, settings=FROZEN)
         try:
             loss = self._loss(worker, frozen, rows)
-        except FitFailedError:
+        except CandidateFailedError:
             return TokenProposals([], [])
-        return worker.model.propose_tokens(frozen, rows, loss, replacements=self.replacements, infills=self.infills)
+        return propose_tokens(worker.model, frozen, rows, loss, replacements=self.replacements, infills=self.infills)
 
     def lost(self, _reason: str) -> TokenProposals:
         """Return no proposals."""
@@ -69,7 +69,7 @@ class WordsTask:
             return []
         try:
             features = worker.features(self.candidate)
-        except FitFailedError:
+        except CandidateFailedError:
             return []
         if not torch.isfinite(features.vocabulary).all():
             return []

@@ -13,8 +13,7 @@ from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.proxy import deal
 from autoprompt.evaluator.scoring import scored_with, without_content
 from autoprompt.evaluator.worker import Worker
-from autoprompt.models import FitFailedError
-from autoprompt.models.types import Delta, Prompted
+from autoprompt.models import CandidateFailedError, Delta, EncodedPrompt
 
 REFINING_VERSION = 2  # raise whenever the same refine would give other weights or scores
 
@@ -57,11 +56,11 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
     cases = [(list(range(len(train))), validation, judging)]
     for half in _halves(range(len(replayed), len(train)), train):
         rest = [place for place in range(len(train)) if place not in half]
-        cases.append((rest, tuple(train[place] for place in half), teaching.part(half)))
+        cases.append((rest, tuple(train[place] for place in half), teaching.select(half)))
     after, before, final = [], [], weights
     for fold, (taught, rows, judged) in enumerate(cases):
         task = Evaluation(candidate, Rung.REPEATED if fold else Rung.TUNED, fold)
-        delta, reason = _continued(worker, task, weights, teaching.part(taught), [train[place] for place in taught])
+        delta, reason = _continued(worker, task, weights, teaching.select(taught), [train[place] for place in taught])
         prompts = (judged, empty)
         after.append(task.failed(reason) if reason else _scored(worker, task, delta, rows, prompts))
         before.append(_scored(worker, task, weights, rows, prompts))
@@ -83,7 +82,7 @@ def _halves(places: Sequence[int], rows: Sequence[Example]) -> list[list[int]]:
 
 
 def _continued(
-    worker: Worker, task: Evaluation, weights: Delta, taught: Prompted, rows: Sequence[Example]
+    worker: Worker, task: Evaluation, weights: Delta, taught: EncodedPrompt, rows: Sequence[Example]
 ) -> tuple[Delta, str]:
     """Return the continued fine-tune's weights and "", or the old weights and why it failed."""
     settings = task.candidate.settings
@@ -91,7 +90,7 @@ def _continued(
     seed = derived_seed(worker.spec.seed, "refine", task.fold)
     try:
         return worker.model.tune(taught, worker.gold(rows), settings, seed, start=weights), ""
-    except FitFailedError as error:
+    except CandidateFailedError as error:
         return weights, str(error)
 
 
@@ -100,9 +99,9 @@ def _scored(
     task: Evaluation,
     delta: Delta,
     rows: Sequence[Example],
-    prompts: tuple[Prompted, Prompted | None],
+    prompts: tuple[EncodedPrompt, EncodedPrompt | None],
 ) -> Evaluation:
     try:
         return replace(scored_with(task, worker, rows, delta, write=False, prompts=prompts), reason=None)
-    except (FitFailedError, InputError) as error:
+    except (CandidateFailedError, InputError) as error:
         return task.failed(str(error))

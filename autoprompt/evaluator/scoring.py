@@ -13,7 +13,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.evaluator.evaluation import Evaluation
 from autoprompt.evaluator.worker import Worker
-from autoprompt.models.types import Prompted
+from autoprompt.models import EncodedPrompt
 
 CONSTANT = "constant predictions"
 """An evaluation's ``reason`` where every row got the same label or text."""
@@ -74,26 +74,26 @@ def scored_with(
     delta: Mapping[str, Tensor],
     *,
     write: bool,
-    prompts: tuple[Prompted, Prompted | None] | None = None,
+    prompts: tuple[EncodedPrompt, EncodedPrompt | None] | None = None,
 ) -> Evaluation:
     """Score rows with fine-tuned weights in place. ``write``: generate texts, too. ``prompts``: the prompts of the rows
     and of ``without_content``, if the caller has made them."""
     candidate, model = task.candidate, worker.model
     prompted, empty = prompts or (model.prompt(candidate, rows), without_content(candidate, worker, rows))
-    asking = model.asking(candidate, rows) if write else None
+    answers = model.answer_prompt(candidate, rows) if write else None
     with model.adapted(candidate.settings, delta):
         scores = label_scores(worker, prompted, empty)
-        outputs = model.generate(asking, worker.target_length) if asking is not None else ()
+        outputs = model.generate(answers, worker.target_length) if answers is not None else ()
     return read(task, worker, rows, scores, outputs)
 
 
-def label_scores(worker: Worker, prompted: Prompted, empty: Prompted | None) -> Tensor:
+def label_scores(worker: Worker, prompted: EncodedPrompt, empty: EncodedPrompt | None) -> Tensor:
     """Return the scores of rows with the model's current weights, calibrated where ``empty`` is given."""
     scores = worker.model.score(prompted)
     return calibrated(scores, worker.model.score(empty)) if empty is not None else scores
 
 
-def without_content(candidate: Candidate, worker: Worker, rows: Sequence[Example]) -> Prompted | None:
+def without_content(candidate: Candidate, worker: Worker, rows: Sequence[Example]) -> EncodedPrompt | None:
     """Return the content-free prompts that calibrate a candidate's scores; None where it has no calibration."""
     calibration = candidate.settings.calibration and candidate.label_words.pairs
     return worker.model.prompt(candidate, content_free(rows[0])) if calibration else None

@@ -20,8 +20,7 @@ from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.halving import Milestone
 from autoprompt.evaluator.scoring import finite, read, rows_of, scored_with, without_content
 from autoprompt.evaluator.worker import FROZEN, Worker
-from autoprompt.models import FitFailedError
-from autoprompt.models.saving import save
+from autoprompt.models import CandidateFailedError, save
 from autoprompt.template import Soft, Template
 
 
@@ -60,7 +59,7 @@ class FrozenTask:
             if not scored.complete:
                 return scored
             return replace(scored, readability=worker.model.perplexity(" ".join(candidate.template.literals)))
-        except (FitFailedError, InputError) as error:
+        except (CandidateFailedError, InputError) as error:
             return self.evaluation.failed(str(error))
 
     def _probed(self, worker: Worker) -> Evaluation:
@@ -132,7 +131,7 @@ class FitTask:
                 return milestone.pruned(), {}
             write = task.rung == Rung.REPEATED and not worker.labels
             scored = scored_with(task, worker, held_out, delta, write=write, prompts=(prompted, empty))
-        except (FitFailedError, InputError) as error:
+        except (CandidateFailedError, InputError) as error:
             return task.failed(str(error)), {}
         if model.micro_batch is not None and scored.complete:
             halved = f"out of memory: worked in parts of {model.micro_batch} rows"
@@ -188,12 +187,12 @@ class TimeWriting:
             return 0.0
         took = []
         try:
-            asking = worker.model.asking(replace(self.candidate, template=bare, settings=FROZEN), rows)
+            answers = worker.model.answer_prompt(replace(self.candidate, template=bare, settings=FROZEN), rows)
             for length in (self.shorter, self.longer):
                 started = time.perf_counter()
-                worker.model.generate(asking, length)
+                worker.model.generate(answers, length)
                 took.append(time.perf_counter() - started)
-        except FitFailedError:
+        except CandidateFailedError:
             return 0.0
         return max(0.0, took[1] - took[0]) / (self.longer - self.shorter) / len(rows)
 
@@ -213,7 +212,7 @@ class TestTask:
     def __call__(self, worker: Worker) -> list[Evaluation]:
         from safetensors.torch import load_file
 
-        with worker.model.passing_prefixes():
+        with worker.model.temporary_prefixes():
             done = []
             for task in self.evaluations:
                 if not task.complete:  # its repeated fine-tune failed
@@ -223,7 +222,7 @@ class TestTask:
                 try:
                     task = replace(task, weights=None)  # the fine-tune's evaluation names them, not the test's
                     done.append(scored_with(task, worker, self.rows, delta, write=not worker.labels))
-                except (FitFailedError, InputError) as error:
+                except (CandidateFailedError, InputError) as error:
                     done.append(task.failed(str(error)))
         return done
 

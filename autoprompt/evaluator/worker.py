@@ -17,8 +17,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import UsageError, WorkerLostError, first_line
 from autoprompt.evaluator.proxy import Proxy, cross_fit, deal
-from autoprompt.models import Features, LanguageModel, load_model
-from autoprompt.models.acceleration.micro_batches import is_short_memory
+from autoprompt.models import Features, LanguageModel, is_short_memory, load_model
 
 FEATURES_KEPT = 4
 FROZEN = Settings("none")

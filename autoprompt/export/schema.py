@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from autoprompt.models.families.registry import FAMILIES
+from autoprompt.models import FAMILIES
 from autoprompt.untrusted import plain_parts
 
 FORMAT = "autoprompt-prompt"

@@ -35,30 +35,30 @@ def cache_of(output: Any) -> Any:
     return cache if layers is None or any(hasattr(layer, "keys") for layer in layers) else None
 
 
-def embedding(model: Any) -> Any:
+def input_embedding(model: Any) -> Any:
     """The embedding layer that reads a prompt's ids; of an encoder-decoder, the encoder's."""
     reads = model.get_encoder() if model.config.is_encoder_decoder else model
     return reads.get_input_embeddings()
 
 
-def padding(model: Any, tokenizer: Any) -> int:
+def padding_id(model: Any, tokenizer: Any) -> int:
     """Token id for masked-out positions.
 
     The first of these with a row in the embedding: the model's padding id, the tokenizer's padding id, its end-of-text
     id. Without one, 0. No text contains the first three.
     """
     known = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
-    size = embedding(model).weight.shape[0]  # some tokenizers have tokens without a row in the embedding
+    size = input_embedding(model).weight.shape[0]  # some tokenizers have tokens without a row in the embedding
     return next((token for token in known if token is not None and 0 <= token < size), 0)
 
 
-def ordinary(model: Any, tokenizer: Any) -> int:
+def ordinary_token(model: Any, tokenizer: Any) -> int:
     """An id that is neither a special token nor the padding id."""
-    special = {*tokenizer.all_special_ids, padding(model, tokenizer)}
+    special = {*tokenizer.all_special_ids, padding_id(model, tokenizer)}
     return next(token for token in range(len(tokenizer)) if token not in special)
 
 
-def limit(model: Any, tokenizer: Any) -> int:
+def token_limit(model: Any, tokenizer: Any) -> int:
     """Maximum tokens of a prompt, by the model's positions and the tokenizer; 2**30 where neither sets a limit."""
     text = model.config.get_text_config()
     limits = [getattr(text, name, None) for name in ("max_position_embeddings", "n_positions")]

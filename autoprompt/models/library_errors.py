@@ -9,7 +9,7 @@ from autoprompt.errors import AutopromptError, InputError, first_line
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
+def as_input_error(what: str) -> Iterator[None]:
     """Inside the block, any error of another library becomes an InputError: ``what``, then the reason in brackets.
 
     Files from strangers can make a library fail on any line, so all exceptions are converted. Panics of tokenizers do

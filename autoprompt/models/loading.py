@@ -9,8 +9,8 @@ from typing import Any
 from autoprompt import artifacts
 from autoprompt.errors import InputError, NotFoundError, UsageError, closest, first_line
 from autoprompt.model_folder import MAX_JSON, TOKENIZERS, check_folder, check_weights, weight_files
-from autoprompt.models.families.registry import family_of
-from autoprompt.models.library_errors import translated
+from autoprompt.models.families.registry import FAMILIES, family_of
+from autoprompt.models.library_errors import as_input_error
 from autoprompt.models.size_bound import bounded_by_weights
 from autoprompt.models.types import ModelSource, pick_device
 from autoprompt.untrusted import read_json
@@ -150,7 +150,7 @@ def _family(folder: Path, config: Mapping[str, Any]) -> str:
     return family
 
 
-def loaded(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
+def load_safely(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
     """Load from a local folder with ``load`` (a ``from_pretrained``), without a progress bar or code from the folder.
 
     ``options``: further arguments of ``load``, such as a network's dtype. Raises InputError.
@@ -161,12 +161,34 @@ def loaded(folder: Path, load: Callable[..., Any], **options: Any) -> Any:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # no warning about a fresh head, which is intended
     try:
-        with translated(f"The model in {folder} cannot be loaded"), bounded_by_weights(folder):
+        with as_input_error(f"The model in {folder} cannot be loaded"), bounded_by_weights(folder):
             return load(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options)
     finally:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def auto_class(family: str) -> Any:
+    """The class of transformers that loads a family's checkpoints."""
+    import transformers
+
+    return getattr(transformers, FAMILIES[family].auto_class)
+
+
+def load_network(folder: Path, family: str) -> Any:
+    """The network in a folder, in float32. Raises InputError for a checkpoint without all weights of the family."""
+    import torch
+
+    network, report = load_safely(
+        folder, auto_class(family).from_pretrained, dtype=torch.float32, output_loading_info=True
+    )
+    if report["missing_keys"]:
+        raise InputError(
+            f"The model in {folder} lacks weights that a {family} model needs ({min(report['missing_keys'])}); "
+            "use another model, or this one as a classifier."
+        )
+    return network
 
 
 def check_device(device: str) -> str:

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from autoprompt.errors import UsageError
 
 
-class Turn:
+class ReentrantLock:
     """A re-entrant lock: one thread holds it at a time, the others wait.
 
-    A copy or a pickle of an object with a Turn gets a new Turn that is free. ``with turn:`` raises UsageError in a
-    process that was forked while another thread held it: the guarded object was copied half changed, and the copied
-    lock is never released.
+    A copy or a pickle of an object with such a lock gets a new lock that is free. ``with lock:`` raises UsageError in a
+    process that was forked while another thread held the lock: the guarded object was copied half changed, and the
+    copied lock is never released.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class Turn:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def __reduce__(self) -> tuple[type[Turn], tuple[()]]:
-        return Turn, ()
+    def __reduce__(self) -> tuple[type[ReentrantLock], tuple[()]]:
+        return ReentrantLock, ()
 
 
-PROCESS = Turn()
+PROCESS_LOCK = ReentrantLock()
 """Held while process-wide state of torch, transformers or Python is changed: the random number generator, the functions
 that initialise weights (transformers replaces them while it loads a model), warning filters, log verbosity. A thread
-that holds it must take no other Turn."""
+that holds it must take no other ReentrantLock."""
 
 
 class SharedVariable:

@@ -12,10 +12,17 @@ from autoprompt.errors import InputError
 from autoprompt.files import sha256
 from autoprompt.manifest import files_of
 from autoprompt.model_folder import weight_files
-from autoprompt.models import FAMILIES, LanguageModel, check_device, load_model, locate_model
-from autoprompt.models.adaptation.peft_io import read_delta
-from autoprompt.models.locks import Turn
-from autoprompt.models.types import Delta, ModelSource
+from autoprompt.models import (
+    FAMILIES,
+    Delta,
+    LanguageModel,
+    ModelSource,
+    ReentrantLock,
+    check_device,
+    load_model,
+    locate_model,
+    read_delta,
+)
 from autoprompt.predicting.predictor import Predictor
 from autoprompt.predicting.training import labelled, tuned
 
@@ -85,7 +92,7 @@ class Session:
         self.label_column = label_column
         self.written = written
         self._weights = weights
-        self._turn = Turn()
+        self._lock = ReentrantLock()
         self._located: ModelSource | None = None
         self._loaded: LanguageModel | None = None
         self._delta: Delta | None = {} if candidate.settings.tuning == "none" else None
@@ -100,7 +107,7 @@ class Session:
 
         Raises InputError for a fine-tuned prompt that has no weights and was not fitted, and for a frozen classifier.
         """
-        with self._turn:
+        with self._lock:
             candidate, delta = self.candidate, self._delta
             if frozen:
                 self._check_frozen()
@@ -119,12 +126,12 @@ class Session:
         with model.exclusive():
             delta = tuned(model, self.candidate, corpus.train, self.labels, self.fields, int(seed))
             written = self.written if self.labels else model.target_length(corpus.train)
-        with self._turn:
+        with self._lock:
             self._delta, self.written = delta, written
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle, which belongs to one fit even if another thread fits meanwhile."""
-        with self._turn:
+        with self._lock:
             return dict(self.__dict__)
 
     def evaluate(self, rows: Any, label_column: str | None, *, frozen: bool) -> dict[str, float]:
@@ -155,7 +162,7 @@ class Session:
 
     @property
     def _source(self) -> ModelSource:
-        with self._turn:
+        with self._lock:
             if self._located is None:
                 self._located = locate_model(self.loading.model)
             return self._located
@@ -163,7 +170,7 @@ class Session:
     @property
     def _model(self) -> LanguageModel:
         loading = self.loading
-        with self._turn:
+        with self._lock:
             if self._loaded is None:
                 family = loading.family or self._source.family
                 self._loaded = load_model(

@@ -9,8 +9,7 @@ from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError
-from autoprompt.models import LanguageModel
-from autoprompt.models.types import Delta
+from autoprompt.models import Delta, LanguageModel
 from autoprompt.predicting.predictor import Predictor, failures
 
 
@@ -47,7 +46,7 @@ def tuned(model: LanguageModel, candidate: Candidate, rows: Sequence[Example], l
         raise InputError("The solved examples leave no rows to train on; ask for fewer of them.")
     gold = [labels.index(row.label) if labels else 0 for row in rows]
     with failures("The fine-tune failed"):
-        with model.exclusive(), model.passing_prefixes():
+        with model.exclusive(), model.temporary_prefixes():
             delta = model.tune(model.prompt(candidate, rows), gold, candidate.settings, seed)
         # The last step may have diverged, which only a score shows.
         Predictor(model, candidate, tuple(labels), tuple(fields), delta).scores(rows[:1])

@@ -16,11 +16,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
 from autoprompt.export import FORMAT, VERSION, Prompt, load, save, weights_beside, written_out
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights, pinned
-from autoprompt.models import locate_model
-from autoprompt.models.adaptation.peft_io import load_delta, write_delta
-from autoprompt.models.loading import loaded
-from autoprompt.models.prompts.encoding import Encoder
-from autoprompt.models.prompts.special_tokens import chat_format
+from autoprompt.models import Encoder, chat_format, load_delta, load_safely, locate_model, write_delta
 from autoprompt.terminal import command_line
 from autoprompt.untrusted import misfit
 
@@ -166,4 +162,4 @@ def _tokenizer(run: RunRecord) -> Any:
     from transformers import AutoTokenizer
 
     name = pinned(run.model, run.config.model_revision)
-    return loaded(locate_model(name).folder, AutoTokenizer.from_pretrained)
+    return load_safely(locate_model(name).folder, AutoTokenizer.from_pretrained)

@@ -16,8 +16,7 @@ from autoprompt.corpus import Corpus, Reading
 from autoprompt.errors import UsageError
 from autoprompt.execution import check_workers, most_workers
 from autoprompt.metrics import metric_names
-from autoprompt.models import FAMILIES, locate_model
-from autoprompt.models.types import ModelSource
+from autoprompt.models import FAMILIES, ModelSource, locate_model
 from autoprompt.optimizer import SearchConfig, Space, demos_of, draw_demos, make_space
 from autoprompt.registry import CLASSIFICATION_METRICS, EXECUTORS, GENERATION_METRICS
 from autoprompt.run.options import DataOptions, ModelOptions

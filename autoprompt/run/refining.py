@@ -33,9 +33,7 @@ from autoprompt.leaderboard import (
 )
 from autoprompt.manifest import differences, manifest
 from autoprompt.metrics import Interval, Score, paired_bootstrap
-from autoprompt.models import check_device, locate_model
-from autoprompt.models.adaptation.peft_io import load_delta
-from autoprompt.models.saving import save
+from autoprompt.models import check_device, load_delta, locate_model, save
 from autoprompt.results import Change, LossDifference, Refinement, RunResult
 from autoprompt.run.options import DataOptions, Progress
 from autoprompt.run.ownership import mark_of

@@ -78,7 +78,7 @@ def engine_cell(corpus: Corpus, template: Template, repeats: int, *, kept: bool)
         scores(model, candidate, delta, corpus.validation)
 
     def evaluate_anew() -> None:
-        with model.passing_prefixes():
+        with model.temporary_prefixes():
             evaluate()
 
     steps = optimizer_steps(evaluate)
@@ -92,7 +92,7 @@ def tested(model: LanguageModel, candidate: Candidate, deltas: Sequence[Delta], 
     predicted: list[list[int]] = [[] for _ in deltas]
     for start in range(0, len(corpus.test), TEST_BLOCK):
         block = corpus.test[start : start + TEST_BLOCK]
-        with model.passing_prefixes():
+        with model.temporary_prefixes():
             for found, delta in zip(predicted, deltas, strict=True):
                 found += scores(model, candidate, delta, block).argmax(1).tolist()
     return [outcomes(found, gold(corpus.test, corpus.labels)) for found in predicted]

@@ -25,7 +25,7 @@ from uncached import scoring
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.evaluator.worker import FROZEN
-from autoprompt.models import LanguageModel, load_model, locate_model
+from autoprompt.models import LanguageModel, load_model, locate_model, propose_tokens
 
 TOKENS = 40
 ROWS = 32
@@ -45,7 +45,7 @@ def rounds(corpus: Corpus, model: LanguageModel, repeats: int) -> Cell:
         nonlocal current, tried
         features = model.features(model.prompt(current, corpus.train))
         loss = cross_fit(features, true, len(corpus.labels)).training_loss(slice(0, len(true)))
-        edits = model.propose_tokens(current, corpus.train, loss, replacements=PROPOSALS, infills=0).replacements
+        edits = propose_tokens(model, current, corpus.train, loss, replacements=PROPOSALS, infills=0).replacements
         scored = []
         for template, _ in edits:
             candidate = replace(current, template=template)

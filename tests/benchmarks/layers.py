@@ -57,7 +57,7 @@ def measured(corpus: Corpus, name: str, share: float, repeats: int) -> Cell:
 def predicted(model: LanguageModel, candidate: Candidate, corpus: Corpus, split: str) -> list[int]:
     """A fine-tune, and what it says of a split's rows."""
     delta = tuned(model, candidate, corpus.train, corpus.labels)
-    with model.passing_prefixes():
+    with model.temporary_prefixes():
         found: list[int] = scores(model, candidate, delta, getattr(corpus, split)).argmax(1).tolist()
     return found
 

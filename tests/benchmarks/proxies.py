@@ -47,7 +47,7 @@ from autoprompt.errors import InputError
 from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.evaluator.worker import FROZEN, Worker, perform
 from autoprompt.execution import default_workers
-from autoprompt.models import FitFailedError
+from autoprompt.models import CandidateFailedError
 from autoprompt.optimizer.draws import random_candidate
 from autoprompt.optimizer.space import flaw
 from autoprompt.optimizer.surrogate import Known, foretold
@@ -79,7 +79,7 @@ class Measure:
         try:
             worker.model.check(self.candidate)
             return self._frozen(worker) | self._fine_tuned(worker)
-        except (FitFailedError, InputError):
+        except (CandidateFailedError, InputError):
             return {}
 
     def _frozen(self, worker: Worker) -> Scores:

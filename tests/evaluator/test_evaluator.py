@@ -21,8 +21,8 @@ from autoprompt.errors import InputError, StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, bar, halving, measuring, start_worker, worker
 from autoprompt.evaluator.evaluator import TEST_BLOCK
 from autoprompt.evaluator.proxy import FOLDS, cross_fit, deal, fit_probe
-from autoprompt.models import Features, FitFailedError, load_model
-from autoprompt.models.families.base import TextModel
+from autoprompt.models import CandidateFailedError, Features, load_model
+from autoprompt.models.families.base import LanguageModel
 from autoprompt.optimizer.racing import ranked
 from autoprompt.template import LabelWords, Template
 
@@ -301,7 +301,7 @@ def test_fault_32_prefixes_that_find_no_room_end_the_run_and_leave_no_part(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.evaluator.check(_candidate())
-    folder = worker._WORKER.model.store.folder  # type: ignore[union-attr]
+    folder = worker._WORKER.model.prefixes.store.folder  # type: ignore[union-attr]
     monkeypatch.setattr("autoprompt.models.saving.save_file", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(StorageError, match=r"cached prefixes cannot be written.*No space left.*\d+ bytes are free"):
         bench.evaluator.frozen([_candidate()])
@@ -324,7 +324,7 @@ def test_a_candidate_that_cannot_be_tested_fails_alone(bench: Bench, monkeypatch
     fine, refused = bench.evaluator.test([good, other], rows)
     assert (fine.complete, refused.status, refused.reason) == (True, "failed", "The template alone takes too much.")
     monkeypatch.setattr(model, "prompt", prompt)
-    monkeypatch.setattr(model, "tune", Mock(side_effect=FitFailedError("diverged")))
+    monkeypatch.setattr(model, "tune", Mock(side_effect=CandidateFailedError("diverged")))
     fine, failed = bench.evaluator.test([good, gone], rows)
     assert (fine.complete, failed.status, failed.reason) == (True, "failed", "diverged")
 
@@ -335,7 +335,7 @@ def test_prefixes_are_kept_of_the_rows_that_are_asked(bench: Bench) -> None:
     candidate = replace(_candidate("{demos:2}{text}\nSentiment: {label}"), demos=shown)
     bench.evaluator.frozen([candidate])
     model = worker._WORKER.model  # type: ignore[union-attr]
-    blocks = len(list(model.store.folder.iterdir()))
+    blocks = len(list(model.prefixes.store.folder.iterdir()))
     judged = len(bench.corpus.train) - 2, len(bench.corpus.validation)
     assert blocks == sum(-(-rows // 8) for rows in judged)
 
@@ -401,7 +401,7 @@ def test_a_fine_tune_behind_the_better_half_is_stopped(bench: Bench, monkeypatch
 
 
 def test_a_fine_tune_that_has_learnt_by_then_is_known_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoprompt.models.families.base.LEARNT", math.inf)  # the first pass is enough
+    monkeypatch.setattr("autoprompt.models.adaptation.fine_tuning.STOP_LOSS", math.inf)  # the first pass is enough
     (done,) = bench.evaluator.fit([_candidate()], bar=math.inf)
     assert done.milestone == pytest.approx(done.loss)
 
@@ -572,7 +572,7 @@ def test_no_writing_is_timed_where_all_training_rows_are_shown(writing: Bench) -
 
 
 def test_no_writing_is_timed_where_memory_does_not_last(writing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = Mock(side_effect=FitFailedError("the memory is too short"))
+    short = Mock(side_effect=CandidateFailedError("the memory is too short"))
     monkeypatch.setattr(worker._WORKER.model, "generate", short)  # type: ignore[union-attr]
     writing.evaluator.time_writing(_asked_to_write())
     assert writing.evaluator.costs.write_speed == 0
@@ -582,7 +582,7 @@ def test_no_writing_is_timed_where_memory_does_not_last(writing: Bench, monkeypa
 def test_a_slow_epoch_is_measured_whole(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a slow epoch the fine-tune is stopped; what follows the stop is no epoch."""
     pause = 0.3
-    tune = TextModel.tune
+    tune = LanguageModel.tune
 
     def slow(model: Any, prompted: Any, gold: Any, settings: Settings, seed: int, ended: Callable[[int], bool]) -> Any:
         def later(passes: int) -> bool:
@@ -592,6 +592,6 @@ def test_a_slow_epoch_is_measured_whole(bench: Bench, monkeypatch: pytest.Monkey
         return tune(model, prompted, gold, settings, seed, later)
 
     monkeypatch.setattr(measuring, "QUICK", 0.0)
-    monkeypatch.setattr(TextModel, "tune", slow)
+    monkeypatch.setattr(LanguageModel, "tune", slow)
     speed = bench.evaluator.measure(_candidate())
     assert speed.trained * measuring.MEASURED_ROWS >= pause

@@ -21,7 +21,7 @@ from transformers import AutoTokenizer
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError
-from autoprompt.models import FitFailedError, load_model, locate_model
+from autoprompt.models import CandidateFailedError, load_model, locate_model, propose_tokens
 from autoprompt.models.acceleration.micro_batches import is_short_memory
 from autoprompt.template import LabelWords
 
@@ -62,7 +62,10 @@ def test_fault_09_data_is_literal_in_every_family(shared: Callable[[str], Any], 
             assert [len(target.places) for target in row.targets] == [len(target.ids) for target in row.targets]
             masks = sum(token == model.encoder.tokenizer.mask_token_id for token in row.inputs[0])
             assert masks == (len(row.targets[0].places) if FAMILY[name] == "masked" else 0)
-        written = row.context or (*model.encoder.heads(candidate, tiny.examples(text))[0][: row.keep], *row.inputs[0])
+        written = row.context or (
+            *model.encoder.heads(candidate, tiny.examples(text))[0][: row.cached_tokens],
+            *row.inputs[0],
+        )
         shown = model.encoder.tokenizer.decode([token for token in written if token >= 0 and token not in special])
         assert "".join(text.lower().split()) in "".join(shown.lower().split())
         assert torch.isfinite(model.score(prompted)).all()
@@ -216,7 +219,7 @@ def test_fault_23_scores_that_are_not_finite(fresh: Callable[..., Any], name: st
     before = model.score(prompted)
     for value in (float("nan"), float("inf")):
         spoilt = delta | {n: torch.full_like(v, value) for n, v in delta.items() if v is next(reversed(delta.values()))}
-        with model.adapted(SETTINGS[mode], spoilt), pytest.raises(FitFailedError, match="a score is not finite"):
+        with model.adapted(SETTINGS[mode], spoilt), pytest.raises(CandidateFailedError, match="a score is not finite"):
             model.score(prompted)
     assert torch.equal(before, model.score(prompted))
 
@@ -237,7 +240,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from autoprompt.models.acceleration.micro_batches import in_memory
+from autoprompt.models.acceleration.micro_batches import run_in_parts
 
 torch.ones(8, 8) @ torch.ones(8, 8)
 pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -247,9 +250,9 @@ making = {  # 4 MiB a row
     "numpy": lambda rows: numpy.ones((len(rows), 1 << 20), "float32").sum(),
     "python": lambda rows: len(bytearray(len(rows) << 22)),
 }
-found = {name: [len(part) for part, _ in in_memory(range(64), run)] for name, run in making.items()}
+found = {name: [len(part) for part, _ in run_in_parts(range(64), run)] for name, run in making.items()}
 try:
-    list(in_memory(range(1), lambda rows: torch.ones(1 << 28)))
+    list(run_in_parts(range(1), lambda rows: torch.ones(1 << 28)))
 except Exception as error:
     found["one row"] = str(error)
 print(json.dumps(found))
@@ -363,9 +366,9 @@ def test_fault_24_a_fine_tune_goes_on_in_smaller_parts(fresh: Callable[..., Any]
     with model.adapted(settings, whole):
         assert torch.allclose(model.score(prompted), scores, atol=0.05)
     hook = _short_of_memory(model, 0, torch.OutOfMemoryError)
-    with pytest.raises(FitFailedError, match="one row at a time"):
+    with pytest.raises(CandidateFailedError, match="one row at a time"):
         model.tune(prompted, tiny.gold(rows), settings, 1)
-    with pytest.raises(FitFailedError, match="a pass of one row"):
+    with pytest.raises(CandidateFailedError, match="a pass of one row"):
         model.score(prompted)
     hook.remove()
     assert contract.same(weights, contract.weights(model))
@@ -404,9 +407,9 @@ def test_fault_24_no_memory_for_one_row_fails_a_candidate_and_no_run(
     for refused in (
         lambda: model.prompt(candidate, rows),
         lambda: model.before_tuning(prompted, SETTINGS["tail"]),
-        lambda: model.generate(model.asking(contract.candidate("llama", "full"), rows), 4),
+        lambda: model.generate(model.answer_prompt(contract.candidate("llama", "full"), rows), 4),
     ):
-        with pytest.raises(FitFailedError, match="a pass of one row"):
+        with pytest.raises(CandidateFailedError, match="a pass of one row"):
             refused()
     # What belongs to no candidate's score goes without.
     assert model.prepare_prefix(candidate, rows, 0, 1) >= 0
@@ -420,17 +423,19 @@ def test_fault_24_no_memory_for_gradients_and_perplexity(fresh: Callable[..., An
     model, rows = fresh(name), corpus.train[:4]
     candidate = contract.candidate(name, "full", "Review: {text} It was {label}")
     hook = _short_of_memory(model, 0, torch.OutOfMemoryError)
-    proposals = model.propose_tokens(candidate, rows, lambda h, s: h.sum() + s.sum(), replacements=2, infills=2)
+    proposals = propose_tokens(model, candidate, rows, lambda h, s: h.sum() + s.sum(), replacements=2, infills=2)
     assert (proposals.replacements, proposals.infills) == ([], [])
     assert model.perplexity("It was") is None
     hook.remove()
-    assert model.propose_tokens(candidate, rows, lambda h, s: h.sum() + s.sum(), replacements=2, infills=2).replacements
+    assert propose_tokens(
+        model, candidate, rows, lambda h, s: h.sum() + s.sum(), replacements=2, infills=2
+    ).replacements
 
 
 @pytest.mark.parametrize("name", contract.WRITERS)
 def test_fault_24_texts_are_written_in_smaller_parts(fresh: Callable[..., Any], corpus: Corpus, name: str) -> None:
     model, rows = fresh(name), corpus.train[:5]
-    prompted = model.asking(contract.candidate(name, "none", words=LabelWords(())), rows)
+    prompted = model.answer_prompt(contract.candidate(name, "none", words=LabelWords(())), rows)
     whole = model.generate(prompted, 6)
     assert model.micro_batch is None
 
@@ -465,7 +470,7 @@ def test_fault_24_no_memory_to_put_a_fine_tune_in_its_place(
     with monkeypatch.context() as patched:
         patched.setattr(Tensor, "clone", short)
         with (
-            pytest.raises(FitFailedError, match="put a fine-tune in its place"),
+            pytest.raises(CandidateFailedError, match="put a fine-tune in its place"),
             model.adapted(SETTINGS["full"], delta),
         ):
             pass
@@ -516,7 +521,7 @@ def test_fault_24_adapters_that_found_no_room_are_put_in_whole_the_next_time(
         return put(self, *args, **kwargs)
 
     monkeypatch.setattr(LoraModel, "_create_and_replace", short)
-    with pytest.raises(FitFailedError):
+    with pytest.raises(CandidateFailedError):
         model.tune(prompted, tiny.gold(rows), small, 1)
     monkeypatch.undo()
     assert len(calls) == 4

@@ -23,7 +23,7 @@ from autoprompt import PromptClassifier, PromptModel, artifacts, load
 from autoprompt.candidate import Settings
 from autoprompt.errors import UsageError
 from autoprompt.export import save
-from autoprompt.models.locks import SharedVariable, Turn
+from autoprompt.models.locks import ReentrantLock, SharedVariable
 from autoprompt.predicting import session as sessions
 
 ROWS = tiny.rows(0)
@@ -201,7 +201,7 @@ def test_a_copy_that_is_made_beside_predictions(fitted, copied):
     for each in copies:
         for text, row in zip(TEXTS, expected, strict=True):
             assert probabilities(each, text) == pytest.approx(row, abs=1e-6)
-        assert each.fitted.predictor.model.turn is not model.fitted.predictor.model.turn
+        assert each.fitted.predictor.model.lock is not model.fitted.predictor.model.lock
 
 
 def test_a_prompt_is_copied_and_pickled_with_its_fit(best):
@@ -246,10 +246,10 @@ def test_the_caller_s_modes_change_nothing(model_folders, mode):
 
 
 def test_a_fork_beside_a_prediction_is_refused_in_the_child():
-    turn, held, done = Turn(), threading.Event(), threading.Event()
+    lock, held, done = ReentrantLock(), threading.Event(), threading.Event()
 
     def hold() -> None:
-        with turn:
+        with lock:
             held.set()
             done.wait()
 
@@ -259,7 +259,7 @@ def test_a_fork_beside_a_prediction_is_refused_in_the_child():
     child = os.fork()
     if child == 0:
         try:
-            with turn:
+            with lock:
                 os._exit(0)
         except UsageError as error:
             os._exit(7 if "in each process" in str(error) else 1)
@@ -268,7 +268,7 @@ def test_a_fork_beside_a_prediction_is_refused_in_the_child():
     done.set()
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    with turn:
+    with lock:
         child = os.fork()  # by the thread that holds it, or by any while nobody does
         if child == 0:
             os._exit(0)

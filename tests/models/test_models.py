@@ -3,6 +3,8 @@
 import copy
 import math
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,10 +20,17 @@ from torch import Tensor
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, UsageError
-from autoprompt.models import FitFailedError, LanguageModel, check_device, load_model, locate_model
-from autoprompt.models.acceleration.prefix_cache import PrefixStore, blocks
-from autoprompt.models.adaptation.token_gradients import over_rows
-from autoprompt.models.adaptation.tuning import LEARNT
+from autoprompt.models import (
+    CandidateFailedError,
+    LanguageModel,
+    check_device,
+    load_model,
+    locate_model,
+    propose_tokens,
+)
+from autoprompt.models.acceleration.prefix_cache import PrefixStore, group_by_length
+from autoprompt.models.adaptation.fine_tuning import STOP_LOSS
+from autoprompt.models.token_gradients import literal_gradients
 from autoprompt.models.types import Delta
 from autoprompt.template import LabelWords, Literal, Template
 
@@ -96,7 +105,7 @@ def test_a_fine_tune_ends_with_the_pass_that_shows_the_rows_learnt(
     means = [sum(losses[start : start + a_pass]) / a_pass for start in range(0, len(losses), a_pass)]
     assert len(losses) % a_pass == 0
     assert 1 < len(means) < most
-    assert means[-1] < LEARNT <= min(means[:-1])
+    assert means[-1] < STOP_LOSS <= min(means[:-1])
 
 
 @modes
@@ -181,7 +190,7 @@ def test_nothing_to_put_in_for_the_frozen_mode(model: LanguageModel, corpus: Cor
 def test_an_absurd_learning_rate_fails_and_harms_nothing(fresh_model: LanguageModel, corpus: Corpus, mode: str) -> None:
     weights, before = _weights(fresh_model), _score(fresh_model, corpus.train)
     prompted = fresh_model.prompt(tiny.prompt_of(TEMPLATE, WORDS, mode), corpus.train)
-    with pytest.raises(FitFailedError, match="training loss is nan at step"):
+    with pytest.raises(CandidateFailedError, match="training loss is nan at step"):
         fresh_model.tune(prompted, tiny.gold(corpus.train), SETTINGS[mode].change(learning_rate=1e30), 0)
     assert torch.equal(before, _score(fresh_model, corpus.train))
     assert all(torch.equal(value, weights[name]) for name, value in _weights(fresh_model).items())
@@ -205,7 +214,7 @@ def test_disk_memory_and_a_second_process_give_the_same_bits(
     writer = load_model(model_folders[family], device=device, prefix_folder=tmp_path)
     reader = load_model(model_folders[family], device=device, prefix_folder=tmp_path)
     written = _score(writer, corpus.train)
-    assert len(list(tmp_path.glob("*.safetensors"))) == len(blocks([1] * len(corpus.train)))
+    assert len(list(tmp_path.glob("*.safetensors"))) == len(group_by_length([1] * len(corpus.train)))
     before = reader.tokens_processed
     read = _score(reader, corpus.train)
     tails = reader.tokens_processed - before
@@ -232,10 +241,10 @@ def test_a_full_store_makes_room_and_stays_right(
     fresh_model: Any, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {split: _score(fresh_model, rows) for split, rows in _splits(corpus).items()}
-    block = fresh_model.store.get("none", lambda: torch.zeros(1))
+    block = fresh_model.prefixes.store.get("none", lambda: torch.zeros(1))
     assert torch.equal(block, torch.zeros(1))
     for folder in (None, tmp_path):
-        monkeypatch.setattr(fresh_model, "store", PrefixStore(folder, limit=30_000))
+        monkeypatch.setattr(fresh_model.prefixes, "store", PrefixStore(folder, limit=30_000))
         for _ in range(2):
             for split, rows in _splits(corpus).items():
                 assert torch.equal(_score(fresh_model, rows), expected[split])
@@ -282,7 +291,7 @@ def test_test_rows_leave_no_prefix(
     family: str, model_folders: dict[str, Path], device: str, corpus: Corpus, tmp_path: Path
 ) -> None:
     model = load_model(model_folders[family], device=device, prefix_folder=tmp_path)
-    with model.passing_prefixes():
+    with model.temporary_prefixes():
         inside = _score(model, corpus.test)
     assert not list(tmp_path.iterdir())
     assert torch.equal(inside, _score(model, corpus.test))
@@ -317,7 +326,7 @@ def test_gradients_are_those_of_the_loss(
     candidate = tiny.prompt_of(template, words, "full")
     prompted = model.prompt(candidate, rows)
     found = [model.literal_places(candidate, row, own) for row, own in zip(rows, prompted.rows, strict=True)]
-    gradient = over_rows(model, prompted, found, range(len(rows)), loss)
+    gradient = literal_gradients(model, prompted, found, range(len(rows)), loss)
     places = [own[0] for own in found]
     assert gradient.shape == (len(places[0]), 32)
     generator = torch.Generator().manual_seed(0)
@@ -374,9 +383,11 @@ def test_every_proposal_is_text_that_tokenises_back(model: Any, corpus: Corpus, 
     template = Template.parse(source)
     rows = tiny.short(corpus, 8)
     candidate, loss = tiny.prompt_of(template, words), _label_loss(rows)
-    proposals = model.propose_tokens(candidate, rows, loss, replacements=8, infills=8)
-    assert model.propose_tokens(candidate, rows, loss, replacements=8, infills=0) == replace(proposals, infills=[])
-    assert model.propose_tokens(candidate, rows, loss, replacements=0, infills=8) == replace(proposals, replacements=[])
+    proposals = propose_tokens(model, candidate, rows, loss, replacements=8, infills=8)
+    assert propose_tokens(model, candidate, rows, loss, replacements=8, infills=0) == replace(proposals, infills=[])
+    assert propose_tokens(model, candidate, rows, loss, replacements=0, infills=8) == replace(
+        proposals, replacements=[]
+    )
     assert 0 < len(proposals.replacements) <= 8
     assert 0 < len(proposals.infills) <= 8
     values = [value for _, value in proposals.replacements]
@@ -389,7 +400,7 @@ def test_every_proposal_is_text_that_tokenises_back(model: Any, corpus: Corpus, 
         text = " ".join(child.literals).lower()
         for word in (*words.words, *words.labels):
             assert word not in re.findall(r"\w+", text)
-    again = model.propose_tokens(tiny.prompt_of(template, words), rows, _label_loss(rows), replacements=8, infills=8)
+    again = propose_tokens(model, tiny.prompt_of(template, words), rows, _label_loss(rows), replacements=8, infills=8)
     assert again == proposals
 
 
@@ -411,7 +422,7 @@ def test_a_promise_is_the_change_to_first_order(model: Any, corpus: Corpus, tole
     """Proposals' values are gradient times the difference of embeddings, checked by moving a little that way."""
     rows = tiny.short(corpus, 6)
     loss = _label_loss(rows)
-    proposals = model.propose_tokens(tiny.prompt_of(TEMPLATE, WORDS), rows, loss, replacements=4, infills=4)
+    proposals = propose_tokens(model, tiny.prompt_of(TEMPLATE, WORDS), rows, loss, replacements=4, infills=4)
     prompted = model.prompt(tiny.prompt_of(TEMPLATE, WORDS, "full"), rows)
     table = model.model.get_input_embeddings().weight.detach().cpu()
     checked = 0
@@ -444,8 +455,8 @@ def _replaced(model: Any, child: Template, rows: tuple[Example, ...], table: Ten
 def test_infills_are_what_the_model_expects(model: Any, corpus: Corpus, tolerance: float) -> None:
     """The first literal token is foretold by the text's last token, also when that lies in the kept prefix."""
     rows = tiny.short(corpus, 6)
-    proposals = model.propose_tokens(
-        tiny.prompt_of(LONG_TEMPLATE, WORDS), rows, _label_loss(rows), replacements=0, infills=300
+    proposals = propose_tokens(
+        model, tiny.prompt_of(LONG_TEMPLATE, WORDS), rows, _label_loss(rows), replacements=0, infills=300
     )
     assert not all(child.literals[0].startswith("\n") for child, _ in proposals.infills)
     found = 0
@@ -474,8 +485,13 @@ def _inserted(model: Any, child: Template, rows: tuple[Example, ...]) -> tuple[b
 
 def test_a_template_without_literal_text_has_no_proposals(model: LanguageModel, corpus: Corpus) -> None:
     rows = tiny.short(corpus, 4)
-    proposals = model.propose_tokens(
-        tiny.prompt_of(Template.parse("{text}{label}"), WORDS), rows, _label_loss(rows), replacements=4, infills=4
+    proposals = propose_tokens(
+        model,
+        tiny.prompt_of(Template.parse("{text}{label}"), WORDS),
+        rows,
+        _label_loss(rows),
+        replacements=4,
+        infills=4,
     )
     assert (proposals.replacements, proposals.infills) == ([], [])
 
@@ -588,3 +604,12 @@ def test_fault_49_cuda_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match=r"'cuda' is not on this machine, which has cpu(, mps)?; use"):
         check_device("cuda")
+
+
+def test_importing_the_package_loads_no_torch_and_every_public_name_is_there() -> None:
+    code = (
+        "import sys, autoprompt.models as m; print('torch' in sys.modules);"
+        "print([n for n in m.__all__ if n not in dir(m) or getattr(getattr(m, n), '__name__', n) != n])"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.stdout == "False\n[]\n", process.stderr

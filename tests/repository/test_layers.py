@@ -87,6 +87,9 @@ OPEN_DOORS = {"models", "evaluator"}
 # Only inside functions: loading the module must not load them.
 LAZILY = {"export": {"predicting"}}
 METADATA = {"__version__"}
+MAX_LINES = 350
+KNOWN_CYCLES = [["autoprompt.cli", "autoprompt.cli.root"]]
+"""Import cycles that are left; one that is broken must go from this list."""
 
 
 def owner(path, root):
@@ -249,6 +252,106 @@ def test_an_allowed_import_is_allowed(tmp_path, file, source):
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(source)
     assert violations(tmp_path) == []
+
+
+def module_names(root):
+    """The file of each module of the package, by the module's full name."""
+    found = {}
+    for path in sorted(root.rglob("*.py")):
+        parts = ("autoprompt", *path.relative_to(root).with_suffix("").parts)
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def import_graph(root):
+    """Module -> modules of ours that it imports anywhere: inside functions and for type checking, too.
+
+    ``from autoprompt.pkg import name`` imports the module ``autoprompt.pkg.name`` if there is one, else the package.
+    """
+    modules = module_names(root)
+    graph = {}
+    for name, path in modules.items():
+        package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+        targets = set()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else []
+                home = ".".join([*base, *([node.module] if node.module else [])])
+                full = (f"{home}.{alias.name}" for alias in node.names)
+                targets |= {named if named in modules else home for named in full}
+            else:
+                targets.update(_named(node, package))
+        graph[name] = targets & set(modules)
+    return graph
+
+
+def cycles(graph):
+    """Groups of modules that import each other: the strongly connected components (Tarjan 1972)."""
+    number, lowest, stack, found = {}, {}, [], []
+
+    def visit(module):
+        number[module] = lowest[module] = len(number)
+        stack.append(module)
+        for target in sorted(graph[module]):
+            if target not in number:
+                visit(target)
+                lowest[module] = min(lowest[module], lowest[target])
+            elif target in stack:
+                lowest[module] = min(lowest[module], number[target])
+        if lowest[module] == number[module]:
+            place = stack.index(module)
+            group = sorted(stack[place:])
+            del stack[place:]
+            if len(group) > 1 or module in graph[module]:
+                found.append(group)
+
+    for module in sorted(graph):
+        if module not in number:
+            visit(module)
+    return sorted(found)
+
+
+def test_no_modules_import_each_other():
+    assert cycles(import_graph(ROOT)) == KNOWN_CYCLES
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {"a/x.py": "from autoprompt.a import y", "a/y.py": "from .x import f"},
+            [["autoprompt.a.x", "autoprompt.a.y"]],
+        ),
+        (
+            {"a.py": "if TYPE_CHECKING:\n    from autoprompt.b import B", "b.py": "def f():\n    import autoprompt.a"},
+            [["autoprompt.a", "autoprompt.b"]],
+        ),
+        (
+            {"a/__init__.py": "from autoprompt.a import x", "a/x.py": "from autoprompt.a import name"},
+            [["autoprompt.a", "autoprompt.a.x"]],
+        ),
+        (
+            {"a.py": "from importlib import import_module\nimport_module('autoprompt.b')", "b.py": "from . import a"},
+            [["autoprompt.a", "autoprompt.b"]],
+        ),
+        (
+            {"a/__init__.py": "from autoprompt.a.x import f\nfrom . import y", "a/x.py": "from autoprompt.a import y",
+             "a/y.py": "import autoprompt.b", "b.py": "import ast"},
+            [],
+        ),
+    ],
+)  # fmt: skip
+def test_a_cycle_is_found_wherever_the_imports_stand(tmp_path, files, expected):
+    for file, source in files.items():
+        place = tmp_path / file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(source)
+    assert cycles(import_graph(tmp_path)) == expected
+
+
+def test_no_module_is_long():
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text("utf-8").splitlines()) for p in ROOT.rglob("*.py")}
+    assert {file: lines for file, lines in lengths.items() if lines > MAX_LINES} == {}
 
 
 def test_every_package_is_installed():

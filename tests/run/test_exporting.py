@@ -147,7 +147,7 @@ def test_what_is_rendered_is_what_the_model_read(board, tmp_path, chat_folder, c
     renders = [load(tmp_path / "best.json").render, runpy.run_path(str(tmp_path / "best.py"))["render"]]
     model = load_model(chat_folder, chat=chat, max_length=12)
     row = Example("r", {"text": "The lamp is ugly. "}, "neg")
-    ((read,),) = model.encoder.render(candidate, [row], [["bad"]], closing=True)
+    ((read,),) = model.encoder.render(candidate, [row], [["bad"]], closing_tokens=True)
     tokenizer = AutoTokenizer.from_pretrained(chat_folder)
     for render in renders:
         text = render(label="neg", **row.fields)

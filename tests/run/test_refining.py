@@ -23,7 +23,7 @@ from autoprompt.evaluator import WorkerSpec
 from autoprompt.evaluator.refining import REPLAYED, refined
 from autoprompt.evaluator.worker import Worker
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin
-from autoprompt.models import FitFailedError, LanguageModel
+from autoprompt.models import CandidateFailedError, LanguageModel
 from autoprompt.run import refining
 from autoprompt.template import LabelWords, Template
 
@@ -85,7 +85,7 @@ def test_a_fine_tune_goes_on_from_what_an_earlier_one_learnt(model: LanguageMode
     assert still.keys() == first.keys()
     assert all(torch.allclose(still[name], first[name], atol=1e-6) for name in first)
     assert not all(torch.equal(first[name], other) for name, other in model.tune(prompted, gold, settings, 2).items())
-    with pytest.raises(FitFailedError, match="another model, mode or rank"):
+    with pytest.raises(CandidateFailedError, match="another model, mode or rank"):
         model.tune(prompted, gold, settings, 1, start={"odd": torch.zeros(1)})
 
 

@@ -65,7 +65,7 @@ def prompt_of(template: Template, words: LabelWords, tuning: str = "none") -> Ca
 def literal_tokens(model: Any, template: Template, row: Example, word: str) -> tuple[tuple[int, ...], list[Any]]:
     """A rendered row's ids and those of its tokens that lie wholly in literal text before the label."""
     words = LabelWords((("positive", word),))
-    ((rendered,),) = model.encoder.render(prompt_of(template, words), [row], [[word]], closing=False)
+    ((rendered,),) = model.encoder.render(prompt_of(template, words), [row], [[word]], closing_tokens=False)
     return rendered.ids, rendered.literals(after_answer=False)
 
 

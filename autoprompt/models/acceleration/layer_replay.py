@@ -13,7 +13,7 @@ LOWER_SHARE = 0.4
 """Share of the layers, from the input on, without adapters. On six samples of rotten-tomatoes this share cost no
 accuracy (.776 against .778 with adapters in all layers; template with ``Label: {label}`` on a separate line). A share
 of one half did (.744), unless the learning rate was raised."""
-SAME = 1e-4
+TOLERANCE = 1e-4
 
 
 class LayerStack:
@@ -30,7 +30,7 @@ class LayerStack:
         self._share = LOWER_SHARE
         self._in_tuples = False
         self._later: set[nn.Module] = set()
-        self.replayable = self._hands_on(model, ids) and self._replays(model, ids)
+        self.replayable = self._passes_on_hidden_states(model, ids) and self._replay_is_exact(model, ids)
 
     @property
     def upper(self) -> Sequence[nn.Module]:
@@ -42,7 +42,7 @@ class LayerStack:
         """The layers nearer to the input."""
         return self.layers[: int(len(self.layers) * self._share)]
 
-    def _hands_on(self, model: nn.Module, ids: Tensor) -> bool:
+    def _passes_on_hidden_states(self, model: nn.Module, ids: Tensor) -> bool:
         """Whether each layer's input [1, columns, width] is the unchanged output of the layer before.
 
         Also records which modules run after the last layer.
@@ -59,21 +59,21 @@ class LayerStack:
 
         hooks = [m.register_forward_pre_hook(lambda module, _: begun.append(module)) for m in model.modules()]
         hooks += [layer.register_forward_hook(keep) for layer in self.layers]
-        with hooked(hooks):
+        with temporary_hooks(hooks):
             model(input_ids=ids)
         if not outputs or len(outputs) != len(self.layers):
             self.layers = []
             return False
         self._later = set(begun) - earlier
         self._in_tuples = isinstance(outputs[0], tuple)
-        handed_on = [output[0] if self._in_tuples else output for output in outputs]
-        if not all(given is output for given, output in zip(inputs[1:], handed_on[:-1], strict=True)):
+        passed_on = [output[0] if self._in_tuples else output for output in outputs]
+        if not all(given is output for given, output in zip(inputs[1:], passed_on[:-1], strict=True)):
             self.layers = []
             return False
         plain = not self._in_tuples or len(outputs[0]) == 2
-        return plain and all(hidden.shape[:2] == ids.shape for hidden in handed_on)
+        return plain and all(hidden.shape[:2] == ids.shape for hidden in passed_on)
 
-    def _replays(self, model: nn.Module, ids: Tensor) -> bool:
+    def _replay_is_exact(self, model: nn.Module, ids: Tensor) -> bool:
         """Whether the last layer gives the same output when the layers before it are skipped.
 
         It does not in models whose layers pass on more than hidden states.
@@ -83,7 +83,7 @@ class LayerStack:
             model(input_ids=ids)
             with self.replaying(whole[0] if before else None, before):
                 model(input_ids=ids)
-        return torch.allclose(last[0], last[1], atol=SAME, rtol=SAME)
+        return torch.allclose(last[0], last[1], atol=TOLERANCE, rtol=TOLERANCE)
 
     def linear_names(self, names: Sequence[str], model: nn.Module, *, later: bool = False) -> list[str]:
         """The named layers in the upper part and, with ``later``, those that run after the stack.
@@ -93,7 +93,7 @@ class LayerStack:
         inside = {module for layer in self.upper for module in layer.modules()} | (self._later if later else set())
         return [name for name in names if not self.layers or model.get_submodule(name) in inside]
 
-    def before(self, names: Sequence[str], model: nn.Module) -> int:
+    def layers_before(self, names: Sequence[str], model: nn.Module) -> int:
         """Number of layers that a pass runs before it reaches the first of the named modules; 0 if unknown."""
         end = len(self.layers)
         places = dict.fromkeys(self._later, end)
@@ -108,14 +108,17 @@ class LayerStack:
 
         Each pass appends the output of the first ``count`` layers to the list.
         """
-        with self._outputs_of(count) as outputs, _instead(self.layers[count:], self._hand_on):
+        with self._outputs_of(count) as outputs, _replaced_forward(self.layers[count:], self._pass_on):
             yield outputs
 
     @contextmanager
     def replaying(self, hidden: Tensor | None, count: int) -> Iterator[None]:
         """Inside the context the first ``count`` layers are skipped and give ``hidden``; with None they run."""
         done = self.layers[:count] if hidden is not None else []
-        with _instead(done[:-1], self._hand_on), _instead(done[-1:], lambda *_, **__: self._hand_on(hidden)):
+        with (
+            _replaced_forward(done[:-1], self._pass_on),
+            _replaced_forward(done[-1:], lambda *_, **__: self._pass_on(hidden)),
+        ):
             yield
 
     @contextmanager
@@ -126,15 +129,15 @@ class LayerStack:
         def keep(_layer: nn.Module, _given: Any, output: Any) -> None:
             outputs.append(output[0] if self._in_tuples else output)
 
-        with hooked([layer.register_forward_hook(keep) for layer in self.layers[:count][-1:]]):
+        with temporary_hooks([layer.register_forward_hook(keep) for layer in self.layers[:count][-1:]]):
             yield outputs
 
-    def _hand_on(self, hidden: Any, *_: Any, **__: Any) -> Any:
+    def _pass_on(self, hidden: Any, *_: Any, **__: Any) -> Any:
         return (hidden, None) if self._in_tuples else hidden
 
 
 @contextmanager
-def hooked(hooks: Sequence[Any]) -> Iterator[None]:
+def temporary_hooks(hooks: Sequence[Any]) -> Iterator[None]:
     """Remove the hooks at the end of the context."""
     try:
         yield
@@ -144,7 +147,7 @@ def hooked(hooks: Sequence[Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _instead(layers: Sequence[nn.Module], forward: Callable[..., Any]) -> Iterator[None]:
+def _replaced_forward(layers: Sequence[nn.Module], forward: Callable[..., Any]) -> Iterator[None]:
     """Inside the context some layers have another forward function."""
     for layer in layers:
         layer.forward = forward

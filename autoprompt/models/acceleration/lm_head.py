@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @dataclass
-class Asked:
+class LogitRequest:
     """A request for logits [1, places, ids] instead of [sequences, columns, vocabulary].
 
     ``sequence``, ``column``: [places]. ``ids``: [ids], or None for the whole vocabulary. ``hidden``: after the pass,
@@ -28,26 +28,26 @@ class OutputLayer:
 
     def __init__(self, layer: nn.Linear) -> None:
         self.layer = layer
-        self._asked: Asked | None = None
+        self._request: LogitRequest | None = None
         layer.forward = self._forward  # type: ignore[method-assign, assignment]
 
     def _forward(self, hidden: Tensor) -> Tensor:
         weight: Tensor = self.layer.weight
         bias: Tensor | None = self.layer.bias
-        asked = self._asked
-        if asked is not None:
-            hidden = hidden[asked.sequence, asked.column][None]
-            asked.hidden = hidden[0]
-            if asked.ids is not None:
-                weight = weight[asked.ids]
-                bias = bias[asked.ids] if bias is not None else None
+        request = self._request
+        if request is not None:
+            hidden = hidden[request.sequence, request.column][None]
+            request.hidden = hidden[0]
+            if request.ids is not None:
+                weight = weight[request.ids]
+                bias = bias[request.ids] if bias is not None else None
         return nn.functional.linear(hidden, weight, bias)
 
     @contextmanager
-    def only(self, asked: Asked) -> Iterator[None]:
-        """Inside the context a pass gives only the logits that are ``asked`` for."""
-        self._asked = asked
+    def only(self, request: LogitRequest) -> Iterator[None]:
+        """Inside the context a pass gives only the logits that are requested."""
+        self._request = request
         try:
             yield
         finally:
-            self._asked = None
+            self._request = None

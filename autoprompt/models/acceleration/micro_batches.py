@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from autoprompt.models.types import FitFailedError
+from autoprompt.models.types import CandidateFailedError
 
 T = TypeVar("T")
 
@@ -25,25 +25,25 @@ SHORT_MEMORY = (
 """Texts in a RuntimeError that mean too little memory; accelerate knows some of these as well."""
 
 
-def in_memory(rows: Sequence[int], run: Callable[[Sequence[int]], T]) -> Iterator[tuple[list[int], T]]:
+def run_in_parts(rows: Sequence[int], run: Callable[[Sequence[int]], T]) -> Iterator[tuple[list[int], T]]:
     """Yield row indices and the result of ``run`` for them: all rows at once or, if memory is too short, in halves.
 
-    A half that does not fit is halved again. Raises FitFailedError if memory is too short for one row.
+    A half that does not fit is halved again. Raises CandidateFailedError if memory is too short for one row.
     """
     waiting = [list(rows)]
     while waiting:
         part = waiting.pop()
-        result = attempt(run, part)
+        result = none_if_out_of_memory(run, part)
         if result is not None:
             yield part, result
             continue
         if len(part) == 1:
-            raise FitFailedError("the memory is too short for a pass of one row")
+            raise CandidateFailedError("the memory is too short for a pass of one row")
         half = -(-len(part) // 2)
         waiting += [part[half:], part[:half]]
 
 
-def attempt(run: Callable[[Sequence[int]], T], rows: Sequence[int]) -> T | None:
+def none_if_out_of_memory(run: Callable[[Sequence[int]], T], rows: Sequence[int]) -> T | None:
     """The result of ``run(rows)``, or None if memory was too short."""
     try:
         return run(rows)

@@ -33,7 +33,7 @@ def pack(model: nn.Module, names: Iterable[str]) -> None:
     fitting = sum(weight.nbytes for weight in weights) <= LIMIT_BYTES
     if fitting and all(w.device.type == "cpu" and w.dtype == torch.float32 for w in weights) and _works():
         for layer in layers:
-            _Packed(layer)
+            _PackedLinear(layer)
 
 
 @functools.cache
@@ -44,21 +44,21 @@ def _works() -> bool:
         return False
     values = torch.arange(96.0).reshape(2, 48) / 96
     weight, bias = torch.linspace(-1, 1, 32 * 48).reshape(32, 48), torch.linspace(0, 1, 32)
-    return torch.allclose(_product(values, _laid_out(weight), bias), nn.functional.linear(values, weight, bias))
+    return torch.allclose(_product(values, _packed_weight(weight), bias), nn.functional.linear(values, weight, bias))
 
 
-def _laid_out(weight: Tensor) -> Tensor:
+def _packed_weight(weight: Tensor) -> Tensor:
     """The weight [outputs, inputs], packed in the kernels' own layout."""
     out: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
     return out
 
 
-def _product(values: Tensor, laid_out: Tensor, bias: Tensor | None) -> Tensor:
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(values, laid_out, bias, "none", [], "")
+def _product(values: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(values, packed, bias, "none", [], "")
     return out
 
 
-class _Packed:
+class _PackedLinear:
     """Replaces the forward of a linear layer; packs its weights when they are first needed.
 
     The weights may be replaced or trained, but not changed in place.
@@ -73,12 +73,12 @@ class _Packed:
         return {"layer": self.layer, "frozen": torch.empty(0)}  # no packed weights: a copy computes as a plain layer
 
     @cached_property
-    def onward(self) -> Tensor:
-        return _laid_out(self.frozen)
+    def forward_weight(self) -> Tensor:
+        return _packed_weight(self.frozen)
 
     @cached_property
-    def back(self) -> Tensor:
-        return _laid_out(self.frozen.t())
+    def backward_weight(self) -> Tensor:
+        return _packed_weight(self.frozen.t())
 
     def _forward(self, values: Tensor) -> Tensor:
         weight, bias = self.layer.weight, self.layer.bias
@@ -87,7 +87,7 @@ class _Packed:
         if replaced or values.dtype != torch.float32:
             return nn.functional.linear(values, weight, bias)
         if not torch.is_grad_enabled():
-            return _product(values, self.onward, bias)
+            return _product(values, self.forward_weight, bias)
         out: Tensor = _FrozenProduct.apply(values, bias, self)  # type: ignore[no-untyped-call]
         return out
 
@@ -96,14 +96,14 @@ class _FrozenProduct(torch.autograd.Function):
     """Product with packed weights; it has gradients of the inputs and the bias, not of the weights."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, bias: Tensor | None, packed: _Packed) -> Tensor:
+    def forward(ctx: Any, values: Tensor, bias: Tensor | None, packed: _PackedLinear) -> Tensor:
         ctx.packed = packed
-        return _product(values, packed.onward, bias)
+        return _product(values, packed.forward_weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         wanted, wanted_bias, _ = ctx.needs_input_grad
-        values = _product(gradient, ctx.packed.back, None) if wanted else None
+        values = _product(gradient, ctx.packed.backward_weight, None) if wanted else None
         bias = gradient.flatten(0, -2).sum(0) if wanted_bias else None
         return values, bias, None

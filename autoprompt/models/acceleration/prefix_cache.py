@@ -24,7 +24,7 @@ LIMIT_BYTES = 2 << 30
 """Maximum bytes for all processes that share a folder; the least recently used blocks are deleted first."""
 
 
-def blocks(lengths: Sequence[int], size: int = BLOCK_ROWS) -> list[list[int]]:
+def group_by_length(lengths: Sequence[int], size: int = BLOCK_ROWS) -> list[list[int]]:
     """Row indices grouped by similar length, shortest first."""
     order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
     return [order[start : start + size] for start in range(0, len(order), size)]

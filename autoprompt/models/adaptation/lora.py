@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
-from autoprompt.models.locks import PROCESS
-from autoprompt.models.types import FitFailedError
+from autoprompt.models.locks import PROCESS_LOCK
+from autoprompt.models.types import CandidateFailedError
 
 ROW_LENGTH = 1 / math.sqrt(3)
 """Length of a row of A in peft's own initialisation."""
@@ -22,21 +22,21 @@ NEGLIGIBLE = 1e-3
 
 
 class Adapters:
-    """A model's adapters by name: inserted once, initialised anew for each fine-tune, disabled outside ``drawn``."""
+    """A model's adapters by name: inserted once, initialised for each fine-tune, disabled outside ``initialised``."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self._lora: Any = None
 
     @contextmanager
-    def drawn(self, name: str, layers: Sequence[str], rank: int, seed: int) -> Iterator[dict[str, nn.Parameter]]:
+    def initialised(self, name: str, layers: Sequence[str], rank: int, seed: int) -> Iterator[dict[str, nn.Parameter]]:
         """Inside the context the layers have adapters of ``rank``: A random, B zero.
 
         A ``name`` must always be used with the same layers and rank.
         """
-        self._put_in(name, layers, rank)
+        self._insert(name, layers, rank)
         lora = self._lora
-        with PROCESS, torch.random.fork_rng():
+        with PROCESS_LOCK, torch.random.fork_rng():
             torch.manual_seed(seed)
             for module in lora.modules():
                 if hasattr(module, "reset_lora_parameters"):
@@ -54,27 +54,27 @@ class Adapters:
         return [module for module in self._lora.modules() if name in getattr(module, "lora_A", ())]
 
     @torch.no_grad()
-    def begin_with(self, name: str, inputs: Mapping[nn.Module, Tensor]) -> None:
+    def initialise_from_inputs(self, name: str, inputs: Mapping[nn.Module, Tensor]) -> None:
         """Initialise A with the main directions of each layer's inputs [places, width]; further rows stay random.
 
         The few steps of a short fine-tune hardly rotate A, and a random A passes on almost nothing of a layer's input.
-        Based on EVA (Paischer et al. 2024), which takes the main directions of all inputs. Raises FitFailedError for
-        inputs that are not finite.
+        Based on EVA (Paischer et al. 2024), which takes the main directions of all inputs. Raises CandidateFailedError
+        for inputs that are not finite.
         """
         for layer, given in inputs.items():
             if not bool(torch.isfinite(given).all()):
-                raise FitFailedError("what a layer is given is not finite before the first step")
+                raise CandidateFailedError("what a layer is given is not finite before the first step")
             a = layer.get_submodule("lora_A").get_submodule(name).get_parameter("weight")
             _, sizes, directions = torch.linalg.svd(given.float(), full_matrices=False)
             found = directions[sizes > NEGLIGIBLE * sizes[0]][: len(a)]
             a[: len(found)] = ROW_LENGTH * found.to(a)
 
-    def _put_in(self, name: str, layers: Sequence[str], rank: int) -> None:
+    def _insert(self, name: str, layers: Sequence[str], rank: int) -> None:
         from peft import LoraConfig
         from peft.tuners.lora import LoraModel
 
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(layers))
-        with PROCESS, warnings.catch_warnings(), torch.random.fork_rng():
+        with PROCESS_LOCK, warnings.catch_warnings(), torch.random.fork_rng():
             warnings.simplefilter("ignore")  # peft reads an attribute that transformers has renamed
             if self._lora is None:
                 self._lora = LoraModel(self.model, {name: config}, name)

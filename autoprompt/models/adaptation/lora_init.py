@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from autoprompt.models.acceleration.layer_replay import hooked
-from autoprompt.models.prompts.batching import EncodedPrompt
+from autoprompt.models.acceleration.layer_replay import temporary_hooks
+from autoprompt.models.passes import Passes
+from autoprompt.models.prompts.batching import Batch, EncodedPrompt
 from autoprompt.models.prompts.tokenized import EncodedRow
-
-if TYPE_CHECKING:
-    from autoprompt.models.families.base import TextModel
 
 SOME_ROWS = 8
 """Rows to average over; few are enough, because the closing words are the same in all rows."""
 
 
-def closing_tokens(rows: Sequence[EncodedRow]) -> int:
+def common_ending(rows: Sequence[EncodedRow]) -> int:
     """Number of tokens before the answer that the first inputs of all rows end with.
 
     A single one counts as 0, because it may be the full stop at the end of every text.
@@ -32,31 +29,33 @@ def closing_tokens(rows: Sequence[EncodedRow]) -> int:
 
 
 @torch.no_grad()
-def mean_inputs(model: TextModel, prompted: EncodedPrompt, layers: Sequence[nn.Module]) -> dict[nn.Module, Tensor]:
-    """Mean input of each layer at the closing tokens [tokens, width], over some rows.
+def mean_inputs(
+    layers: Sequence[nn.Module], prompted: EncodedPrompt, passes: Passes, scores: Callable[[Batch], Tensor]
+) -> dict[nn.Module, Tensor]:
+    """Mean input of each layer at the template's closing words [tokens, width], over some rows.
 
-    Leaves out layers whose input is not [sequences, columns, width].
+    ``scores`` runs a pass over a batch. Leaves out layers whose input is not [sequences, columns, width].
     """
-    count = closing_tokens(prompted.rows)
+    count = common_ending(prompted.rows)
     rows = range(0, len(prompted), max(1, len(prompted) // SOME_ROWS))[:SOME_ROWS]
     total: dict[nn.Module, Tensor] = {}
 
     def run(part: Sequence[int]) -> dict[nn.Module, Tensor]:
-        batch = model.batch(prompted, part)
+        batch = passes.batch(prompted, part)
         assert batch.targets is not None  # noqa: S101
         first = batch.targets.first
-        columns = batch.targets.column[first][:, None] - torch.arange(count, device=model.device)
-        with _given(layers, batch.targets.sequence[first][:, None], columns, batch.ids.shape) as found:
-            model.scores(batch)
+        columns = batch.targets.column[first][:, None] - torch.arange(count, device=passes.device)
+        with _recorded_inputs(layers, batch.targets.sequence[first][:, None], columns, batch.ids.shape) as found:
+            scores(batch)
         return found
 
-    for _, found in model.in_memory(rows, run) if count else ():
+    for _, found in passes.in_parts(rows, run) if count else ():
         total = {layer: total.get(layer, 0) + own for layer, own in found.items()}
     return {layer: own / len(rows) for layer, own in total.items()}
 
 
 @contextmanager
-def _given(
+def _recorded_inputs(
     layers: Sequence[nn.Module], sequences: Tensor, columns: Tensor, shape: torch.Size
 ) -> Iterator[dict[nn.Module, Tensor]]:
     """Inside the context a pass puts each layer's inputs at these places, summed over the sequences, into the dict."""
@@ -66,5 +65,5 @@ def _given(
         if given[0].shape[:-1] == shape:
             found[layer] = given[0][sequences, columns].float().sum(0)
 
-    with hooked([layer.register_forward_pre_hook(keep) for layer in layers]):
+    with temporary_hooks([layer.register_forward_pre_hook(keep) for layer in layers]):
         yield found

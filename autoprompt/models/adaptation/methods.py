@@ -13,7 +13,7 @@ from autoprompt.tuning_modes import TUNING_MODES
 
 
 @dataclass(frozen=True)
-class Parts:
+class ModelParts:
     """Full names of a model's layers and parameters, by their role in fine-tuning.
 
     ``linear``: layers that get adapters in mode ``lora``. ``upper``: layers that get them in mode ``tail``. ``head``:
@@ -36,7 +36,7 @@ class Method:
     from_closing_words = False
     """Whether the adapters start with the layers' inputs at the template's closing words."""
 
-    def layers(self, parts: Parts) -> Sequence[str] | None:
+    def layers(self, parts: ModelParts) -> Sequence[str] | None:
         """The layers that get adapters; None for a mode without adapters."""
         del parts
         return None
@@ -46,7 +46,7 @@ class Method:
         del name, values
         return False
 
-    def fits(self, parameters: Iterable[tuple[str, Tensor]]) -> bool:
+    def can_train(self, parameters: Iterable[tuple[str, Tensor]]) -> bool:
         """Whether a model with these parameters (those of a head aside) has anything for it to train."""
         del parameters
         return True
@@ -55,7 +55,7 @@ class Method:
 class Weights(Method):
     """A mode that trains weights of the model itself; a subclass says which in ``trains``."""
 
-    def fits(self, parameters: Iterable[tuple[str, Tensor]]) -> bool:
+    def can_train(self, parameters: Iterable[tuple[str, Tensor]]) -> bool:
         """Whether it trains any of them."""
         return any(self.trains(name, values) for name, values in parameters)
 
@@ -63,7 +63,7 @@ class Weights(Method):
 class Lora(Method):
     """Adapters in all layers."""
 
-    def layers(self, parts: Parts) -> Sequence[str]:
+    def layers(self, parts: ModelParts) -> Sequence[str]:
         """All linear layers."""
         return parts.linear
 
@@ -73,7 +73,7 @@ class Tail(Method):
 
     from_closing_words = True
 
-    def layers(self, parts: Parts) -> Sequence[str]:
+    def layers(self, parts: ModelParts) -> Sequence[str]:
         """The upper linear layers."""
         return parts.upper
 

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+
+from autoprompt.candidate import Candidate
+from autoprompt.template import Soft, Template
+
+SOFT_TOKENS = 8
+"""Trainable vectors put before a template that has none, in tuning mode ``soft``."""
+
+
+def with_soft_vectors(candidate: Candidate) -> Candidate:
+    """The candidate, with trainable vectors added where tuning mode ``soft`` would have none to train."""
+    if candidate.settings.tuning != "soft" or candidate.template.soft:
+        return candidate
+    return replace(candidate, template=Template((Soft(SOFT_TOKENS), *candidate.template.segments)))
 
 
 class SoftVectors:
@@ -23,7 +37,7 @@ class SoftVectors:
         self.values: nn.Parameter | None = None
 
     @contextmanager
-    def drawn(self, count: int, seed: int) -> Iterator[nn.Parameter]:
+    def initialised(self, count: int, seed: int) -> Iterator[nn.Parameter]:
         """Inside the context ``count`` vectors [count, width] are in use.
 
         They start as the embeddings of random tokens, which is better than noise (Lester et al. 2021).
@@ -40,18 +54,18 @@ class SoftVectors:
             self.values = before
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings [sequences, columns, width] of token ids and vectors; outside ``drawn``, vectors of seed 0."""
+        """Embeddings [sequences, columns, width] of ids and vectors; outside ``initialised``, vectors of seed 0."""
         embeds: Tensor = self.embedding(ids.clamp(min=0))
         wanted = ids < 0
         if not wanted.any():
             return embeds
         if self.values is None:
-            with self.drawn(int(-ids.min()), 0) as values:
+            with self.initialised(int(-ids.min()), 0) as values:
                 return torch.where(wanted[..., None], values[(-1 - ids).clamp(min=0)], embeds)
         return torch.where(wanted[..., None], self.values[(-1 - ids).clamp(min=0)].to(embeds.dtype), embeds)
 
     @contextmanager
-    def placed(self, ids: Tensor, embeds: Tensor | None = None) -> Iterator[Tensor]:
+    def inserted(self, ids: Tensor, embeds: Tensor | None = None) -> Iterator[Tensor]:
         """Inside the context the first pass over the yielded ids uses ``embeds`` (default: ``embed(ids)``)."""
         wanted = ids < 0
         if embeds is None and not bool(wanted.any()):
@@ -61,7 +75,7 @@ class SoftVectors:
         given = torch.where(wanted, self.stand_in, ids)
 
         def instead(_: nn.Module, read: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-            return _exchanged(output, read[0], given, waiting.pop()) if waiting else None
+            return _replaced_embeddings(output, read[0], given, waiting.pop()) if waiting else None
 
         hook = self.embedding.register_forward_hook(instead)
         try:
@@ -81,7 +95,7 @@ class SoftVectors:
         return scaled
 
 
-def _exchanged(output: Tensor, read: Tensor, given: Tensor, embeds: Tensor) -> Tensor:
+def _replaced_embeddings(output: Tensor, read: Tensor, given: Tensor, embeds: Tensor) -> Tensor:
     """The embedding layer's output with ``embeds`` in place of the ``given`` ids.
 
     Some models read more columns, or the ids transposed.

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from autoprompt.candidate import Settings
 from autoprompt.errors import InputError
-from autoprompt.models.acceleration.micro_batches import attempt
+from autoprompt.models.acceleration.micro_batches import none_if_out_of_memory
 from autoprompt.models.adaptation.lora import Adapters, adapter_name
-from autoprompt.models.adaptation.methods import Method, Parts, method_of
+from autoprompt.models.adaptation.methods import Method, ModelParts, method_of
 from autoprompt.models.adaptation.soft_prompts import SoftVectors
-from autoprompt.models.types import Delta, FitFailedError
+from autoprompt.models.types import CandidateFailedError, Delta
 
 MAX_GRADIENT_NORM = 1.0
 NEW_PART_RATE = 2e-2
@@ -24,10 +24,7 @@ NEW_PART_RATE = 2e-2
 pretrained weights hardly change such parts in some thirty steps. A mode can be excepted (``Method.fast_head``,
 ``Method.fast_vectors``)."""
 FRESH_DEVIATION = 0.02
-LEARNT = 0.3
-"""Mean training loss of a pass over labelled rows below which a fine-tune ends: further passes make the model more
-confident, but not better."""
-SOFT = "soft_vectors"
+SOFT_PARAMETER = "soft_vectors"
 
 Inputs = Callable[[Sequence[nn.Module]], Mapping[nn.Module, Tensor]]
 """Function that returns the inputs of some layers: [places, width] each."""
@@ -36,7 +33,7 @@ Inputs = Callable[[Sequence[nn.Module]], Mapping[nn.Module, Tensor]]
 class Tuner:
     """Fine-tunes one model repeatedly; outside ``fit`` and ``applied`` it is bit for bit the base model."""
 
-    def __init__(self, model: nn.Module, parts: Parts, vectors: SoftVectors) -> None:
+    def __init__(self, model: nn.Module, parts: ModelParts, vectors: SoftVectors) -> None:
         self.model = model
         self.parts = parts
         self.vectors = vectors
@@ -47,10 +44,10 @@ class Tuner:
         """Rows per training pass in the last fine-tune."""
         self.adapters = Adapters(model)
 
-    def fits(self, tuning: str) -> bool:
+    def can_train(self, tuning: str) -> bool:
         """Whether a tuning mode has anything to train in this model."""
         base = self._base_parameters().items()
-        return method_of(tuning).fits((name, values) for name, values in base if name not in self.parts.head)
+        return method_of(tuning).can_train((name, values) for name, values in base if name not in self.parts.head)
 
     def fit(
         self,
@@ -71,16 +68,16 @@ class Tuner:
         each pass with the number of passes and the mean loss of the last one; True ends the fine-tune. ``start``:
         values of everything trained, to continue from.
 
-        Dropout stays off, so that it adds no random differences between candidates. Raises FitFailedError when a loss,
-        a layer input or a trained value is not finite, and for a ``start`` with other parameters.
+        Dropout stays off, so that it adds no random differences between candidates. Raises CandidateFailedError when a
+        loss, a layer input or a trained value is not finite, and for a ``start`` with other parameters.
         """
         method = method_of(settings.tuning)
         with self._trainable(settings, seed, soft) as parameters:
             if start is not None:
-                _begin_with(parameters, start)
+                _copy_start(parameters, start)
             elif method.from_closing_words:
                 name = adapter_name(settings)
-                self.adapters.begin_with(name, inputs(self.adapters.layers(name)))
+                self.adapters.initialise_from_inputs(name, inputs(self.adapters.layers(name)))
             rates = {name: self._rate(name, settings, method) for name in parameters}
             groups = [{"params": [p for n, p in parameters.items() if rates[n] == rate], "lr": rate}
                       for rate in sorted(set(rates.values()))]  # fmt: skip
@@ -94,7 +91,7 @@ class Tuner:
                     group["lr"] = rate * (1 - step / steps)
                 value = self._gradients(loss, batch, optimizer)
                 if not math.isfinite(value):
-                    raise FitFailedError(f"the training loss is {value} at step {step + 1} of {steps}")
+                    raise CandidateFailedError(f"the training loss is {value} at step {step + 1} of {steps}")
                 nn.utils.clip_grad_norm_(parameters.values(), MAX_GRADIENT_NORM)
                 optimizer.step()
                 optimizer.zero_grad()
@@ -106,7 +103,7 @@ class Tuner:
                     seen = 0.0
             delta = {name: parameter.detach().cpu().clone() for name, parameter in parameters.items()}
         if not all(bool(torch.isfinite(values).all()) for values in delta.values()):
-            raise FitFailedError("what was trained is not finite after the last step")
+            raise CandidateFailedError("what was trained is not finite after the last step")
         return delta
 
     @torch.enable_grad()
@@ -118,7 +115,7 @@ class Tuner:
         If memory is short, the batch is split into parts and their gradients are summed.
         """
 
-        def whole(_: Sequence[int]) -> float:
+        def run(_: Sequence[int]) -> float:
             value = 0.0
             for start in range(0, len(batch), self.micro_batch):
                 part = batch[start : start + self.micro_batch]
@@ -127,15 +124,15 @@ class Tuner:
                 own.backward()  # type: ignore[no-untyped-call]
             return value
 
-        while (value := attempt(whole, batch)) is None:
+        while (value := none_if_out_of_memory(run, batch)) is None:
             optimizer.zero_grad()
             if self.micro_batch == 1:
-                raise FitFailedError("the memory is too short to train on one row at a time")
+                raise CandidateFailedError("the memory is too short to train on one row at a time")
             self.micro_batch = -(-min(self.micro_batch, len(batch)) // 2)
         return value
 
     def _rate(self, name: str, settings: Settings, method: Method) -> float:
-        new = (name == SOFT and method.fast_vectors) or (name in self.parts.fresh and method.fast_head)
+        new = (name == SOFT_PARAMETER and method.fast_vectors) or (name in self.parts.fresh and method.fast_head)
         return max(settings.learning_rate, NEW_PART_RATE) if new else settings.learning_rate
 
     @contextmanager
@@ -147,11 +144,11 @@ class Tuner:
         if settings.tuning == "none":
             yield
             return
-        soft = len(delta[SOFT]) if SOFT in delta and delta[SOFT].ndim else 0
+        soft = len(delta[SOFT_PARAMETER]) if SOFT_PARAMETER in delta and delta[SOFT_PARAMETER].ndim else 0
         with ExitStack() as stack:
-            parameters = attempt(lambda _: stack.enter_context(self._trainable(settings, 0, soft)), ())
+            parameters = none_if_out_of_memory(lambda _: stack.enter_context(self._trainable(settings, 0, soft)), ())
             if parameters is None:
-                raise FitFailedError("the memory is too short to put a fine-tune in its place")
+                raise CandidateFailedError("the memory is too short to put a fine-tune in its place")
             stack.enter_context(torch.no_grad())
             _check_fits(parameters, delta)
             for name, parameter in parameters.items():
@@ -165,13 +162,15 @@ class Tuner:
             method = method_of(settings.tuning)
             layers = method.layers(self.parts)
             if layers is not None:
-                adapters = self.adapters.drawn(adapter_name(settings), layers, settings.rank, seed)
+                adapters = self.adapters.initialised(adapter_name(settings), layers, settings.rank, seed)
                 parameters |= stack.enter_context(adapters)
-            parameters |= stack.enter_context(self._copied(self._own(method), seed))
+            parameters |= stack.enter_context(self._copied(self._trained_parameters(method), seed))
             if soft:
-                parameters[SOFT] = stack.enter_context(self.vectors.drawn(soft, seed))
+                parameters[SOFT_PARAMETER] = stack.enter_context(self.vectors.initialised(soft, seed))
             if not parameters:
-                raise FitFailedError(f"there is nothing to train with {settings.tuning!r} in this model and template")
+                raise CandidateFailedError(
+                    f"there is nothing to train with {settings.tuning!r} in this model and template"
+                )
             for parameter in parameters.values():
                 parameter.requires_grad_(True)
             self.busy = True
@@ -183,7 +182,7 @@ class Tuner:
                     parameter.requires_grad_(False)
                     parameter.grad = None
 
-    def _own(self, method: Method) -> Mapping[str, nn.Parameter]:
+    def _trained_parameters(self, method: Method) -> Mapping[str, nn.Parameter]:
         """The model's own parameters that a tuning mode trains; a classifier's head is trained in all modes."""
         base = self._base_parameters()
         chosen = [name for name, values in base.items() if method.trains(name, values)]
@@ -215,10 +214,10 @@ class Tuner:
 
 
 @torch.no_grad()
-def _begin_with(parameters: Mapping[str, nn.Parameter], start: Delta) -> None:
+def _copy_start(parameters: Mapping[str, nn.Parameter], start: Delta) -> None:
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     if shapes != {name: tuple(values.shape) for name, values in start.items()}:
-        raise FitFailedError("the weights to go on from are those of another model, mode or rank")
+        raise CandidateFailedError("the weights to go on from are those of another model, mode or rank")
     for name, parameter in parameters.items():
         parameter.copy_(start[name])
 

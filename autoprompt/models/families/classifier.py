@@ -17,13 +17,13 @@ from autoprompt.corpus import Example
 from autoprompt.errors import InputError
 from autoprompt.models.acceleration.layer_replay import LayerStack
 from autoprompt.models.acceleration.lm_head import OutputLayer
-from autoprompt.models.adaptation.methods import Parts
-from autoprompt.models.families.base import TextModel
-from autoprompt.models.introspection import padding
-from autoprompt.models.library_errors import translated
-from autoprompt.models.loading import loaded
+from autoprompt.models.adaptation.methods import ModelParts
+from autoprompt.models.families.base import LanguageModel
+from autoprompt.models.introspection import padding_id
+from autoprompt.models.library_errors import as_input_error
+from autoprompt.models.loading import auto_class, load_safely
 from autoprompt.models.prompts.batching import Batch
-from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Target
+from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken
 from autoprompt.models.types import LoadOptions
 
 
@@ -40,7 +40,7 @@ class Head:
     columns: tuple[int, ...]
 
 
-class ClassifierModel(TextModel):
+class ClassifierModel(LanguageModel):
     """Any ``AutoModelForSequenceClassification``; the model reads the template without its ``{label}``."""
 
     family = "classifier"
@@ -50,41 +50,41 @@ class ClassifierModel(TextModel):
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions, fresh: Sequence[str]) -> None:
         self.head = _head(network, fresh, options.labels)
         # Decoders classify at the last token that is not padding.
-        network.config.get_text_config().pad_token_id = padding(network, tokenizer)
+        network.config.get_text_config().pad_token_id = padding_id(network, tokenizer)
         super().__init__(network, tokenizer, options)
 
     @classmethod
     def load(cls, folder: Path, tokenizer: Any, options: LoadOptions) -> Self:
         if not options.labels:
             raise InputError("A classifier needs labels, and the data has none; use a causal or encoder-decoder model.")
-        load = partial(load_network, options.labels, cls._auto_class().from_pretrained)
-        network, missing = loaded(folder, load, dtype=torch.float32)
+        load = partial(network_with_head, options.labels, auto_class(cls.family).from_pretrained)
+        network, missing = load_safely(folder, load, dtype=torch.float32)
         if mostly_missing(network, missing):
             raise InputError(
                 f"The weights in {folder} are not those of its config ({min(missing)} and most others are missing); "
                 "save the model again."
             )
-        with translated(f"The model in {folder} cannot be used"):
+        with as_input_error(f"The model in {folder} cannot be used"):
             return cls(network, tokenizer, options, missing)
 
     def _output_layer(self) -> OutputLayer | None:
         return None
 
-    def _parts(self) -> Parts:
+    def _model_parts(self) -> ModelParts:
         from transformers.pytorch_utils import Conv1D
 
         inside = tuple(name.rpartition(".")[0] for name in self.head.names)
         linear = [n for n, m in self.model.named_modules() if isinstance(m, nn.Linear | Conv1D) and n not in inside]
         adapted = self.layers.linear_names(linear, self.model, later=True)
         self._frozen = {
-            "head": self.layers.before(inside, self.model),
-            "lora": self.layers.before([*inside, *adapted], self.model),
+            "head": self.layers.layers_before(inside, self.model),
+            "lora": self.layers.layers_before([*inside, *adapted], self.model),
         }
-        return Parts(adapted, head=self.head.names, fresh=self.head.fresh)
+        return ModelParts(adapted, head=self.head.names, fresh=self.head.fresh)
 
     @torch.no_grad()
     def _layer_stack(self) -> LayerStack:
-        ids = torch.tensor([list(chain(*self.encoder.whole("a")))], device=self.device)
+        ids = torch.tensor([list(chain(*self.encoder.with_special_tokens("a")))], device=self.device)
         return LayerStack(self.model, getattr(self.model.config.get_text_config(), "num_hidden_layers", 0), ids)
 
     def frozen_layers(self, settings: Settings) -> int:
@@ -95,15 +95,11 @@ class ClassifierModel(TextModel):
         absent = {"none": bool(self.head.fresh), "soft": self.model.config.is_encoder_decoder}
         return super()._supports(mode) and not absent.get(mode, False)
 
-    def _trial_targets(self, ids: tuple[int, ...]) -> tuple[Target, ...]:
-        del ids
-        return ()
-
     def check(self, candidate: Candidate) -> None:
         self.encode(candidate, [Example("", dict.fromkeys(candidate.template.slots, "x"), "x")])
 
     def encode(self, candidate: Candidate, rows: Sequence[Example]) -> list[EncodedRow]:
-        rendered = self.encoder.render(candidate, rows, [[""]] * len(rows), closing=True)
+        rendered = self.encoder.render(candidate, rows, [[""]] * len(rows), closing_tokens=True)
         return [EncodedRow((own[0].ids,), ()) for own in rendered]
 
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
@@ -112,13 +108,14 @@ class ClassifierModel(TextModel):
 
     def _pass(self, batch: Batch, embeds: Tensor | None, *, states: bool) -> Any:
         self.tokens_processed += batch.tokens
-        with self.on_device(), self.replaying(batch), self.vectors.placed(batch.ids, embeds) as ids:
+        replaying = self.layers.replaying(batch.lower, batch.lower_layers)
+        with self.on_device(), replaying, self.vectors.inserted(batch.ids, embeds) as ids:
             return self.model(input_ids=ids, attention_mask=batch.mask, output_hidden_states=states)
 
     def scores(self, batch: Batch) -> Tensor:
         return self.forward(batch)
 
-    def frozen(self, batch: Batch, embeds: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def frozen_features(self, batch: Batch, embeds: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         output = self._pass(batch, embeds, states=True)
         states = (output.decoder_hidden_states if "decoder_hidden_states" in output else output.hidden_states)[-1]
         mask = batch.mask[..., None].to(states.dtype)
@@ -129,7 +126,7 @@ class ClassifierModel(TextModel):
         self, candidate: Candidate, row: Example, encoded: EncodedRow
     ) -> list[list[tuple[int, LiteralToken]]]:
         del encoded
-        ((rendered,),) = self.encoder.render(candidate, [row], [[""]], closing=True)
+        ((rendered,),) = self.encoder.render(candidate, [row], [[""]], closing_tokens=True)
         return [[(t.index, t) for t in rendered.literals(after_answer=True)]]
 
 
@@ -154,7 +151,9 @@ def _head(network: Any, missing: Sequence[str], labels: Sequence[str]) -> Head:
     return Head(names, tuple(name for name in names if name in fresh), tuple(range(len(labels))))
 
 
-def load_network(labels: Sequence[str], load: Callable[..., Any], *place: Any, **how: Any) -> tuple[Any, list[str]]:
+def network_with_head(
+    labels: Sequence[str], load: Callable[..., Any], *place: Any, **how: Any
+) -> tuple[Any, list[str]]:
     """The network with a head for ``labels``, and the names of the parameters that the checkpoint lacks.
 
     ``load``: ``from_pretrained`` of the auto class. A head for another number of labels is replaced by a fresh one.

@@ -18,17 +18,17 @@ from torch import Tensor
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models.acceleration.lm_head import Asked
-from autoprompt.models.families.base import TextModel
+from autoprompt.models.acceleration.lm_head import LogitRequest
+from autoprompt.models.families.base import LanguageModel
 from autoprompt.models.prompts.batching import Batch, EncodedPrompt
 from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Rendered, Target, encoded_row
-from autoprompt.models.types import FitFailedError, LoadOptions
+from autoprompt.models.types import CandidateFailedError, LoadOptions
 
 INFILL_ROWS = 8
 """Maximum rows for scoring infills: each literal place costs a separate pass."""
 
 
-class MaskedModel(TextModel):
+class MaskedModel(LanguageModel):
     """Any ``AutoModelForMaskedLM``."""
 
     family = "masked"
@@ -44,7 +44,7 @@ class MaskedModel(TextModel):
 
     def encode(self, candidate: Candidate, rows: Sequence[Example]) -> list[EncodedRow]:
         answers = self.encoder.answers(candidate, rows)
-        rendered = self.encoder.render(candidate, rows, answers, closing=True)
+        rendered = self.encoder.render(candidate, rows, answers, closing_tokens=True)
         return [self._encode_row(own, candidate) for own in rendered]
 
     def _encode_row(self, rendered: Sequence[Rendered], candidate: Candidate) -> EncodedRow:
@@ -62,14 +62,16 @@ class MaskedModel(TextModel):
 
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
         self.tokens_processed += batch.tokens
-        with self.on_device(), self.vectors.placed(batch.ids, embeds) as ids:
+        with self.on_device(), self.vectors.inserted(batch.ids, embeds) as ids:
             logits: Tensor = self.model(input_ids=ids, attention_mask=batch.mask).logits
         return logits
 
     def literal_places(
         self, candidate: Candidate, row: Example, encoded: EncodedRow
     ) -> list[list[tuple[int, LiteralToken]]]:
-        ((*rendered,),) = self.encoder.render(candidate, [row], self.encoder.answers(candidate, [row]), closing=True)
+        ((*rendered,),) = self.encoder.render(
+            candidate, [row], self.encoder.answers(candidate, [row]), closing_tokens=True
+        )
         first: dict[int, list[tuple[int, LiteralToken]]] = {}
         for r, target in zip(rendered, encoded.targets, strict=True):
             # Tokens that hold a character of the answer are masked.
@@ -93,16 +95,16 @@ class MaskedModel(TextModel):
             for row in few:
                 ids, at = prompted.rows[row].inputs[0], places[row][number][0]
                 hidden.append(EncodedRow(((*ids[:at], self.mask_id, *ids[at + 1 :]),), (Target(0, (at,), (0,)),)))
-            batch = self.batch(EncodedPrompt(hidden, prompted.soft), range(len(hidden)))
+            batch = self.passes.batch(EncodedPrompt(hidden, prompted.soft), range(len(hidden)))
             assert batch.targets is not None  # noqa: S101
-            logits = self.asked(batch, Asked(batch.targets.sequence, batch.targets.column))
+            logits = self.requested_logits(batch, LogitRequest(batch.targets.sequence, batch.targets.column))
             parts.append(logits[0].float().log_softmax(-1).mean(0).cpu())
         return torch.stack(parts)
 
     @torch.no_grad()
     def perplexity(self, text: str) -> float | None:
         """Pseudo-perplexity: each token masked in turn (Salazar et al. 2020)."""
-        before, ids, after = self.encoder.whole(text)
+        before, ids, after = self.encoder.with_special_tokens(text)
         if not ids:
             return 1.0
         whole, start = (*before, *ids, *after), len(before)
@@ -112,6 +114,6 @@ class MaskedModel(TextModel):
         ]
         try:
             scores = self.score(EncodedPrompt(rows))
-        except FitFailedError:  # such as memory that is too short for the text
+        except CandidateFailedError:  # such as memory that is too short for the text
             return None
         return float((-scores.mean()).exp())

@@ -16,22 +16,22 @@ from transformers import GenerationConfig
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models.acceleration.prefix_cache import blocks
-from autoprompt.models.families.base import SCORE_SEQUENCES, TextModel
+from autoprompt.models.adaptation.soft_prompts import with_soft_vectors
+from autoprompt.models.families.base import LanguageModel
 from autoprompt.models.prompts import vocabulary
 from autoprompt.models.prompts.batching import Batch, EncodedPrompt
 from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken, Rendered, encoded_row
-from autoprompt.models.types import LoadOptions, Prompted
+from autoprompt.models.types import LoadOptions
 from autoprompt.template import LABEL, Slot
 
 SENTINEL = "<extra_id_0>"
 
 
-class Seq2SeqModel(TextModel):
+class Seq2SeqModel(LanguageModel):
     """Any ``AutoModelForSeq2SeqLM``."""
 
     family = "seq2seq"
-    narrows = False  # BART adds a bias over the whole vocabulary after its output layer
+    partial_vocabulary = False  # BART adds a bias over the whole vocabulary after its output layer
 
     def __init__(self, network: Any, tokenizer: Any, options: LoadOptions) -> None:
         super().__init__(network, tokenizer, options)
@@ -60,7 +60,7 @@ class Seq2SeqModel(TextModel):
         opening = self._opening(candidate)
         answers = self.encoder.answers(candidate, rows)
         return [
-            self._encode_row(rendered, own, candidate, opening, whole=not self.encoder.cuts(row.label))
+            self._encode_row(rendered, own, candidate, opening, with_end=not self.encoder.is_cut(row.label))
             for row, rendered, own in zip(rows, self._rendered(candidate, rows), answers, strict=True)
         ]
 
@@ -71,13 +71,13 @@ class Seq2SeqModel(TextModel):
         candidate: Candidate,
         opening: tuple[int, ...],
         *,
-        whole: bool,
+        with_end: bool,
     ) -> EncodedRow:
         written = []
         for answer in answers:
-            _, ids, end = self.encoder.whole(answer)
+            _, ids, end = self.encoder.with_special_tokens(answer)
             # A target text includes its end token, unless it was cut; label words are compared without an end token.
-            counted = tuple(ids + end if whole and not candidate.label_words.pairs else ids)
+            counted = tuple(ids + end if with_end and not candidate.label_words.pairs else ids)
             own = (*opening, *counted[:-1])
             written.append((own, tuple(range(len(opening) - 1, len(own))), counted))
         return encoded_row(written, candidate.label_words, context=self._context(rendered, candidate))
@@ -88,7 +88,7 @@ class Seq2SeqModel(TextModel):
         So a row's own target never appears in its prompt.
         """
         sample = [candidate.label_words.words[0] if candidate.label_words.pairs else "a"]
-        return [r for (r,) in self.encoder.render(candidate, rows, [sample] * len(rows), closing=True)]
+        return [r for (r,) in self.encoder.render(candidate, rows, [sample] * len(rows), closing_tokens=True)]
 
     def _marked(self, candidate: Candidate) -> bool:
         """Whether the answer's place is marked in the encoder's input."""
@@ -102,18 +102,18 @@ class Seq2SeqModel(TextModel):
 
     def _opening(self, candidate: Candidate) -> tuple[int, ...]:
         """The decoder's input ids before an answer."""
-        before, _, _ = self.encoder.whole("a")
+        before, _, _ = self.encoder.with_special_tokens("a")
         sentinel = (self.marker,) if self._marked(candidate) and self._has_sentinels and self.marker is not None else ()
         return (self.model.config.decoder_start_token_id, *before, *sentinel)
 
     def word_tokens(self) -> Mapping[int, str]:
-        return vocabulary.words(self.encoder.tokenizer, alone=True)
+        return vocabulary.whole_words(self.encoder.tokenizer, alone=True)
 
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:
         assert batch.context is not None  # noqa: S101
         ids, mask = batch.context
         self.tokens_processed += batch.tokens
-        with self.on_device(), self.vectors.placed(ids, embeds) as read:
+        with self.on_device(), self.vectors.inserted(ids, embeds) as read:
             logits: Tensor = self.model(
                 input_ids=read,
                 attention_mask=mask,
@@ -123,20 +123,19 @@ class Seq2SeqModel(TextModel):
             ).logits
         return logits
 
-    def asking(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
-        candidate = self.completed(candidate)
+    def answer_prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
+        candidate = with_soft_vectors(candidate)
         opening = self._opening(candidate)
-        asked = [EncodedRow((opening,), (), 0, self._context(r, candidate)) for r in self._rendered(candidate, rows)]
-        return EncodedPrompt(asked, candidate.template.soft)
+        rendered = self._rendered(candidate, rows)
+        encoded = [EncodedRow((opening,), (), 0, self._context(own, candidate)) for own in rendered]
+        return EncodedPrompt(encoded, candidate.template.soft)
 
     @torch.no_grad()
-    def generate(self, prompted: Prompted, length: int) -> list[str]:
-        assert isinstance(prompted, EncodedPrompt)  # noqa: S101
+    def generate(self, prompted: EncodedPrompt, length: int) -> list[str]:
         out = [""] * len(prompted)
-        for block in blocks([len(row.context) for row in prompted.rows], SCORE_SEQUENCES):
-            for rows, written in self.in_memory(block, lambda part: self._write(self.batch(prompted, part), length)):
-                for row, ids in zip(rows, written, strict=True):
-                    out[row] = self.encoder.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        for rows, written in self.passes.over(prompted, lambda batch: self._write(batch, length)):
+            for row, ids in zip(rows, written, strict=True):
+                out[row] = self.encoder.tokenizer.decode(ids, skip_special_tokens=True).strip()
         return out
 
     def _write(self, batch: Batch, length: int) -> list[list[int]]:
@@ -144,7 +143,7 @@ class Seq2SeqModel(TextModel):
         assert batch.context is not None  # noqa: S101
         ids, mask = batch.context
         self.tokens_processed += batch.tokens
-        with self.on_device(), self.vectors.placed(ids) as read:
+        with self.on_device(), self.vectors.inserted(ids) as read:
             written = self.model.generate(
                 input_ids=read,
                 attention_mask=mask,

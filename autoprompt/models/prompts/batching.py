@@ -9,15 +9,14 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from autoprompt.models.acceleration.lm_head import Asked
-from autoprompt.models.acceleration.prefix_states import Past
+from autoprompt.models.acceleration.lm_head import LogitRequest
+from autoprompt.models.acceleration.prefix_states import PrefixStates
 from autoprompt.models.prompts.tokenized import EncodedRow
-from autoprompt.models.types import Prompted
 
 
 @dataclass
-class EncodedPrompt(Prompted):
-    """Encoded rows of a prompt.
+class EncodedPrompt:
+    """Rows rendered with one template and its label words, tokenised, ready for the model.
 
     ``soft``: number of trainable vectors. ``states``: each row's cached prefix [layers * 2, heads, length, width], if
     prefixes are cached. ``lower``: for each input of each row, the output of the first ``lower_layers`` layers [length,
@@ -30,6 +29,7 @@ class EncodedPrompt(Prompted):
     lower: list[list[Tensor]] | None = None
     lower_layers: int = 0
     tokens: int = field(init=False)
+    """Tokens that one pass over all rows processes."""
 
     def __post_init__(self) -> None:
         self.tokens = sum(len(ids) for row in self.rows for ids in (row.context, *row.inputs))
@@ -37,7 +37,8 @@ class EncodedPrompt(Prompted):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def part(self, rows: Sequence[int]) -> EncodedPrompt:
+    def select(self, rows: Sequence[int]) -> EncodedPrompt:
+        """The rows with these indices, with everything already computed for them."""
         return replace(
             self,
             rows=[self.rows[row] for row in rows],
@@ -67,9 +68,9 @@ class Targets:
     labels: int
     one_softmax: Tensor | None
 
-    def asked(self, *, whole: bool) -> Asked:
-        """The request to the output layer. ``whole``: logits of the whole vocabulary."""
-        return Asked(self.sequence, self.column, None if whole else self.one_softmax)
+    def request(self, *, whole_vocabulary: bool) -> LogitRequest:
+        """The request to the output layer for the logits of the targets' places."""
+        return LogitRequest(self.sequence, self.column, None if whole_vocabulary else self.one_softmax)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Batch:
     ids: Tensor
     mask: Tensor
     positions: Tensor
-    past: Past | None
+    prefix: PrefixStates | None
     lower: Tensor | None
     lower_layers: int
     targets: Targets | None
@@ -104,14 +105,14 @@ def collate(prompt: EncodedPrompt, rows: Sequence[int], device: torch.device, *,
     """
     encoded = [prompt.rows[row] for row in rows]
     inputs = [list(ids) for row in encoded for ids in row.inputs]
-    keeps = [row.keep for row in encoded for _ in row.inputs]
+    cached = [row.cached_tokens for row in encoded for _ in row.inputs]
     ids, mask, pads = padded(inputs, pad, left=left)
-    positions = (torch.tensor(keeps)[:, None] + mask.cumsum(1) - 1).clamp(min=0)
-    past = None
-    if prompt.states is not None and max(keeps) > 0:
+    positions = (torch.tensor(cached)[:, None] + mask.cumsum(1) - 1).clamp(min=0)
+    prefix = None
+    if prompt.states is not None and max(cached) > 0:
         states = [prompt.states[row] for row in rows for _ in prompt.rows[row].inputs]
-        past = Past(states, keeps, device)
-        mask = torch.cat([past.mask(), mask], 1)
+        prefix = PrefixStates(states, cached, device)
+        mask = torch.cat([prefix.mask(), mask], 1)
     lower = None
     if prompt.lower is not None:
         known = [hidden for row in rows for hidden in prompt.lower[row]]
@@ -123,7 +124,7 @@ def collate(prompt: EncodedPrompt, rows: Sequence[int], device: torch.device, *,
         context = (read.to(device), read_mask.to(device))
     targets = _targets(encoded, pads if left else [0] * len(pads), device) if encoded[0].targets else None
     return Batch(
-        ids.to(device), mask.to(device), positions.to(device), past, lower, prompt.lower_layers, targets, context
+        ids.to(device), mask.to(device), positions.to(device), prefix, lower, prompt.lower_layers, targets, context
     )
 
 
@@ -167,17 +168,17 @@ def _targets(encoded: list[EncodedRow], shift: list[int], device: torch.device) 
     )  # fmt: skip
 
 
-def label_scores(targets: Targets, logits: Tensor, *, whole: bool) -> Tensor:
-    """Mean log-probability of each label's words [rows, labels]; up to a constant per row unless ``whole``.
+def label_scores(targets: Targets, logits: Tensor, *, whole_vocabulary: bool) -> Tensor:
+    """Mean log-probability of each label's words [rows, labels]; up to a constant per row unless ``whole_vocabulary``.
 
     ``logits``: [1, places, vocabulary], or [1, places, ids] for ``targets.one_softmax``.
     """
     logits = logits[0].float()
     token = targets.token
-    if targets.one_softmax is not None and whole:
+    if targets.one_softmax is not None and whole_vocabulary:
         token = targets.one_softmax[token]
     picked = logits[targets.place, token]
-    if whole or targets.one_softmax is None:
+    if whole_vocabulary or targets.one_softmax is None:
         picked = picked - logits.logsumexp(-1)[targets.place]
     flat = picked.new_zeros(targets.rows * targets.labels).index_add(0, targets.owner, picked * targets.weight)
     return flat.view(targets.rows, targets.labels)

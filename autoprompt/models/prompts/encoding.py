@@ -14,8 +14,8 @@ from typing import Any
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.models.library_errors import translated
-from autoprompt.models.prompts.special_tokens import Chat, Signs, keep_literal
+from autoprompt.models.library_errors import as_input_error
+from autoprompt.models.prompts.special_tokens import Chat, Placeholders, keep_literal
 from autoprompt.models.prompts.tokenized import Rendered, Span
 from autoprompt.template import LABEL, Piece, Template, render_value
 
@@ -54,7 +54,7 @@ class Encoder:
         """Ids and character spans of each text; special tokens spelled in it stay text, closing ones are dropped."""
         return [(ids[:end], spans[:end]) for ids, spans, end in _tokenized(self.tokenizer, texts, special=special)]
 
-    def whole(self, text: str) -> tuple[list[int], list[int], list[int]]:
+    def with_special_tokens(self, text: str) -> tuple[list[int], list[int], list[int]]:
         """A text's ids in three parts: opening special tokens, the text's own tokens, closing special tokens."""
         ((ids, _, end),) = _tokenized(self.tokenizer, [text], special=True)
         return ids[: self._opening], ids[self._opening : end], ids[end:]
@@ -80,7 +80,7 @@ class Encoder:
         """All fields as text, each cut."""
         return {name: self.cut(render_value(value)) for name, value in fields.items()}
 
-    def cuts(self, text: str) -> bool:
+    def is_cut(self, text: str) -> bool:
         """Whether a field or target text is longer than the limit of a field."""
         return self.cut(text) != text
 
@@ -113,21 +113,21 @@ class Encoder:
         rows: Sequence[Example],
         answers: Sequence[Sequence[str]],
         *,
-        closing: bool,
+        closing_tokens: bool,
         spare: int = 0,
     ) -> list[list[Rendered]]:
         """Each row's prompt with each of its answers.
 
-        ``closing``: keep the special tokens at the end. ``spare``: tokens to leave free below the limit. Raises
+        ``closing_tokens``: keep the special tokens at the end. ``spare``: tokens to leave free below the limit. Raises
         InputError for a template that leaves no room for its fields.
         """
         demos = self.demos(candidate)
         pieces = [
             candidate.template.pieces(fields, answer, demos)
-            for fields, own in zip(self._fitting(candidate, rows, answers, demos, spare), answers, strict=True)
+            for fields, own in zip(self._fitted_fields(candidate, rows, answers, demos, spare), answers, strict=True)
             for answer in own
         ]
-        rendered = iter(self._render(pieces, closing=closing))
+        rendered = iter(self._render(pieces, closing_tokens=closing_tokens))
         return [[next(rendered) for _ in own] for own in answers]
 
     def heads(self, candidate: Candidate, rows: Sequence[Example], *, spare: int = 0) -> list[list[int]]:
@@ -136,17 +136,17 @@ class Encoder:
         if not head.segments:
             return [[] for _ in rows]
         demos = self.demos(candidate)
-        fitting = self._fitting(candidate, rows, self.answers(candidate, rows), demos, spare)
+        fitting = self._fitted_fields(candidate, rows, self.answers(candidate, rows), demos, spare)
         pieces = [head.pieces(fields, None, demos) for fields in fitting]
-        return [list(rendered.ids) for rendered in self._render(pieces, closing=False)]
+        return [list(rendered.ids) for rendered in self._render(pieces, closing_tokens=False)]
 
-    def fitting(
+    def fitted_fields(
         self, candidate: Candidate, rows: Sequence[Example], answers: Sequence[Sequence[str]]
     ) -> list[dict[str, str]]:
         """The rows' fields, cut as in the candidate's prompts."""
-        return self._fitting(candidate, rows, answers, self.demos(candidate), 0)
+        return self._fitted_fields(candidate, rows, answers, self.demos(candidate), 0)
 
-    def _fitting(
+    def _fitted_fields(
         self,
         candidate: Candidate,
         rows: Sequence[Example],
@@ -186,7 +186,7 @@ class Encoder:
         if len(self._size) > SIZES_KEPT:
             self._size.clear()
             new = list(dict.fromkeys(known))
-        self._size |= {p: len(r.ids) for p, r in zip(new, self._render(new, closing=True), strict=True)}
+        self._size |= {p: len(r.ids) for p, r in zip(new, self._render(new, closing_tokens=True), strict=True)}
         return [self._size[pieces] for pieces in known]
 
     def _fit(self, template: Template, fields: dict[str, str], longest: str, demos: str, limit: int) -> dict[str, str]:
@@ -224,23 +224,23 @@ class Encoder:
             )
 
     @cached_property
-    def _signs(self) -> Signs:
-        return Signs(self.tokenizer, self.chat)
+    def _placeholders(self) -> Placeholders:
+        return Placeholders(self.tokenizer, self.chat)
 
-    def _render(self, prompts: Sequence[Sequence[Piece]], *, closing: bool) -> list[Rendered]:
-        signs = None
+    def _render(self, prompts: Sequence[Sequence[Piece]], *, closing_tokens: bool) -> list[Rendered]:
+        placeholders = None
         if self.chat is not None or any(piece.soft for pieces in prompts for piece in pieces):
-            signs = self._signs
-            prompts = [signs.written(pieces) for pieces in prompts]
+            placeholders = self._placeholders
+            prompts = [placeholders.insert(pieces) for pieces in prompts]
         texts = ["".join(piece.text for piece in pieces) for pieces in prompts]
         # A chat format already contains all special tokens.
-        tokenizer = signs.tokenizer if signs else self.tokenizer
+        tokenizer = placeholders.tokenizer if placeholders else self.tokenizer
         out = []
         for pieces, (ids, spans, end) in zip(
             prompts, _tokenized(tokenizer, texts, special=self.chat is None), strict=True
         ):
-            stop = len(ids) if closing else end
-            own = signs.read(ids[:stop]) if signs else ids[:stop]
+            stop = len(ids) if closing_tokens else end
+            own = placeholders.resolve(ids[:stop]) if placeholders else ids[:stop]
             self._check_known(own)
             out.append(Rendered(tuple(own), tuple(spans[:stop]), tuple(pieces)))
         return out
@@ -250,7 +250,7 @@ def _tokenized(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[t
     """Ids, spans and the index of the first closing special token of each text; those spelled in it stay text."""
     if not texts:
         return []
-    with translated("The model's tokenizer fails on a text"):
+    with as_input_error("The model's tokenizer fails on a text"):
         encoded = tokenizer(
             list(texts),
             add_special_tokens=special,

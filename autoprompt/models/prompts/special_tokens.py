@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Regex, pre_tokenizers
 
 from autoprompt.errors import InputError, first_line
 from autoprompt.models.prompts.chat_template import render_chat
-from autoprompt.models.prompts.tokenized import MARKER
+from autoprompt.models.prompts.tokenized import CHAT_MARKER
 from autoprompt.template import LABEL, Piece
 
 Chat = tuple[str, str]
@@ -37,50 +37,52 @@ def keep_literal(tokenizer: Any) -> None:
         backend.pre_tokenizer = pre_tokenizers.Sequence([*before, pre_tokenizers.Split(Regex(pattern), "isolated")])
 
 
-class Signs:
-    """A copy of a tokenizer with placeholder tokens (signs) for trainable vectors and a chat format's special tokens.
+class Placeholders:
+    """A copy of a tokenizer with placeholder tokens for trainable vectors and a chat format's special tokens.
 
     With them the whole prompt is tokenised as one string, while the same special tokens in the data stay text.
     """
 
     def __init__(self, tokenizer: Any, chat: Chat | None) -> None:
-        secret = secrets.token_hex(8)  # random, so that no data can contain a sign
+        secret = secrets.token_hex(8)  # random, so that no data can contain a placeholder
         self._vector = f"<{secret}-vector>"
         added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
         names = sorted((n for n in added if n and any(n in part for part in chat or ())), key=len, reverse=True)
-        signs = {name: f"<{secret}-{number}>" for number, name in enumerate(names)}
+        placeholders = {name: f"<{secret}-{number}>" for number, name in enumerate(names)}
         self.tokenizer = copy.deepcopy(tokenizer)
         self.tokenizer.add_tokens([AddedToken(self._vector, normalized=False)])
-        for name, sign in signs.items():
+        for name, placeholder in placeholders.items():
             old = added[name]
-            self.tokenizer.add_tokens([AddedToken(sign, normalized=False, lstrip=old.lstrip, rstrip=old.rstrip)])
+            self.tokenizer.add_tokens([AddedToken(placeholder, normalized=False, lstrip=old.lstrip, rstrip=old.rstrip)])
         ids = self.tokenizer.convert_tokens_to_ids
-        self._meant = {ids(sign): tokenizer.convert_tokens_to_ids(name) for name, sign in signs.items()}
+        self._meaning = {
+            ids(placeholder): tokenizer.convert_tokens_to_ids(name) for name, placeholder in placeholders.items()
+        }
         self._vector_id = ids(self._vector)
         pattern = re.compile("|".join(map(re.escape, names)) or r"(?!)")
-        self._chat = tuple(pattern.sub(lambda m: signs[m[0]], part) for part in chat) if chat else None
+        self._chat = tuple(pattern.sub(lambda m: placeholders[m[0]], part) for part in chat) if chat else None
 
-    def written(self, pieces: Sequence[Piece]) -> list[Piece]:
-        """The prompt's pieces with signs in their text, inside the chat format if there is one."""
+    def insert(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The prompt's pieces with placeholders in their text, inside the chat format if there is one."""
         out = [replace(piece, text=self._vector * piece.soft) if piece.soft else piece for piece in pieces]
         if self._chat is None:
             return out
         label = next((i for i, piece in enumerate(out) if piece.slot == LABEL), len(out))
         if label < len(out):
-            out[:label] = [*_without_end(out[:label]), Piece(self._chat[1], MARKER)]
-        return [Piece(self._chat[0], MARKER), *out]
+            out[:label] = [*_without_trailing_space(out[:label]), Piece(self._chat[1], CHAT_MARKER)]
+        return [Piece(self._chat[0], CHAT_MARKER), *out]
 
-    def read(self, ids: Sequence[int]) -> list[int]:
-        """The ids with each sign replaced by what it means: a special token, or -1, -2, ... for vectors in order."""
+    def resolve(self, ids: Sequence[int]) -> list[int]:
+        """The ids with each placeholder replaced by its special token, or by -1, -2, ... for vectors in order."""
         out = []
         vectors = 0
         for token in ids:
             vectors += token == self._vector_id
-            out.append(-vectors if token == self._vector_id else self._meant.get(token, token))
+            out.append(-vectors if token == self._vector_id else self._meaning.get(token, token))
         return out
 
 
-def _without_end(pieces: list[Piece]) -> list[Piece]:
+def _without_trailing_space(pieces: list[Piece]) -> list[Piece]:
     """The pieces of the user's message without the white space at its end, which leads over to an answer."""
     out = list(pieces)
     for number in reversed(range(len(out))):

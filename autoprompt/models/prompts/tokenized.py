@@ -12,7 +12,7 @@ from autoprompt.template import LABEL, LabelWords, Piece
 
 Span = tuple[int, int]
 
-MARKER = ""
+CHAT_MARKER = ""
 """Slot name of text that a chat format adds; no field has an empty name."""
 
 
@@ -56,7 +56,7 @@ class Rendered:
         if label is None:
             return len(self.ids), len(self.ids)
         start, end = self.starts[label], self.starts[label + 1]
-        if self.blanks and self.pieces[label - 1].slot != MARKER:
+        if self.blanks and self.pieces[label - 1].slot != CHAT_MARKER:
             start = len("".join(piece.text for piece in self.pieces[:label]).rstrip())
         first = next((i for i, (_, b) in enumerate(self.spans) if b > start), len(self.ids))
         return first, max([first, *(i + 1 for i, (a, b) in enumerate(self.spans) if b > start and a < end)])
@@ -67,7 +67,7 @@ class Rendered:
         ``after_answer``: include the text after the answer.
         """
         found: list[LiteralToken] = []
-        segments = [(number, piece) for number, piece in enumerate(self.pieces) if piece.slot != MARKER]
+        segments = [(number, piece) for number, piece in enumerate(self.pieces) if piece.slot != CHAT_MARKER]
         for segment, (number, piece) in enumerate(segments):
             if piece.slot == LABEL and not after_answer:
                 break
@@ -100,13 +100,13 @@ class EncodedRow:
     """One row's tokens.
 
     ``inputs``: distinct sequences for the model; in an encoder-decoder for the decoder, while the encoder reads
-    ``context``. ``targets``: one per label, or one for the row's own target text. ``keep``: number of cached prefix
-    tokens before every input.
+    ``context``. ``targets``: one per label, or one for the row's own target text. ``cached_tokens``: number of cached
+    prefix tokens before every input.
     """
 
     inputs: tuple[tuple[int, ...], ...]
     targets: tuple[Target, ...]
-    keep: int = 0
+    cached_tokens: int = 0
     context: tuple[int, ...] = ()
 
 
@@ -114,7 +114,7 @@ def encoded_row(
     answers: Sequence[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]],
     words: LabelWords,
     *,
-    keep: int = 0,
+    cached_tokens: int = 0,
     context: tuple[int, ...] = (),
 ) -> EncodedRow:
     """Build a row from each answer's input, places and tokens.
@@ -129,4 +129,4 @@ def encoded_row(
         raise InputError(
             f"The label words {list(words.words)} cannot be told apart by the model's tokenizer; change them."
         )
-    return EncodedRow(tuple(inputs), targets, keep, context)
+    return EncodedRow(tuple(inputs), targets, cached_tokens, context)

@@ -25,7 +25,7 @@ def printable(tokenizer: Any) -> Mapping[int, str]:
 
 
 @lru_cache(maxsize=4)
-def words(tokenizer: Any, *, alone: bool = False) -> Mapping[int, str]:
+def whole_words(tokenizer: Any, *, alone: bool = False) -> Mapping[int, str]:
     """Ids and words of the tokens that are a whole lower-case word after a space, or, if ``alone``, without one."""
     found = {token: text.strip() for token, text in printable(tokenizer).items()}
     wanted = {token: w for token, w in found.items() if len(w) >= 3 and w.isalpha() and w.islower()}
@@ -39,7 +39,7 @@ def words(tokenizer: Any, *, alone: bool = False) -> Mapping[int, str]:
 
 
 @lru_cache(maxsize=4)
-def unlike(tokenizer: Any, label_words: LabelWords) -> Mapping[int, str]:
+def unlike_labels(tokenizer: Any, label_words: LabelWords) -> Mapping[int, str]:
     """Printable ids and texts that neither contain a label or label word nor are part of one.
 
     Single characters are always included.

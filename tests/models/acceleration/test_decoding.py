@@ -17,7 +17,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError, UsageError
 from autoprompt.models import load_model
-from autoprompt.models.adaptation.tuning import SOFT
+from autoprompt.models.adaptation.tuning import SOFT_PARAMETER
 from autoprompt.template import LabelWords, Template
 
 WRITERS = [name for name, family in FAMILY.items() if family in ("causal", "seq2seq")]
@@ -80,18 +80,18 @@ def test_texts_are_those_of_transformers(
     """With a kept prefix (of a frozen causal model) and without."""
     model, candidate, rows = shared(name), _candidate(source, mode), _rows()
     model.check(candidate)
-    asking = model.asking(candidate, rows)
+    asking = model.answer_prompt(candidate, rows)
     if FAMILY[name] == "causal":
-        assert all((row.keep > 0) == (mode == "none") for row in asking.rows)
+        assert all((row.cached_tokens > 0) == (mode == "none") for row in asking.rows)
     before = model.tokens_processed
     texts = model.generate(asking, LENGTH)
     assert texts == [_written(plain(name), candidate, row) for row in rows]
     assert any(texts)
     assert model.tokens_processed - before >= asking.tokens
     other = [3, 0, 4, 2, 1]
-    again = model.generate(model.asking(candidate, [rows[i] for i in other]), LENGTH)
+    again = model.generate(model.answer_prompt(candidate, [rows[i] for i in other]), LENGTH)
     assert again == [texts[i] for i in other]
-    assert [model.generate(model.asking(candidate, [row]), LENGTH)[0] for row in rows] == texts
+    assert [model.generate(model.answer_prompt(candidate, [row]), LENGTH)[0] for row in rows] == texts
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -102,8 +102,8 @@ def test_texts_after_trainable_vectors(
     model, rows = shared(name), _rows()
     candidate = _candidate(source, "soft")
     vectors = torch.randn((candidate.template.soft, 32), generator=torch.Generator().manual_seed(4))
-    asking = model.asking(candidate, rows)
-    with model.adapted(candidate.settings, {SOFT: vectors}):
+    asking = model.answer_prompt(candidate, rows)
+    with model.adapted(candidate.settings, {SOFT_PARAMETER: vectors}):
         texts = model.generate(asking, LENGTH)
     made = replace(plain(name), vectors=vectors)
     assert texts == [_written(made, candidate, row) for row in rows]
@@ -137,7 +137,7 @@ def test_a_model_tuned_to_copy_a_word_writes_it(fresh: Callable[..., Any], name:
     model, rows = fresh(name), _copying()
     candidate = _candidate(source, "full")
     settings = Settings("full", 3e-3, 6, 60)
-    prompted, asking = model.prompt(candidate, rows), model.asking(candidate, rows)
+    prompted, asking = model.prompt(candidate, rows), model.answer_prompt(candidate, rows)
     delta = model.tune(prompted, [0] * len(rows), settings, 1)
     length = model.target_length(rows)
     with model.adapted(settings, delta):
@@ -150,7 +150,7 @@ def test_a_model_tuned_to_copy_a_word_writes_it(fresh: Callable[..., Any], name:
 def test_others_refuse_to_write(shared: Callable[[str], Any], name: str) -> None:
     model = shared(name)
     with pytest.raises(UsageError) as caught:
-        model.asking(contract.candidate(name), _rows())
+        model.answer_prompt(contract.candidate(name), _rows())
     assert str(caught.value) == (f"A {FAMILY[name]} model writes no text; use a causal or an encoder-decoder model.")
     if FAMILY[name] == "masked":
         with pytest.raises(InputError, match="A masked model writes no target texts"):
@@ -165,14 +165,14 @@ def test_texts_after_prompts_that_fill_the_context(
     model: Any = fresh(name, max_length=4000)
     rows = [Example("a", {"text": "The soup was lovely. " * 400}, "x"), *_rows(1)]
     candidate = _candidate("{text}\nTopic: {label}", "none")
-    asking = model.asking(candidate, rows)
-    lengths = [row.keep + len(row.context or row.inputs[0]) for row in asking.rows]
+    asking = model.answer_prompt(candidate, rows)
+    lengths = [row.cached_tokens + len(row.context or row.inputs[0]) for row in asking.rows]
     limit = model.encoder.limit
     assert lengths[0] <= (limit if FAMILY[name] == "seq2seq" else limit - limit // 4)
     whole = model.generate(asking, 2 * limit)
     assert whole[0]
-    assert model.generate(asking, 3)[1] == model.generate(model.asking(candidate, rows[1:]), 3)[0]
-    texts = model.generate(model.asking(candidate, rows[1:]), LENGTH)
+    assert model.generate(asking, 3)[1] == model.generate(model.answer_prompt(candidate, rows[1:]), 3)[0]
+    texts = model.generate(model.answer_prompt(candidate, rows[1:]), LENGTH)
     assert texts == [_written(plain(name), candidate, rows[1])]
 
 
@@ -187,7 +187,7 @@ def test_a_checkpoints_own_wishes_do_not_count(tmp_path: Path, family_folder: Ca
     texts = []
     for folder in (family_folder("bart"), tmp_path):
         model: Any = load_model(folder)
-        texts.append(model.generate(model.asking(candidate, rows), LENGTH))
+        texts.append(model.generate(model.answer_prompt(candidate, rows), LENGTH))
     assert texts[0] == texts[1]
 
 
@@ -215,7 +215,7 @@ def test_a_model_without_keys_and_values_reads_everything_again(tmp_path: Path, 
     model: Any = load_model(tmp_path)
     assert "tail" not in model.tuning_modes
     candidate, rows = _candidate("{text}\nTopic: {label}", "none"), _rows(2)
-    texts = model.generate(model.asking(candidate, rows), LENGTH)
+    texts = model.generate(model.answer_prompt(candidate, rows), LENGTH)
     assert texts == [_written(Plain.of("causal", tmp_path), candidate, row) for row in rows]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
-from autoprompt.models.adaptation.lora_init import closing_tokens
+from autoprompt.models.adaptation.lora_init import common_ending
 from autoprompt.models.prompts.tokenized import EncodedRow, Target
 from autoprompt.template import Template
 
@@ -84,4 +84,4 @@ def test_where_nothing_closes_the_template_they_are_drawn(shared: Callable[[str]
 def test_closing_tokens_are_those_that_all_rows_share(inputs: list[tuple[int, ...]], expected: int) -> None:
     """The last token of each is part of its answer."""
     rows = [EncodedRow((ids,), (Target(0, (len(ids) - 2,), ids[-1:]),)) for ids in inputs]
-    assert closing_tokens(rows) == expected
+    assert common_ending(rows) == expected

@@ -24,7 +24,7 @@ def tuned(folder: Path, corpus: Corpus, mode: str, template: str = "{text}\nMood
     words = LabelWords(tuple((label, label) for label in corpus.labels))
     candidate = Candidate(Template.parse(template), words, settings)
     gold = [corpus.labels.index(row.label) for row in corpus.train]
-    with model.passing_prefixes():
+    with model.temporary_prefixes():
         delta = model.tune(model.prompt(candidate, corpus.train), gold, settings, 0)
     return model, candidate, delta
 

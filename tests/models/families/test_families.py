@@ -18,10 +18,10 @@ from torch import Tensor
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import UsageError
-from autoprompt.models import FitFailedError, locate_model
-from autoprompt.models.adaptation.token_gradients import over_rows
+from autoprompt.models import CandidateFailedError, locate_model, propose_tokens
 from autoprompt.models.families import registry
 from autoprompt.models.families.registry import family_of
+from autoprompt.models.token_gradients import literal_gradients
 from autoprompt.template import LabelWords, Template
 
 names = pytest.mark.parametrize("name", sorted(FAMILY))
@@ -174,7 +174,7 @@ def test_fault_23_an_absurd_learning_rate_fails_and_harms_nothing(
     model, rows = shared(name), contract.few(corpus)
     prompted = model.prompt(contract.candidate(name, mode), rows)
     weights, before = contract.weights(model), model.score(prompted)
-    with pytest.raises(FitFailedError, match=r"finite|training loss is (nan|inf)"):
+    with pytest.raises(CandidateFailedError, match=r"finite|training loss is (nan|inf)"):
         _tune(model, name, mode, rows, learning_rate=3e38)
     assert torch.equal(before, model.score(prompted))
     assert contract.same(weights, contract.weights(model))
@@ -258,7 +258,7 @@ def test_gradients_are_those_of_the_loss(
     candidate = contract.candidate(name, "full", source, LONG_WORDS)
     prompted = model.prompt(candidate, rows)
     places = [model.literal_places(candidate, row, own) for row, own in zip(rows, prompted.rows, strict=True)]
-    gradient = over_rows(model, prompted, places, range(len(rows)), _loss_of(rows))
+    gradient = literal_gradients(model, prompted, places, range(len(rows)), _loss_of(rows))
     assert gradient.shape == (len(places[0][0]), 32)
     assert len(places[0][0]) >= 2
     generator = torch.Generator().manual_seed(0)
@@ -283,7 +283,7 @@ def test_gradients_are_those_of_the_loss(
 
 def _literal_tokens(model: Any, candidate: Candidate, row: Example) -> tuple[tuple[int, ...], list[Any]]:
     answers = [own[:1] for own in model.encoder.answers(candidate, [row])]
-    ((rendered,),) = model.encoder.render(candidate, [row], answers, closing=True)
+    ((rendered,),) = model.encoder.render(candidate, [row], answers, closing_tokens=True)
     return rendered.ids, rendered.literals(after_answer=True)
 
 
@@ -294,7 +294,7 @@ def test_every_proposal_is_text_that_tokenises_back(
 ) -> None:
     model, rows = shared(name), corpus.train[:6]
     candidate = contract.candidate(name, "none", source)
-    proposals = model.propose_tokens(candidate, rows, _loss_of(rows), replacements=6, infills=6)
+    proposals = propose_tokens(model, candidate, rows, _loss_of(rows), replacements=6, infills=6)
     assert 0 < len(proposals.replacements) <= 6
     assert bool(proposals.infills) == (model.family in ("causal", "masked"))
     values = [value for _, value in proposals.replacements]
@@ -309,7 +309,7 @@ def test_every_proposal_is_text_that_tokenises_back(
         assert any(_one_token_differs(model, candidate, written, row) for row in rows)
         for word in (*candidate.label_words.words, *candidate.label_words.labels):
             assert word not in " ".join(child.literals).lower().split()
-    assert model.propose_tokens(candidate, rows, _loss_of(rows), replacements=6, infills=6) == proposals
+    assert propose_tokens(model, candidate, rows, _loss_of(rows), replacements=6, infills=6) == proposals
 
 
 def _one_token_differs(model: Any, old: Candidate, new: Candidate, row: Example) -> bool:
@@ -353,7 +353,8 @@ def test_infills_of_a_masked_model_are_what_it_expects_there(
 def test_a_template_without_literal_text_has_no_proposals(
     shared: Callable[[str], Any], corpus: Corpus, name: str
 ) -> None:
-    proposals = shared(name).propose_tokens(
+    proposals = propose_tokens(
+        shared(name),
         contract.candidate(name, "none", "{text}{label}"),
         corpus.train[:4],
         _loss_of(corpus.train[:4]),

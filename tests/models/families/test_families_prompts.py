@@ -27,8 +27,8 @@ from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError
 from autoprompt.models import load_model
-from autoprompt.models.adaptation.tuning import SOFT
-from autoprompt.models.families.base import SOFT_TOKENS
+from autoprompt.models.adaptation.soft_prompts import SOFT_TOKENS
+from autoprompt.models.adaptation.tuning import SOFT_PARAMETER
 from autoprompt.template import LabelWords, Template
 
 names = pytest.mark.parametrize("name", sorted(FAMILY))
@@ -49,7 +49,7 @@ def _vectors(model: Any, template: Template) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(3)
     own = dict(model.model.named_parameters())
     head = {n: own.get(n, own.get(_with_base(n))).detach().clone() for n in model.tuner.parts.head}
-    return head | {SOFT: torch.randn((template.soft, 32), generator=generator)}
+    return head | {SOFT_PARAMETER: torch.randn((template.soft, 32), generator=generator)}
 
 
 def _with_base(name: str) -> str:
@@ -78,7 +78,7 @@ def test_vectors_are_read_in_their_place(
     prompted = model.prompt(candidate, rows)
     with model.adapted(candidate.settings, delta):
         scores = model.score(prompted)
-    made = replace(plain(name), vectors=delta[SOFT])
+    made = replace(plain(name), vectors=delta[SOFT_PARAMETER])
     parts = [parts_of(candidate.template, dict(row.fields)) for row in rows]
     expected = torch.stack([made.row(own, candidate.label_words.words)[0] for own in parts]).log_softmax(-1)
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-4)
@@ -94,14 +94,14 @@ def test_gradients_of_vectors_are_those_of_the_loss(
     prompted = model.prompt(candidate, rows)
     with model.adapted(candidate.settings, delta), torch.enable_grad():
         values = model.vectors.values.requires_grad_(True)
-        loss = torch.nn.functional.cross_entropy(model.scores(model.batch(prompted, range(3))).cpu(), gold)
+        loss = torch.nn.functional.cross_entropy(model.scores(model.passes.batch(prompted, range(3))).cpu(), gold)
         gradient = torch.autograd.grad(loss, values)[0].cpu()
     made = replace(plain(name), network=copy.deepcopy(plain(name).network).double())
     step = torch.randn(gradient.shape, generator=torch.Generator().manual_seed(0)).double()
     parts = [parts_of(candidate.template, dict(row.fields)) for row in rows]
     moved = []
     for sign in (1, -1):
-        made.vectors = delta[SOFT].double() + sign * 5e-4 * step
+        made.vectors = delta[SOFT_PARAMETER].double() + sign * 5e-4 * step
         with torch.no_grad():
             scores = torch.stack([made.row(own, candidate.label_words.words)[0] for own in parts])
         moved.append(float(torch.nn.functional.cross_entropy(scores, gold)))
@@ -117,7 +117,7 @@ def test_without_a_place_vectors_stand_before_the_prompt(
     explicit = contract.candidate(name, "soft", f"{{soft:{SOFT_TOKENS}}}{bare.template.format()}")
     deltas = [model.tune(model.prompt(c, rows), tiny.gold(rows), SETTINGS["soft"], 1) for c in (bare, explicit)]
     assert contract.same(*deltas)
-    assert deltas[0][SOFT].shape == (SOFT_TOKENS, 32)
+    assert deltas[0][SOFT_PARAMETER].shape == (SOFT_TOKENS, 32)
 
 
 @pytest.mark.parametrize(
@@ -131,10 +131,10 @@ def test_every_mode_trains_the_templates_vectors(
     settings = SETTINGS[mode].change(epochs=1)
     prompted = model.prompt(candidate, rows)
     if mode == "tail":
-        assert all(row.keep > 0 for row in prompted.rows)
+        assert all(row.cached_tokens > 0 for row in prompted.rows)
     delta = model.tune(prompted, tiny.gold(rows), settings, 1)
-    with model.vectors.drawn(3, 1) as start:
-        assert (delta[SOFT] - start.cpu()).abs().min() > 0
+    with model.vectors.initialised(3, 1) as start:
+        assert (delta[SOFT_PARAMETER] - start.cpu()).abs().min() > 0
     with model.adapted(settings, delta):
         assert torch.isfinite(model.score(prompted)).all()
 
@@ -187,11 +187,11 @@ def test_chat_ids_are_those_of_the_chat_template(chat_folder: Path, mode: str, s
         said = candidate.template.render(dict(row.fields)).rstrip()
         before = tokenizer.apply_chat_template([{"role": "user", "content": said}], add_generation_prompt=True)
         for word, target in zip(WORDS.words, encoded.targets, strict=True):
-            ids = [*head[: encoded.keep], *encoded.inputs[target.input], target.ids[-1]]
+            ids = [*head[: encoded.cached_tokens], *encoded.inputs[target.input], target.ids[-1]]
             answer = tokenizer(word, add_special_tokens=False)["input_ids"]
             assert ids == [*before["input_ids"], *answer]
             assert list(target.ids) == answer
-    assert mode == "full" or all(row.keep > 0 for row in prompted.rows)
+    assert mode == "full" or all(row.cached_tokens > 0 for row in prompted.rows)
 
 
 def test_a_chat_answer_is_written_after_the_chat_template(chat_folder: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_chat_answer_is_written_after_the_chat_template(chat_folder: Path) -> 
     made = Plain.of("causal", chat_folder)
     candidate = Candidate(Template.parse("{text}\nTopic: {label}"), LabelWords(()), Settings("none"))
     rows = contract.rows()
-    texts = model.generate(model.asking(candidate, rows), 6)
+    texts = model.generate(model.answer_prompt(candidate, rows), 6)
     for row, text in zip(rows, texts, strict=True):
         said = candidate.template.render(dict(row.fields)).rstrip()
         asked = made.tokenizer.apply_chat_template(
@@ -268,7 +268,7 @@ def _long_rows() -> list[Example]:
 
 def _lengths(model: Any, prompted: Any) -> list[int]:
     after = 1 if model.family == "causal" else 0
-    return [row.keep + len(row.context or max(row.inputs, key=len)) + after for row in prompted.rows]
+    return [row.cached_tokens + len(row.context or max(row.inputs, key=len)) + after for row in prompted.rows]
 
 
 LIMIT_SOURCES = ("Read {title} , {text} .\nSentiment: {label}", "It was {label} , {title} : {text} !")
@@ -367,7 +367,7 @@ def test_a_sliding_window_is_one_of_neighbours(tmp_path: Path) -> None:
     for rows in (short, long):
         candidate = contract.candidate("llama", "none")
         prompted = model.prompt(candidate, rows)
-        assert all((row.keep > 0) == (rows is short) for row in prompted.rows)
+        assert all((row.cached_tokens > 0) == (rows is short) for row in prompted.rows)
         expected = [made.row(parts_of(candidate.template, dict(row.fields)), WORDS.words)[0] for row in rows]
         scores = model.score(prompted)
         torch.testing.assert_close(scores, torch.stack(expected).log_softmax(-1), rtol=0, atol=1e-4)
@@ -398,7 +398,7 @@ def test_vectors_in_a_model_that_pads_what_it_reads(tmp_path: Path) -> None:
     model: Any = load_model(folder)
     candidate = _soft("bert", "after")
     vectors = _vectors(model, candidate.template)
-    made = replace(Plain.of("masked", folder), vectors=vectors[SOFT])
+    made = replace(Plain.of("masked", folder), vectors=vectors[SOFT_PARAMETER])
     rows = contract.rows()
     with model.adapted(candidate.settings, vectors):
         scores = model.score(model.prompt(candidate, rows))

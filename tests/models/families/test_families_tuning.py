@@ -97,7 +97,7 @@ def _run(model: Any, candidate: Candidate, rows: Sequence[Example]) -> Run:
     prompted = model.prompt(candidate, rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.utils, "clip_grad_norm_", watched)
-        patch.setattr("autoprompt.models.families.base.LEARNT", 0.0)  # all passes, whatever is learnt
+        patch.setattr("autoprompt.models.adaptation.fine_tuning.STOP_LOSS", 0.0)  # all passes, whatever is learnt
         delta = model.tune(prompted, gold, candidate.settings, 1)
     assert len(steps) == candidate.settings.epochs
     values, gradients = zip(*steps[-1], strict=True)
@@ -233,7 +233,7 @@ def test_tuned_texts_are_those_of_a_plain_greedy_loop(
 ) -> None:
     model, candidate, run = shared(name), _candidate(name, mode, task, kind), runs(name, mode, task, kind)
     rows = _examples(task)
-    asking = model.asking(candidate, rows)
+    asking = model.answer_prompt(candidate, rows)
     with model.adapted(candidate.settings, run.delta):
         texts = model.generate(asking, LENGTH)
     expected = Tuned.of_delta(plain(name), mode, run.delta)

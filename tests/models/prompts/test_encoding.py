@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from autoprompt.errors import InputError
 from autoprompt.models import LanguageModel, load_model
-from autoprompt.models.families.causal import MIN_TAIL
+from autoprompt.models.families.causal_rows import MIN_TAIL
 from autoprompt.models.prompts.encoding import Encoder
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
@@ -75,11 +75,11 @@ def _check(
     try:
         scores = [[_plain_score(*plain, opening + text + between, word, after) for word in words] for text in texts]
     except _NothingBeforeError:
-        with model.passing_prefixes(), pytest.raises(InputError, match="label words"):
+        with model.temporary_prefixes(), pytest.raises(InputError, match="label words"):
             model.prompt(tiny.prompt_of(template, labels), rows)
         return
     expected = torch.tensor(scores).log_softmax(-1)
-    with model.passing_prefixes():
+    with model.temporary_prefixes():
         kept = model.score(model.prompt(tiny.prompt_of(template, labels), rows))
         again = model.score(model.prompt(tiny.prompt_of(template, labels, "full"), rows))
     torch.testing.assert_close(kept, expected, rtol=0, atol=1e-4)
@@ -149,7 +149,7 @@ def test_features_hold_the_mean_log_probabilities(
     for words in (["good", "bad"], ["good", "not good at all"]):
         labels = LabelWords(tuple((f"label{n}", word) for n, word in enumerate(words)))
         rows = tiny.examples(*texts)
-        with cpu_models[name].passing_prefixes():
+        with cpu_models[name].temporary_prefixes():
             features = cpu_models[name].features(
                 cpu_models[name].prompt(tiny.prompt_of(Template.parse("{text} It was {label}"), labels), rows)
             )
@@ -194,13 +194,13 @@ def test_a_tail_has_some_positions_and_a_prefix_is_common_to_all_labels(
         map(Template.parse, tails), {"none": 1, "tail": MIN_TAIL}.items()
     ):
         (head,) = model.encoder.heads(tiny.prompt_of(template, labels), rows)
-        with model.passing_prefixes():
+        with model.temporary_prefixes():
             (row,) = model.prompt(tiny.prompt_of(template, labels, tuning), rows).rows
             (whole,) = model.prompt(tiny.prompt_of(template, labels, "full"), rows).rows
-        assert whole.keep == 0
-        assert 0 < row.keep <= len(head)
-        assert {ids[: row.keep] for ids in whole.inputs} == {tuple(head[: row.keep])}
-        assert [ids[row.keep :] for ids in whole.inputs] == list(row.inputs)
+        assert whole.cached_tokens == 0
+        assert 0 < row.cached_tokens <= len(head)
+        assert {ids[: row.cached_tokens] for ids in whole.inputs} == {tuple(head[: row.cached_tokens])}
+        assert [ids[row.cached_tokens :] for ids in whole.inputs] == list(row.inputs)
         assert min(target.places[0] + 1 for target in row.targets) >= least
 
 

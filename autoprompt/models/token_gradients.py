@@ -10,22 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
-from autoprompt.models.acceleration.micro_batches import attempt
+from autoprompt.models.acceleration.micro_batches import none_if_out_of_memory
+from autoprompt.models.families.base import LanguageModel
 from autoprompt.models.prompts import vocabulary
 from autoprompt.models.prompts.batching import EncodedPrompt
 from autoprompt.models.prompts.tokenized import LiteralToken
 from autoprompt.models.types import TokenProposals
 from autoprompt.template import Literal, Template
-
-if TYPE_CHECKING:
-    from autoprompt.models.families.base import TextModel
 
 OVERSAMPLE = 4
 """Shortlisted edits for each one wanted, because some do not survive re-tokenisation."""
@@ -36,8 +33,8 @@ Places = list[list[tuple[int, LiteralToken]]]
 """For each of a row's prompt sequences, the literal tokens and their indices."""
 
 
-def propose(
-    model: TextModel,
+def propose_tokens(
+    model: LanguageModel,
     candidate: Candidate,
     rows: Sequence[Example],
     loss: Callable[[Tensor, Tensor], Tensor],
@@ -45,7 +42,12 @@ def propose(
     replacements: int,
     infills: int,
 ) -> TokenProposals:
-    """The best edits over all literal positions; see ``LanguageModel.propose_tokens``."""
+    """Propose single-token edits of the template's literal text.
+
+    ``replacements``: how many by token gradients of ``loss(hidden [rows, width], label_scores [rows, labels])``.
+    ``infills``: how many that the model itself rates as likely. Each kind costs a separate pass, and none if its number
+    is 0.
+    """
     prompted = model.gradient_prompt(candidate, rows)
     places = [model.literal_places(candidate, row, own) for row, own in zip(rows, prompted.rows, strict=True)]
     # Rows whose literal text merged with the data's tokens have other places: the most common pattern counts.
@@ -53,16 +55,16 @@ def propose(
     same = [i for i, found in enumerate(places) if tuple(_place(t) for _, t in found[0]) == pattern]
     if not pattern:
         return TokenProposals([], [])
-    edits = _Edits(model, candidate, rows[same[0]], pattern)
+    edits = _SingleTokenEdits(model, candidate, rows[same[0]], pattern)
     by_gradient = likely = None
     # Both need all rows at once: if memory is too short, there are no proposals.
     if replacements:
-        gradient = attempt(lambda _: over_rows(model, prompted, places, same, loss), ())
-        by_gradient = _changes(model, gradient, _current(prompted, places, same[0])) if gradient is not None else None
+        gradient = none_if_out_of_memory(lambda _: literal_gradients(model, prompted, places, same, loss), ())
+        if gradient is not None:
+            by_gradient = _loss_changes(model, gradient, _current_ids(prompted, places, same[0]))
     if infills:
-        known = [rows[i] for i in same]
-        part = prompted.part(same)
-        likely = attempt(lambda _: model.likelihoods(candidate, known, part, [places[i][0] for i in same]), ())
+        known, part, own = [rows[i] for i in same], prompted.select(same), [places[i][0] for i in same]
+        likely = none_if_out_of_memory(lambda _: model.likelihoods(candidate, known, part, own), ())
     half = max(1, infills // 2)
     return TokenProposals(
         edits.best(by_gradient, replacements, insert=False) if by_gradient is not None else [],
@@ -75,7 +77,7 @@ def propose(
     )
 
 
-def _changes(model: TextModel, gradient: Tensor, current: Sequence[int]) -> Tensor:
+def _loss_changes(model: LanguageModel, gradient: Tensor, current: Sequence[int]) -> Tensor:
     """The first-order change of the loss for each token at each place [places, vocabulary]."""
     towards = gradient @ model.vectors.table().T.float().cpu()
     return towards - towards.gather(1, torch.tensor(current)[:, None])
@@ -89,15 +91,15 @@ def _most_common(patterns: Sequence[tuple[Place, ...]]) -> tuple[Place, ...]:
     return max(dict.fromkeys(patterns), key=patterns.count)
 
 
-def _current(prompted: EncodedPrompt, places: Sequence[Places], row: int) -> list[int]:
+def _current_ids(prompted: EncodedPrompt, places: Sequence[Places], row: int) -> list[int]:
     """The ids at a row's literal places."""
     encoded = prompted.rows[row]
     ids = encoded.context or encoded.inputs[0]
     return [ids[at] for at, _ in places[row][0]]
 
 
-def over_rows(
-    model: TextModel,
+def literal_gradients(
+    model: LanguageModel,
     prompted: EncodedPrompt,
     places: Sequence[Places],
     same: Sequence[int],
@@ -107,10 +109,10 @@ def over_rows(
 
     Only the rows ``same`` are summed; the result is scaled as if the other rows, whose places differ, behaved alike.
     """
-    batch = model.batch(prompted, range(len(prompted)))
+    batch = model.passes.batch(prompted, range(len(prompted)))
     ids = batch.ids if batch.context is None else batch.context[0]
     embeds = model.vectors.embed(ids).detach().requires_grad_(True)
-    hidden, scores, _ = model.frozen(batch, embeds)
+    hidden, scores, _ = model.frozen_features(batch, embeds)
     torch.autograd.backward(loss(hidden.float(), scores.float()))
     assert embeds.grad is not None  # noqa: S101
     # Padding on the left shifts a prompt's tokens.
@@ -129,12 +131,12 @@ def over_rows(
     return torch.stack(gradients).sum(0) * (len(prompted) / len(same))
 
 
-class _Edits:
+class _SingleTokenEdits:
     """Single-token edits of a template whose new token survives when the prompt is tokenised again."""
 
     def __init__(
         self,
-        model: TextModel,
+        model: LanguageModel,
         candidate: Candidate,
         row: Example,
         pattern: Sequence[Place],
@@ -143,7 +145,7 @@ class _Edits:
         self.candidate = candidate
         self.row = row
         self.pattern = pattern
-        self.allowed = vocabulary.unlike(model.encoder.tokenizer, candidate.label_words)
+        self.allowed = vocabulary.unlike_labels(model.encoder.tokenizer, candidate.label_words)
 
     def best(self, values: Tensor, count: int, *, insert: bool) -> list[tuple[Template, float]]:
         """The edits with the lowest ``values`` [places, vocabulary], at most ``count``, with their values."""
@@ -180,10 +182,10 @@ class _Edits:
         child = replace(self.candidate, template=edited)
         model = self.model
         answers = [own[:1] for own in model.encoder.answers(child, [self.row])]
-        ((rendered,),) = model.encoder.render(child, [self.row], answers, closing=model.closing)
+        ((rendered,),) = model.encoder.render(child, [self.row], answers, closing_tokens=model.closing_tokens)
         return any(
             t.segment == place[0] and t.start == place[1] and rendered.ids[t.index] == token
-            for t in rendered.literals(after_answer=model.reads_after)
+            for t in rendered.literals(after_answer=model.reads_text_after_answer)
         )
 
 
