@@ -19,12 +19,11 @@ from autoprompt.api import Silent
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, StorageError
-from autoprompt.evaluator import WorkerSpec
+from autoprompt.evaluator import WorkerSpec, refining
 from autoprompt.evaluator.refining import REPLAYED, refined
 from autoprompt.evaluator.worker import Worker
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin
 from autoprompt.models import FitFailedError, LanguageModel
-from autoprompt.run import refining
 from autoprompt.template import LabelWords, Template
 
 PROMPT = tiny.prompt_of(Template.parse("{text}\nSentiment: {label}"), LabelWords.of(tiny.WORDS, tiny.LABELS), "tail")
@@ -194,7 +193,7 @@ def test_it_is_verified_to_the_last_bit_exported_with_weights_and_reported(capsy
 
 def test_verify_names_other_rules_of_refining(capsys, searched, board, monday, monkeypatch):
     with monkeypatch.context() as earlier:
-        earlier.setattr(refining, "REFINING_VERSION", 1)
+        earlier.setattr("autoprompt.run.refining.REFINING_VERSION", 1)
         result = refine(searched, monday, board)
     checked = json.loads(succeed(capsys, "verify", result["best"]["entry"], "--json", board=board))
     assert checked["changed"] == ["code.refining is now 2, was 1"]

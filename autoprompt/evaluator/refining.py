@@ -5,15 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
 
 from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, WorkerLostError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.proxy import deal
 from autoprompt.evaluator.scoring import scored_with, without_content
+from autoprompt.evaluator.tasks import weights_name
 from autoprompt.evaluator.worker import Worker
 from autoprompt.models import FitFailedError
+from autoprompt.models.adaptation.peft_io import load_delta
+from autoprompt.models.saving import save
 from autoprompt.models.types import Delta, Prompted
 
 REFINING_VERSION = 2  # raise whenever the same refine would give other weights or scores
@@ -37,6 +42,36 @@ class Refined:
     after: list[Evaluation]
     before: list[Evaluation]
     weights: Delta
+
+
+@dataclass(frozen=True)
+class RefineResult:
+    """``Refined`` for the driver. ``weights``: the file that they were written to; None after a failed fine-tune."""
+
+    after: list[Evaluation]
+    before: list[Evaluation]
+    weights: Path | None
+
+
+@dataclass(frozen=True)
+class RefineTask:
+    """Refine a candidate from its stored weights. ``new``: ids of the training rows that these were not trained on."""
+
+    candidate: Candidate
+    weights: PathLike[str]
+    new: tuple[str, ...]
+
+    def __call__(self, worker: Worker) -> RefineResult:
+        done = refined(worker, self.candidate, load_delta(Path(self.weights)), self.new)
+        if not all(evaluation.complete for evaluation in (*done.after, *done.before)):
+            return RefineResult(done.after, done.before, None)
+        path = worker.spec.weights / weights_name(self.candidate)
+        save(done.weights, path, "The refined weights")
+        return RefineResult(done.after, done.before, path)
+
+    def lost(self, reason: str) -> RefineResult:
+        """Raises WorkerLostError: there is nothing else to do."""
+        raise WorkerLostError(f"The fine-tune was lost with its worker process ({reason}); refine again.")
 
 
 def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collection[str]) -> Refined:

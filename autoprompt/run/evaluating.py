@@ -14,12 +14,12 @@ from autoprompt.leaderboard.records import pinned
 from autoprompt.metrics import classification_metrics, generation_metrics
 from autoprompt.models import FAMILIES, locate_model
 from autoprompt.results import EvaluationResult, RunResult
-from autoprompt.run.backends import placed
-from autoprompt.run.inputs import prepare
+from autoprompt.run.backends import open_backend
+from autoprompt.run.inputs import prepare, report_downloads, show_data
 from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
 from autoprompt.run.searching import search
 from autoprompt.run.transfer import transfer_of
-from autoprompt.run.worker_pool import check_model, pulling, show_data, workplace
+from autoprompt.run.worker_pool import check_model, start_workers
 
 
 def evaluate(
@@ -38,14 +38,16 @@ def evaluate(
     ``changes``: settings that differ from the default. Raises UsageError, InputError, NothingSucceededError.
     """
     started = time.monotonic()
-    task = prepare(source_name, data, model, (template,), label_words, None, seed, pulling=pulling(progress))
+    on_download = report_downloads(progress)
+    task = prepare(source_name, data, model, (template,), label_words, None, seed, on_download=on_download)
     show_data(task.corpus, progress)
     if split == "test" and not task.corpus.test:
         raise UsageError(f"The corpus {source_name!r} has no test rows; use --split validation.")
     candidate = replace(task.space.start, settings=task.space.start.settings.change(**changes))
     options = SearchOptions(source_name, data, model, seed=seed)
-    with placed(model, progress) as place, workplace(task, options, place, progress) as evaluator:
-        check_model(evaluator, task, model, progress)
+    with open_backend(model, progress) as backend, start_workers(task, options, backend) as pool:
+        check_model(pool, task, model, progress)
+        evaluator = pool.evaluator(progress)
         progress.stage("fine-tune")
         # Target texts are generated only on the last rung.
         rung = Rung.TUNED if task.corpus.labels or split == "test" else Rung.REPEATED
@@ -92,7 +94,7 @@ def transfer(
         run = board.run(found["run"])
     if own_model:
         model = replace(model, model=pinned(run.model, run.config["model_revision"]), chat=run.config["chat"])
-    family = model.family or locate_model(model.model, pulling(progress)).family
+    family = model.family or locate_model(model.model, report_downloads(progress)).family
     tuning = found["candidate"]["settings"]["tuning"]
     if model.tuning is None and tuning in FAMILIES[family].modes:
         model = replace(model, tuning=tuning)

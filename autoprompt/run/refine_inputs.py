@@ -12,8 +12,8 @@ from autoprompt.corpus.cards import has_card
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import InputError
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord
+from autoprompt.run.inputs import report_downloads
 from autoprompt.run.options import DataOptions, Progress
-from autoprompt.run.worker_pool import pulling
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress)
     about_files = {name: getattr(data, name) for name in ("encoding", "delimiter", "no_header", "column_names")}
     options = {**columns, "drop_empty": data.drop_empty, "trains": False}
     if data.rows is None:
-        found = corpora.rows_of(source, progress=pulling(progress), **options, **about_files)
+        found = corpora.rows_of(source, progress=report_downloads(progress), **options, **about_files)
     else:
         found = corpora.whole(data.rows["train"], name=source, **options)
     if found.fields != parent.fields:

@@ -15,16 +15,16 @@ from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.leaderboard.records import REFINE
 from autoprompt.manifest import manifest
-from autoprompt.optimizer import Budget, Need, Outcome, Search, check_budget, needed
+from autoprompt.optimizer import Budget, Forecast, Need, Outcome, Search, check_budget, needed
 from autoprompt.results import RunResult, Transferred, WarmStart, verdict
-from autoprompt.run.backends import placed
-from autoprompt.run.inputs import Task, check_folds
+from autoprompt.run.backends import open_backend
+from autoprompt.run.inputs import Task, check_folds, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
 from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
 from autoprompt.run.transfer import scored, transferred
 from autoprompt.run.warm_start import warmed, warmth_of
-from autoprompt.run.worker_pool import check_model, prepared, workplace
+from autoprompt.run.worker_pool import WorkerPool, check_model, start_workers
 from autoprompt.terminal import command_line
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
@@ -88,32 +88,32 @@ class _Run:
         """Seconds until a new worker is ready."""
 
     def search(self) -> RunResult:
-        task = self._warmed(prepared(self.options, self.progress))
+        task = self._with_warm_start(prepare_search(self.options, self.progress))
         options = self.options
         check_folds(options.folds, task.corpus)
         if options.transfer is not None:  # a prompt that does not fit is reported before a model is loaded
             transferred(options.transfer, task, options.seed)
-        with placed(options.model, self.progress) as place, Leaderboard.open(options.leaderboard) as board:
+        with open_backend(options.model, self.progress) as backend, Leaderboard.open(options.leaderboard) as board:
             if self.known is None:
                 board.check_name(options.name)
-            facts = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, place.device)
+            facts = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, backend.device)
             if self.known is not None:
                 check_unchanged(self.known, facts, self.progress)
-            with workplace(task, options, place, self.progress) as evaluator:
+            with start_workers(task, options, backend) as pool:
                 started = time.monotonic()
-                ready = check_model(evaluator, task, options.model, self.progress)
+                ready = check_model(pool, task, options.model, self.progress)
                 self.restart = time.monotonic() - started
-                self._check_budget(task, evaluator)
-                run = self.known or new_run(options, task, place.workers, ready, facts)
+                self._check_budget(task, pool)
+                run = self.known or new_run(options, task, backend.workers, ready, facts)
                 held = holding(board.path, run.id) if self.known is None else nullcontext()
                 rows = data_rows(run, task.corpus) if self.known is None else None
                 with held, _recorded(board, run, rows, self.progress) as finish:
-                    result = self._searched(board, run, task, evaluator, ready)
-                    result = replace(result, warnings=(*result.warnings, *place.warnings))
+                    result = self._recorded_result(board, run, task, pool, ready)
+                    result = replace(result, warnings=(*result.warnings, *backend.warnings))
                     finish(result)
         return result
 
-    def _check_budget(self, task: Task, evaluator: Evaluator) -> None:
+    def _check_budget(self, task: Task, pool: WorkerPool) -> None:
         """Measure what a search costs here. Raises UsageError for a budget that is too short.
 
         The budget of a resumed run was checked when the run began.
@@ -122,15 +122,15 @@ class _Run:
         if self.budget.seconds is None or options.transfer is not None:
             return
         self.progress.stage("measuring")
-        evaluator.measure(task.space.manual_tuned)
+        pool.model_check.measure(task.space.manual_tuned)
         rounds = options.repeats * (options.folds or 2)
-        self.need = needed(evaluator, task.space, options.strategy, len(task.corpus.test), rounds)
+        self.need = needed(pool.costs, task.space, options.strategy, len(task.corpus.test), rounds)
         if self.known is None:
             left_out = check_budget(self.budget, self.need, default=options.budget is None)
             if left_out:
                 self.progress.note(left_out)
 
-    def _warmed(self, task: Task) -> Task:
+    def _with_warm_start(self, task: Task) -> Task:
         """The task with the prompts and operator statistics of a warm start, which are also stored in the options."""
         if self.options.warm_start and self.options.warmth is None:
             found = warmth_of(self.options.warm_start, task, self.progress)
@@ -138,26 +138,31 @@ class _Run:
         warmth = self.options.warmth
         return task if warmth is None else replace(task, space=warmed(task.space, warmth))
 
-    def _searched(
-        self, board: Leaderboard, run: RunRecord, task: Task, evaluator: Evaluator, ready: Readiness
+    def _recorded_result(
+        self, board: Leaderboard, run: RunRecord, task: Task, pool: WorkerPool, ready: Readiness
     ) -> RunResult:
+        """The result, with all evaluations recorded, also those before an interruption."""
         journal = StoredJournal(board, run.id, self.budget)
-        evaluator.journal = journal
         recorder = Recorder(board, run, task.metric, {e.key: e for e in board.evaluations(run.id)}, journal.flush)
-        evaluator.meanwhile = recorder.store_some
+        forecast = Forecast(self.need, self.progress.expect)
+        evaluator = pool.evaluator(
+            self.progress, journal=journal, observers=[forecast.worked], on_idle=recorder.store_some
+        )
         try:
-            result = self._found(task, evaluator, ready, recorder)
+            result = self._result(task, evaluator, ready, recorder, forecast)
         except (KeyboardInterrupt, SystemExit):
             recorder.store_after_interruption()
             raise
         recorder.store_all()
         return result
 
-    def _found(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> RunResult:
-        """The JSON result of the search (or the transfer) and the test."""
+    def _result(
+        self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder, forecast: Forecast
+    ) -> RunResult:
+        """The result of the search (or the transfer) and the test."""
         options, progress, board = self.options, self.progress, recorder.board
         if options.transfer is None:
-            outcome = self._outcome(task, evaluator, ready, recorder)
+            outcome = self._search(task, evaluator, ready, recorder, forecast)
         else:
             progress.stage("fine-tune")
             outcome = scored(evaluator, task, options.transfer, options.seed, recorder)
@@ -169,10 +174,11 @@ class _Run:
         kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
         return _result(options, recorder, outcome, tests, self.budget, kept)
 
-    def _outcome(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> Outcome:
-        """Run the search."""
+    def _search(
+        self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder, forecast: Forecast
+    ) -> Outcome:
         options = self.options
-        search = Search(
+        return Search(
             evaluator=evaluator,
             space=replace(task.space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere),
             strategy_name=options.strategy,
@@ -184,17 +190,8 @@ class _Run:
             folds=options.folds,
             repeats=options.repeats,
             restart=self.restart,
-            need=self.need,
-            expect=self.progress.expect,
-        )
-        shown = evaluator.watch
-
-        def watch(evaluation: Evaluation | None) -> None:
-            search.forecast.worked(search.tuned)
-            shown(evaluation)
-
-        evaluator.watch = watch
-        return search.run()
+            forecast=forecast,
+        ).run()
 
 
 @contextmanager
@@ -259,7 +256,7 @@ def _result(
         transfer=_origin(options.transfer),
         warm_start=[WarmStart(**source) for source in (options.warmth or {}).get("sources", [])],
         warnings=run.config["warnings"],
-        history=outcome.history,
+        history=[generation.to_dict() for generation in outcome.history],
         left_out=_left_out(options, outcome),
     )
     return replace(result, verdict=verdict(result))

@@ -128,12 +128,12 @@ def taking_place(place: Any) -> Iterator[None]:
     """Searches inside have their workers there."""
     from autoprompt.run import searching
 
-    before = searching.placed
-    searching.placed = lambda *_: _given(place)  # type: ignore[assignment]
+    before = searching.open_backend
+    searching.open_backend = lambda *_: _given(place)  # type: ignore[assignment]
     try:
         yield
     finally:
-        searching.placed = before
+        searching.open_backend = before
 
 
 @contextmanager

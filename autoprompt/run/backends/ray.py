@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from autoprompt.errors import UsageError
 from autoprompt.execution import default_workers, most_workers, worker_count
 from autoprompt.manifest import environment, files_of, source
-from autoprompt.run.backends import Place, Pool
+from autoprompt.run.backends import Backend, Pool
 from autoprompt.run.options import PlaceOptions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ALIKE = ("processor", "kernels")
 
 
 @contextmanager
-def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Place]:
+def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Backend]:
     """The cluster at the options' address. Raises UsageError for one that cannot be joined, and without Ray."""
     try:
         from autoprompt.execution.ray_cluster import joined
@@ -35,10 +35,10 @@ def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Place
         ) from error
     cores = min(options.workers or default_workers(), most_workers())  # of a new cluster
     with joined(options.ray_address, cores, tell) as cluster:
-        yield OnRay(cluster, options)
+        yield RayBackend(cluster, options)
 
 
-class OnRay(Place):
+class RayBackend(Backend):
     """A cluster that was joined: a worker for each of its cores, or GPUs."""
 
     def __init__(self, cluster: Cluster, options: PlaceOptions) -> None:
