@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Rung
@@ -18,7 +18,7 @@ from autoprompt.run.backends import open_backend
 from autoprompt.run.inputs import prepare, report_downloads, show_data
 from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
 from autoprompt.run.searching import search
-from autoprompt.run.transfer import transfer_of
+from autoprompt.run.transfer import prompt_to_transfer
 from autoprompt.run.worker_pool import check_model, start_workers
 
 
@@ -28,7 +28,7 @@ def evaluate(
     model: ModelOptions,
     template: str,
     label_words: dict[str, str] | None,
-    changes: dict[str, Any],
+    changes: Mapping[str, float],
     split: str,
     seed: int,
     progress: Progress,
@@ -90,12 +90,12 @@ def transfer(
     prompt does not fit, NothingSucceededError, and as ``search`` does.
     """
     with Leaderboard.open(leaderboard, read_only=True) as board:
-        found = transfer_of(board, entry, split)
-        run = board.run(found["run"])
+        found = prompt_to_transfer(board, entry, split)
+        run = board.run(found.origin.run)
     if own_model:
         model = replace(model, model=pinned(run.model, run.config["model_revision"]), chat=run.config["chat"])
     family = model.family or locate_model(model.model, report_downloads(progress)).family
-    tuning = found["candidate"]["settings"]["tuning"]
+    tuning = found.candidate.settings.tuning
     if model.tuning is None and tuning in FAMILIES[family].modes:
         model = replace(model, tuning=tuning)
     options = SearchOptions(corpus, data, model, max_evaluations=2, seed=seed, leaderboard=leaderboard, transfer=found)

@@ -15,23 +15,25 @@ from autoprompt.corpus import Corpus
 from autoprompt.corpus.types import SPLITS
 from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
+from autoprompt.manifest import Manifest
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
 from autoprompt.results import Difference, ScoredPrompt, Spread
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import TRANSFER, SearchOptions
 from autoprompt.run.ownership import MARK, mark_of
-from autoprompt.run.resuming import diverged, request
+from autoprompt.run.request import RunRequest
+from autoprompt.run.resuming import diverged
 from autoprompt.run.worker_pool import warnings_of
 
 PIECE = 100
 """Records that are stored at a time, which takes some 50 ms."""
 
 
-def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, facts: Mapping[str, Any]) -> RunRecord:
-    """The record of a new run. ``facts``: its manifest."""
+def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, manifest: Manifest) -> RunRecord:
+    """The record of a new run."""
     id_ = uuid.uuid4().hex[:12]
-    asked = request(options, task.space.config, workers)
+    request = RunRequest.of(options, task.space.config, workers).to_dict()
     return RunRecord(
         id=id_,
         name=options.name,
@@ -59,21 +61,23 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
             "label_words": task.manual.label_words.mapping(),
             "search": task.space.config.model_dump(mode="json", exclude_defaults=True),
             "fix": options.fix,
-            "warm_start": options.warmth,
-            "transfer": options.transfer,
+            "warm_start": options.warm_start_data.to_dict() if options.warm_start_data else None,
+            "transfer": options.transfer.to_dict() if options.transfer else None,
             "labels": list(task.corpus.labels),
             "label_column": task.corpus.label_column,
             "target_length": ready.target_length,
             "warnings": warnings_of(task, ready),
             "manifest": {
-                **{part: facts[part] for part in ("data", "model", "code")},
+                "data": manifest.data,
+                "model": manifest.model,
+                "code": manifest.code,
                 "reading": task.corpus.summary.to_dict() if task.corpus.summary else None,
             },
-            "request": asked,
-            MARK: mark_of(id_, asked),
+            "request": request,
+            MARK: mark_of(id_, request),
         },
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=facts["environment"],
+        environment=dict(manifest.environment),
     )
 
 

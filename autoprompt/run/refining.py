@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from autoprompt.evaluator import REFINING_VERSION, Evaluation, RefineResult, Ref
 from autoprompt.execution.scratch import scratch_folder
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, keep_weights, kept_weights
 from autoprompt.leaderboard.records import REFINE, pinned
-from autoprompt.manifest import differences, manifest
+from autoprompt.manifest import Manifest
 from autoprompt.metrics import Interval, Score, paired_bootstrap
 from autoprompt.models import locate_model
 from autoprompt.results import Change, LossDifference, Refinement, RunResult
@@ -66,9 +66,9 @@ def refine(
         for note in notes:
             progress.note(note)
         task = RefineTask(parent.candidate, kept_weights(board.path, parent.weights), tuple(new))
-        with _refined(parent.run, corpus, task, "fine-tune", device, seed, progress) as (done, facts):
+        with _refined(parent.run, corpus, task, "fine-tune", device, seed, progress) as (done, manifest):
             weights = _complete(done)
-            run = _record(parent, corpus, new, seed, name, facts, notes)
+            run = _record(parent, corpus, new, seed, name, manifest, notes)
             recorder = Recorder(board, run, run.config["metric"])
             change = _change(parent, done, recorder, len(corpus.train) - len(new), len(new))
             result = RunResult(
@@ -96,13 +96,13 @@ def repeat_refinement(
 
     Returns the evaluations, and how versions and machine differ (see ``manifest``). Raises as ``refine`` does.
     """
-    told = run.config["refine"]
+    stored = run.config["refine"]
     rows = board.attached(DataRow, run.id)
     corpus = corpus_of(run, run.corpus, {split: examples_of(rows, split) for split in SPLITS})
-    weights = kept_weights(board.path, told["weights"])
-    task = RefineTask(Candidate.from_dict(told["candidate"]), weights, tuple(told["new"]))
-    with _refined(run, corpus, task, "verify", device, run.seed, progress) as (done, facts):
-        return done.after, differences(manifest_of(run), facts, ("code.scoring", "code.refining", "environment"))
+    weights = kept_weights(board.path, stored["weights"])
+    task = RefineTask(Candidate.from_dict(stored["candidate"]), weights, tuple(stored["new"]))
+    with _refined(run, corpus, task, "verify", device, run.seed, progress) as (done, manifest):
+        return done.after, manifest_of(run).differences(manifest, ("code.scoring", "code.refining", "environment"))
 
 
 # The model
@@ -111,7 +111,7 @@ def repeat_refinement(
 @contextmanager
 def _refined(
     run: RunRecord, corpus: Corpus, task: RefineTask, stage: str, device: str, seed: int, progress: Progress
-) -> Iterator[tuple[RefineResult, dict[str, Any]]]:
+) -> Iterator[tuple[RefineResult, Manifest]]:
     """The task's result with the run's model and the data, from one worker of this machine, and the manifest.
 
     The file with the new weights lasts as long as the context.
@@ -121,7 +121,7 @@ def _refined(
     source = locate_model(pinned(run.model, config["model_revision"]), report_downloads(progress))
     options = ModelOptions(run.model, device, workers=1)
     with open_backend(options, progress) as backend, scratch_folder() as scratch:
-        facts = _facts(run, corpus, source.folder, backend.device)
+        manifest = _manifest(run, corpus, source.folder, backend.device)
         progress.stage(stage)
         spec = WorkerSpec(
             backend.model(source.folder),
@@ -137,19 +137,19 @@ def _refined(
         )
         with open_executor(backend, spec) as executor:
             (work,) = dispatch(executor, [task], limit=None)
-        yield work.value, facts
+        yield work.value, manifest
 
 
-def _facts(run: RunRecord, corpus: Corpus, folder: Path, device: str) -> dict[str, Any]:
+def _manifest(run: RunRecord, corpus: Corpus, folder: Path, device: str) -> Manifest:
     """The manifest of data, model, code and machine. Raises VerificationError for another model than the run's."""
-    facts = manifest(corpus, corpus.test, folder, run.config["model_revision"], device)
-    facts["code"]["refining"] = REFINING_VERSION
-    changed = differences(manifest_of(run), facts, ("model",))
+    found = Manifest.of(corpus, folder, run.config["model_revision"], device)
+    found = replace(found, code={**found.code, "refining": REFINING_VERSION})
+    changed = manifest_of(run).differences(found, ("model",))
     if changed:
         raise VerificationError(
             f"The weights of run {run.id} belong to another model: {'; '.join(changed)}; bring back what it had."
         )
-    return facts
+    return found
 
 
 # The result
@@ -164,10 +164,10 @@ def _complete(done: RefineResult) -> Path:
 
 
 def _record(
-    parent: Parent, corpus: Corpus, new: Sequence[str], seed: int, name: str | None, facts: Mapping[str, Any],
+    parent: Parent, corpus: Corpus, new: Sequence[str], seed: int, name: str | None, manifest: Manifest,
     notes: Sequence[str],
 ) -> RunRecord:  # fmt: skip
-    told = {
+    refine = {
         "entry": parent.entry,
         "run": parent.run.id,
         "weights": parent.weights,
@@ -193,15 +193,15 @@ def _record(
             "transfer": None,
             "request": None,
             MARK: mark_of(id_, None),
-            "refine": told,
+            "refine": refine,
             "warnings": list(notes),
-            "manifest": {part: facts[part] for part in ("data", "model", "code")},
+            "manifest": {"data": manifest.data, "model": manifest.model, "code": manifest.code},
         },
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         status="running",
         finished=None,
         result=None,
-        environment=facts["environment"],
+        environment=dict(manifest.environment),
     )
 
 

@@ -14,16 +14,17 @@ from autoprompt.evaluator import Evaluation, Evaluator, Readiness
 from autoprompt.execution.scratch import sweep
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.leaderboard.records import REFINE
-from autoprompt.manifest import manifest
+from autoprompt.manifest import Manifest
 from autoprompt.optimizer import Budget, Forecast, Need, Outcome, Search, check_budget, needed
-from autoprompt.results import RunResult, Transferred, WarmStart, verdict
+from autoprompt.results import RunResult, verdict
 from autoprompt.run.backends import open_backend
 from autoprompt.run.inputs import Task, check_folds, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
 from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
-from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
-from autoprompt.run.transfer import scored, transferred
-from autoprompt.run.warm_start import warmed, warmth_of
+from autoprompt.run.request import stored_options
+from autoprompt.run.resuming import StoredJournal, check_unchanged
+from autoprompt.run.transfer import adapted_prompt, score_transfer
+from autoprompt.run.warm_start import read_warm_start, with_warm_start
 from autoprompt.run.worker_pool import WorkerPool, check_model, start_workers
 from autoprompt.terminal import command_line
 
@@ -63,7 +64,7 @@ def resume(
                 raise StorageError(f"The run {run.id} was stored in part while an entry was refined; refine it again.")
             if run.status != "finished":  # another driver may have finished it meanwhile
                 began = time.monotonic() if started is None else started
-                options = requested(run, leaderboard, rows, began, place, progress.note)
+                options = stored_options(run, leaderboard, rows, began, place, progress.note)
                 return _Run(options, progress, run).search()
     if run.outcome is None or run.winner is None:
         raise StorageError(f"The run {run.id} is finished and was stored without a winner; start a new search.")
@@ -92,19 +93,19 @@ class _Run:
         options = self.options
         check_folds(options.folds, task.corpus)
         if options.transfer is not None:  # a prompt that does not fit is reported before a model is loaded
-            transferred(options.transfer, task, options.seed)
+            adapted_prompt(options.transfer, task, options.seed)
         with open_backend(options.model, self.progress) as backend, Leaderboard.open(options.leaderboard) as board:
             if self.known is None:
                 board.check_name(options.name)
-            facts = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, backend.device)
+            manifest = Manifest.of(task.corpus, task.source.folder, task.source.revision, backend.device)
             if self.known is not None:
-                check_unchanged(self.known, facts, self.progress)
+                check_unchanged(self.known, manifest, self.progress)
             with start_workers(task, options, backend) as pool:
                 started = time.monotonic()
                 ready = check_model(pool, task, options.model, self.progress)
                 self.restart = time.monotonic() - started
                 self._check_budget(task, pool)
-                run = self.known or new_run(options, task, backend.workers, ready, facts)
+                run = self.known or new_run(options, task, backend.workers, ready, manifest)
                 held = holding(board.path, run.id) if self.known is None else nullcontext()
                 rows = data_rows(run, task.corpus) if self.known is None else None
                 with held, _recorded(board, run, rows, self.progress) as finish:
@@ -132,11 +133,11 @@ class _Run:
 
     def _with_warm_start(self, task: Task) -> Task:
         """The task with the prompts and operator statistics of a warm start, which are also stored in the options."""
-        if self.options.warm_start and self.options.warmth is None:
-            found = warmth_of(self.options.warm_start, task, self.progress)
-            self.options = replace(self.options, warmth=found)
-        warmth = self.options.warmth
-        return task if warmth is None else replace(task, space=warmed(task.space, warmth))
+        if self.options.warm_start and self.options.warm_start_data is None:
+            found = read_warm_start(self.options.warm_start, task, self.progress)
+            self.options = replace(self.options, warm_start_data=found)
+        data = self.options.warm_start_data
+        return task if data is None else replace(task, space=with_warm_start(task.space, data))
 
     def _recorded_result(
         self, board: Leaderboard, run: RunRecord, task: Task, pool: WorkerPool, ready: Readiness
@@ -165,11 +166,11 @@ class _Run:
             outcome = self._search(task, evaluator, ready, recorder, forecast)
         else:
             progress.stage("fine-tune")
-            outcome = scored(evaluator, task, options.transfer, options.seed, recorder)
+            outcome = score_transfer(evaluator, task, options.transfer, options.seed, recorder)
         trained = evaluator.with_weights(outcome.trained)
         winner = trained[0]
         tests: dict[str, Evaluation] = {}
-        if options.transfer is None or options.transfer["split"] == "test":
+        if options.transfer is None or options.transfer.split == "test":
             tests = _open_test(task, evaluator, trained, recorder, progress)
         kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
         return _result(options, recorder, outcome, tests, self.budget, kept)
@@ -253,8 +254,8 @@ def _result(
             for name in BASELINES
         },
         difference=difference(recorder, outcome, judged),
-        transfer=_origin(options.transfer),
-        warm_start=[WarmStart(**source) for source in (options.warmth or {}).get("sources", [])],
+        transfer=options.transfer.origin if options.transfer else None,
+        warm_start=list(options.warm_start_data.sources) if options.warm_start_data else [],
         warnings=run.config["warnings"],
         history=[generation.to_dict() for generation in outcome.history],
         left_out=_left_out(options, outcome),
@@ -276,12 +277,6 @@ def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
             f"The finalists were scored on {outcome.rounds} of {asked} folds and repeats: no time was left for more."
         ]
     return []
-
-
-def _origin(transfer: Mapping[str, Any] | None) -> Transferred | None:
-    """Where a transferred prompt came from, and the split that it was scored on; None for a search."""
-    names = ("entry", "run", "corpus", "model", "split")
-    return None if transfer is None else Transferred(**{name: transfer[name] for name in names})
 
 
 def _open_test(

@@ -14,14 +14,15 @@ from autoprompt.errors import InputError, VerificationError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.leaderboard.records import REFINE, SPLITS
-from autoprompt.manifest import INPUTS, differences, manifest
+from autoprompt.manifest import INPUTS, Manifest
 from autoprompt.results import EntryCheck, RepeatedEvaluation, RunVerification, Verification
 from autoprompt.run.backends import Backend, open_backend
 from autoprompt.run.inputs import Task, prepare_search
 from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, SearchOptions
 from autoprompt.run.ownership import is_own
 from autoprompt.run.refining import repeat_refinement
-from autoprompt.run.resuming import manifest_of, requested
+from autoprompt.run.request import stored_options
+from autoprompt.run.resuming import manifest_of
 from autoprompt.run.worker_pool import check_model, start_workers
 
 VERDICTS = ("exact", "within", "different")
@@ -165,7 +166,7 @@ def _options_for(
         return SearchOptions(run.corpus, model=ModelOptions(device=device), leaderboard=leaderboard)
     here = {"executor": "local", "ray_address": None, "workers": None, "workers_per_gpu": None}
     began = time.monotonic() if started is None else started
-    options = requested(run, leaderboard, rows, began, place, progress.note)
+    options = stored_options(run, leaderboard, rows, began, place, progress.note)
     return replace(options, model=replace(options.model, **here | place.named))
 
 
@@ -192,9 +193,9 @@ def _repeat_search(
     backend: Backend,
     progress: Progress,
 ) -> tuple[list[_Repetition], list[str]]:
-    now = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, backend.device)
+    now = Manifest.of(task.corpus, task.source.folder, task.source.revision, backend.device)
     then = manifest_of(run)
-    changed = differences(then, now, INPUTS)
+    changed = then.differences(now, INPUTS)
     if changed:
         raise VerificationError(
             f"The run {run.id} cannot be verified: {'; '.join(changed)}; bring back what it worked with."
@@ -207,7 +208,7 @@ def _repeat_search(
         for kind, group in _kinds(records).items():
             done = _repeat_kind(evaluator, task, kind, [record.candidate for record in group])
             again |= {record.key: evaluation for record, evaluation in zip(group, done, strict=True)}
-    return [_Repetition(record, again[record.key]) for record in records], differences(then, now, CLASS)
+    return [_Repetition(record, again[record.key]) for record in records], then.differences(now, CLASS)
 
 
 def _repeat_refinement(
