@@ -13,7 +13,7 @@ from autoprompt.models import FAMILIES, LanguageModel, check_device, load_model,
 from autoprompt.models.locks import Turn
 from autoprompt.predicting import Predictor, labelled, tuned
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
-from autoprompt.run.inputs import check_options, shown, words_of
+from autoprompt.run.inputs import check_options, with_random_demos, words_of
 from autoprompt.template import Template
 
 KEPT_ROWS = 2000
@@ -116,7 +116,7 @@ class PromptModel:
             train, name="train", text_column=text_column, label_column=label_column, target_column=target_column
         )
         tuning, seed = plain(tuning) or self._default_tuning(len(corpus.train)), plain(seed)
-        candidate = shown(self._candidate(corpus, template, label_words, tuning, settings), corpus, seed)
+        candidate = with_random_demos(self._candidate(corpus, template, label_words, tuning, settings), corpus, seed)
         model = self._load(corpus.labels)
         if tuning not in model.tuning_modes:
             modes = ", ".join(model.tuning_modes)

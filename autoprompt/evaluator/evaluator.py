@@ -13,9 +13,9 @@ from autoprompt.corpus import Corpus, Example
 from autoprompt.evaluator.cost_model import CostModel, prefix_key
 from autoprompt.evaluator.dispatch import FIRST_LIMIT, TaskMap, dispatch
 from autoprompt.evaluator.evaluation import Evaluation, Rung
-from autoprompt.evaluator.journal import Journal, decoded, encoded, key_of
+from autoprompt.evaluator.journal import Journal, task_key, work_from_json, work_to_json
 from autoprompt.evaluator.proposing import ProposeTask, WordsTask
-from autoprompt.evaluator.scoring import flagged
+from autoprompt.evaluator.scoring import flag_constant
 from autoprompt.evaluator.tasks import (
     FitTask,
     FrozenTask,
@@ -83,7 +83,7 @@ class Evaluator:
         self._prepare([_frozen(c) for c in new.values()])
         tasks = [FrozenTask(Evaluation(c, Rung.FROZEN, split="frozen")) for c in new.values()]
         for text_id, work in zip(new, self._run(tasks), strict=True):
-            evaluation = self._frozen[text_id] = _costed(work)
+            evaluation = self._frozen[text_id] = _with_cost(work)
             if evaluation.complete:
                 self.costs.row_seconds.append(work.seconds / len(evaluation.losses))
         return [replace(self._frozen[c.text_id], candidate=c) for c in candidates]
@@ -111,8 +111,8 @@ class Evaluator:
         another rung of the same fold and repeat is reused, not computed again.
         """
         # For target texts rung 2 scores generated texts, so a score of rung 1 cannot stand in for it.
-        judged = int(rung) if not self._corpus.labels else 0
-        new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, judged) not in self._fits]
+        scoring_rung = int(rung) if not self._corpus.labels else 0
+        new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, scoring_rung) not in self._fits]
         self._prepare([_frozen(c) for c in new if c.settings.mode.caches_prefixes])
         tasks = [FitTask(Evaluation(c, rung, fold, repeat), bar) for c in new]
         dropped = False
@@ -120,14 +120,14 @@ class Evaluator:
             dropped = dropped or work.value is None
             if dropped:  # results after it are still read into the journal, where a resumed run expects them
                 continue
-            evaluation = _costed(work)
-            self._fits[candidate.id, fold, repeat, judged] = evaluation
+            evaluation = _with_cost(work)
+            self._fits[candidate.id, fold, repeat, scoring_rung] = evaluation
             self.fitted += counted
             if candidate.settings.tuning != "none" and evaluation.complete:
                 self.costs.fit_seconds.append(work.seconds)
             elif evaluation.complete:
                 self.costs.row_seconds.append(work.seconds / len(evaluation.losses))
-        keys = [(c.id, fold, repeat, judged) for c in candidates]
+        keys = [(c.id, fold, repeat, scoring_rung) for c in candidates]
         known = [self._fits[key] for key in keys if key in self._fits]
         return [e if e.rung == rung else replace(e, rung=rung, seconds=0.0, tokens=0) for e in known]
 
@@ -178,7 +178,7 @@ class Evaluator:
             for e in self.with_weights(trained)
         ]
         blocks = [tuple(rows[start : start + TEST_BLOCK]) for start in range(0, len(rows), TEST_BLOCK)]
-        done = [_costed_all(work) for work in self._run([TestTask(tuple(tasks), block) for block in blocks])]
+        done = [_with_shared_cost(work) for work in self._run([TestTask(tuple(tasks), block) for block in blocks])]
         return [_join([part[i] for part in done]) for i in range(len(tasks))]
 
     def with_weights(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -188,7 +188,7 @@ class Evaluator:
         """
         gone = self.without_weights(evaluations)
         # Not through the journal, which stores no weights.
-        works = self._live([WeightsTask(Evaluation(e.candidate, Rung.TUNED)) for e in gone])
+        works = self._dispatch([WeightsTask(Evaluation(e.candidate, Rung.TUNED)) for e in gone])
         again = {one.candidate.id: self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
         return [again.get(e.candidate.id, e) for e in evaluations]
 
@@ -237,14 +237,14 @@ class Evaluator:
             if gate is not None and not gate():
                 return
             task = waiting.popleft()
-            yield self._counted(decoded(task, self.journal.recall(key_of(task))))
+            yield self._record(work_from_json(task, self.journal.next_result(task_key(task))))
         rest = list(waiting)
-        for task, work in zip(rest, self._live(rest, gate, left), strict=False):
-            self.journal.note(key_of(task), encoded(work))
-            yield self._counted(work)
+        for task, work in zip(rest, self._dispatch(rest, gate, left), strict=False):
+            self.journal.record(task_key(task), work_to_json(work))
+            yield self._record(work)
         self.journal.flush()
 
-    def _live(
+    def _dispatch(
         self,
         tasks: Sequence[Any],
         gate: Callable[[], bool] | None = None,
@@ -258,11 +258,11 @@ class Evaluator:
         self.journal.flush()
         self._on_idle()
 
-    def _counted(self, work: Work) -> Work:
+    def _record(self, work: Work) -> Work:
         self.tokens += work.tokens
         self._slowest = max(self._slowest, work.seconds)
         self.costs.record_work(work.seconds, work.cpu)
-        evaluation = _costed(work) if isinstance(work.value, Evaluation) else None
+        evaluation = _with_cost(work) if isinstance(work.value, Evaluation) else None
         for observer in self._observers:
             observer(evaluation, self)
         return work
@@ -272,12 +272,12 @@ def _frozen(candidate: Candidate) -> Candidate:
     return replace(candidate, settings=FROZEN)
 
 
-def _costed(work: Work) -> Evaluation:
+def _with_cost(work: Work) -> Evaluation:
     evaluation: Evaluation = work.value
     return replace(evaluation, seconds=work.seconds, tokens=work.tokens)
 
 
-def _costed_all(work: Work) -> list[Evaluation]:
+def _with_shared_cost(work: Work) -> list[Evaluation]:
     share = len(work.value)
     return [replace(e, seconds=work.seconds / share, tokens=work.tokens // share) for e in work.value]
 
@@ -299,4 +299,4 @@ def _join(parts: Sequence[Evaluation]) -> Evaluation:
         seconds=sum(p.seconds for p in parts),
         tokens=sum(p.tokens for p in parts),
     )
-    return flagged(joined)
+    return flag_constant(joined)

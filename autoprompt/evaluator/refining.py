@@ -12,8 +12,8 @@ from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError, WorkerLostError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
-from autoprompt.evaluator.proxy import deal
-from autoprompt.evaluator.scoring import scored_with, without_content
+from autoprompt.evaluator.proxy import stratified_folds
+from autoprompt.evaluator.scoring import content_free_prompts, score_rows
 from autoprompt.evaluator.tasks import weights_name
 from autoprompt.evaluator.worker import Worker
 from autoprompt.models import FitFailedError
@@ -81,23 +81,26 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
     on says nothing; a single new row is only trained on. A failed fine-tune gives a failed evaluation. Raises
     InputError where the demonstrations leave no rows to train on or to score.
     """
-    rows, validation = (worker.unshown(candidate, split) for split in worker.splits)
+    rows, validation = (worker.without_demos(candidate, split) for split in worker.splits)
     if not rows or not validation:
         raise InputError("The solved examples leave no rows to train or to judge on.")
     replayed = _replayed([row for row in rows if row.row_id not in new], worker)
     train = (*replayed, *(row for row in rows if row.row_id in new))
     # All folds share the prompted rows, since computing their prefixes is most of the work.
-    teaching, judging = worker.model.prompt(candidate, train), worker.model.prompt(candidate, validation)
-    empty = without_content(candidate, worker, validation)
-    cases = [(list(range(len(train))), validation, judging)]
+    train_prompts = worker.model.prompt(candidate, train)
+    validation_prompts = worker.model.prompt(candidate, validation)
+    empty = content_free_prompts(candidate, worker, validation)
+    cases = [(list(range(len(train))), validation, validation_prompts)]
     for half in _halves(range(len(replayed), len(train)), train):
         rest = [place for place in range(len(train)) if place not in half]
-        cases.append((rest, tuple(train[place] for place in half), teaching.part(half)))
+        cases.append((rest, tuple(train[place] for place in half), train_prompts.part(half)))
     after, before, final = [], [], weights
-    for fold, (taught, rows, judged) in enumerate(cases):
+    for fold, (places, rows, prompted) in enumerate(cases):
         task = Evaluation(candidate, Rung.REPEATED if fold else Rung.TUNED, fold)
-        delta, reason = _continued(worker, task, weights, teaching.part(taught), [train[place] for place in taught])
-        prompts = (judged, empty)
+        delta, reason = _continued(
+            worker, task, weights, train_prompts.part(places), [train[place] for place in places]
+        )
+        prompts = (prompted, empty)
         after.append(task.failed(reason) if reason else _scored(worker, task, delta, rows, prompts))
         before.append(_scored(worker, task, weights, rows, prompts))
         final = final if fold else delta
@@ -107,7 +110,7 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
 def _replayed(known: Sequence[Example], worker: Worker) -> list[Example]:
     """Return at most ``REPLAYED`` known rows, balanced over the labels; another draw for another number of rows."""
     drawn = random.Random(derived_seed(worker.spec.seed, "replay", len(known))).sample(known, len(known))  # noqa: S311
-    turns = deal(worker.gold(drawn), len(drawn))
+    turns = stratified_folds(worker.gold(drawn), len(drawn))
     return [drawn[place] for place in turns.argsort(kind="stable")[:REPLAYED]]
 
 
@@ -118,14 +121,14 @@ def _halves(places: Sequence[int], rows: Sequence[Example]) -> list[list[int]]:
 
 
 def _continued(
-    worker: Worker, task: Evaluation, weights: Delta, taught: Prompted, rows: Sequence[Example]
+    worker: Worker, task: Evaluation, weights: Delta, prompts: Prompted, rows: Sequence[Example]
 ) -> tuple[Delta, str]:
     """Return the continued fine-tune's weights and "", or the old weights and why it failed."""
     settings = task.candidate.settings
     settings = settings.change(epochs=min(EPOCHS, settings.epochs), learning_rate=settings.learning_rate * RATE)
     seed = derived_seed(worker.spec.seed, "refine", task.fold)
     try:
-        return worker.model.tune(taught, worker.gold(rows), settings, seed, start=weights), ""
+        return worker.model.tune(prompts, worker.gold(rows), settings, seed, start=weights), ""
     except FitFailedError as error:
         return weights, str(error)
 
@@ -138,6 +141,6 @@ def _scored(
     prompts: tuple[Prompted, Prompted | None],
 ) -> Evaluation:
     try:
-        return replace(scored_with(task, worker, rows, delta, write=False, prompts=prompts), reason=None)
+        return replace(score_rows(task, worker, rows, delta, write=False, prompts=prompts), reason=None)
     except (FitFailedError, InputError) as error:
         return task.failed(str(error))

@@ -56,7 +56,7 @@ class Pace:
 
     def proposed(self) -> None:
         """The generation's proposals are scored: the next one's will take about as long."""
-        self.overhead = self._journal.decided("proposed", lambda: self.budget.spent - self._begun)
+        self.overhead = self._journal.decision("proposed", lambda: self.budget.spent - self._begun)
 
     def may_fit(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether one more fine-tune fits. The first round always does: it gives a result at all, and the speed."""
@@ -80,12 +80,12 @@ class Pace:
             coming = SLACK * turns * (self._fit_seconds() + self._writing_seconds) + self.test_seconds(tuned)
             return self.budget.room(coming * LATE)
 
-        return bool(self._journal.decided("round", fits))
+        return bool(self._journal.decision("round", fits))
 
     def finalists(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
         """Who is re-scored, ``manual_tuned`` among them where it was scored: as many as there is time for, nobody where
         there is none for two."""
-        chosen = self._journal.decided("finalists", lambda: [e.candidate.id for e in self._in_time(tuned)])
+        chosen = self._journal.decision("finalists", lambda: [e.candidate.id for e in self._in_time(tuned)])
         return [e for id_ in chosen for e in tuned if e.complete and e.candidate.id == id_]
 
     @property
@@ -97,7 +97,7 @@ class Pace:
         return self.evaluator.journal
 
     def _final(self, name: str, decide: Callable[[], bool]) -> bool:
-        allowed: bool = self._journal.decided(name, decide)
+        allowed: bool = self._journal.decision(name, decide)
         self.over = self.over or not allowed
         return allowed
 

@@ -23,7 +23,7 @@ from autoprompt.run.inputs import Task
 from autoprompt.run.options import TRANSFER, SearchOptions
 from autoprompt.run.ownership import MARK, mark_of
 from autoprompt.run.request import RunRequest
-from autoprompt.run.resuming import diverged
+from autoprompt.run.resuming import diverged_error
 from autoprompt.run.worker_pool import warnings_of
 
 PIECE = 100
@@ -119,7 +119,7 @@ class Recorder:
             records = [self._record(*item) for item in piece if not isinstance(item, Proposal)]
             for record in records:
                 if record.key in self.known and _outcome(record) != _outcome(self.known[record.key]):
-                    raise diverged(self.run.id, f"the evaluation {record.key[:12]}")
+                    raise diverged_error(self.run.id, f"the evaluation {record.key[:12]}")
             origins = [self._origin(item) for item in piece if isinstance(item, Proposal)]
             self.board.add([record for record in records if record.key not in self.known], origins)
             for _ in piece:
@@ -191,7 +191,7 @@ def _outcome(record: EvaluationRecord) -> tuple[Any, ...]:
     return record.entry, record.role, record.status, record.losses, record.predictions
 
 
-def described(recorder: Recorder, evaluation: Evaluation, tests: Mapping[str, Evaluation]) -> ScoredPrompt:
+def scored_prompt(recorder: Recorder, evaluation: Evaluation, tests: Mapping[str, Evaluation]) -> ScoredPrompt:
     """One candidate of a run's JSON result, with its scores."""
     candidate = evaluation.candidate
     tested = tests.get(candidate.id)

@@ -83,7 +83,7 @@ def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress)
     return found
 
 
-def joined(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]:
+def add_new_rows(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]:
     """The entry's data with the new rows added to its training rows, the new rows' ids, and notes on those left out.
 
     Raises InputError where no row is new.

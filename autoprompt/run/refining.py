@@ -28,8 +28,8 @@ from autoprompt.run.backends import open_backend
 from autoprompt.run.inputs import report_downloads
 from autoprompt.run.options import DataOptions, ModelOptions, Progress
 from autoprompt.run.ownership import MARK, mark_of
-from autoprompt.run.recording import Recorder, data_rows, described
-from autoprompt.run.refine_inputs import Parent, corpus_of, examples_of, joined, new_rows
+from autoprompt.run.recording import Recorder, data_rows, scored_prompt
+from autoprompt.run.refine_inputs import Parent, add_new_rows, corpus_of, examples_of, new_rows
 from autoprompt.run.resuming import manifest_of
 from autoprompt.run.worker_pool import open_executor
 
@@ -62,7 +62,7 @@ def refine(
         parent = Parent.of(board, entry)
         progress.stage("data")
         found = new_rows(parent, source, data, progress)
-        corpus, new, notes = joined(parent, found)
+        corpus, new, notes = add_new_rows(parent, found)
         for note in notes:
             progress.note(note)
         task = RefineTask(parent.candidate, kept_weights(board.path, parent.weights), tuple(new))
@@ -80,7 +80,7 @@ def refine(
                 refine=change,
             )
             if change.kept:
-                best = described(recorder, done.after[0], {})
+                best = scored_prompt(recorder, done.after[0], {})
                 result = replace(result, run=run.id, best=best, weights=keep_weights(board.path, weights))
                 board.start_run(run, data_rows(run, corpus))
                 recorder(done.after, "search")

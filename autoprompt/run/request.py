@@ -14,7 +14,7 @@ from autoprompt.leaderboard import RunRecord
 from autoprompt.leaderboard.records import pinned
 from autoprompt.optimizer import SearchConfig
 from autoprompt.run.earlier_runs import TransferredPrompt, WarmStartData
-from autoprompt.run.foreign import foreign
+from autoprompt.run.foreign import own_model_options
 from autoprompt.run.options import DataOptions, ModelOptions, PlaceOptions, SearchOptions
 from autoprompt.run.ownership import is_own
 
@@ -122,7 +122,7 @@ def stored_options(
         )
     model = options.model
     if not is_own(run):
-        model = foreign(run.id, options.corpus, model, place, notify)
+        model = own_model_options(run.id, options.corpus, model, place, notify)
     return replace(options, model=replace(model, **place.named))
 
 

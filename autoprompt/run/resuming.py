@@ -30,7 +30,7 @@ class StoredJournal(Journal):
         steps = board.attached(Step, run)
         self._results = deque(step for step in steps if step.kind == _TASK)
         self._decisions = deque(step for step in steps if step.kind == _DECISION)
-        self._noted: list[Step] = []
+        self._unstored: list[Step] = []
         if steps:
             budget.started -= max(step.spent for step in steps)
 
@@ -38,33 +38,33 @@ class StoredJournal(Journal):
     def unread(self) -> bool:
         return bool(self._results)
 
-    def recall(self, key: str) -> dict[str, Any]:
+    def next_result(self, key: str) -> dict[str, Any]:
         return dict(self._next(self._results, key))
 
-    def note(self, key: str, value: Mapping[str, Any]) -> None:
-        self._noted.append(Step(self.run, _TASK, key, value, self.budget.spent))
+    def record(self, key: str, value: Mapping[str, Any]) -> None:
+        self._unstored.append(Step(self.run, _TASK, key, value, self.budget.spent))
 
     def flush(self) -> None:
-        if self._noted:
-            self.board.attach(self._noted)
-            self._noted = []
+        if self._unstored:
+            self.board.attach(self._unstored)
+            self._unstored = []
 
-    def decided(self, name: str, decide: Callable[[], Any]) -> Any:
+    def decision(self, name: str, decide: Callable[[], Any]) -> Any:
         if self._decisions:
             return self._next(self._decisions, name)
-        decision = decide()
-        self._noted.append(Step(self.run, _DECISION, name, decision, self.budget.spent))
-        return decision
+        decided = decide()
+        self._unstored.append(Step(self.run, _DECISION, name, decided, self.budget.spent))
+        return decided
 
     def _next(self, steps: deque[Step], key: str) -> Any:
         """The value of the next stored step. Raises StorageError where the search has come to another step."""
         step = steps.popleft()
         if step.key != key:
-            raise diverged(self.run, f"{key} where it was {step.key}")
+            raise diverged_error(self.run, f"{key} where it was {step.key}")
         return step.value
 
 
-def diverged(run: str, what: str) -> StorageError:
+def diverged_error(run: str, what: str) -> StorageError:
     """The error for a run that cannot be resumed, because this program decides otherwise than the one that began it."""
     return StorageError(
         f"The run {run} cannot be resumed: repeating its first part gave {what}; resume it with the versions that it "

@@ -20,7 +20,7 @@ from autoprompt.results import RunResult, verdict
 from autoprompt.run.backends import open_backend
 from autoprompt.run.inputs import Task, check_folds, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
-from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
+from autoprompt.run.recording import Recorder, data_rows, difference, new_run, scored_prompt, spread
 from autoprompt.run.request import stored_options
 from autoprompt.run.resuming import StoredJournal, check_unchanged
 from autoprompt.run.transfer import adapted_prompt, score_transfer
@@ -235,7 +235,7 @@ def _result(
     weights: str | None,
 ) -> RunResult:
     run = recorder.run
-    judged = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
+    compared = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
     result = RunResult(
         run=run.id,
         corpus=options.corpus,
@@ -246,14 +246,14 @@ def _result(
         generations=outcome.generations,
         finalists=outcome.finalists,
         seconds=round(budget.spent, 3),
-        best=described(recorder, outcome.best, tests),
+        best=scored_prompt(recorder, outcome.best, tests),
         weights=weights,
         spread=spread(recorder, outcome),
         baselines={
-            name: described(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
+            name: scored_prompt(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
             for name in BASELINES
         },
-        difference=difference(recorder, outcome, judged),
+        difference=difference(recorder, outcome, compared),
         transfer=options.transfer.origin if options.transfer else None,
         warm_start=list(options.warm_start_data.sources) if options.warm_start_data else [],
         warnings=run.config["warnings"],

@@ -9,7 +9,7 @@ from autoprompt.leaderboard import Leaderboard
 from autoprompt.optimizer import Outcome, Proposal
 from autoprompt.results import Transferred
 from autoprompt.run.earlier_runs import TransferredPrompt
-from autoprompt.run.inputs import Task, shown
+from autoprompt.run.inputs import Task, with_random_demos
 from autoprompt.run.recording import Recorder
 from autoprompt.transfer import adapt, profile_in, profile_of
 
@@ -37,7 +37,7 @@ def adapted_prompt(transfer: TransferredPrompt, task: Task, seed: int) -> Candid
             f"The prompt of entry {transfer.origin.entry[:12]} shows the fields {', '.join(source.fields)}, and "
             f"{task.corpus.name!r} has {', '.join(own.fields)}; choose an entry with as many."
         )
-    return shown(found, task.corpus, seed)
+    return with_random_demos(found, task.corpus, seed)
 
 
 def score_transfer(

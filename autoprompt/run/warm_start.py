@@ -17,8 +17,7 @@ from autoprompt.results import WarmStart
 from autoprompt.run.earlier_runs import WarmStartData
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
-from autoprompt.transfer import Taught, operators, read_sources, sources_of, taught, write_bundle
-from autoprompt.transfer import prompts as ranked_prompts
+from autoprompt.transfer import Taught, operators, prompts, read_sources, sources_of, taught, write_bundle
 
 
 def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> WarmStartData:
@@ -31,15 +30,15 @@ def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> Wa
         names = ", ".join(map(str, files))
         raise InputError(f"No run in {names} has fine-tuned prompts to begin with; leave --warm-start out.")
     found = taught(list(sources.values()), task.corpus, task.space.start)
-    candidates = [candidate for candidate in ranked_prompts(found) if _fits(candidate, task.space)]
+    candidates = [candidate for candidate in prompts(found) if _fits(candidate, task.space)]
     fitting = {candidate.id for candidate in candidates}
     counts = [sum(candidate.id in fitting for candidate, _ in one.candidates) for one in found]
     for one, count in zip(found, counts, strict=True):
         progress.note(_note(one, count))
     # Through JSON, as a resumed run reads them, so that both begin with the same.
-    prompts = tuple(Candidate.from_dict(candidate.to_dict()) for candidate in candidates)
-    sources = tuple(_source(one, count) for one, count in zip(found, counts, strict=True))
-    return WarmStartData(prompts, operators(found), sources)
+    found_prompts = tuple(Candidate.from_dict(candidate.to_dict()) for candidate in candidates)
+    origins = tuple(_source(one, count) for one, count in zip(found, counts, strict=True))
+    return WarmStartData(found_prompts, operators(found), origins)
 
 
 def with_warm_start(space: Space, data: WarmStartData) -> Space:

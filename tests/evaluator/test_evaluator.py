@@ -32,7 +32,7 @@ from autoprompt.evaluator import (
     start_worker,
     worker,
 )
-from autoprompt.evaluator.proxy import FOLDS, cross_fit, deal, fit_probe
+from autoprompt.evaluator.proxy import FOLDS, cross_fit, fit_probe, stratified_folds
 from autoprompt.models import Features, FitFailedError, load_model
 from autoprompt.models.families.base import TextModel
 from autoprompt.optimizer.racing import ranked
@@ -530,7 +530,7 @@ def test_a_probe_never_sees_the_row_it_judges() -> None:
     generator = np.random.default_rng(1)
     values = generator.normal(size=(40, 6))
     gold = np.array([n % 2 for n in range(40)])
-    fold_of = deal(gold.tolist())
+    fold_of = stratified_folds(gold.tolist())
     before = fit_probe(values, gold, fold_of, 2, 1.0)
     for row in range(0, 40, 7):
         changed = gold.copy()
@@ -545,7 +545,7 @@ def test_a_probe_never_sees_the_row_it_judges() -> None:
 def test_folds_are_stratified() -> None:
     gold = [0] * 9 + [1] * 8 + [2]
     random.Random(0).shuffle(gold)  # noqa: S311
-    fold_of = deal(gold)
+    fold_of = stratified_folds(gold)
     for label in (0, 1):
         counts = [sum(g == label and f == fold for g, f in zip(gold, fold_of, strict=True)) for fold in range(FOLDS)]
         assert max(counts) - min(counts) <= 1

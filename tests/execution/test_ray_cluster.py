@@ -28,7 +28,7 @@ from autoprompt.leaderboard import Leaderboard
 from autoprompt.manifest import files_of
 from autoprompt.run import ModelOptions
 from autoprompt.run.backends import open_backend
-from autoprompt.run.backends.ray import facts, judged
+from autoprompt.run.backends.ray import check_node, node_facts
 
 Process = subprocess.Popen[str]
 EVALUATIONS = 12
@@ -312,15 +312,15 @@ def test_places_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nodes_are_judged_by_what_scores_depend_on() -> None:
-    own = facts("cpu")
-    assert judged("here", own, own) is None
-    warned = judged("old", own | {"kernels": "DEFAULT"}, own)
+    own = node_facts("cpu")
+    assert check_node("here", own, own) is None
+    warned = check_node("old", own | {"kernels": "DEFAULT"}, own)
     assert warned is not None
     assert "last digits" in warned
     with pytest.raises(UsageError, match=r"The node old .*torch 1\.0 where this machine has 2"):
-        judged("old", own | {"torch": "1.0"}, own)
+        check_node("old", own | {"torch": "1.0"}, own)
     with pytest.raises(UsageError, match="ModuleNotFoundError: no such thing"):
-        judged("old", "ModuleNotFoundError: no such thing", own)
+        check_node("old", "ModuleNotFoundError: no such thing", own)
 
 
 def _join(name: str) -> str:

@@ -58,7 +58,7 @@ class RayBackend(Backend):
             most=most_workers(cluster=True),
         )  # fmt: skip
         self._gpus = 1 / (options.workers_per_gpu or 1) if self.device == "cuda" else 0.0
-        self._facts = facts(self.device)
+        self._facts = node_facts(self.device)
         self.warnings = []
 
     def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Pool:
@@ -66,7 +66,7 @@ class RayBackend(Backend):
 
         return RayExecutor(
             self._cluster, self.workers, initializer, arguments,
-            gpus=self._gpus, look=(facts, self.device), judge=self._judged,
+            gpus=self._gpus, look=(node_facts, self.device), judge=self._check_node,
         )  # fmt: skip
 
     def model(self, folder: Path) -> os.PathLike[str]:
@@ -75,19 +75,19 @@ class RayBackend(Backend):
     def shared(self, scratch: Path) -> os.PathLike[str]:  # noqa: ARG002 - of this machine alone
         return self._cluster.folder
 
-    def _judged(self, node: str, found: Mapping[str, Any] | str) -> str | None:
-        said = judged(node, found, self._facts)
+    def _check_node(self, node: str, found: Mapping[str, Any] | str) -> str | None:
+        said = check_node(node, found, self._facts)
         if said and said not in self.warnings:
             self.warnings.append(said)
         return said
 
 
-def facts(device: str) -> dict[str, Any]:
+def node_facts(device: str) -> dict[str, Any]:
     """Facts about this node that scores depend on, in addition to candidate, data and model."""
     return {"source": source(), **environment(device)}
 
 
-def judged(node: str, found: Mapping[str, Any] | str, own: Mapping[str, Any]) -> str | None:
+def check_node(node: str, found: Mapping[str, Any] | str, own: Mapping[str, Any]) -> str | None:
     """A warning where a node's processor differs from this machine's, else None.
 
     ``found``: the node's facts, or why it has none; ``own``: this machine's facts. Raises UsageError for a node without
