@@ -32,7 +32,7 @@ class WarmStartData:
         """The inverse of ``to_dict``."""
         return cls(
             tuple(Candidate.from_dict(candidate) for candidate in values["prompts"]),
-            {name: (tries, wins) for name, (tries, wins) in values["operators"].items()},
+            {name: (tries, wins) for name, (tries, wins) in dict(values["operators"]).items()},
             tuple(WarmStart(**source) for source in values["sources"]),
         )
 

@@ -69,6 +69,7 @@ class RunRequest:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunRequest:
         """The inverse of ``to_dict``. Raises KeyError, TypeError, ValueError for values that are none."""
+        in_memory = values["in_memory"]
         own = {name: value for name, value in values.items() if name not in (*_OTHERWISE, "in_memory")}
         config = SearchConfig.model_validate(values["config"])
         options = SearchOptions(
@@ -78,7 +79,7 @@ class RunRequest:
             model=ModelOptions(**values["model"]),
             config=config,
         )
-        return cls(options, config, values["in_memory"])
+        return cls(options, config, in_memory)
 
 
 def stored_options(
