@@ -1,6 +1,6 @@
 """Manifest of what a result depends on (data, model, code, machine), and the differences between two manifests.
 
-A manifest is plain JSON in four parts. If ``data`` or ``model`` differ, two results are of different things. If
+A manifest has four parts. If ``data`` or ``model`` differ, two results are of different things. If
 ``code`` or ``environment`` differ, the same computation may give results that differ in the last bits.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,22 +26,37 @@ INPUTS = ("data", "model")
 _GIT_SECONDS = 5
 
 
-def manifest(corpus: Corpus, test: Sequence[Example], folder: Path, revision: str, device: str) -> dict[str, Any]:
-    """Build a manifest. ``corpus`` may lack its test rows. ``folder``: the model's; its model files are read once."""
-    rows = {"train": corpus.train, "validation": corpus.validation, "test": test}
-    return {
-        "data": {
-            "fingerprint": corpus.fingerprint,
-            "revision": corpus.revision,
-            "rows": {split: {"n": len(rows), "sha256": _ids(rows)} for split, rows in rows.items()},
-        },
-        "model": {
-            "revision": revision,
-            "files": files_of(folder),
-        },
-        "code": {"scoring": SCORING_VERSION, "source": source(), "commit": _commit()},
-        "environment": environment(device),
-    }
+@dataclass(frozen=True)
+class Manifest:
+    """The four parts, as plain JSON: another version of the program may have other facts in them."""
+
+    data: Mapping[str, Any]
+    model: Mapping[str, Any]
+    code: Mapping[str, str | int]
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of(cls, corpus: Corpus, folder: Path, revision: str, device: str) -> Manifest:
+        """The manifest of a run that begins now. ``folder``: the model's; its model files are read once."""
+        rows = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}
+        return cls(
+            data={
+                "fingerprint": corpus.fingerprint,
+                "revision": corpus.revision,
+                "rows": {split: {"n": len(rows), "sha256": _ids(rows)} for split, rows in rows.items()},
+            },
+            model={"revision": revision, "files": files_of(folder)},
+            code={"scoring": SCORING_VERSION, "source": source(), "commit": _commit()},
+            environment=environment(device),
+        )
+
+    def differences(self, now: Manifest, parts: Iterable[str]) -> list[str]:
+        """Differences of a later manifest in these parts (``code``, or ``code.scoring``), such as
+        ``data.revision is now 'b', was 'a'``."""
+        old, new = _flat(vars(self)), _flat(vars(now))
+        within = tuple(f"{part}." for part in parts)
+        names = [name for name in dict.fromkeys([*old, *new]) if f"{name}.".startswith(within)]
+        return [f"{n} is now {new.get(n)!r}, was {old.get(n)!r}" for n in names if old.get(n) != new.get(n)]
 
 
 def files_of(folder: Path) -> dict[str, str]:
@@ -54,7 +70,7 @@ def files_of(folder: Path) -> dict[str, str]:
         raise InputError(f"The model in {folder} cannot be read ({error.strerror}); save it again.") from error
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(device: str) -> dict[str, str]:
     """Versions and machine: where all of it is equal, results of the same candidate are bit-identical."""
     import torch
 
@@ -68,14 +84,6 @@ def environment(device: str) -> dict[str, Any]:
         "threads": "1",
         **{name: _version(name) for name in PACKAGES},
     }
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], parts: Iterable[str]) -> list[str]:
-    """Differences in these parts (``code``, or ``code.scoring``), such as ``data.revision is now 'b', was 'a'``."""
-    old, new = _flat(then), _flat(now)
-    within = tuple(f"{part}." for part in parts)
-    names = [name for name in dict.fromkeys([*old, *new]) if f"{name}.".startswith(within)]
-    return [f"{n} is now {new.get(n)!r}, was {old.get(n)!r}" for n in names if old.get(n) != new.get(n)]
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median, quantiles
 
 from autoprompt.candidate import Candidate, Demo, Settings
@@ -25,21 +25,22 @@ CROWDED = 0.7
 CROWDED_SECONDS = 5.0
 """Seconds of work that must be known before a machine is called busy."""
 
-Head = tuple[Template, tuple[Demo, ...]]
+PrefixKey = tuple[Template, tuple[Demo, ...]]
 
 
-def head_of(candidate: Candidate) -> Head:
+def prefix_key(candidate: Candidate) -> PrefixKey:
     """Return what a candidate's cached prefixes depend on. Whether there are any depends on the model."""
     return candidate.template.head(), candidate.demos
 
 
 class CostModel:
-    """Estimates in seconds of wall time. ``heads``: tokens of the prefix cache over all rows, by template head."""
+    """Estimates in seconds of wall time, for ``workers`` workers that share the work."""
 
-    def __init__(self, corpus: Corpus, workers: int, heads: Mapping[Head, int]) -> None:
+    def __init__(self, corpus: Corpus, workers: int) -> None:
         self.corpus = corpus
         self.workers = workers
-        self.heads = heads
+        self.prefix_sizes: dict[PrefixKey, int] = {}
+        """Tokens of the cached prefixes over all rows; 0 where the model caches none."""
         self.fit_seconds: list[float] = []
         self.written_tokens = 0
         """Most tokens of a generated text; 0 where none are generated."""
@@ -57,13 +58,19 @@ class CostModel:
     @property
     def prefix_tokens(self) -> int:
         """Tokens of the largest prefix cache over all rows: the cost of one more template head."""
-        return max(self.heads.values(), default=0)
+        return max(self.prefix_sizes.values(), default=0)
 
-    def worked(self, seconds: float, cpu: float) -> None:
+    def record_work(self, seconds: float, cpu: float) -> None:
         """Record a finished piece of work: its wall and CPU seconds; ``cpu``: 0 where it is not known."""
         if cpu:
             self.busy += seconds
             self.computed += cpu
+
+    def record_prefix(self, key: PrefixKey, tokens: int, seconds: float) -> None:
+        """Record that a share of a prefix cache was computed: its tokens, and the worker's seconds."""
+        self.prefix_sizes[key] = self.prefix_sizes.get(key, 0) + tokens
+        if tokens:
+            self.prefix_speeds.append(seconds / tokens)
 
     @property
     def computing(self) -> float:
@@ -110,9 +117,9 @@ class CostModel:
         if not self.prefix_speeds and self.row_seconds:
             return rows * len(candidates) * median(self.row_seconds[-RECENT:]) / self.workers
         known = len(self.corpus.train) + len(self.corpus.validation)
-        shared = {head_of(candidate) for candidate in candidates if candidate.settings.mode.caches_prefixes}
-        own = [head_of(candidate) for candidate in candidates if not candidate.settings.mode.caches_prefixes]
-        prefixes = sum(self.heads.get(head, self.prefix_tokens) for head in (*shared, *own)) / known
+        shared = {prefix_key(candidate) for candidate in candidates if candidate.settings.mode.caches_prefixes}
+        own = [prefix_key(candidate) for candidate in candidates if not candidate.settings.mode.caches_prefixes]
+        prefixes = sum(self.prefix_sizes.get(key, self.prefix_tokens) for key in (*shared, *own)) / known
         work = rows * (prefixes + (SCORED_TOKENS + self.written_tokens) * len(candidates))
         writing = len(candidates) * self.write_seconds(rows)
         return (work * self._token_seconds + writing) / self.workers

@@ -4,114 +4,77 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
-from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus, Example
-from autoprompt.evaluator.cost_model import CostModel, Head, head_of
+from autoprompt.evaluator.cost_model import CostModel, prefix_key
+from autoprompt.evaluator.dispatch import FIRST_LIMIT, TaskMap, dispatch
 from autoprompt.evaluator.evaluation import Evaluation, Rung
-from autoprompt.evaluator.journal import Journal, decoded, encoded, key_of
-from autoprompt.evaluator.measuring import MeasureTask, Speed, mean_speed
+from autoprompt.evaluator.journal import Journal, task_key, work_from_json, work_to_json
 from autoprompt.evaluator.proposing import ProposeTask, WordsTask
-from autoprompt.evaluator.scoring import flagged
+from autoprompt.evaluator.scoring import flag_constant
 from autoprompt.evaluator.tasks import (
-    CheckTask,
     FitTask,
     FrozenTask,
     PreparePrefix,
-    Readiness,
     TestTask,
     TimeWriting,
     WeightsTask,
     weights_name,
 )
-from autoprompt.evaluator.worker import FROZEN, Work, perform
+from autoprompt.evaluator.worker import FROZEN, Work
 from autoprompt.models import TokenProposals, writing
 from autoprompt.template import LabelWords
 
-FIRST_LIMIT, LEAST_LIMIT = 3600.0, 300.0
-"""Seconds after which a task counts as hanging: before any task has ended, and the least afterwards."""
+LEAST_LIMIT = 300.0
+"""Least seconds after which a task counts as hanging, once others have ended."""
 SLOWER = 20
 """A task may take this many times as long as the slowest one so far."""
 TEST_BLOCK = 50
 """Rows of one test task. Blocks depend on the split alone, so that any number of workers gives the same bits."""
 
-
-class TaskMap(Protocol):
-    """The part of an executor that the evaluator uses."""
-
-    workers: int
-
-    def map(
-        self,
-        function: Callable[[Any], Any],
-        items: Sequence[Any],
-        gate: Callable[[], bool] | None = None,
-        *,
-        limit: float | None = None,
-        lost: Callable[[Any, str], Any] | None = None,
-        idle: Callable[[], None] = lambda: None,
-        left: Callable[[], float | None] = lambda: None,
-        late: Callable[[Any], Any] | None = None,
-    ) -> Generator[Any, None, None]:
-        """As ``Executor.map``. Closed early, it leaves running tasks to the workers and does not wait for them."""
-        ...
-
-    def carry(self, path: Path) -> PathLike[str]: ...
+Observer = Callable[["Evaluation | None", "Evaluator"], None]
+"""Called with every finished evaluation, and with None after any other task; the evaluator has counted it."""
 
 
 class Evaluator:
     """Scores candidates of one run.
 
-    ``watch`` is called with every finished evaluation, and with None after any other task. ``weights``: the folder for
-    fine-tuned weights, the same as in the workers' ``WorkerSpec``.
+    ``costs``: gets the time that tasks take. ``weights``: the folder for fine-tuned weights, the same as in the
+    workers' ``WorkerSpec``. ``journal``: holds the results of a resumed run's earlier tasks, and stores new ones.
+    ``on_idle``: the driver's own work, called whenever all available results have been taken. ``time_limit``: seconds
+    that one task may take; None: a multiple of the slowest task so far.
     """
 
     def __init__(
-        self, executor: TaskMap, corpus: Corpus, watch: Callable[[Evaluation | None], None], *, weights: Path
+        self,
+        executor: TaskMap,
+        corpus: Corpus,
+        costs: CostModel,
+        *,
+        weights: Path,
+        journal: Journal | None = None,
+        observers: Sequence[Observer] = (),
+        on_idle: Callable[[], None] = lambda: None,
+        time_limit: float | None = None,
     ) -> None:
-        self.executor = executor
-        self.corpus = corpus
-        self.watch = watch
-        self.weights = weights
+        self.costs = costs
+        self.journal = journal or Journal()
         self.fitted = 0
         """Fine-tuned evaluations of the search phase so far (frozen ones where nothing is fine-tuned)."""
         self.tokens = 0
-        self.journal = Journal()
-        """Holds the results of a resumed run's earlier tasks, and stores new ones."""
-        self.meanwhile: Callable[[], None] = lambda: None
-        """A piece of the driver's own work; called whenever all available results have been taken."""
-        self.time_limit: float | None = None
-        """Seconds that one task may take; None: a multiple of the slowest task so far."""
+        self.executor = executor
+        self._corpus = corpus
+        self._weights = weights
+        self._observers = tuple(observers)
+        self._on_idle = on_idle
+        self._time_limit = time_limit
         self._slowest = 0.0
-        self._heads: dict[Head, int] = {}
-        self.costs = CostModel(corpus, executor.workers, self._heads)
         self._frozen: dict[str, Evaluation] = {}
         self._fits: dict[tuple[str, int, int, int], Evaluation] = {}
-
-    def check(self, candidate: Candidate) -> Readiness:
-        """Return what a run needs to know about its model and data. Raises InputError for unusable label words.
-
-        Every worker gets the task, so that all load the model now and none does while others wait for it; the first
-        task's result is returned.
-        """
-        with closing(self._live([CheckTask(candidate)] * self.executor.workers)) as works:
-            ready: Readiness = next(works).value
-        self.costs.written_tokens = ready.target_length
-        return ready
-
-    def measure(self, candidate: Candidate) -> Speed:
-        """Measure the seconds of each unit of work with the candidate's tuning mode, on a few rows and in all workers
-        at once, as in the search. No score depends on the result, and the journal does not store it."""
-        works = list(self._live([MeasureTask(candidate)] * self.executor.workers))
-        for work in works:
-            self.costs.worked(work.seconds, work.cpu)
-        self.costs.speed = mean_speed([work.value for work in works])
-        return self.costs.speed
 
     def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
         """Return frozen scores (rung 0), computed once for each template with its demonstrations and label words."""
@@ -119,7 +82,7 @@ class Evaluator:
         self._prepare([_frozen(c) for c in new.values()])
         tasks = [FrozenTask(Evaluation(c, Rung.FROZEN, split="frozen")) for c in new.values()]
         for text_id, work in zip(new, self._run(tasks), strict=True):
-            evaluation = self._frozen[text_id] = _costed(work)
+            evaluation = self._frozen[text_id] = _with_cost(work)
             if evaluation.complete:
                 self.costs.row_seconds.append(work.seconds / len(evaluation.losses))
         return [replace(self._frozen[c.text_id], candidate=c) for c in candidates]
@@ -147,8 +110,8 @@ class Evaluator:
         another rung of the same fold and repeat is reused, not computed again.
         """
         # For target texts rung 2 scores generated texts, so a score of rung 1 cannot stand in for it.
-        judged = int(rung) if not self.corpus.labels else 0
-        new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, judged) not in self._fits]
+        scoring_rung = int(rung) if not self._corpus.labels else 0
+        new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, scoring_rung) not in self._fits]
         self._prepare([_frozen(c) for c in new if c.settings.mode.caches_prefixes])
         tasks = [FitTask(Evaluation(c, rung, fold, repeat), bar) for c in new]
         dropped = False
@@ -156,14 +119,14 @@ class Evaluator:
             dropped = dropped or work.value is None
             if dropped:  # results after it are still read into the journal, where a resumed run expects them
                 continue
-            evaluation = _costed(work)
-            self._fits[candidate.id, fold, repeat, judged] = evaluation
+            evaluation = _with_cost(work)
+            self._fits[candidate.id, fold, repeat, scoring_rung] = evaluation
             self.fitted += counted
             if candidate.settings.tuning != "none" and evaluation.complete:
                 self.costs.fit_seconds.append(work.seconds)
             elif evaluation.complete:
                 self.costs.row_seconds.append(work.seconds / len(evaluation.losses))
-        keys = [(c.id, fold, repeat, judged) for c in candidates]
+        keys = [(c.id, fold, repeat, scoring_rung) for c in candidates]
         known = [self._fits[key] for key in keys if key in self._fits]
         return [e if e.rung == rung else replace(e, rung=rung, seconds=0.0, tokens=0) for e in known]
 
@@ -198,7 +161,7 @@ class Evaluator:
         done = [work.value for work in self._run([*edits, *(WordsTask(_frozen(c), words) for c in worded)])]
         return done[: len(edits)], done[len(edits) :]
 
-    def keep_weights(self, candidates: Sequence[Candidate]) -> None:
+    def delete_other_weights(self, candidates: Sequence[Candidate]) -> None:
         """Delete the fine-tuned weights of all other candidates: with ``full`` each file is as large as the model."""
         kept = {candidate.id for candidate in candidates}
         for key, evaluation in self._fits.items():
@@ -214,7 +177,7 @@ class Evaluator:
             for e in self.with_weights(trained)
         ]
         blocks = [tuple(rows[start : start + TEST_BLOCK]) for start in range(0, len(rows), TEST_BLOCK)]
-        done = [_costed_all(work) for work in self._run([TestTask(tuple(tasks), block) for block in blocks])]
+        done = [_with_shared_cost(work) for work in self._run([TestTask(tuple(tasks), block) for block in blocks])]
         return [_join([part[i] for part in done]) for i in range(len(tasks))]
 
     def with_weights(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -224,7 +187,7 @@ class Evaluator:
         """
         gone = self.without_weights(evaluations)
         # Not through the journal, which stores no weights.
-        works = self._live([WeightsTask(Evaluation(e.candidate, Rung.TUNED)) for e in gone])
+        works = self._dispatch([WeightsTask(Evaluation(e.candidate, Rung.TUNED)) for e in gone])
         again = {one.candidate.id: self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
         return [again.get(e.candidate.id, e) for e in evaluations]
 
@@ -237,7 +200,7 @@ class Evaluator:
     def _keep(self, evaluation: Evaluation, content: bytes) -> Evaluation:
         if not content:  # the repeated fine-tune failed
             return evaluation
-        path = self.weights / weights_name(evaluation.candidate)
+        path = self._weights / weights_name(evaluation.candidate)
         with writing(path, "The fine-tuned weights"):
             path.write_bytes(content)
         return replace(evaluation, weights=str(path))
@@ -249,20 +212,17 @@ class Evaluator:
 
     def has_prefix(self, candidate: Candidate) -> bool:
         """Whether scoring needs no new prefix pass: the candidate's prefixes are cached, or the model caches none."""
-        return not self.prefix_tokens or head_of(candidate) in self._heads
+        return not self.prefix_tokens or prefix_key(candidate) in self.costs.prefix_sizes
 
     def _prepare(self, candidates: Sequence[Candidate]) -> None:
-        """Compute the prefix cache of heads not seen before, split over the workers."""
-        heads = {head_of(c): c for c in candidates if head_of(c) not in self._heads}
-        parts = min(self.executor.workers, max(1, len(self.corpus.train) + len(self.corpus.validation)))
+        """Compute the prefix caches that there are none of yet, split over the workers."""
+        new = {prefix_key(c): c for c in candidates if prefix_key(c) not in self.costs.prefix_sizes}
+        parts = min(self.executor.workers, max(1, len(self._corpus.train) + len(self._corpus.validation)))
         tasks = [
-            PreparePrefix(c, split, part, parts) for c in heads.values() for split in (0, 1) for part in range(parts)
+            PreparePrefix(c, split, part, parts) for c in new.values() for split in (0, 1) for part in range(parts)
         ]
         for task, work in zip(tasks, self._run(tasks), strict=True):
-            head = head_of(task.candidate)
-            self._heads[head] = self._heads.get(head, 0) + work.value
-            if work.value:
-                self.costs.prefix_speeds.append(work.seconds / work.value)
+            self.costs.record_prefix(prefix_key(task.candidate), work.value, work.seconds)
 
     def _run(
         self,
@@ -276,55 +236,47 @@ class Evaluator:
             if gate is not None and not gate():
                 return
             task = waiting.popleft()
-            yield self._counted(decoded(task, self.journal.recall(key_of(task))))
+            yield self._record(work_from_json(task, self.journal.next_result(task_key(task))))
         rest = list(waiting)
-        for task, work in zip(rest, self._live(rest, gate, left), strict=False):
-            self.journal.note(key_of(task), encoded(work))
-            yield self._counted(work)
+        for task, work in zip(rest, self._dispatch(rest, gate, left), strict=False):
+            self.journal.record(task_key(task), work_to_json(work))
+            yield self._record(work)
         self.journal.flush()
 
-    def _live(
+    def _dispatch(
         self,
         tasks: Sequence[Any],
         gate: Callable[[], bool] | None = None,
         left: Callable[[], float | None] = lambda: None,
     ) -> Generator[Work, None, None]:
         guess = max(LEAST_LIMIT, SLOWER * self._slowest) if self._slowest else FIRST_LIMIT
-        limit = self.time_limit or guess
-        return self.executor.map(
-            perform, tasks, gate, limit=limit, lost=_lost, idle=self._idle, left=left, late=_dropped
-        )
+        limit = self._time_limit or guess
+        return dispatch(self.executor, tasks, gate, limit=limit, idle=self._idle, left=left)
 
     def _idle(self) -> None:
         self.journal.flush()
-        self.meanwhile()
+        self._on_idle()
 
-    def _counted(self, work: Work) -> Work:
+    def _record(self, work: Work) -> Work:
         self.tokens += work.tokens
         self._slowest = max(self._slowest, work.seconds)
-        self.costs.worked(work.seconds, work.cpu)
-        self.watch(_costed(work) if isinstance(work.value, Evaluation) else None)
+        self.costs.record_work(work.seconds, work.cpu)
+        evaluation = _with_cost(work) if isinstance(work.value, Evaluation) else None
+        for observer in self._observers:
+            observer(evaluation, self)
         return work
-
-
-def _lost(task: Any, reason: str) -> Work:
-    return Work(task.lost(reason), 0.0, 0)
-
-
-def _dropped(_task: Any) -> Work:
-    return Work(None, 0.0, 0)
 
 
 def _frozen(candidate: Candidate) -> Candidate:
     return replace(candidate, settings=FROZEN)
 
 
-def _costed(work: Work) -> Evaluation:
+def _with_cost(work: Work) -> Evaluation:
     evaluation: Evaluation = work.value
     return replace(evaluation, seconds=work.seconds, tokens=work.tokens)
 
 
-def _costed_all(work: Work) -> list[Evaluation]:
+def _with_shared_cost(work: Work) -> list[Evaluation]:
     share = len(work.value)
     return [replace(e, seconds=work.seconds / share, tokens=work.tokens // share) for e in work.value]
 
@@ -346,4 +298,4 @@ def _join(parts: Sequence[Evaluation]) -> Evaluation:
         seconds=sum(p.seconds for p in parts),
         tokens=sum(p.tokens for p in parts),
     )
-    return flagged(joined)
+    return flag_constant(joined)

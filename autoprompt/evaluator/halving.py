@@ -14,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from autoprompt.evaluator.evaluation import Evaluation
-from autoprompt.evaluator.scoring import label_scores, read
+from autoprompt.evaluator.scoring import label_scores, to_evaluation
 
 if TYPE_CHECKING:
     from autoprompt.corpus import Example
@@ -62,7 +62,7 @@ class Milestone:
             if self.seen is not None or passes * rows < MILESTONE_ROWS:
                 return False
             scores = label_scores(self.worker, self.prompted, self.empty)
-            self.seen = read(self.task, self.worker, self.held_out, scores)
+            self.seen = to_evaluation(self.task, self.worker, self.held_out, scores)
             self.behind = self.loss is not None and self.loss > self.bar
             return self.behind
 

@@ -30,35 +30,35 @@ class Journal:
         """Whether results of tasks are left to read."""
         return False
 
-    def recall(self, key: str) -> dict[str, Any]:
+    def next_result(self, key: str) -> dict[str, Any]:
         """Return the next result, which must be that of ``key``."""
         raise LookupError(key)
 
-    def note(self, key: str, value: Mapping[str, Any]) -> None:
+    def record(self, key: str, value: Mapping[str, Any]) -> None:
         """Record a result; it is stored by the next ``flush`` at the latest."""
 
     def flush(self) -> None:
         """Store all recorded results and decisions; called when the driver is idle, and before it stores anything that
         follows from them."""
 
-    def decided(self, _name: str, decide: Callable[[], Any]) -> Any:
+    def decision(self, _name: str, decide: Callable[[], Any]) -> Any:
         """Return a decision that depends on the clock: the recorded one, or a new one, which is then recorded."""
         return decide()
 
 
-def key_of(task: Any) -> str:
+def task_key(task: Any) -> str:
     """Return a key for what a task computes, the same for any worker and time."""
     values = [_named(getattr(task, field.name)) for field in fields(task)]
     return f"{type(task).__name__} {digest(canonical_json(values))[:32]}"
 
 
-def encoded(work: Work) -> dict[str, Any]:
+def work_to_json(work: Work) -> dict[str, Any]:
     """Return a task's work as plain JSON values."""
     return {"value": _encoded(work.value), "seconds": work.seconds, "tokens": work.tokens}
 
 
-def decoded(task: Any, values: Mapping[str, Any]) -> Work:
-    """Return the work of ``task`` from what ``encoded`` made of it."""
+def work_from_json(task: Any, values: Mapping[str, Any]) -> Work:
+    """Return the work of ``task`` from what ``work_to_json`` made of it."""
     value = values["value"]
     match task:
         case FitTask() if value is None:  # dropped, since no time was left for it

@@ -49,7 +49,7 @@ class MeasureTask:
     candidate: Candidate
 
     def __call__(self, worker: Worker) -> Speed:
-        rows = _spread(worker.unshown(self.candidate, worker.splits[0]))
+        rows = _spread(worker.without_demos(self.candidate, worker.splits[0]))
         if not rows:  # all are demonstrations: the fine-tune reports it
             return Speed()
         try:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
-from autoprompt.evaluator.proxy import SCORES_STRENGTH, deal, fit_probe
+from autoprompt.evaluator.proxy import SCORES_STRENGTH, fit_probe, stratified_folds
 from autoprompt.evaluator.worker import FROZEN, Worker
 from autoprompt.models import CandidateFailedError, TokenProposals, propose_tokens
 from autoprompt.template import LabelWords
@@ -27,7 +27,7 @@ class ProposeTask:
     infills: int
 
     def __call__(self, worker: Worker) -> TokenProposals:
-        rows = worker.unshown(self.candidate, worker.splits[0])
+        rows = worker.without_demos(self.candidate, worker.splits[0])
         frozen = replace(self.candidate, settings=FROZEN)
         try:
             loss = self._loss(worker, frozen, rows)
@@ -76,7 +76,7 @@ class WordsTask:
         texts = worker.model.word_tokens()
         if not texts:  # a vocabulary in another script, or an empty one
             return []
-        gold = worker.gold(worker.unshown(self.candidate, worker.splits[0]))
+        gold = worker.gold(worker.without_demos(self.candidate, worker.splits[0]))
         vocabulary = features.vocabulary[: len(gold)]
         log_probs = vocabulary.log_softmax(-1)
         ids = torch.tensor(sorted(texts))
@@ -102,7 +102,7 @@ class WordsTask:
         gold: Sequence[int],
         shortlists: Sequence[Sequence[tuple[str, int]]],
     ) -> list[LabelWords]:
-        fold_of = deal(gold)
+        fold_of = stratified_folds(gold)
         ranked = []
         combinations = product(*shortlists) if len(labels) <= 3 else zip(*shortlists, strict=False)
         for combination in combinations:

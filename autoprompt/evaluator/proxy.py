@@ -75,7 +75,7 @@ class Proxy:
 def cross_fit(features: Features, gold: Sequence[int], labels: int) -> Proxy:
     """Fit both probes; the rows of each label are assigned to the folds in turn."""
     target = np.asarray(gold)
-    fold_of = deal(gold)
+    fold_of = stratified_folds(gold)
     hidden = fit_probe(features.hidden.double().numpy(), target, fold_of, labels, HIDDEN_STRENGTH)
     scores = None
     if features.label_scores.shape[1]:
@@ -83,7 +83,7 @@ def cross_fit(features: Features, gold: Sequence[int], labels: int) -> Proxy:
     return Proxy(hidden, scores, torch.from_numpy(fold_of), torch.from_numpy(target))
 
 
-def deal(gold: Sequence[int], folds: int = FOLDS) -> NDArray[np.int64]:
+def stratified_folds(gold: Sequence[int], folds: int = FOLDS) -> NDArray[np.int64]:
     """Return the fold of each row: stratified by label, in order of appearance."""
     seen: dict[int, int] = {}
     out = []

@@ -5,15 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
 
 from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, WorkerLostError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
-from autoprompt.evaluator.proxy import deal
-from autoprompt.evaluator.scoring import scored_with, without_content
+from autoprompt.evaluator.proxy import stratified_folds
+from autoprompt.evaluator.scoring import content_free_prompts, score_rows
+from autoprompt.evaluator.tasks import weights_name
 from autoprompt.evaluator.worker import Worker
-from autoprompt.models import CandidateFailedError, Delta, EncodedPrompt
+from autoprompt.models import CandidateFailedError, Delta, EncodedPrompt, load_delta, save
 
 REFINING_VERSION = 2  # raise whenever the same refine would give other weights or scores
 
@@ -38,6 +41,36 @@ class Refined:
     weights: Delta
 
 
+@dataclass(frozen=True)
+class RefineResult:
+    """``Refined`` for the driver. ``weights``: the file that they were written to; None after a failed fine-tune."""
+
+    after: list[Evaluation]
+    before: list[Evaluation]
+    weights: Path | None
+
+
+@dataclass(frozen=True)
+class RefineTask:
+    """Refine a candidate from its stored weights. ``new``: ids of the training rows that these were not trained on."""
+
+    candidate: Candidate
+    weights: PathLike[str]
+    new: tuple[str, ...]
+
+    def __call__(self, worker: Worker) -> RefineResult:
+        done = refined(worker, self.candidate, load_delta(Path(self.weights)), self.new)
+        if not all(evaluation.complete for evaluation in (*done.after, *done.before)):
+            return RefineResult(done.after, done.before, None)
+        path = worker.spec.weights / weights_name(self.candidate)
+        save(done.weights, path, "The refined weights")
+        return RefineResult(done.after, done.before, path)
+
+    def lost(self, reason: str) -> RefineResult:
+        """Raises WorkerLostError: there is nothing else to do."""
+        raise WorkerLostError(f"The fine-tune was lost with its worker process ({reason}); refine again.")
+
+
 def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collection[str]) -> Refined:
     """Continue the fine-tune ``weights``; ``new``: ids of the worker's training rows that it was not trained on.
 
@@ -45,23 +78,26 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
     on says nothing; a single new row is only trained on. A failed fine-tune gives a failed evaluation. Raises
     InputError where the demonstrations leave no rows to train on or to score.
     """
-    rows, validation = (worker.unshown(candidate, split) for split in worker.splits)
+    rows, validation = (worker.without_demos(candidate, split) for split in worker.splits)
     if not rows or not validation:
         raise InputError("The solved examples leave no rows to train or to judge on.")
     replayed = _replayed([row for row in rows if row.row_id not in new], worker)
     train = (*replayed, *(row for row in rows if row.row_id in new))
     # All folds share the prompted rows, since computing their prefixes is most of the work.
-    teaching, judging = worker.model.prompt(candidate, train), worker.model.prompt(candidate, validation)
-    empty = without_content(candidate, worker, validation)
-    cases = [(list(range(len(train))), validation, judging)]
+    train_prompts = worker.model.prompt(candidate, train)
+    validation_prompts = worker.model.prompt(candidate, validation)
+    empty = content_free_prompts(candidate, worker, validation)
+    cases = [(list(range(len(train))), validation, validation_prompts)]
     for half in _halves(range(len(replayed), len(train)), train):
         rest = [place for place in range(len(train)) if place not in half]
-        cases.append((rest, tuple(train[place] for place in half), teaching.select(half)))
+        cases.append((rest, tuple(train[place] for place in half), train_prompts.select(half)))
     after, before, final = [], [], weights
-    for fold, (taught, rows, judged) in enumerate(cases):
+    for fold, (places, rows, prompted) in enumerate(cases):
         task = Evaluation(candidate, Rung.REPEATED if fold else Rung.TUNED, fold)
-        delta, reason = _continued(worker, task, weights, teaching.select(taught), [train[place] for place in taught])
-        prompts = (judged, empty)
+        delta, reason = _continued(
+            worker, task, weights, train_prompts.select(places), [train[place] for place in places]
+        )
+        prompts = (prompted, empty)
         after.append(task.failed(reason) if reason else _scored(worker, task, delta, rows, prompts))
         before.append(_scored(worker, task, weights, rows, prompts))
         final = final if fold else delta
@@ -71,7 +107,7 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
 def _replayed(known: Sequence[Example], worker: Worker) -> list[Example]:
     """Return at most ``REPLAYED`` known rows, balanced over the labels; another draw for another number of rows."""
     drawn = random.Random(derived_seed(worker.spec.seed, "replay", len(known))).sample(known, len(known))  # noqa: S311
-    turns = deal(worker.gold(drawn), len(drawn))
+    turns = stratified_folds(worker.gold(drawn), len(drawn))
     return [drawn[place] for place in turns.argsort(kind="stable")[:REPLAYED]]
 
 
@@ -82,14 +118,14 @@ def _halves(places: Sequence[int], rows: Sequence[Example]) -> list[list[int]]:
 
 
 def _continued(
-    worker: Worker, task: Evaluation, weights: Delta, taught: EncodedPrompt, rows: Sequence[Example]
+    worker: Worker, task: Evaluation, weights: Delta, prompts: EncodedPrompt, rows: Sequence[Example]
 ) -> tuple[Delta, str]:
     """Return the continued fine-tune's weights and "", or the old weights and why it failed."""
     settings = task.candidate.settings
     settings = settings.change(epochs=min(EPOCHS, settings.epochs), learning_rate=settings.learning_rate * RATE)
     seed = derived_seed(worker.spec.seed, "refine", task.fold)
     try:
-        return worker.model.tune(taught, worker.gold(rows), settings, seed, start=weights), ""
+        return worker.model.tune(prompts, worker.gold(rows), settings, seed, start=weights), ""
     except CandidateFailedError as error:
         return weights, str(error)
 
@@ -102,6 +138,6 @@ def _scored(
     prompts: tuple[EncodedPrompt, EncodedPrompt | None],
 ) -> Evaluation:
     try:
-        return replace(scored_with(task, worker, rows, delta, write=False, prompts=prompts), reason=None)
+        return replace(score_rows(task, worker, rows, delta, write=False, prompts=prompts), reason=None)
     except (CandidateFailedError, InputError) as error:
         return task.failed(str(error))

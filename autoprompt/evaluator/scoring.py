@@ -21,7 +21,7 @@ CONTENT_FREE = ("N/A", "", "[MASK]")
 """Content-free inputs for calibration (Zhao et al. 2021)."""
 
 
-def read(
+def to_evaluation(
     task: Evaluation, worker: Worker, rows: Sequence[Example], scores: Tensor, outputs: Sequence[str] = ()
 ) -> Evaluation:
     """Return the evaluation of some rows.
@@ -30,7 +30,7 @@ def read(
     [rows, 1]. ``outputs``: generated texts; each row's loss is then 1 - the metric's value instead of minus its score.
     """
     gold = worker.gold(rows)
-    values = rows_of(scores)
+    values = as_rows(scores)
     result = replace(
         task,
         labels=worker.labels,
@@ -42,18 +42,18 @@ def read(
     if not worker.labels:
         result = replace(result, references=tuple(row.label for row in rows))
     if outputs:
-        judged = metrics.example_values(worker.spec.metric, outputs, result.references)
-        result = replace(result, outputs=tuple(outputs), losses=tuple(1.0 - value for value in judged))
-    return finite(flagged(result))
+        values_of_texts = metrics.example_values(worker.spec.metric, outputs, result.references)
+        result = replace(result, outputs=tuple(outputs), losses=tuple(1.0 - value for value in values_of_texts))
+    return failed_unless_finite(flag_constant(result))
 
 
-def flagged(evaluation: Evaluation) -> Evaluation:
+def flag_constant(evaluation: Evaluation) -> Evaluation:
     """Return the evaluation, with a reason where its predictions are constant."""
     predictions = evaluation.predictions
     return replace(evaluation, reason=CONSTANT) if len(predictions) > 1 and len(set(predictions)) == 1 else evaluation
 
 
-def finite(evaluation: Evaluation) -> Evaluation:
+def failed_unless_finite(evaluation: Evaluation) -> Evaluation:
     """Return the evaluation, or its failure where a score is NaN or infinite."""
     if all(math.isfinite(value) for row in evaluation.log_probs for value in row) and all(
         map(math.isfinite, evaluation.losses)
@@ -62,12 +62,12 @@ def finite(evaluation: Evaluation) -> Evaluation:
     return evaluation.failed("a score is not finite")
 
 
-def rows_of(values: Tensor) -> tuple[tuple[float, ...], ...]:
+def as_rows(values: Tensor) -> tuple[tuple[float, ...], ...]:
     """Return a matrix as tuples."""
     return tuple(tuple(row) for row in values.tolist())
 
 
-def scored_with(
+def score_rows(
     task: Evaluation,
     worker: Worker,
     rows: Sequence[Example],
@@ -77,14 +77,14 @@ def scored_with(
     prompts: tuple[EncodedPrompt, EncodedPrompt | None] | None = None,
 ) -> Evaluation:
     """Score rows with fine-tuned weights in place. ``write``: generate texts, too. ``prompts``: the prompts of the rows
-    and of ``without_content``, if the caller has made them."""
+    and of ``content_free_prompts``, if the caller has made them."""
     candidate, model = task.candidate, worker.model
-    prompted, empty = prompts or (model.prompt(candidate, rows), without_content(candidate, worker, rows))
+    prompted, empty = prompts or (model.prompt(candidate, rows), content_free_prompts(candidate, worker, rows))
     answers = model.answer_prompt(candidate, rows) if write else None
     with model.adapted(candidate.settings, delta):
         scores = label_scores(worker, prompted, empty)
         outputs = model.generate(answers, worker.target_length) if answers is not None else ()
-    return read(task, worker, rows, scores, outputs)
+    return to_evaluation(task, worker, rows, scores, outputs)
 
 
 def label_scores(worker: Worker, prompted: EncodedPrompt, empty: EncodedPrompt | None) -> Tensor:
@@ -93,7 +93,7 @@ def label_scores(worker: Worker, prompted: EncodedPrompt, empty: EncodedPrompt |
     return calibrated(scores, worker.model.score(empty)) if empty is not None else scores
 
 
-def without_content(candidate: Candidate, worker: Worker, rows: Sequence[Example]) -> EncodedPrompt | None:
+def content_free_prompts(candidate: Candidate, worker: Worker, rows: Sequence[Example]) -> EncodedPrompt | None:
     """Return the content-free prompts that calibrate a candidate's scores; None where it has no calibration."""
     calibration = candidate.settings.calibration and candidate.label_words.pairs
     return worker.model.prompt(candidate, content_free(rows[0])) if calibration else None

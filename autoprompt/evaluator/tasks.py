@@ -18,7 +18,7 @@ from autoprompt.corpus import Example
 from autoprompt.errors import InputError, WorkerLostError
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.halving import Milestone
-from autoprompt.evaluator.scoring import finite, read, rows_of, scored_with, without_content
+from autoprompt.evaluator.scoring import as_rows, content_free_prompts, failed_unless_finite, score_rows, to_evaluation
 from autoprompt.evaluator.worker import FROZEN, Worker
 from autoprompt.models import CandidateFailedError, save
 from autoprompt.template import Soft, Template
@@ -34,7 +34,7 @@ class PreparePrefix:
     parts: int
 
     def __call__(self, worker: Worker) -> int:
-        rows = worker.unshown(self.candidate, worker.splits[self.split])
+        rows = worker.without_demos(self.candidate, worker.splits[self.split])
         return worker.model.prepare_prefix(self.candidate, rows, self.part, self.parts)
 
     def lost(self, _reason: str) -> int:
@@ -72,18 +72,18 @@ class FrozenTask:
         result = replace(
             self.evaluation,
             labels=worker.labels,
-            row_ids=tuple(row.row_id for row in worker.judged(candidate)),
-            gold=tuple(worker.gold(worker.judged(candidate))),
-            log_probs=rows_of(log_probs),
+            row_ids=tuple(row.row_id for row in worker.scored_rows(candidate)),
+            gold=tuple(worker.gold(worker.scored_rows(candidate))),
+            log_probs=as_rows(log_probs),
             losses=tuple(proxy.losses(features.hidden, features.label_scores).tolist()),
         )
-        return finite(result)
+        return failed_unless_finite(result)
 
     def _likelihoods(self, worker: Worker) -> Evaluation:
         frozen = replace(self.evaluation.candidate, settings=FROZEN)
-        parts = [worker.unshown(frozen, split) for split in worker.splits]
+        parts = [worker.without_demos(frozen, split) for split in worker.splits]
         scores = torch.cat([worker.model.score(worker.model.prompt(frozen, rows)) for rows in parts])
-        return read(self.evaluation, worker, worker.judged(frozen), scores)
+        return to_evaluation(self.evaluation, worker, worker.scored_rows(frozen), scores)
 
     def lost(self, reason: str) -> Evaluation:
         """A failure."""
@@ -113,7 +113,7 @@ class FitTask:
         task, model = self.evaluation, worker.model
         train, held_out = worker.fold(task.fold)
         settings = task.candidate.settings
-        train, held_out = worker.unshown(task.candidate, train), worker.unshown(task.candidate, held_out)
+        train, held_out = worker.without_demos(task.candidate, train), worker.without_demos(task.candidate, held_out)
         if settings.tuning not in model.tuning_modes:
             return task.failed(f"this model cannot be tuned with {settings.tuning!r}, only {model.tuning_modes}"), {}
         if settings.tuning == "none" and task.candidate.template.soft:
@@ -123,14 +123,14 @@ class FitTask:
         try:
             model.check(task.candidate)
             prompted = model.prompt(task.candidate, held_out)
-            empty = without_content(task.candidate, worker, held_out)
+            empty = content_free_prompts(task.candidate, worker, held_out)
             bar = self.bar if settings.tuning != "none" else None
             milestone = Milestone(task, worker, held_out, prompted, empty, bar) if bar is not None else None
             delta = self._trained(worker, train, milestone) if settings.tuning != "none" else {}
             if milestone is not None and milestone.behind:
                 return milestone.pruned(), {}
             write = task.rung == Rung.REPEATED and not worker.labels
-            scored = scored_with(task, worker, held_out, delta, write=write, prompts=(prompted, empty))
+            scored = score_rows(task, worker, held_out, delta, write=write, prompts=(prompted, empty))
         except (CandidateFailedError, InputError) as error:
             return task.failed(str(error)), {}
         if model.micro_batch is not None and scored.complete:
@@ -181,7 +181,7 @@ class TimeWriting:
     longer: int = 8
 
     def __call__(self, worker: Worker) -> float:
-        rows = worker.unshown(self.candidate, worker.splits[0])
+        rows = worker.without_demos(self.candidate, worker.splits[0])
         bare = Template(tuple(s for s in self.candidate.template.segments if not isinstance(s, Soft)))
         if not rows:  # all are demonstrations: the fine-tune reports it
             return 0.0
@@ -221,7 +221,7 @@ class TestTask:
                 delta = load_file(task.weights) if task.weights else {}
                 try:
                     task = replace(task, weights=None)  # the fine-tune's evaluation names them, not the test's
-                    done.append(scored_with(task, worker, self.rows, delta, write=not worker.labels))
+                    done.append(score_rows(task, worker, self.rows, delta, write=not worker.labels))
                 except (CandidateFailedError, InputError) as error:
                     done.append(task.failed(str(error)))
         return done

@@ -16,7 +16,7 @@ import torch
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import UsageError, WorkerLostError, first_line
-from autoprompt.evaluator.proxy import Proxy, cross_fit, deal
+from autoprompt.evaluator.proxy import Proxy, cross_fit, stratified_folds
 from autoprompt.models import Features, LanguageModel, is_short_memory, load_model
 
 FEATURES_KEPT = 4
@@ -88,14 +88,14 @@ class Worker:
         return [self.labels.index(row.label) if self.labels else 0 for row in rows]
 
     @staticmethod
-    def unshown(candidate: Candidate, rows: Sequence[Example]) -> tuple[Example, ...]:
+    def without_demos(candidate: Candidate, rows: Sequence[Example]) -> tuple[Example, ...]:
         """Return the rows without the candidate's demonstrations, which are neither trained on nor scored."""
         shown = {demo.row_id for demo in candidate.demos}
         return tuple(row for row in rows if row.row_id not in shown)
 
-    def judged(self, candidate: Candidate) -> tuple[Example, ...]:
+    def scored_rows(self, candidate: Candidate) -> tuple[Example, ...]:
         """Return training rows, then validation rows, without demonstrations: the rows of ``features``."""
-        return self.unshown(candidate, (*self.splits[0], *self.splits[1]))
+        return self.without_demos(candidate, (*self.splits[0], *self.splits[1]))
 
     @cached_property
     def target_length(self) -> int:
@@ -110,7 +110,7 @@ class Worker:
         if self.spec.folds is None:
             return self.splits[1], self.splits[0]
         pool = (*self.splits[0], *self.splits[1])
-        parts = deal(self.gold(pool), self.spec.folds).tolist()
+        parts = stratified_folds(self.gold(pool), self.spec.folds).tolist()
         train = tuple(row for row, part in zip(pool, parts, strict=True) if part != number - 1)
         return train, tuple(row for row, part in zip(pool, parts, strict=True) if part == number - 1)
 
@@ -118,7 +118,7 @@ class Worker:
         """Return frozen features of training and validation rows, cached for the last few prompts."""
         frozen = replace(candidate, settings=FROZEN)
         if frozen.id not in self._features:
-            splits = (self.unshown(candidate, rows) for rows in self.splits)
+            splits = (self.without_demos(candidate, rows) for rows in self.splits)
             parts = [self.model.features(self.model.prompt(frozen, rows)) for rows in splits]
             self._features[frozen.id] = Features(
                 *(torch.cat([getattr(p, name) for p in parts]) for name in ("hidden", "label_scores", "vocabulary"))
@@ -129,7 +129,7 @@ class Worker:
 
     def proxy(self, candidate: Candidate) -> Proxy:
         """Return the frozen rung's probes."""
-        return cross_fit(self.features(candidate), self.gold(self.judged(candidate)), len(self.labels))
+        return cross_fit(self.features(candidate), self.gold(self.scored_rows(candidate)), len(self.labels))
 
 
 _WORKER: Worker | None = None

@@ -3,14 +3,16 @@
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.config import SearchConfig, parse_fix
 from autoprompt.optimizer.estimate import Need, check_budget, needed
-from autoprompt.optimizer.forecast import Expected
-from autoprompt.optimizer.loop import Outcome, Search
+from autoprompt.optimizer.forecast import Expected, Forecast
+from autoprompt.optimizer.loop import Generation, Outcome, Search
 from autoprompt.optimizer.space import Space, demos_of, draw_demos, flaw, make_space
 from autoprompt.optimizer.strategy import Proposal
 
 __all__ = [
     "Budget",
     "Expected",
+    "Forecast",
+    "Generation",
     "Need",
     "Outcome",
     "Proposal",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autoprompt.duration import duration_text, rounded_up
 from autoprompt.errors import UsageError
-from autoprompt.evaluator import Evaluator
+from autoprompt.evaluator import CostModel
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.space import Space
 from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK
@@ -47,19 +47,19 @@ class Need:
         return ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items() if seconds)
 
 
-def needed(evaluator: Evaluator, space: Space, strategy: str, test_rows: int, rounds: int) -> Need:
+def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds: int) -> Need:
     """What the shortest search takes; ``rounds``: evaluations of each finalist. Zeros where nothing was measured."""
-    speed, workers = evaluator.costs.speed, evaluator.executor.workers
+    speed, workers = costs.speed, costs.workers
     if speed is None:
         return Need(0.0, 0.0, 0.0, 0.0, 0.0, test_rows)
-    validation = len(evaluator.corpus.validation)
-    rows = len(evaluator.corpus.train) + validation
-    fit = evaluator.costs.fit_estimate(space.manual_tuned.settings)
+    validation = len(costs.corpus.validation)
+    rows = len(costs.corpus.train) + validation
+    fit = costs.fit_estimate(space.manual_tuned.settings)
     heads, scored = _first_pool(space, strategy, speed.tokens * rows)
     prefixes = rows * speed.prefix / workers
     # Two candidates a round, each with a pass for the loss and two for its gradient.
     proposing = 2 * STRATEGIES[strategy].gradient_rounds * rows * 3 * (speed.prefix + speed.scored) / workers
-    written = evaluator.costs.written_tokens * speed.written
+    written = costs.written_tokens * speed.written
     again = COMPARED * (rounds - (0 if written else 1))
     tested = (min(heads, 1) + 1) * speed.prefix + TESTED * (speed.scored + written)
     return Need(
@@ -69,7 +69,7 @@ def needed(evaluator: Evaluator, space: Space, strategy: str, test_rows: int, ro
         finalists=SLACK * math.ceil(again / workers) * (fit + validation * written),
         test=SLACK * test_rows * tested / workers,
         test_rows=test_rows,
-        computing=evaluator.costs.computing if evaluator.costs.crowded else None,
+        computing=costs.computing if costs.crowded else None,
     )
 
 

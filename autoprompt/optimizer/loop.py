@@ -8,18 +8,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from statistics import mean
-from typing import Any, Protocol
-
-from deap import tools
+from typing import Protocol
 
 from autoprompt.candidate import Candidate, Settings, derived_seed
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
-from autoprompt.evaluator import Evaluation, Evaluator, Rung, bar
+from autoprompt.evaluator import CandidateEvaluator, Evaluation, Rung, bar
 from autoprompt.optimizer import phrases
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.draws import random_tail
-from autoprompt.optimizer.estimate import Need
-from autoprompt.optimizer.forecast import Expected, Forecast, blocks_of
+from autoprompt.optimizer.forecast import Forecast, blocks_of
 from autoprompt.optimizer.racing import best, finalists, in_race, pooled, ranked
 from autoprompt.optimizer.screening import Choice
 from autoprompt.optimizer.space import Space
@@ -32,10 +29,6 @@ IDLE_GENERATIONS = 3
 """Generations without a new candidate after which a search has nothing left to try."""
 NO_PARENTS = ("null", "random")
 """Baselines that show what words are worth: nothing is to be bred from them."""
-STATISTICS = tools.Statistics()
-"""Of a generation's losses."""
-STATISTICS.register("min", min)
-STATISTICS.register("mean", mean)
 
 
 class Record(Protocol):
@@ -43,6 +36,26 @@ class Record(Protocol):
 
     def __call__(self, evaluations: Sequence[Evaluation], role: str, proposals: Sequence[Proposal] = ()) -> None:
         """``proposals``: those of a generation, which say where its candidates came from."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Statistics of one generation."""
+
+    generation: int
+    tuned: int
+    """Its fine-tunes."""
+    evaluations: int
+    """Fine-tunes of the search so far."""
+    frozen: int
+    """Frozen scores so far."""
+    min: float | None
+    """Lowest loss of its fine-tunes; None where none was complete."""
+    mean: float | None
+
+    def to_dict(self) -> dict[str, int | float]:
+        """Plain JSON values, without those that are None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass
@@ -60,8 +73,7 @@ class Outcome:
     """Candidates that were re-scored; 0 where time was too short."""
     rounds: int
     """Folds and repeats that each finalist was asked for; fewer where time was too short."""
-    history: list[dict[str, Any]]
-    """One row a generation: fine-tunes and their losses, fine-tunes and frozen scores so far."""
+    history: list[Generation]
     generations: int
     fitted: int
     frozen: int
@@ -71,7 +83,7 @@ class Outcome:
 class Search:
     """One run of one strategy over one evaluator. ``describe`` is told what is going on."""
 
-    evaluator: Evaluator
+    evaluator: CandidateEvaluator
     space: Space
     strategy_name: str
     seed: int
@@ -85,10 +97,8 @@ class Search:
     """Seeds that the finalists are trained with."""
     restart: float = 0.0
     """Seconds until a worker that was ended works again."""
-    need: Need | None = None
-    """What was measured before the search, where it was."""
-    expect: Callable[[Sequence[Expected]], None] = lambda _: None
-    """Is told how long the stages are likely to take."""
+    forecast: Forecast = field(default_factory=Forecast)
+    """Is told which stage begins; whoever made the evaluator has it observe that."""
     tuned: list[Evaluation] = field(default_factory=list, init=False)
     parts: dict[str, list[Evaluation]] = field(default_factory=dict, init=False)
     """Each finalist's folds and repeats, by candidate id."""
@@ -98,9 +108,8 @@ class Search:
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows, self.restart)
-        self.forecast = Forecast(self.pace, self.need, self.expect)
         self.choice = Choice(self.evaluator, self.space, STRATEGIES[self.strategy_name].learns)
-        self.logbook = tools.Logbook()
+        self.history: list[Generation] = []
 
     def run(self) -> Outcome:
         """Search until the budget's end. Raises NothingSucceededError when no candidate could be evaluated."""
@@ -108,7 +117,7 @@ class Search:
         strategy = STRATEGIES[self.strategy_name](self.space, self.evaluator, rng)
         baselines = self._baseline_candidates()
         strategy.seen |= set(baselines.values())
-        self.forecast.begin("baselines", self.tuned)
+        self._begin("baselines")
         self.describe("baselines")
         self.evaluator.time_writing(baselines["manual"])
         manual = self.evaluator.fit([baselines.pop("manual")], counted=False)
@@ -123,7 +132,7 @@ class Search:
                 f"No candidate could be evaluated ({self._reasons()}); check the model, the label words and the limits."
             )
         winner = self._final()
-        self.forecast.begin("test", self.tuned, blocks_of(self.test_rows))
+        self._begin("test", blocks_of(self.test_rows))
         short = {e.candidate.id: e for e in self.tuned if e.complete}
         names = {"manual_tuned": self.space.manual_tuned} | baselines
         found = {"manual": manual[0]} if manual[0].complete else {}
@@ -136,7 +145,7 @@ class Search:
             baselines={name: self._highest(e) for name, e in found.items()},
             finalists=len(self.parts),
             rounds=self.rounds,
-            history=[dict(row) for row in self.logbook],
+            history=self.history,
             generations=generations,
             fitted=self.evaluator.fitted,
             frozen=self.choice.count,
@@ -158,7 +167,7 @@ class Search:
         number = idle = 0
         roles = {c.id: name for name, c in reversed(baselines.items())}
         while idle < IDLE_GENERATIONS and self.pace.begin_generation(self.tuned):
-            self.forecast.begin("search", self.tuned)
+            self._begin("search")
             self.describe(f"generation {number}")
             proposals = strategy.ask()
             chosen, scored = self.choice.survivors(
@@ -186,11 +195,15 @@ class Search:
         tuned = self.space.manual_tuned
         return [tuned] if self.space.has_text(tuned.template) else []
 
+    def _begin(self, stage: str, units: int = 0) -> None:
+        self.forecast.begin(stage, self.pace, self.tuned, units)
+
     def _log(self, generation: int, evaluations: Sequence[Evaluation]) -> None:
         losses = [e.loss for e in evaluations if e.complete]
-        facts = STATISTICS.compile(losses) if losses else {}
-        counts = {"tuned": len(evaluations), "evaluations": self.evaluator.fitted, "frozen": self.choice.count}
-        self.logbook.record(generation=generation, **counts, **facts)
+        low, middle = (min(losses), mean(losses)) if losses else (None, None)
+        self.history.append(
+            Generation(generation, len(evaluations), self.evaluator.fitted, self.choice.count, low, middle)
+        )
 
     def _record_frozen(self, scored: Sequence[Evaluation], promoted: set[str], proposals: Sequence[Proposal]) -> None:
         self._count_failures(scored)
@@ -235,7 +248,7 @@ class Search:
             self.record(list(group), role)
         self.tuned += evaluations
         leaders = finalists(self.tuned, self.space.config.search.finalists, drop=self._racing)
-        self.evaluator.keep_weights([self.space.manual_tuned, *(e.candidate for e in leaders)])
+        self.evaluator.delete_other_weights([self.space.manual_tuned, *(e.candidate for e in leaders)])
         return evaluations
 
     def _final(self) -> Evaluation:
@@ -244,7 +257,7 @@ class Search:
         racing = self.pace.finalists(self.tuned)
         if not racing:
             return ranked(self.tuned)[0]
-        self.forecast.begin("finalists", self.tuned, len(racing) * self.pace.unknown_rounds)
+        self._begin("finalists", len(racing) * self.pace.unknown_rounds)
         self.describe("finalists")
         candidates = [e.candidate for e in racing]
         looks = 0

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from statistics import median
 
 from autoprompt.candidate import Candidate
-from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.evaluator import CandidateEvaluator, Evaluation
 from autoprompt.optimizer.racing import ranked
 from autoprompt.optimizer.space import Space
 from autoprompt.optimizer.strategy import TAUGHT, Proposal
@@ -34,7 +34,7 @@ class Choice:
     ``guided``: whether the strategy learns from fine-tunes, and the surrogate with it.
     """
 
-    evaluator: Evaluator
+    evaluator: CandidateEvaluator
     space: Space
     guided: bool
     count: int = field(default=0, init=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from autoprompt.candidate import Candidate
-from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.evaluator import CandidateEvaluator, Evaluation
 from autoprompt.optimizer import phrases
 from autoprompt.optimizer.draws import random_candidate
 from autoprompt.optimizer.space import Space, flaw
@@ -54,7 +54,7 @@ class Strategy(ABC):
     gradient_rounds = 0
     """Rounds of a generation that take the token gradients of two candidates over all rows."""
 
-    def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
+    def __init__(self, space: Space, evaluator: CandidateEvaluator, rng: random.Random) -> None:
         self.space = space
         self.evaluator = evaluator
         self.rng = rng

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from autoprompt.evaluator import Evaluation, Evaluator, Journal
+from autoprompt.evaluator import CandidateEvaluator, CostModel, Evaluation, Journal
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.racing import finalists, ranked
 from autoprompt.optimizer.space import Space
@@ -33,7 +33,7 @@ class Pace:
     ``rounds``: fold and repeat of each evaluation of a finalist.
     """
 
-    evaluator: Evaluator
+    evaluator: CandidateEvaluator
     space: Space
     budget: Budget
     rounds: Sequence[tuple[int, int]]
@@ -56,7 +56,7 @@ class Pace:
 
     def proposed(self) -> None:
         """The generation's proposals are scored: the next one's will take about as long."""
-        self.overhead = self._journal.decided("proposed", lambda: self.budget.spent - self._begun)
+        self.overhead = self._journal.decision("proposed", lambda: self.budget.spent - self._begun)
 
     def may_fit(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether one more fine-tune fits. The first round always does: it gives a result at all, and the speed."""
@@ -67,7 +67,7 @@ class Pace:
     def left_for_fit(self, tuned: Sequence[Evaluation]) -> float | None:
         """Seconds after which a fine-tune that begins now is not waited for, so that the test rows end within a tenth
         beyond the budget; None: it is waited for however long. The first ones give a result at all."""
-        if self.budget.seconds is None or self.asked <= max(COMPARED, self.evaluator.executor.workers):
+        if self.budget.seconds is None or self.asked <= max(COMPARED, self._costs.workers):
             return None
         left = self.budget.seconds * (1 + OVERRUN) - self.budget.spent
         return max(0.0, left - self.test_seconds(tuned) - self.restart)
@@ -76,24 +76,28 @@ class Pace:
         """Whether a further round of so many finalists fits; without it their race ends as it stands."""
 
         def fits() -> bool:
-            turns = math.ceil(finalists / self.evaluator.executor.workers)
+            turns = math.ceil(finalists / self._costs.workers)
             coming = SLACK * turns * (self._fit_seconds() + self._writing_seconds) + self.test_seconds(tuned)
             return self.budget.room(coming * LATE)
 
-        return bool(self._journal.decided("round", fits))
+        return bool(self._journal.decision("round", fits))
 
     def finalists(self, tuned: Sequence[Evaluation]) -> list[Evaluation]:
         """Who is re-scored, ``manual_tuned`` among them where it was scored: as many as there is time for, nobody where
         there is none for two."""
-        chosen = self._journal.decided("finalists", lambda: [e.candidate.id for e in self._in_time(tuned)])
+        chosen = self._journal.decision("finalists", lambda: [e.candidate.id for e in self._in_time(tuned)])
         return [e for id_ in chosen for e in tuned if e.complete and e.candidate.id == id_]
+
+    @property
+    def _costs(self) -> CostModel:
+        return self.evaluator.costs
 
     @property
     def _journal(self) -> Journal:
         return self.evaluator.journal
 
     def _final(self, name: str, decide: Callable[[], bool]) -> bool:
-        allowed: bool = self._journal.decided(name, decide)
+        allowed: bool = self._journal.decision(name, decide)
         self.over = self.over or not allowed
         return allowed
 
@@ -111,7 +115,7 @@ class Pace:
         """``before``: seconds that pass until the fine-tune begins."""
         if self.budget.evaluations is not None:
             return self.evaluator.fitted < self.budget.evaluations
-        if self.asked > self.evaluator.executor.workers and not self.over:
+        if self.asked > self._costs.workers and not self.over:
             fit = self._fit_seconds()
             again = self.finalist_seconds([fit] * self._expected(tuned)) if self.asked > COMPARED else 0.0
             return self.budget.room(before + fit + again + self.test_seconds(tuned))
@@ -131,25 +135,25 @@ class Pace:
     def _fit_seconds(self) -> float:
         """Of the next fine-tune. When the first worker gets free, the driver has not read its result yet: then what the
         first ones took so far is known all the same."""
-        workers = self.evaluator.executor.workers
-        if self.evaluator.costs.fit_seconds or self.asked <= workers:
-            return self.evaluator.costs.fit_estimate(self.space.manual_tuned.settings)
+        workers = self._costs.workers
+        if self._costs.fit_seconds or self.asked <= workers:
+            return self._costs.fit_estimate(self.space.manual_tuned.settings)
         return (self.budget.spent - self._first) * workers / (self.asked - 1)
 
     @property
     def _writing_seconds(self) -> float:
         """Of the validation rows' texts, where any are written."""
-        return self.evaluator.costs.write_seconds(len(self.evaluator.corpus.validation))
+        return self._costs.write_seconds(len(self._costs.corpus.validation))
 
     @property
     def unknown_rounds(self) -> int:
         """Evaluations of each finalist that are new: fold 0 is known from the short fine-tune, unless texts are to be
         written with it."""
-        return len(self.rounds) - int((0, 0) in self.rounds and not self.evaluator.costs.written_tokens)
+        return len(self.rounds) - int((0, 0) in self.rounds and not self._costs.written_tokens)
 
     def finalist_seconds(self, fits: Sequence[float]) -> float:
         """``fits``: seconds of each finalist's fine-tune. The workers take the next one as they get free."""
-        busy = [0.0] * self.evaluator.executor.workers
+        busy = [0.0] * self._costs.workers
         for fit in list(fits) * self.unknown_rounds:
             busy[busy.index(min(busy))] += fit + self._writing_seconds
         return max(busy) * SLACK
@@ -157,11 +161,11 @@ class Pace:
     def test_seconds(self, tuned: Sequence[Evaluation]) -> float:
         """Of the finalist that costs most, since any may win; weights that are on another machine, or were lost, are
         trained once more."""
-        manual, costs = self.space.manual_tuned, self.evaluator.costs
+        manual, costs = self.space.manual_tuned, self._costs
         count = self.most_finalists(self.evaluator.fitted + 1)
         leaders = ranked(tuned)[:count]
         again = self.evaluator.without_weights([*leaders[:1], *(e for e in tuned if e.candidate == manual)])
-        turns = math.ceil(len(again) / self.evaluator.executor.workers)
+        turns = math.ceil(len(again) / self._costs.workers)
         rows = max(
             costs.test_seconds([manual, manual, leader], self.test_rows)
             for leader in [e.candidate for e in leaders] or [manual]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Rung
@@ -13,12 +13,12 @@ from autoprompt.leaderboard import Leaderboard, pinned
 from autoprompt.metrics import classification_metrics, generation_metrics
 from autoprompt.models import FAMILIES, locate_model
 from autoprompt.results import EvaluationResult, RunResult
-from autoprompt.run.backends import placed
-from autoprompt.run.inputs import prepare
+from autoprompt.run.backends import open_backend
+from autoprompt.run.inputs import prepare, report_downloads, show_data
 from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions
 from autoprompt.run.searching import search
-from autoprompt.run.transfer import transfer_of
-from autoprompt.run.worker_pool import check_model, pulling, show_data, workplace
+from autoprompt.run.transfer import prompt_to_transfer
+from autoprompt.run.worker_pool import check_model, start_workers
 
 
 def evaluate(
@@ -27,7 +27,7 @@ def evaluate(
     model: ModelOptions,
     template: str,
     label_words: dict[str, str] | None,
-    changes: dict[str, Any],
+    changes: Mapping[str, float],
     split: str,
     seed: int,
     progress: Progress,
@@ -37,14 +37,16 @@ def evaluate(
     ``changes``: settings that differ from the default. Raises UsageError, InputError, NothingSucceededError.
     """
     started = time.monotonic()
-    task = prepare(source_name, data, model, (template,), label_words, None, seed, pulling=pulling(progress))
+    on_download = report_downloads(progress)
+    task = prepare(source_name, data, model, (template,), label_words, None, seed, on_download=on_download)
     show_data(task.corpus, progress)
     if split == "test" and not task.corpus.test:
         raise UsageError(f"The corpus {source_name!r} has no test rows; use --split validation.")
     candidate = replace(task.space.start, settings=task.space.start.settings.change(**changes))
     options = SearchOptions(source_name, data, model, seed=seed)
-    with placed(model, progress) as place, workplace(task, options, place, progress) as evaluator:
-        check_model(evaluator, task, model, progress)
+    with open_backend(model, progress) as backend, start_workers(task, options, backend) as pool:
+        check_model(pool, task, model, progress)
+        evaluator = pool.evaluator(progress)
         progress.stage("fine-tune")
         # Target texts are generated only on the last rung.
         rung = Rung.TUNED if task.corpus.labels or split == "test" else Rung.REPEATED
@@ -87,12 +89,12 @@ def transfer(
     prompt does not fit, NothingSucceededError, and as ``search`` does.
     """
     with Leaderboard.open(leaderboard, read_only=True) as board:
-        found = transfer_of(board, entry, split)
-        run = board.run(found.run)
+        found = prompt_to_transfer(board, entry, split)
+        run = board.run(found.origin.run)
     if own_model:
         model = replace(model, model=pinned(run.model, run.config.model_revision), chat=run.config.chat)
-    family = model.family or locate_model(model.model, pulling(progress)).family
-    tuning = found.candidate["settings"]["tuning"]
+    family = model.family or locate_model(model.model, report_downloads(progress)).family
+    tuning = found.candidate.settings.tuning
     if model.tuning is None and tuning in FAMILIES[family].modes:
         model = replace(model, tuning=tuning)
     options = SearchOptions(corpus, data, model, max_evaluations=2, seed=seed, leaderboard=leaderboard, transfer=found)

@@ -31,9 +31,9 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
     having = {evaluation.run for evaluation in evaluations}
     run = next(run for run in board.runs() if run.id in having)
     name, candidate = evaluations[0].entry, evaluations[0].candidate
-    reading = _Reading.of(run, candidate)
-    said: dict[str, Any] = written_out(candidate, reading.demos).to_dict()
-    values = said | {
+    text = _TokenizerText.of(run, candidate)
+    written: dict[str, Any] = written_out(candidate, text.demos).to_dict()
+    values = written | {
         "format": FORMAT,
         "version": VERSION,
         "model": run.model,
@@ -45,7 +45,7 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
         "family": run.config.family,
         "max_length": run.config.max_length,
         "model_revision": run.config.model_revision,
-        "chat": reading.chat,
+        "chat": text.chat,
         "labels": run.config.labels,
         "label_column": run.config.label_column,
         "target_length": run.config.target_length,
@@ -73,7 +73,7 @@ def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = Fa
     if out.suffix != ".json":
         raise UsageError(f"--with-weights goes with a prompt file that predicts, not with {out}; name it best.json.")
     target = Path(os.path.realpath(out))  # weights go next to the target of a symbolic link
-    with weights_beside(target, _writer(_kept(board, prompt), prompt)) as stored:
+    with weights_beside(target, _writer(_stored_weights(board, prompt), prompt)) as stored:
         named = {file.name: digest for file, digest in stored.files.items()}
         save(prompt.with_weights(stored.folder, named), out)
     return [out, *stored.files]
@@ -104,7 +104,7 @@ def winner_of(board: Leaderboard, reference: str) -> str:
     return run.winner
 
 
-def _kept(board: Leaderboard, prompt: Prompt) -> Path:
+def _stored_weights(board: Leaderboard, prompt: Prompt) -> Path:
     """The stored weights of the entry, from the newest run that it won. Raises InputError where there are none."""
     if prompt.settings["tuning"] == "none":
         raise InputError(
@@ -141,20 +141,20 @@ def _scores(
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _TokenizerText:
     """Text of a prompt that depends on the tokenizer: chat format and cut solved examples; None where it has none."""
 
     chat: tuple[str, str] | None = None
     demos: str | None = None
 
     @classmethod
-    def of(cls, run: RunRecord, candidate: Candidate) -> _Reading:
+    def of(cls, run: RunRecord, candidate: Candidate) -> _TokenizerText:
         """The text for one candidate. The tokenizer is loaded only for a chat format or solved examples."""
-        chatting = run.config.chat
-        if not chatting and not candidate.demos:
+        chat_format_asked = run.config.chat
+        if not chat_format_asked and not candidate.demos:
             return cls()
         tokenizer = _tokenizer(run)
-        chat = chat_format(tokenizer) if chatting else None
+        chat = chat_format(tokenizer) if chat_format_asked else None
         return cls(chat, Encoder(tokenizer, run.config.max_length).demos(candidate) if candidate.demos else None)
 
 

@@ -14,12 +14,12 @@ from autoprompt.run.options import ModelOptions, PlaceOptions
 _MOST_SHOWN = 80
 
 
-def foreign(
-    run: str, corpus: str, model: ModelOptions, place: PlaceOptions, tell: Callable[[str], None]
+def own_model_options(
+    run: str, corpus: str, model: ModelOptions, place: PlaceOptions, notify: Callable[[str], None]
 ) -> ModelOptions:
     """The model options with the defaults for workers and device.
 
-    ``tell`` gets a notice, which lists the dropped options except those that ``place`` sets. Raises InputError where
+    ``notify`` gets a notice, which lists the dropped options except those that ``place`` sets. Raises InputError where
     model or corpus is neither a name nor a file or folder.
     """
     for what, name in (("model", model.model), ("corpus", corpus)):
@@ -32,7 +32,7 @@ def foreign(
         if getattr(model, field.name) != getattr(default, field.name) and field.name not in place.named
     ]
     left = f" It asks for {' '.join(asked)}, which is not taken over: name what you want of it." if asked else ""
-    tell(
+    notify(
         f"The run {run} was not begun by this user on this machine. Its model {_shown(model.model)} and its corpus "
         f"{_shown(corpus)} are opened as data.{left}"
     )

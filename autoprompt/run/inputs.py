@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from autoprompt import corpus as corpora
-from autoprompt.artifacts import Progress
 from autoprompt.candidate import Candidate, Settings, derived_seed
 from autoprompt.corpus import Corpus, Reading
 from autoprompt.errors import UsageError
@@ -19,10 +18,12 @@ from autoprompt.metrics import metric_names
 from autoprompt.models import FAMILIES, ModelSource, locate_model
 from autoprompt.optimizer import SearchConfig, Space, demos_of, draw_demos, make_space
 from autoprompt.registry import CLASSIFICATION_METRICS, EXECUTORS, GENERATION_METRICS
-from autoprompt.run.options import DataOptions, ModelOptions
+from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions, config_of
 from autoprompt.template import LabelWords, Template
 from autoprompt.tuning_modes import TUNING_MODES
 
+OnDownload = Callable[[str, "float | None"], None]
+"""Called during a download with its stage and the share that is done, from 0 to 1 (None: unknown)."""
 GENERIC_NAMES = ("label", "labels", "class", "target", "y")
 
 
@@ -51,21 +52,21 @@ def prepare(
     seed: int,
     config: SearchConfig | None = None,
     fix: Mapping[str, Any] | None = None,
-    pulling: Progress | None = None,
+    on_download: OnDownload | None = None,
 ) -> Task:
     """Load and check data, templates, label words, settings and ranges; find the model without loading it.
 
-    ``pulling`` is called during the download of an embedded corpus or model. Raises UsageError, InputError.
+    ``on_download`` is called during the download of an embedded corpus or model. Raises UsageError, InputError.
     """
     parsed = [Template.parse(text) for text in templates]
     check_options(data, model, metric)
-    corpus = _load(source, data, seed, pulling)
+    corpus = _load(source, data, seed, on_download)
     if metric is not None and metric not in metric_names(corpus.task):
         names = ", ".join(metric_names(corpus.task))
         raise UsageError(f"The metric {metric!r} does not judge {corpus.task}; use one of {names}.")
     bound = [t.bind(corpus.fields, corpus.label_column) for t in parsed]
     manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
-    found = locate_model(model.model, pulling)
+    found = locate_model(model.model, on_download)
     family = model.family or found.family
     words = label_words_of(corpus, family, label_words)
     tuning = model.tuning or FAMILIES[family].tuning
@@ -77,11 +78,39 @@ def prepare(
     if tuning == "none" and any(template.soft for template in bound):
         raise UsageError("Trainable vectors ({soft}) need a --tuning mode that trains them; none leaves all as it is.")
     settings = Settings.default(tuning, len(corpus.train), labelled=bool(corpus.labels))
-    candidates = [with_drawn_demos(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
+    candidates = [with_random_demos(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
     space = make_space(
         candidates[0], candidates[1:], _label_name(corpus, manual), corpus, config or SearchConfig(), fix or {}, seed
     )
     return Task(corpus, replace(found, family=family), space, metric or corpus.metric)
+
+
+def prepare_search(options: SearchOptions, progress: Progress) -> Task:
+    """The checked input of a search. Raises UsageError, InputError."""
+    config = config_of(options)
+    progress.stage("data")
+    task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
+                   options.metric, options.seed, config, options.fix, report_downloads(progress))  # fmt: skip
+    show_data(task.corpus, progress)
+    return task
+
+
+def show_data(corpus: Corpus, progress: Progress) -> None:
+    """Report in one line what was read of the data and what was left out."""
+    if corpus.summary is not None:
+        progress.note(f"data: {corpus.summary}")
+
+
+def report_downloads(progress: Progress) -> OnDownload:
+    """A callback that reports downloads on first use as stages of the run."""
+    told: list[str] = []
+
+    def tell(stage: str, _fraction: float | None) -> None:
+        if told[-1:] != [stage]:
+            told.append(stage)
+            progress.stage(f"first use: {stage}")
+
+    return tell
 
 
 def check_folds(folds: int | None, corpus: Corpus) -> None:
@@ -110,11 +139,11 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
         raise UsageError(f"--max-length is {data.max_length}; give at least 1 token.")
 
 
-def _load(source: str, data: DataOptions, seed: int, pulling: Progress | None) -> Corpus:
+def _load(source: str, data: DataOptions, seed: int, on_download: OnDownload | None) -> Corpus:
     options = {field.name: getattr(data, field.name) for field in fields(Reading) if field.name != "seed"}
     if data.rows is not None:
         return corpora.of(**data.rows, name=source, seed=seed, **options)
-    return corpora.load(source, seed=seed, progress=pulling, **options)
+    return corpora.load(source, seed=seed, progress=on_download, **options)
 
 
 def label_words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
@@ -134,7 +163,7 @@ def label_words_of(corpus: Corpus, family: str, given: dict[str, str] | None) ->
     return LabelWords(()) if wordless else LabelWords.of(corpus.label_words if given is None else given, corpus.labels)
 
 
-def with_drawn_demos(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
+def with_random_demos(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
     """The candidate with random solved examples, as many as its template shows. Raises InputError for too few rows."""
     rng = random.Random(derived_seed(seed, "demos"))  # noqa: S311
     return replace(candidate, demos=draw_demos(demos_of(corpus), candidate.template.demos, rng))

@@ -13,24 +13,38 @@ from typing import Any
 from autoprompt.candidate import canonical_json, entry_of
 from autoprompt.corpus import SPLITS, Corpus
 from autoprompt.evaluator import Evaluation, Readiness
-from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunRecord, StoredManifest
+from autoprompt.leaderboard import (
+    DataRow,
+    EvaluationRecord,
+    Leaderboard,
+    Origin,
+    RunConfig,
+    RunRecord,
+    StoredManifest,
+    StoredRequest,
+    StoredTransfer,
+    StoredWarmStart,
+)
+from autoprompt.manifest import Manifest
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
 from autoprompt.results import Difference, ScoredPrompt, Spread
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import TRANSFER, SearchOptions
 from autoprompt.run.ownership import mark_of
-from autoprompt.run.resuming import diverged, request
+from autoprompt.run.request import RunRequest
+from autoprompt.run.resuming import diverged_error
 from autoprompt.run.worker_pool import warnings_of
 
 PIECE = 100
 """Records that are stored at a time, which takes some 50 ms."""
 
 
-def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, facts: Mapping[str, Any]) -> RunRecord:
-    """The record of a new run. ``facts``: its manifest."""
+def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, manifest: Manifest) -> RunRecord:
+    """The record of a new run."""
     id_ = uuid.uuid4().hex[:12]
-    asked = request(options, task.space.config, workers)
+    warm_start = options.warm_start_data
+    request = RunRequest.of(options, task.space.config, workers).to_dict()
     return RunRecord(
         id=id_,
         name=options.name,
@@ -58,21 +72,25 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
             label_words=task.manual.label_words.mapping(),
             search=task.space.config.model_dump(mode="json", exclude_defaults=True),
             fix=options.fix,
-            warm_start=options.warmth,
-            transfer=options.transfer,
+            warm_start=StoredWarmStart.from_dict(warm_start.to_dict()) if warm_start else None,
+            transfer=StoredTransfer.from_dict(options.transfer.to_dict()) if options.transfer else None,
             labels=list(task.corpus.labels),
             label_column=task.corpus.label_column,
             target_length=ready.target_length,
             warnings=warnings_of(task, ready),
             manifest=StoredManifest.from_dict(
-                {part: facts[part] for part in ("data", "model", "code")}
-                | {"reading": task.corpus.summary.to_dict() if task.corpus.summary else None}
+                {
+                    "data": manifest.data,
+                    "model": manifest.model,
+                    "code": manifest.code,
+                    "reading": task.corpus.summary.to_dict() if task.corpus.summary else None,
+                }
             ),
-            request=asked,
-            mark=mark_of(id_, asked.to_dict()),
+            request=StoredRequest.from_dict(request),
+            mark=mark_of(id_, request),
         ),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=facts["environment"],
+        environment=dict(manifest.environment),
     )
 
 
@@ -114,7 +132,7 @@ class Recorder:
             records = [self._record(*item) for item in piece if not isinstance(item, Proposal)]
             for record in records:
                 if record.key in self.known and _outcome(record) != _outcome(self.known[record.key]):
-                    raise diverged(self.run.id, f"the evaluation {record.key[:12]}")
+                    raise diverged_error(self.run.id, f"the evaluation {record.key[:12]}")
             origins = [self._origin(item) for item in piece if isinstance(item, Proposal)]
             self.board.add([record for record in records if record.key not in self.known], origins)
             for _ in piece:
@@ -187,7 +205,7 @@ def _outcome(record: EvaluationRecord) -> tuple[Any, ...]:
     return record.entry, record.role, record.status, record.losses, record.predictions
 
 
-def described(recorder: Recorder, evaluation: Evaluation, tests: Mapping[str, Evaluation]) -> ScoredPrompt:
+def scored_prompt(recorder: Recorder, evaluation: Evaluation, tests: Mapping[str, Evaluation]) -> ScoredPrompt:
     """One candidate of a run's JSON result, with its scores."""
     candidate = evaluation.candidate
     tested = tests.get(candidate.id)

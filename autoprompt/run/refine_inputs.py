@@ -10,8 +10,8 @@ from autoprompt.candidate import Candidate
 from autoprompt.corpus import SPLITS, Corpus, Example, has_card, normalised
 from autoprompt.errors import InputError
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord
+from autoprompt.run.inputs import report_downloads
 from autoprompt.run.options import DataOptions, Progress
-from autoprompt.run.worker_pool import pulling
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress)
     about_files = {name: getattr(data, name) for name in ("encoding", "delimiter", "no_header", "column_names")}
     options = {**columns, "drop_empty": data.drop_empty, "trains": False}
     if data.rows is None:
-        found = corpora.rows_of(source, progress=pulling(progress), **options, **about_files)
+        found = corpora.rows_of(source, progress=report_downloads(progress), **options, **about_files)
     else:
         found = corpora.whole(data.rows["train"], name=source, **options)
     if found.fields != parent.fields:
@@ -81,7 +81,7 @@ def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress)
     return found
 
 
-def joined(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]:
+def add_new_rows(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]:
     """The entry's data with the new rows added to its training rows, the new rows' ids, and notes on those left out.
 
     Raises InputError where no row is new.

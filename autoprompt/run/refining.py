@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,9 +15,7 @@ from typing import Any
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import SPLITS, Corpus
 from autoprompt.errors import NothingSucceededError, StorageError, VerificationError
-from autoprompt.evaluator import Evaluation, WorkerSpec
-from autoprompt.evaluator.refining import REFINING_VERSION, Refined, refined
-from autoprompt.evaluator.worker import Worker
+from autoprompt.evaluator import REFINING_VERSION, Evaluation, RefineResult, RefineTask, WorkerSpec, dispatch
 from autoprompt.execution import scratch_folder
 from autoprompt.leaderboard import (
     REFINE,
@@ -31,16 +29,18 @@ from autoprompt.leaderboard import (
     kept_weights,
     pinned,
 )
-from autoprompt.manifest import differences, manifest
+from autoprompt.manifest import Manifest
 from autoprompt.metrics import Interval, Score, paired_bootstrap
-from autoprompt.models import check_device, load_delta, locate_model, save
+from autoprompt.models import locate_model
 from autoprompt.results import Change, LossDifference, Refinement, RunResult
-from autoprompt.run.options import DataOptions, Progress
+from autoprompt.run.backends import open_backend
+from autoprompt.run.inputs import report_downloads
+from autoprompt.run.options import DataOptions, ModelOptions, Progress
 from autoprompt.run.ownership import mark_of
-from autoprompt.run.recording import Recorder, data_rows, described
-from autoprompt.run.refine_inputs import Parent, corpus_of, examples_of, joined, new_rows
+from autoprompt.run.recording import Recorder, data_rows, scored_prompt
+from autoprompt.run.refine_inputs import Parent, add_new_rows, corpus_of, examples_of, new_rows
 from autoprompt.run.resuming import manifest_of
-from autoprompt.run.worker_pool import pulling
+from autoprompt.run.worker_pool import open_executor
 
 
 def refine(
@@ -71,108 +71,114 @@ def refine(
         parent = Parent.of(board, entry)
         progress.stage("data")
         found = new_rows(parent, source, data, progress)
-        corpus, new, notes = joined(parent, found)
+        corpus, new, notes = add_new_rows(parent, found)
         for note in notes:
             progress.note(note)
-        progress.stage("model")
-        with _worker(parent.run, corpus, device, seed, progress) as worker:
-            facts = _facts(parent.run, corpus, worker)
-            progress.stage("fine-tune")
-            done = refined(worker, parent.candidate, load_delta(kept_weights(board.path, parent.weights)), new)
-        _check(done)
-        run = _record(parent, corpus, new, seed, name, facts, notes)
-        recorder = Recorder(board, run, run.config.metric)
-        change = _change(parent, done, recorder, len(corpus.train) - len(new), len(new))
-        result = RunResult(
-            corpus=run.corpus,
-            model=run.model,
-            evaluations=len(done.after),
-            seconds=round(time.monotonic() - started, 3),
-            warnings=notes,
-            refine=change,
-        )
-        if change.kept:
-            best = described(recorder, done.after[0], {})
-            result = replace(result, run=run.id, best=best, weights=_kept(board, done))
-            board.start_run(run, data_rows(run, corpus))
-            recorder(done.after, "search")
-            board.add([], [Origin(run.id, best.entry, REFINE, [parent.entry])])
-            board.finish_run(run.id, "finished", result)
+        task = RefineTask(parent.candidate, kept_weights(board.path, parent.weights), tuple(new))
+        with _refined(parent.run, corpus, task, "fine-tune", device, seed, progress) as (done, manifest):
+            weights = _complete(done)
+            run = _record(parent, corpus, new, seed, name, manifest, notes)
+            recorder = Recorder(board, run, run.config.metric)
+            change = _change(parent, done, recorder, len(corpus.train) - len(new), len(new))
+            result = RunResult(
+                corpus=run.corpus,
+                model=run.model,
+                evaluations=len(done.after),
+                seconds=round(time.monotonic() - started, 3),
+                warnings=notes,
+                refine=change,
+            )
+            if change.kept:
+                best = scored_prompt(recorder, done.after[0], {})
+                result = replace(result, run=run.id, best=best, weights=keep_weights(board.path, weights))
+                board.start_run(run, data_rows(run, corpus))
+                recorder(done.after, "search")
+                board.add([], [Origin(run.id, best.entry, REFINE, [parent.entry])])
+                board.finish_run(run.id, "finished", result)
     return result
 
 
-def done_again(
+def repeat_refinement(
     board: Leaderboard, run: RunRecord, device: str, progress: Progress
 ) -> tuple[list[Evaluation], list[str]]:
     """Repeat the evaluations of a refined entry's run, from its parent's weights.
 
     Returns the evaluations, and how versions and machine differ (see ``manifest``). Raises as ``refine`` does.
     """
-    told = run.config.refine
-    if told is None:
+    stored = run.config.refine
+    if stored is None:
         raise StorageError(f"The run {run.id} was stored without what it refined; refine the entry again.")
     rows = board.attached(DataRow, run.id)
     corpus = corpus_of(run, run.corpus, {split: examples_of(rows, split) for split in SPLITS})
-    candidate = Candidate.from_dict(told.candidate)
-    with _worker(run, corpus, device, run.seed, progress) as worker:
-        facts = _facts(run, corpus, worker)
-        progress.stage("verify")
-        done = refined(worker, candidate, load_delta(kept_weights(board.path, told.weights)), told.new)
-    return done.after, differences(manifest_of(run), facts, ("code.scoring", "code.refining", "environment"))
+    weights = kept_weights(board.path, stored.weights)
+    task = RefineTask(Candidate.from_dict(stored.candidate), weights, tuple(stored.new))
+    with _refined(run, corpus, task, "verify", device, run.seed, progress) as (done, manifest):
+        return done.after, manifest_of(run).differences(manifest, ("code.scoring", "code.refining", "environment"))
 
 
 # The model
 
 
 @contextmanager
-def _worker(run: RunRecord, corpus: Corpus, device: str, seed: int, progress: Progress) -> Iterator[Worker]:
-    """A worker in this process, with the run's model and the data."""
-    source = locate_model(pinned(run.model, run.config.model_revision), pulling(progress))
+def _refined(
+    run: RunRecord, corpus: Corpus, task: RefineTask, stage: str, device: str, seed: int, progress: Progress
+) -> Iterator[tuple[RefineResult, Manifest]]:
+    """The task's result with the run's model and the data, from one worker of this machine, and the manifest.
+
+    The file with the new weights lasts as long as the context.
+    """
     config = run.config
-    with scratch_folder() as scratch:
-        yield Worker(
-            WorkerSpec(
-                source.folder,
-                corpus.without_test(),
-                seed,
-                check_device(device),
-                config.max_length,
-                scratch,
-                scratch,
-                config.metric,
-                family=config.family,
-                chat=config.chat,
-            )
+    progress.stage("model")
+    source = locate_model(pinned(run.model, config.model_revision), report_downloads(progress))
+    options = ModelOptions(run.model, device, workers=1)
+    with open_backend(options, progress) as backend, scratch_folder() as scratch:
+        manifest = _manifest(run, corpus, source.folder, backend.device)
+        progress.stage(stage)
+        spec = WorkerSpec(
+            backend.model(source.folder),
+            corpus.without_test(),
+            seed,
+            backend.device,
+            config.max_length,
+            backend.shared(scratch),
+            scratch,
+            config.metric,
+            family=config.family,
+            chat=config.chat,
         )
+        with open_executor(backend, spec) as executor:
+            (work,) = dispatch(executor, [task], limit=None)
+        yield work.value, manifest
 
 
-def _facts(run: RunRecord, corpus: Corpus, worker: Worker) -> dict[str, Any]:
+def _manifest(run: RunRecord, corpus: Corpus, folder: Path, device: str) -> Manifest:
     """The manifest of data, model, code and machine. Raises VerificationError for another model than the run's."""
-    folder = Path(worker.spec.model_folder)
-    facts = manifest(corpus, corpus.test, folder, run.config.model_revision, worker.spec.device)
-    facts["code"]["refining"] = REFINING_VERSION
-    changed = differences(manifest_of(run), facts, ("model",))
+    found = Manifest.of(corpus, folder, run.config.model_revision, device)
+    found = replace(found, code={**found.code, "refining": REFINING_VERSION})
+    changed = manifest_of(run).differences(found, ("model",))
     if changed:
         raise VerificationError(
             f"The weights of run {run.id} belong to another model: {'; '.join(changed)}; bring back what it had."
         )
-    return facts
+    return found
 
 
 # The result
 
 
-def _check(done: Refined) -> None:
-    failed = next((one for one in chain(done.after, done.before) if not one.complete), None)
-    if failed is not None:
+def _complete(done: RefineResult) -> Path:
+    """The file with the new weights. Raises NothingSucceededError where an evaluation failed."""
+    if done.weights is None:
+        failed = next(one for one in chain(done.after, done.before) if not one.complete)
         raise NothingSucceededError(f"The fine-tune failed: {failed.reason}; nothing was changed.")
+    return done.weights
 
 
 def _record(
-    parent: Parent, corpus: Corpus, new: Sequence[str], seed: int, name: str | None, facts: Mapping[str, Any],
+    parent: Parent, corpus: Corpus, new: Sequence[str], seed: int, name: str | None, manifest: Manifest,
     notes: Sequence[str],
 ) -> RunRecord:  # fmt: skip
-    told = RefineInputs(
+    refine = RefineInputs(
         entry=parent.entry,
         run=parent.run.id,
         weights=parent.weights,
@@ -197,19 +203,19 @@ def _record(
             transfer=None,
             request=None,
             mark=mark_of(id_, None),
-            refine=told,
+            refine=refine,
             warnings=list(notes),
-            manifest=StoredManifest.from_dict({part: facts[part] for part in ("data", "model", "code")}),
+            manifest=StoredManifest.from_dict({"data": manifest.data, "model": manifest.model, "code": manifest.code}),
         ),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         status="running",
         finished=None,
         result=None,
-        environment=facts["environment"],
+        environment=dict(manifest.environment),
     )
 
 
-def _change(parent: Parent, done: Refined, recorder: Recorder, old: int, new: int) -> Refinement:
+def _change(parent: Parent, done: RefineResult, recorder: Recorder, old: int, new: int) -> Refinement:
     """The outcome: scores before and after on the validation rows and on the new ones, and the paired test over both.
 
     The test compares losses (in nats), after minus before.
@@ -230,13 +236,13 @@ def _change(parent: Parent, done: Refined, recorder: Recorder, old: int, new: in
     return replace(change, kept=not worse and not change.worse_on_both)
 
 
-def _interval(done: Refined, folds: slice) -> Interval:
+def _interval(done: RefineResult, folds: slice) -> Interval:
     """The paired test of losses, after minus before, over the rows of some folds."""
     after, before = ([loss for one in side[folds] for loss in one.losses] for side in (done.after, done.before))
     return paired_bootstrap(after, before)
 
 
-def _part(done: Refined, folds: slice, recorder: Recorder) -> Change:
+def _part(done: RefineResult, folds: slice, recorder: Recorder) -> Change:
     """Scores before and after over some folds, and whether the paired test tells them apart."""
     ends = _interval(done, folds).ends if done.after[folds] else None
     clear = None if ends is None else not ends[0] <= 0 <= ends[1]
@@ -252,10 +258,3 @@ def _score(parts: Sequence[Evaluation], recorder: Recorder) -> Score | None:
         for name in ("row_ids", "gold", "log_probs", "losses", "references")
     }
     return recorder.score(replace(parts[0], **joined))
-
-
-def _kept(board: Leaderboard, done: Refined) -> str:
-    with scratch_folder() as scratch:
-        file = scratch / "weights.safetensors"
-        save(done.weights, file, "The refined weights")
-        return keep_weights(board.path, file)

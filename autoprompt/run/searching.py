@@ -12,18 +12,19 @@ from typing import Any
 from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
 from autoprompt.execution import sweep
-from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, StoredTransfer, holding, keep_weights
-from autoprompt.manifest import manifest
-from autoprompt.optimizer import Budget, Need, Outcome, Search, check_budget, needed
-from autoprompt.results import RunResult, Transferred, verdict
-from autoprompt.run.backends import placed
-from autoprompt.run.inputs import Task, check_folds
+from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, holding, keep_weights
+from autoprompt.manifest import Manifest
+from autoprompt.optimizer import Budget, Forecast, Need, Outcome, Search, check_budget, needed
+from autoprompt.results import RunResult, verdict
+from autoprompt.run.backends import open_backend
+from autoprompt.run.inputs import Task, check_folds, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
-from autoprompt.run.recording import Recorder, data_rows, described, difference, new_run, spread
-from autoprompt.run.resuming import StoredJournal, check_unchanged, requested
-from autoprompt.run.transfer import scored, transferred
-from autoprompt.run.warm_start import warmed, warmth_of
-from autoprompt.run.worker_pool import check_model, prepared, workplace
+from autoprompt.run.recording import Recorder, data_rows, difference, new_run, scored_prompt, spread
+from autoprompt.run.request import stored_options
+from autoprompt.run.resuming import StoredJournal, check_unchanged
+from autoprompt.run.transfer import adapted_prompt, score_transfer
+from autoprompt.run.warm_start import read_warm_start, with_warm_start
+from autoprompt.run.worker_pool import WorkerPool, check_model, start_workers
 from autoprompt.terminal import command_line
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
@@ -62,7 +63,7 @@ def resume(
                 raise StorageError(f"The run {run.id} was stored in part while an entry was refined; refine it again.")
             if run.status != "finished":  # another driver may have finished it meanwhile
                 began = time.monotonic() if started is None else started
-                options = requested(run, leaderboard, rows, began, place, progress.note)
+                options = stored_options(run, leaderboard, rows, began, place, progress.note)
                 return _Run(options, progress, run).search()
     if run.result is None or run.winner is None:
         raise StorageError(f"The run {run.id} is finished and was stored without a winner; start a new search.")
@@ -87,32 +88,32 @@ class _Run:
         """Seconds until a new worker is ready."""
 
     def search(self) -> RunResult:
-        task = self._warmed(prepared(self.options, self.progress))
+        task = self._with_warm_start(prepare_search(self.options, self.progress))
         options = self.options
         check_folds(options.folds, task.corpus)
         if options.transfer is not None:  # a prompt that does not fit is reported before a model is loaded
-            transferred(options.transfer, task, options.seed)
-        with placed(options.model, self.progress) as place, Leaderboard.open(options.leaderboard) as board:
+            adapted_prompt(options.transfer, task, options.seed)
+        with open_backend(options.model, self.progress) as backend, Leaderboard.open(options.leaderboard) as board:
             if self.known is None:
                 board.check_name(options.name)
-            facts = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, place.device)
+            manifest = Manifest.of(task.corpus, task.source.folder, task.source.revision, backend.device)
             if self.known is not None:
-                check_unchanged(self.known, facts, self.progress)
-            with workplace(task, options, place, self.progress) as evaluator:
+                check_unchanged(self.known, manifest, self.progress)
+            with start_workers(task, options, backend) as pool:
                 started = time.monotonic()
-                ready = check_model(evaluator, task, options.model, self.progress)
+                ready = check_model(pool, task, options.model, self.progress)
                 self.restart = time.monotonic() - started
-                self._check_budget(task, evaluator)
-                run = self.known or new_run(options, task, place.workers, ready, facts)
+                self._check_budget(task, pool)
+                run = self.known or new_run(options, task, backend.workers, ready, manifest)
                 held = holding(board.path, run.id) if self.known is None else nullcontext()
                 rows = data_rows(run, task.corpus) if self.known is None else None
                 with held, _recorded(board, run, rows, self.progress) as finish:
-                    result = self._searched(board, run, task, evaluator, ready)
-                    result = replace(result, warnings=(*result.warnings, *place.warnings))
+                    result = self._recorded_result(board, run, task, pool, ready)
+                    result = replace(result, warnings=(*result.warnings, *backend.warnings))
                     finish(result)
         return result
 
-    def _check_budget(self, task: Task, evaluator: Evaluator) -> None:
+    def _check_budget(self, task: Task, pool: WorkerPool) -> None:
         """Measure what a search costs here. Raises UsageError for a budget that is too short.
 
         The budget of a resumed run was checked when the run began.
@@ -121,45 +122,50 @@ class _Run:
         if self.budget.seconds is None or options.transfer is not None:
             return
         self.progress.stage("measuring")
-        evaluator.measure(task.space.manual_tuned)
+        pool.model_check.measure(task.space.manual_tuned)
         rounds = options.repeats * (options.folds or 2)
-        self.need = needed(evaluator, task.space, options.strategy, len(task.corpus.test), rounds)
+        self.need = needed(pool.costs, task.space, options.strategy, len(task.corpus.test), rounds)
         if self.known is None:
             left_out = check_budget(self.budget, self.need, default=options.budget is None)
             if left_out:
                 self.progress.note(left_out)
 
-    def _warmed(self, task: Task) -> Task:
+    def _with_warm_start(self, task: Task) -> Task:
         """The task with the prompts and operator statistics of a warm start, which are also stored in the options."""
-        if self.options.warm_start and self.options.warmth is None:
-            found = warmth_of(self.options.warm_start, task, self.progress)
-            self.options = replace(self.options, warmth=found)
-        warmth = self.options.warmth
-        return task if warmth is None else replace(task, space=warmed(task.space, warmth))
+        if self.options.warm_start and self.options.warm_start_data is None:
+            found = read_warm_start(self.options.warm_start, task, self.progress)
+            self.options = replace(self.options, warm_start_data=found)
+        data = self.options.warm_start_data
+        return task if data is None else replace(task, space=with_warm_start(task.space, data))
 
-    def _searched(
-        self, board: Leaderboard, run: RunRecord, task: Task, evaluator: Evaluator, ready: Readiness
+    def _recorded_result(
+        self, board: Leaderboard, run: RunRecord, task: Task, pool: WorkerPool, ready: Readiness
     ) -> RunResult:
+        """The result, with all evaluations recorded, also those before an interruption."""
         journal = StoredJournal(board, run.id, self.budget)
-        evaluator.journal = journal
         recorder = Recorder(board, run, task.metric, {e.key: e for e in board.evaluations(run.id)}, journal.flush)
-        evaluator.meanwhile = recorder.store_some
+        forecast = Forecast(self.need, self.progress.expect)
+        evaluator = pool.evaluator(
+            self.progress, journal=journal, observers=[forecast.worked], on_idle=recorder.store_some
+        )
         try:
-            result = self._found(task, evaluator, ready, recorder)
+            result = self._result(task, evaluator, ready, recorder, forecast)
         except (KeyboardInterrupt, SystemExit):
             recorder.store_after_interruption()
             raise
         recorder.store_all()
         return result
 
-    def _found(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> RunResult:
-        """The JSON result of the search (or the transfer) and the test."""
+    def _result(
+        self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder, forecast: Forecast
+    ) -> RunResult:
+        """The result of the search (or the transfer) and the test."""
         options, progress, board = self.options, self.progress, recorder.board
         if options.transfer is None:
-            outcome = self._outcome(task, evaluator, ready, recorder)
+            outcome = self._search(task, evaluator, ready, recorder, forecast)
         else:
             progress.stage("fine-tune")
-            outcome = scored(evaluator, task, options.transfer, options.seed, recorder)
+            outcome = score_transfer(evaluator, task, options.transfer, options.seed, recorder)
         trained = evaluator.with_weights(outcome.trained)
         winner = trained[0]
         tests: dict[str, Evaluation] = {}
@@ -168,10 +174,11 @@ class _Run:
         kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
         return _result(options, recorder, outcome, tests, self.budget, kept)
 
-    def _outcome(self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder) -> Outcome:
-        """Run the search."""
+    def _search(
+        self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder, forecast: Forecast
+    ) -> Outcome:
         options = self.options
-        search = Search(
+        return Search(
             evaluator=evaluator,
             space=replace(task.space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere),
             strategy_name=options.strategy,
@@ -183,17 +190,8 @@ class _Run:
             folds=options.folds,
             repeats=options.repeats,
             restart=self.restart,
-            need=self.need,
-            expect=self.progress.expect,
-        )
-        shown = evaluator.watch
-
-        def watch(evaluation: Evaluation | None) -> None:
-            search.forecast.worked(search.tuned)
-            shown(evaluation)
-
-        evaluator.watch = watch
-        return search.run()
+            forecast=forecast,
+        ).run()
 
 
 @contextmanager
@@ -237,7 +235,7 @@ def _result(
 ) -> RunResult:
     run = recorder.run
     reading = run.config.manifest.reading
-    judged = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
+    compared = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
     result = RunResult(
         run=run.id,
         corpus=options.corpus,
@@ -248,18 +246,18 @@ def _result(
         generations=outcome.generations,
         finalists=outcome.finalists,
         seconds=round(budget.spent, 3),
-        best=described(recorder, outcome.best, tests),
+        best=scored_prompt(recorder, outcome.best, tests),
         weights=weights,
         spread=spread(recorder, outcome),
         baselines={
-            name: described(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
+            name: scored_prompt(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
             for name in BASELINES
         },
-        difference=difference(recorder, outcome, judged),
-        transfer=_origin(options.transfer),
-        warm_start=options.warmth.runs if options.warmth else [],
+        difference=difference(recorder, outcome, compared),
+        transfer=options.transfer.origin if options.transfer else None,
+        warm_start=list(options.warm_start_data.sources) if options.warm_start_data else [],
         warnings=run.config.warnings or (),
-        history=outcome.history,
+        history=[generation.to_dict() for generation in outcome.history],
         left_out=_left_out(options, outcome),
     )
     return replace(result, verdict=verdict(result))
@@ -279,13 +277,6 @@ def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
             f"The finalists were scored on {outcome.rounds} of {asked} folds and repeats: no time was left for more."
         ]
     return []
-
-
-def _origin(transfer: StoredTransfer | None) -> Transferred | None:
-    """Where a transferred prompt came from, and the split that it was scored on; None for a search."""
-    if transfer is None:
-        return None
-    return Transferred(transfer.entry, transfer.run, transfer.corpus, transfer.model, transfer.split)
 
 
 def _open_test(

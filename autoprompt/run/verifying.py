@@ -13,15 +13,16 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, VerificationError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EVALUATED_SPLITS, REFINE, EvaluationRecord, Leaderboard, RunRecord
-from autoprompt.manifest import INPUTS, differences, manifest
+from autoprompt.manifest import INPUTS, Manifest
 from autoprompt.results import EntryCheck, RepeatedEvaluation, RunVerification, Verification
-from autoprompt.run.backends import Place, placed
-from autoprompt.run.inputs import Task
+from autoprompt.run.backends import Backend, open_backend
+from autoprompt.run.inputs import Task, prepare_search
 from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, SearchOptions
 from autoprompt.run.ownership import is_own
-from autoprompt.run.refining import done_again
-from autoprompt.run.resuming import manifest_of, requested
-from autoprompt.run.worker_pool import check_model, prepared, workplace
+from autoprompt.run.refining import repeat_refinement
+from autoprompt.run.request import stored_options
+from autoprompt.run.resuming import manifest_of
+from autoprompt.run.worker_pool import check_model, start_workers
 
 VERDICTS = ("exact", "within", "different")
 CLASS = ("code.scoring", "environment")
@@ -32,7 +33,7 @@ change in the parts of ``CLASS``."""
 
 
 @dataclass(frozen=True)
-class _Checked:
+class _Repetition:
     """A stored evaluation and its repetition."""
 
     record: EvaluationRecord
@@ -108,10 +109,10 @@ def verify(
     records = [record for record in found if record.run == run.id and _verifiable(record)]
     if not records:
         raise InputError(f"The entry {entry!r} has nothing to verify: {found[0].reason}; name one that was scored.")
-    options = _asked(run, leaderboard, rows, started, place, progress)
-    checked, changed = _checked(run, records, options, progress)
+    options = _options_for(run, leaderboard, rows, started, place, progress)
+    checked, changed = _repeat(run, records, options, progress)
     return Verification(
-        **vars(_report(checked, changed)), run=run.id, changed=changed, evaluations=[one.result for one in checked]
+        **vars(_entry_check(checked, changed)), run=run.id, changed=changed, evaluations=[one.result for one in checked]
     )
 
 
@@ -133,12 +134,12 @@ def verify_run(
         records = [record for record in board.evaluations(run.id) if _verifiable(record)]
     if not records:
         raise InputError(f"The run {reference!r} has nothing to verify; name one that scored a prompt.")
-    options = _asked(run, leaderboard, rows, started, place, progress)
-    checked, changed = _checked(run, records, options, progress)
-    of_entry: dict[str, list[_Checked]] = {}
+    options = _options_for(run, leaderboard, rows, started, place, progress)
+    checked, changed = _repeat(run, records, options, progress)
+    of_entry: dict[str, list[_Repetition]] = {}
     for one in checked:
         of_entry.setdefault(one.record.entry, []).append(one)
-    entries = [_report(group, changed) for group in of_entry.values()]
+    entries = [_entry_check(group, changed) for group in of_entry.values()]
     return RunVerification(
         run=run.id,
         verdict=max((entry.verdict for entry in entries), key=VERDICTS.index),
@@ -149,7 +150,7 @@ def verify_run(
     )
 
 
-def _asked(
+def _options_for(
     run: RunRecord,
     leaderboard: Path,
     rows: Mapping[str, Any] | None,
@@ -164,7 +165,7 @@ def _asked(
         return SearchOptions(run.corpus, model=ModelOptions(device=device), leaderboard=leaderboard)
     here = {"executor": "local", "ray_address": None, "workers": None, "workers_per_gpu": None}
     began = time.monotonic() if started is None else started
-    options = requested(run, leaderboard, rows, began, place, progress.note)
+    options = stored_options(run, leaderboard, rows, began, place, progress.note)
     return replace(options, model=replace(options.model, **here | place.named))
 
 
@@ -172,50 +173,51 @@ def _verifiable(record: EvaluationRecord) -> bool:
     return record.status != "failed"
 
 
-def _checked(
+def _repeat(
     run: RunRecord, records: Sequence[EvaluationRecord], options: SearchOptions, progress: Progress
-) -> tuple[list[_Checked], list[str]]:
+) -> tuple[list[_Repetition], list[str]]:
     """Each evaluation with its repetition, in order, and how versions and machine differ."""
     if run.strategy == REFINE:
-        return _refined_again(run, records, options, progress)
-    task = prepared(options, progress)
-    with placed(options.model, progress) as place:
-        return _done_again(run, records, options, task, place, progress)
+        return _repeat_refinement(run, records, options, progress)
+    task = prepare_search(options, progress)
+    with open_backend(options.model, progress) as backend:
+        return _repeat_search(run, records, options, task, backend, progress)
 
 
-def _done_again(
+def _repeat_search(
     run: RunRecord,
     records: Sequence[EvaluationRecord],
     options: SearchOptions,
     task: Task,
-    place: Place,
+    backend: Backend,
     progress: Progress,
-) -> tuple[list[_Checked], list[str]]:
-    now = manifest(task.corpus, task.corpus.test, task.source.folder, task.source.revision, place.device)
+) -> tuple[list[_Repetition], list[str]]:
+    now = Manifest.of(task.corpus, task.source.folder, task.source.revision, backend.device)
     then = manifest_of(run)
-    changed = differences(then, now, INPUTS)
+    changed = then.differences(now, INPUTS)
     if changed:
         raise VerificationError(
             f"The run {run.id} cannot be verified: {'; '.join(changed)}; bring back what it worked with."
         )
-    with workplace(task, options, place, progress) as evaluator:
-        check_model(evaluator, task, options.model, progress)
+    with start_workers(task, options, backend) as pool:
+        check_model(pool, task, options.model, progress)
+        evaluator = pool.evaluator(progress)
         progress.stage("verify")
         again: dict[str, Evaluation] = {}
         for kind, group in _kinds(records).items():
-            done = _evaluated(evaluator, task, kind, [record.candidate for record in group])
+            done = _repeat_kind(evaluator, task, kind, [record.candidate for record in group])
             again |= {record.key: evaluation for record, evaluation in zip(group, done, strict=True)}
-    return [_Checked(record, again[record.key]) for record in records], differences(then, now, CLASS)
+    return [_Repetition(record, again[record.key]) for record in records], then.differences(now, CLASS)
 
 
-def _refined_again(
+def _repeat_refinement(
     run: RunRecord, records: Sequence[EvaluationRecord], options: SearchOptions, progress: Progress
-) -> tuple[list[_Checked], list[str]]:
-    """As ``_done_again``, for a run that refined an entry."""
+) -> tuple[list[_Repetition], list[str]]:
+    """As ``_repeat_search``, for a run that refined an entry."""
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
-        done, changed = done_again(board, run, options.model.device, progress)
+        done, changed = repeat_refinement(board, run, options.model.device, progress)
     again = {evaluation.fold: evaluation for evaluation in done}
-    return [_Checked(record, again[record.fold]) for record in records], changed
+    return [_Repetition(record, again[record.fold]) for record in records], changed
 
 
 class _Kind(NamedTuple):
@@ -237,7 +239,7 @@ def _kinds(records: Sequence[EvaluationRecord]) -> dict[_Kind, list[EvaluationRe
     return dict(sorted(groups.items(), key=lambda item: (EVALUATED_SPLITS.index(item[0].split), item[0])))
 
 
-def _evaluated(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequence[Candidate]) -> list[Evaluation]:
+def _repeat_kind(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequence[Candidate]) -> list[Evaluation]:
     if kind.split == "frozen":
         return evaluator.frozen(candidates)
     if kind.split == "test":
@@ -250,7 +252,7 @@ def _evaluated(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequen
     return evaluator.fit(candidates, rung=Rung(kind.rung), fold=kind.fold, repeat=kind.repeat, counted=False, bar=bar)
 
 
-def _report(checked: Sequence[_Checked], changed: Sequence[str]) -> EntryCheck:
+def _entry_check(checked: Sequence[_Repetition], changed: Sequence[str]) -> EntryCheck:
     """The JSON of one entry's verdict."""
     verdict = "different"
     if all(one.exact for one in checked):

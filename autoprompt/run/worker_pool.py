@@ -1,101 +1,124 @@
-"""Set-up of a run: checked input, worker pool, and the check of the loaded model."""
+"""A run's workers: started with the model and the search's rows, and the check of the loaded model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
-from autoprompt.evaluator import Evaluation, Evaluator, Readiness, WorkerSpec, start_worker
+from autoprompt.evaluator import (
+    CostModel,
+    Evaluation,
+    Evaluator,
+    Journal,
+    ModelCheck,
+    Observer,
+    Readiness,
+    WorkerSpec,
+    start_worker,
+)
 from autoprompt.execution import scratch_folder
-from autoprompt.run.backends import Place
-from autoprompt.run.inputs import Task, prepare
-from autoprompt.run.options import ModelOptions, Progress, SearchOptions, config_of
+from autoprompt.run.backends import Backend, Pool
+from autoprompt.run.inputs import Task
+from autoprompt.run.options import ModelOptions, Progress, SearchOptions
 
 
-def prepared(options: SearchOptions, progress: Progress) -> Task:
-    """The checked input of a search. Raises UsageError, InputError."""
-    config = config_of(options)
-    progress.stage("data")
-    task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
-                   options.metric, options.seed, config, options.fix, pulling(progress))  # fmt: skip
-    show_data(task.corpus, progress)
-    return task
+@dataclass(frozen=True)
+class WorkerPool:
+    """Started workers, which have the model and the search's rows; the test rows stay in this process.
 
+    ``weights``: the folder for fine-tuned weights. ``time_limit``: seconds that one task may take, where it is set.
+    """
 
-def show_data(corpus: Corpus, progress: Progress) -> None:
-    """Report in one line what was read of the data and what was left out."""
-    if corpus.summary is not None:
-        progress.note(f"data: {corpus.summary}")
+    executor: Pool
+    corpus: Corpus
+    costs: CostModel
+    weights: Path
+    time_limit: float | None
+
+    @property
+    def model_check(self) -> ModelCheck:
+        """What can be asked of the loaded model before there is an evaluator."""
+        return ModelCheck(self.executor, self.costs, self.time_limit)
+
+    def evaluator(
+        self,
+        progress: Progress,
+        *,
+        journal: Journal | None = None,
+        observers: Sequence[Observer] = (),
+        on_idle: Callable[[], None] = lambda: None,
+    ) -> Evaluator:
+        """An evaluator that works with these workers. ``observers`` are called before ``progress``."""
+        return Evaluator(
+            self.executor,
+            self.corpus,
+            self.costs,
+            weights=self.weights,
+            journal=journal,
+            observers=(*observers, BusyMachineNote(progress), progress.evaluated),
+            on_idle=on_idle,
+            time_limit=self.time_limit,
+        )
 
 
 @contextmanager
-def workplace(task: Task, options: SearchOptions, place: Place, progress: Progress) -> Iterator[Evaluator]:
-    """An evaluator whose workers have the model and the search's rows; the test rows stay in this process."""
+def start_workers(task: Task, options: SearchOptions, backend: Backend) -> Iterator[WorkerPool]:
+    """The workers of a search, or of another run with its options."""
     corpus = task.corpus.without_test()
     with scratch_folder() as scratch:
         spec = WorkerSpec(
-            place.model(task.source.folder),
+            backend.model(task.source.folder),
             corpus,
             options.seed,
-            place.device,
+            backend.device,
             options.data.max_length,
-            place.shared(scratch),
+            backend.shared(scratch),
             scratch,
             metric=task.metric,
             folds=options.folds,
             family=task.source.family,
             chat=options.model.chat,
         )
-        executor = place.executor(start_worker, (spec,))
-        try:
-            crowd = Crowd(progress)
-
-            def watch(evaluation: Evaluation | None) -> None:
-                crowd.look(evaluator)
-                progress.evaluated(evaluation, evaluator)
-
-            evaluator = Evaluator(executor, corpus, watch, weights=scratch)
-            evaluator.time_limit = task.space.config.search.time_limit
-            yield evaluator
-        finally:
-            executor.close()
+        with open_executor(backend, spec) as executor:
+            costs = CostModel(corpus, executor.workers)
+            yield WorkerPool(executor, corpus, costs, scratch, task.space.config.search.time_limit)
 
 
-class Crowd:
-    """Reports once if other programs slow the workers down."""
+@contextmanager
+def open_executor(backend: Backend, spec: WorkerSpec) -> Iterator[Pool]:
+    """The backend's workers, which are ended at the end."""
+    executor = backend.executor(start_worker, (spec,))
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+class BusyMachineNote:
+    """An observer that reports once if other programs slow the workers down."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._told = False
+        self._reported = False
 
-    def look(self, evaluator: Evaluator) -> None:
-        if evaluator.costs.crowded and not self._told:
-            share = evaluator.costs.computing
-            self._told = True
+    def __call__(self, _evaluation: Evaluation | None, evaluator: Evaluator) -> None:
+        costs = evaluator.costs
+        if costs.crowded and not self._reported:
+            self._reported = True
             self._progress.note(
-                f"The machine looks busy: the workers computed in {100 * share:.0f} % of their time so far, so all "
-                "takes longer than it would on a free machine; times are estimated from what is measured now."
+                f"The machine looks busy: the workers computed in {100 * costs.computing:.0f} % of their time so far, "
+                "so all takes longer than it would on a free machine; times are estimated from what is measured now."
             )
 
 
-def pulling(progress: Progress) -> Callable[[str, float | None], None]:
-    """A callback that reports downloads on first use as stages of the run."""
-    told: list[str] = []
-
-    def tell(stage: str, _fraction: float | None) -> None:
-        if told[-1:] != [stage]:
-            told.append(stage)
-            progress.stage(f"first use: {stage}")
-
-    return tell
-
-
-def check_model(evaluator: Evaluator, task: Task, model: ModelOptions, progress: Progress) -> Readiness:
+def check_model(pool: WorkerPool, task: Task, model: ModelOptions, progress: Progress) -> Readiness:
     """Load the model and check against it: cut rows, label words, tuning mode. Raises UsageError, InputError."""
     progress.stage("model")
-    ready = evaluator.check(task.space.start)
+    ready = pool.model_check.check(task.space.start)
     tuning = task.manual.settings.tuning
     if tuning not in ready.tuning_modes:
         raise UsageError(

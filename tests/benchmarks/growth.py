@@ -29,7 +29,7 @@ from tasks import MODEL, by_length, evaluating, few_shot, with_tail
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
-from autoprompt.evaluator import Evaluator
+from autoprompt.evaluator import Evaluator, ModelCheck
 from autoprompt.models import load_model, locate_model
 from autoprompt.models.types import Delta
 from autoprompt.template import LabelWords, Literal, Slot, Template
@@ -129,7 +129,8 @@ def memory(corpus: Corpus, count: int, every: int) -> Cell:
     rng = random.Random(0)  # noqa: S311
     found = []
     with evaluating(corpus, max_length=64, workers=WORKERS) as evaluator:
-        ready = evaluator.check(with_tail(corpus, TAILS[0], Settings("none")))
+        check = ModelCheck(evaluator.executor, evaluator.costs)
+        ready = check.check(with_tail(corpus, TAILS[0], Settings("none")))
         for _ in range(0, count, every):
             evaluator.fit([_drawn(corpus, ready.vocabulary, rng) for _ in range(every)])
             found.append({"evaluations": evaluator.fitted} | _memory(evaluator))

@@ -44,6 +44,7 @@ from tasks import MODEL, Task, by_length, evaluating, few_shot, first_of_each
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import InputError
+from autoprompt.evaluator import ModelCheck
 from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.evaluator.worker import FROZEN, Worker, perform
 from autoprompt.execution import default_workers
@@ -153,7 +154,7 @@ def measured(task: Task, count: int) -> Cell:
         source, data = task.options(corpus, Path(scratch) / "data")
         space = prepare(source, data, ModelOptions(MODEL), (), None, None, task.seed).space
     with evaluating(corpus, task.seed) as evaluator:
-        ready = evaluator.check(space.start)
+        ready = ModelCheck(evaluator.executor, evaluator.costs).check(space.start)
         space = replace(space, vocabulary=ready.vocabulary, label_anywhere=ready.label_anywhere)
         words = evaluator.rank_words([space.start], 4)[0]
         rng = random.Random(0)  # noqa: S311

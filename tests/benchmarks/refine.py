@@ -75,7 +75,7 @@ def _batch(
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()
         worker = _worker(replace(drawn, train=(*known, *new), test=(), fingerprint=""), Path(scratch))
-        taught = worker.unshown(parent.candidate, worker.splits[0])
+        taught = worker.without_demos(parent.candidate, worker.splits[0])
         prompted = worker.model.prompt(parent.candidate, taught)
         tuned = worker.model.tune(prompted, worker.gold(taught), parent.candidate.settings, 0)
         _right(worker, parent, drawn.validation, tuned)
@@ -92,7 +92,7 @@ def _worker(corpus: Corpus, scratch: Path) -> Worker:
 
 
 def _right(worker: Worker, parent: Parent, rows: Sequence[Example], weights: Delta) -> list[int]:
-    judged = worker.unshown(parent.candidate, rows)
+    judged = worker.without_demos(parent.candidate, rows)
     scored = scored_with(Evaluation(parent.candidate, Rung.TUNED), worker, judged, weights, write=False)
     return [int(said == row.label) for said, row in zip(scored.predictions, judged, strict=True)]
 

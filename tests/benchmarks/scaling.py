@@ -35,7 +35,7 @@ from autoprompt import corpus as corpora
 from autoprompt.api import Silent
 from autoprompt.run import ModelOptions, SearchOptions
 from autoprompt.run import search as run_search
-from autoprompt.run.backends import placed
+from autoprompt.run.backends import open_backend
 
 CORPUS = "rotten-tomatoes"
 COMMAND = (sys.executable, "-c", "from autoprompt.cli import main; main()")
@@ -65,13 +65,13 @@ class Phases(Silent):
 def measured() -> Cell:
     """Seconds of each task of a real search with as many workers as cores, by kind."""
     found: dict[str, list[float]] = {}
-    with placed(ModelOptions(), Silent()) as place, taking_place(_Watched(place, found)):
-        _search(MEASURED, place.workers)
+    with open_backend(ModelOptions(), Silent()) as backend, taking_place(_Watched(backend, found)):
+        _search(MEASURED, backend.workers)
     return {"seconds": found}
 
 
 class _Watched:
-    """A place whose executor notes what each task took."""
+    """A backend whose executor notes what each task took."""
 
     def __init__(self, place: Any, found: dict[str, list[float]]) -> None:
         self._place = place
@@ -135,8 +135,8 @@ def simulated(workers: int, seconds: Seconds) -> Cell:
 def dispatched(executor: str) -> Cell:
     """Trivial tasks a second."""
     model = ModelOptions(workers=2, executor=executor, ray_address="local" if executor == "ray" else None)
-    with placed(model, Silent()) as place:
-        workers = place.executor(_nothing, ())
+    with open_backend(model, Silent()) as backend:
+        workers = backend.executor(_nothing, ())
         list(workers.map(abs, range(20)))
         started = time.monotonic()
         list(workers.map(abs, range(TRIVIAL)))

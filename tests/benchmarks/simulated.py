@@ -21,7 +21,7 @@ from typing import Any
 from autoprompt.candidate import digest
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator import Evaluation, Readiness
-from autoprompt.evaluator.journal import key_of
+from autoprompt.evaluator.journal import task_key
 from autoprompt.evaluator.worker import Work
 from autoprompt.execution.ordered_map import Executor, Slot
 from autoprompt.models import TokenProposals
@@ -64,7 +64,7 @@ class Simulated:
 
     def work(self, task: Any) -> Work:
         """A task's outcome with what it takes."""
-        name, rng = type(task).__name__, random.Random(digest(key_of(task)))  # noqa: S311
+        name, rng = type(task).__name__, random.Random(digest(task_key(task)))  # noqa: S311
         seconds = rng.choice(self.seconds.get(name) or [0.0]) / getattr(task, "parts", 1)
         return Work(getattr(self, f"_{name}")(task, rng), seconds, 1)
 
@@ -128,12 +128,12 @@ def taking_place(place: Any) -> Iterator[None]:
     """Searches inside have their workers there."""
     from autoprompt.run import searching
 
-    before = searching.placed
-    searching.placed = lambda *_: _given(place)  # type: ignore[assignment]
+    before = searching.open_backend
+    searching.open_backend = lambda *_: _given(place)  # type: ignore[assignment]
     try:
         yield
     finally:
-        searching.placed = before
+        searching.open_backend = before
 
 
 @contextmanager

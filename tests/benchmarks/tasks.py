@@ -17,7 +17,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import AutopromptError
-from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker
+from autoprompt.evaluator import CostModel, Evaluator, WorkerSpec, start_worker
 from autoprompt.execution import LocalExecutor, default_workers
 from autoprompt.models import locate_model
 from autoprompt.run import DataOptions
@@ -111,7 +111,7 @@ def evaluating(
         count = workers or default_workers()
         executor = LocalExecutor(count, start, (spec,), environments=[variables or {}] * count)
         try:
-            yield Evaluator(executor, rows, lambda _: None, weights=Path(scratch))
+            yield Evaluator(executor, rows, CostModel(rows, count), weights=Path(scratch))
         finally:
             executor.close()
 

@@ -18,9 +18,21 @@ import torch
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError, StorageError
-from autoprompt.evaluator import Evaluation, Evaluator, Rung, WorkerSpec, bar, halving, measuring, start_worker, worker
-from autoprompt.evaluator.evaluator import TEST_BLOCK
-from autoprompt.evaluator.proxy import FOLDS, cross_fit, deal, fit_probe
+from autoprompt.evaluator import (
+    TEST_BLOCK,
+    CostModel,
+    Evaluation,
+    Evaluator,
+    ModelCheck,
+    Rung,
+    WorkerSpec,
+    bar,
+    halving,
+    measuring,
+    start_worker,
+    worker,
+)
+from autoprompt.evaluator.proxy import FOLDS, cross_fit, fit_probe, stratified_folds
 from autoprompt.models import CandidateFailedError, Features, load_model
 from autoprompt.models.families.base import LanguageModel
 from autoprompt.optimizer.racing import ranked
@@ -71,13 +83,28 @@ class InProcess:
 
 
 class Bench:
-    """An evaluator with its executor and what it reported."""
+    """An evaluator with its executor, the check of its model, and what it reported.
 
-    def __init__(self, corpus: Corpus, folder: Path, scratch: Path, seed: int = 0, weights: Path | None = None) -> None:
+    ``weights``: the driver's folder for them, as the worker knows it; ``driver``: as the driver does.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        folder: Path,
+        scratch: Path,
+        seed: int = 0,
+        weights: Path | None = None,
+        driver: Path | None = None,
+    ) -> None:
         rows = corpus.without_test()
         self.executor = InProcess(WorkerSpec(folder, rows, seed, "cpu", 128, scratch, weights or scratch))
         self.seen: list[Evaluation | None] = []
-        self.evaluator = Evaluator(self.executor, corpus, self.seen.append, weights=scratch)
+        costs = CostModel(corpus, self.executor.workers)
+        self.check = ModelCheck(self.executor, costs)
+        self.evaluator = Evaluator(
+            self.executor, corpus, costs, weights=driver or scratch, observers=[lambda one, _: self.seen.append(one)]
+        )
         self.corpus = corpus
 
 
@@ -193,7 +220,7 @@ def test_unusable_label_words_are_a_stored_failure(
     bench.evaluator.fit([bad])
     assert bench.executor.count("FrozenTask") == bench.executor.count("FitTask") == 2
     with pytest.raises(InputError, match="splendid"):
-        bench.evaluator.check(bad)
+        bench.check.check(bad)
 
 
 @pytest.mark.parametrize("settings", [TAIL, FULL], ids=["tail", "full"])
@@ -261,7 +288,7 @@ def test_weights_that_were_let_go_are_trained_again_for_the_test(bench: Bench) -
     kept, dropped = bench.evaluator.fit([_candidate(), _candidate(settings=FULL)])
     rows = list(bench.corpus.test)
     expected = bench.evaluator.test([kept, dropped], rows)
-    bench.evaluator.keep_weights([kept.candidate])
+    bench.evaluator.delete_other_weights([kept.candidate])
     assert [Path(str(e.weights)).exists() for e in (kept, dropped)] == [True, False]
     found = bench.evaluator.test([kept, dropped], rows)
     assert (bench.executor.count("FitTask"), bench.executor.count("WeightsTask")) == (2, 1)
@@ -272,15 +299,15 @@ def test_a_worker_on_another_machine_keeps_no_weights_and_sends_those_that_are_a
     corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path
 ) -> None:
     """The driver's folder is not there: what is tested, and the winner, is trained once more."""
-    (tmp_path / "driver").mkdir()
-    away = Bench(corpus, model_folders["llama"], tmp_path / "node", weights=tmp_path / "elsewhere")
-    near = Bench(corpus, model_folders["llama"], tmp_path / "driver")
-    away.evaluator.weights = near.evaluator.weights
+    driver = tmp_path / "driver"
+    driver.mkdir()
+    away = Bench(corpus, model_folders["llama"], tmp_path / "node", weights=tmp_path / "elsewhere", driver=driver)
+    near = Bench(corpus, model_folders["llama"], driver)
     rows = list(corpus.test)
     there = away.evaluator.fit([_candidate(), _candidate(settings=FULL)])
     assert [e.weights for e in there] == [None, None]
     brought = away.evaluator.with_weights(there)
-    assert [e.weights and Path(e.weights).parent for e in brought] == [tmp_path / "driver"] * 2
+    assert [e.weights and Path(e.weights).parent for e in brought] == [driver] * 2
     assert [_values(e) for e in brought] == [_values(e) for e in there]
     tested = away.evaluator.test(there, rows)
     here = near.evaluator.fit([e.candidate for e in there])
@@ -300,7 +327,7 @@ def test_fault_32_weights_that_find_no_room_end_the_run_with_the_free_bytes(
 def test_fault_32_prefixes_that_find_no_room_end_the_run_and_leave_no_part(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.evaluator.check(_candidate())
+    bench.check.check(_candidate())
     folder = worker._WORKER.model.prefixes.store.folder  # type: ignore[union-attr]
     monkeypatch.setattr("autoprompt.models.saving.save_file", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(StorageError, match=r"cached prefixes cannot be written.*No space left.*\d+ bytes are free"):
@@ -442,13 +469,13 @@ def test_validation_rows_have_no_say_in_label_words(
 def test_every_worker_is_asked_whether_the_data_fit_and_the_first_answers(bench: Bench) -> None:
     """So that none loads the model later, while others wait for it."""
     bench.executor.workers = 3
-    bench.evaluator.check(_candidate())
+    bench.check.check(_candidate())
     assert bench.executor.asked == [3]
     assert bench.executor.count("CheckTask") == 1
 
 
 def test_readiness_counts_what_the_model_can_do(bench: Bench) -> None:
-    ready = bench.evaluator.check(tiny.prompt_of(Template.parse("{text}\nSentiment: {label}"), WORDS))
+    ready = bench.check.check(tiny.prompt_of(Template.parse("{text}\nSentiment: {label}"), WORDS))
     assert ready.cut_rows == 0
     assert ready.tuning_modes == ("tail", "lora", "soft", "full", "none")
     assert {"good", "bad"} <= set(ready.vocabulary)
@@ -503,7 +530,7 @@ def test_a_probe_never_sees_the_row_it_judges() -> None:
     generator = np.random.default_rng(1)
     values = generator.normal(size=(40, 6))
     gold = np.array([n % 2 for n in range(40)])
-    fold_of = deal(gold.tolist())
+    fold_of = stratified_folds(gold.tolist())
     before = fit_probe(values, gold, fold_of, 2, 1.0)
     for row in range(0, 40, 7):
         changed = gold.copy()
@@ -518,7 +545,7 @@ def test_a_probe_never_sees_the_row_it_judges() -> None:
 def test_folds_are_stratified() -> None:
     gold = [0] * 9 + [1] * 8 + [2]
     random.Random(0).shuffle(gold)  # noqa: S311
-    fold_of = deal(gold)
+    fold_of = stratified_folds(gold)
     for label in (0, 1):
         counts = [sum(g == label and f == fold for g, f in zip(gold, fold_of, strict=True)) for fold in range(FOLDS)]
         assert max(counts) - min(counts) <= 1
@@ -548,7 +575,7 @@ def writing(corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path) -> B
     """Labels as target texts."""
     texts = replace(corpus, task="generation", labels=(), label_words={}, metric="rougeL")
     bench = Bench(texts, model_folders["llama"], tmp_path)
-    bench.evaluator.check(_asked_to_write())
+    bench.check.check(_asked_to_write())
     return bench
 
 
@@ -593,5 +620,5 @@ def test_a_slow_epoch_is_measured_whole(bench: Bench, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(measuring, "QUICK", 0.0)
     monkeypatch.setattr(LanguageModel, "tune", slow)
-    speed = bench.evaluator.measure(_candidate())
+    speed = bench.check.measure(_candidate())
     assert speed.trained * measuring.MEASURED_ROWS >= pause

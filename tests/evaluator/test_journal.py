@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Example
 from autoprompt.evaluator import Evaluation, Rung
-from autoprompt.evaluator.journal import Journal, decoded, encoded, key_of
+from autoprompt.evaluator.journal import Journal, task_key, work_from_json, work_to_json
 from autoprompt.evaluator.proposing import ProposeTask, WordsTask
 from autoprompt.evaluator.tasks import FitTask, FrozenTask, PreparePrefix, TestTask, TimeWriting
 from autoprompt.evaluator.worker import Work
@@ -51,7 +51,7 @@ def evaluations(draw) -> Evaluation:
 
 def through_json(task, value):
     work = Work(value, 1.25, 7)
-    return decoded(task, json.loads(json.dumps(encoded(work), allow_nan=False)))
+    return work_from_json(task, json.loads(json.dumps(work_to_json(work), allow_nan=False)))
 
 
 @given(evaluations(), evaluations())
@@ -94,20 +94,20 @@ OTHER = replace(CANDIDATE, template=Template.parse("{text} {label}"))
     ],
 )
 def test_a_key_names_what_is_asked(other):
-    assert key_of(other) != key_of(FitTask(ASKED))
-    assert key_of(other) == key_of(replace(other))
+    assert task_key(other) != task_key(FitTask(ASKED))
+    assert task_key(other) == task_key(replace(other))
 
 
 def test_a_key_does_not_depend_on_what_came_of_it_or_where_it_lies():
     done = replace(ASKED, losses=(0.5,), weights="/tmp/a", seconds=3.0)  # noqa: S108
-    assert key_of(TestTask((done,), ROWS)) == key_of(TestTask((ASKED,), ROWS))
+    assert task_key(TestTask((done,), ROWS)) == task_key(TestTask((ASKED,), ROWS))
 
 
 def test_a_plain_journal_keeps_nothing():
     journal = Journal()
-    journal.note("a", {})
+    journal.record("a", {})
     assert not journal.unread
-    assert journal.decided("fit", lambda: True) is True
-    assert journal.decided("fit", lambda: False) is False
+    assert journal.decision("fit", lambda: True) is True
+    assert journal.decision("fit", lambda: False) is False
     with pytest.raises(LookupError):
-        journal.recall("a")
+        journal.next_result("a")

@@ -27,8 +27,8 @@ from autoprompt.execution import LocalExecutor, scratch
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.manifest import files_of
 from autoprompt.run import ModelOptions
-from autoprompt.run.backends import placed
-from autoprompt.run.backends.ray import facts, judged
+from autoprompt.run.backends import open_backend
+from autoprompt.run.backends.ray import check_node, node_facts
 
 Process = subprocess.Popen[str]
 EVALUATIONS = 12
@@ -260,19 +260,19 @@ def test_workers_share_a_gpu_of_the_cluster(own_cluster: Any, monkeypatch: pytes
     """The GPU is Ray's word alone: nothing is computed on it."""
     from autoprompt.execution.ray_cluster import RayExecutor
 
-    with placed(ModelOptions(executor="ray"), Silent()) as place:
-        assert (place.device, place.workers) == ("cuda", 1)
-    with placed(ModelOptions(executor="ray", workers_per_gpu=2), Silent()) as place:
-        assert (place.device, place.workers) == ("cuda", 2)
-        executor = place.executor(_nothing, ())
+    with open_backend(ModelOptions(executor="ray"), Silent()) as backend:
+        assert (backend.device, backend.workers) == ("cuda", 1)
+    with open_backend(ModelOptions(executor="ray", workers_per_gpu=2), Silent()) as backend:
+        assert (backend.device, backend.workers) == ("cuda", 2)
+        executor = backend.executor(_nothing, ())
         found = set(executor.map(_visible, range(6)))
         assert (len(found), {seen for _, seen in found}) == (2, {"0"})
         executor.close()
-    with placed(ModelOptions(executor="ray", device="cpu"), Silent()) as place:
-        assert (place.device, place.workers) == ("cpu", 3)
+    with open_backend(ModelOptions(executor="ray", device="cpu"), Silent()) as backend:
+        assert (backend.device, backend.workers) == ("cpu", 3)
     for device in ("mps", "cuda:1"):
         options = ModelOptions(executor="ray", device=device)
-        with pytest.raises(UsageError, match="not to be had from the Ray cluster"), placed(options, Silent()):
+        with pytest.raises(UsageError, match="not to be had from the Ray cluster"), open_backend(options, Silent()):
             pass
     said: list[str] = []
     monkeypatch.setattr("autoprompt.execution.ray_cluster.PATIENCE", 0.1)
@@ -303,24 +303,24 @@ def test_places_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
         (ModelOptions(workers=0), "--workers is 0"),
         (ModelOptions(device="cpu", workers_per_gpu=2), "use --workers"),
     ):
-        with pytest.raises(UsageError, match=re.escape(said)), placed(options, Silent()):
+        with pytest.raises(UsageError, match=re.escape(said)), open_backend(options, Silent()):
             pass
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "autoprompt.execution.ray_cluster", raising=False)
     with pytest.raises(UsageError, match=r"pip install 'autoprompt-engine\[ray\]'"):
-        placed(ModelOptions(executor="ray"), Silent()).__enter__()
+        open_backend(ModelOptions(executor="ray"), Silent()).__enter__()
 
 
 def test_nodes_are_judged_by_what_scores_depend_on() -> None:
-    own = facts("cpu")
-    assert judged("here", own, own) is None
-    warned = judged("old", own | {"kernels": "DEFAULT"}, own)
+    own = node_facts("cpu")
+    assert check_node("here", own, own) is None
+    warned = check_node("old", own | {"kernels": "DEFAULT"}, own)
     assert warned is not None
     assert "last digits" in warned
     with pytest.raises(UsageError, match=r"The node old .*torch 1\.0 where this machine has 2"):
-        judged("old", own | {"torch": "1.0"}, own)
+        check_node("old", own | {"torch": "1.0"}, own)
     with pytest.raises(UsageError, match="ModuleNotFoundError: no such thing"):
-        judged("old", "ModuleNotFoundError: no such thing", own)
+        check_node("old", "ModuleNotFoundError: no such thing", own)
 
 
 def _join(name: str) -> str:

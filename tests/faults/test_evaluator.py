@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from autoprompt.candidate import Candidate, Settings
-from autoprompt.evaluator import Evaluation, Evaluator, Rung
+from autoprompt.evaluator import CostModel, Evaluation, Evaluator, Rung
 from autoprompt.evaluator.worker import Work
 from autoprompt.template import LabelWords, Template
 
@@ -43,6 +43,12 @@ class Counting:
             yield Work(self.scored[-1], 1.0, 7)
 
 
+def _evaluator(executor: Counting, watched: list[Evaluation | None]) -> Evaluator:
+    costs = CostModel(CORPUS, executor.workers)
+    observers = [lambda evaluation, _: watched.append(evaluation)]
+    return Evaluator(executor, CORPUS, costs, weights=Path(), observers=observers)  # type: ignore[arg-type]
+
+
 def _candidate(source: str = "{text}\nSentiment: {label}", rank: int = 4) -> Candidate:
     return Candidate(Template.parse(source), LabelWords.of(tiny.WORDS, tiny.LABELS), Settings("tail", 1e-3, 8, 2, rank))
 
@@ -50,8 +56,9 @@ def _candidate(source: str = "{text}\nSentiment: {label}", rank: int = 4) -> Can
 @pytest.mark.parametrize("status", ["complete", "failed"])
 def test_fault_14_a_duplicate_reuses_the_stored_score(status: str) -> None:
     """A candidate that was bred again is another object; it is the same if its canonical form is."""
-    executor, watched = Counting(status), []
-    evaluator = Evaluator(executor, CORPUS, watched.append, weights=Path())
+    executor = Counting(status)
+    watched: list[Evaluation | None] = []
+    evaluator = _evaluator(executor, watched)
     first, other = _candidate(), _candidate("It was {text}: {label}")
     again = Candidate.from_dict(first.to_dict())
     assert again is not first
@@ -68,7 +75,7 @@ def test_fault_14_a_duplicate_reuses_the_stored_score(status: str) -> None:
 
 def test_fault_14_of_duplicates_that_differ_in_settings_the_frozen_score_is_reused() -> None:
     executor = Counting("complete")
-    evaluator = Evaluator(executor, CORPUS, lambda _: None, weights=Path())
+    evaluator = _evaluator(executor, [])
     one, two = evaluator.frozen([_candidate(), _candidate(rank=2)])
     (three,) = evaluator.frozen([_candidate(rank=8)])
     assert len(executor.scored) == 1

@@ -22,7 +22,7 @@ from autoprompt.evaluator import worker as workers
 from autoprompt.execution import LocalExecutor
 from autoprompt.leaderboard import Leaderboard, RunConfig, RunRecord
 from autoprompt.optimizer import Budget
-from autoprompt.run.resuming import requested
+from autoprompt.run.request import stored_options
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_fault_22_a_run_goes_on_with_the_commit_that_it_began_with(tmp_path):
     revisions = {"model_revision": began["revision"], "corpus_revision": "c" * 40}
     config = {"request": request, "warm_start": None, "transfer": None, **revisions}
     stored = RunRecord("id", None, "", "", "owner/tiny", 0, "hybrid", RunConfig.from_dict(config), "")
-    asked = requested(stored, tmp_path / "lb.sqlite", None, 0.0)
+    asked = stored_options(stored, tmp_path / "lb.sqlite", None, 0.0)
     assert asked.corpus == f"hub:owner/rows@{'c' * 40}"
     (tmp_path / "new").mkdir()
     with hub.serve({"owner/tiny": after}, {}) as address:

@@ -9,11 +9,11 @@ import pytest
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Speed
-from autoprompt.evaluator.cost_model import CROWDED_SECONDS, CostModel
+from autoprompt.evaluator.cost_model import CROWDED_SECONDS, CostModel, prefix_key
 from autoprompt.optimizer import Budget, Expected, SearchConfig, Space, check_budget, needed
 from autoprompt.optimizer.forecast import Forecast
 from autoprompt.optimizer.time_budget import FINISH_SECONDS, SLACK, Pace
-from autoprompt.run.worker_pool import Crowd
+from autoprompt.run.worker_pool import BusyMachineNote
 from autoprompt.stage_times import StageTimes
 from autoprompt.template import LabelWords, Template
 
@@ -39,13 +39,11 @@ def space(**rules: Any) -> Space:
     return Space(manual, "label", ("word",), SearchConfig.model_validate({"search": rules}))
 
 
-def evaluator(speed: Speed | None = SPEED, *, workers: int = 2) -> Any:
-    found = fakes.FakeEvaluator()
-    found.executor = SimpleNamespace(workers=workers)
-    found.corpus = SimpleNamespace(train=range(32), validation=range(32))
-    found.costs = CostModel(found.corpus, workers, {})
-    found.costs.speed = speed
-    return found
+def cost_model(speed: Speed | None = SPEED, *, workers: int = 2) -> CostModel:
+    rows: Any = SimpleNamespace(train=range(32), validation=range(32))
+    costs = CostModel(rows, workers)
+    costs.speed = speed
+    return costs
 
 
 def budget(seconds: float, spent: float = 0.0) -> Budget:
@@ -59,7 +57,7 @@ def budget(seconds: float, spent: float = 0.0) -> Budget:
 
 
 def test_the_least_is_baselines_proposals_two_fine_tunes_and_the_test_rows() -> None:
-    need = needed(evaluator(), space(), "hybrid", 400, 2)
+    need = needed(cost_model(), space(), "hybrid", 400, 2)
     prefixes = 64 * 0.1 / 2
     assert need.baselines == pytest.approx(SLACK * (prefixes + 32 * 0.01))
     # 64 rows of 30 tokens: four openings, and twelve proposals beside the manual template.
@@ -71,11 +69,11 @@ def test_the_least_is_baselines_proposals_two_fine_tunes_and_the_test_rows() -> 
 
 
 def test_one_worker_takes_its_turns_and_more_rows_take_longer() -> None:
-    one, two = (needed(evaluator(workers=n), space(), "hybrid", 400, 2) for n in (1, 2))
+    one, two = (needed(cost_model(workers=n), space(), "hybrid", 400, 2) for n in (1, 2))
     assert one.fine_tunes == pytest.approx(2 * two.fine_tunes)
     assert one.test == pytest.approx(2 * two.test)
-    assert needed(evaluator(), space(), "hybrid", 0, 2).test == 0
-    assert needed(evaluator(), space(), "hybrid", 400, 6).finalists == pytest.approx(5 * two.finalists)
+    assert needed(cost_model(), space(), "hybrid", 0, 2).test == 0
+    assert needed(cost_model(), space(), "hybrid", 400, 6).finalists == pytest.approx(5 * two.finalists)
 
 
 @pytest.mark.parametrize(
@@ -84,20 +82,20 @@ def test_one_worker_takes_its_turns_and_more_rows_take_longer() -> None:
 )
 def test_proposals_cost_what_the_strategy_asks_for(strategy: str, rules: dict[str, Any], scores: int) -> None:
     without_prefix = Speed(frozen=0.02, scored=0.01, trained=0.005)
-    need = needed(evaluator(without_prefix), space(**rules), strategy, 400, 2)
+    need = needed(cost_model(without_prefix), space(**rules), strategy, 400, 2)
     assert need.proposals == pytest.approx(SLACK * scores * 64 * 0.02)
 
 
 def test_written_texts_count() -> None:
-    writing = evaluator(Speed(scored=0.01, trained=0.005, written=0.001))
-    writing.costs.written_tokens = 20
+    writing = cost_model(Speed(scored=0.01, trained=0.005, written=0.001))
+    writing.written_tokens = 20
     need = needed(writing, space(), "grid", 400, 2)
     assert need.test == pytest.approx(SLACK * 400 * 3 * (0.01 + 0.02) / 2)
     assert need.finalists == pytest.approx(SLACK * 2 * (FIT + 32 * 0.02)), "no round is known"
 
 
 def test_a_budget_that_is_too_short_is_refused_with_what_it_would_take() -> None:
-    need = needed(evaluator(), space(), "hybrid", 400, 2)
+    need = needed(cost_model(), space(), "hybrid", 400, 2)
     with pytest.raises(UsageError) as caught:
         check_budget(budget(60.0, spent=10.0), need, default=False)
     said = str(caught.value)
@@ -112,26 +110,26 @@ def test_a_budget_that_is_too_short_is_refused_with_what_it_would_take() -> None
 
 
 def test_a_budget_without_room_for_finalists_says_so_before_it_starts() -> None:
-    need = needed(evaluator(), space(), "hybrid", 400, 2)
+    need = needed(cost_model(), space(), "hybrid", 400, 2)
     said = check_budget(budget(need.least + need.finalists / 2), need, default=False)
     assert said is not None
     assert "leaves no time for finalists, which need about 3s more" in said
 
 
 def test_a_limit_of_evaluations_is_no_budget_of_time() -> None:
-    need = needed(evaluator(), space(), "hybrid", 400, 2)
+    need = needed(cost_model(), space(), "hybrid", 400, 2)
     assert check_budget(Budget(evaluations=3), need, default=False) is None
 
 
 def test_nothing_measured_needs_nothing() -> None:
-    assert needed(evaluator(None), space(), "hybrid", 400, 2).least == FINISH_SECONDS
+    assert needed(cost_model(None), space(), "hybrid", 400, 2).least == FINISH_SECONDS
 
 
 # The cost model
 
 
 def test_estimates_follow_what_was_measured_of_late() -> None:
-    costs = evaluator().costs
+    costs = cost_model()
     assert costs.fit_estimate(SETTINGS) == pytest.approx(FIT)
     costs.fit_seconds += [3.0] * 20
     assert costs.fit_estimate(SETTINGS) == 3.0
@@ -145,32 +143,32 @@ def test_estimates_follow_what_was_measured_of_late() -> None:
 
 
 def test_a_machine_is_busy_when_workers_do_not_compute() -> None:
-    costs = evaluator().costs
+    costs = cost_model()
     assert not costs.crowded
-    costs.worked(CROWDED_SECONDS / 2, 1.0)
+    costs.record_work(CROWDED_SECONDS / 2, 1.0)
     assert not costs.crowded, "too little is known"
-    costs.worked(CROWDED_SECONDS / 2, 1.0)
+    costs.record_work(CROWDED_SECONDS / 2, 1.0)
     assert costs.crowded
-    costs.worked(1000.0, 0.0)
+    costs.record_work(1000.0, 0.0)
     assert costs.computing == pytest.approx(2.0 / CROWDED_SECONDS), "of a GPU's work nothing is known"
-    costs.worked(1000.0, 990.0)
+    costs.record_work(1000.0, 990.0)
     assert not costs.crowded
 
 
 def test_a_refusal_on_a_busy_machine_says_that_it_is_busy() -> None:
-    found = evaluator()
-    found.costs.worked(100.0, 25.0)
+    costs = cost_model()
+    costs.record_work(100.0, 25.0)
     with pytest.raises(UsageError, match=r"free the machine, which is busy \(its workers computed in 25 % of their"):
-        check_budget(budget(5.0), needed(found, space(), "hybrid", 400, 2), default=False)
+        check_budget(budget(5.0), needed(costs, space(), "hybrid", 400, 2), default=False)
 
 
 def test_a_busy_machine_is_noted_once() -> None:
     notes: list[str] = []
-    found = evaluator()
-    crowd = Crowd(SimpleNamespace(note=notes.append))  # type: ignore[arg-type]
+    costs = cost_model()
+    note = BusyMachineNote(SimpleNamespace(note=notes.append))  # type: ignore[arg-type]
     for _ in range(3):
-        found.costs.worked(10.0, 2.2)
-        crowd.look(found)
+        costs.record_work(10.0, 2.2)
+        note(None, SimpleNamespace(costs=costs))  # type: ignore[arg-type]
     (said,) = notes
     assert said.startswith("The machine looks busy: the workers computed in 22 % of their time")
 
@@ -178,46 +176,45 @@ def test_a_busy_machine_is_noted_once() -> None:
 # Forecasts
 
 
-def forecast(limits: Budget, found: Any, need: Any = None) -> tuple[Forecast, list[list[Expected]], Pace]:
+def forecast(limits: Budget, costs: CostModel, need: Any = None) -> tuple[Forecast, list[list[Expected]], Pace]:
     told: list[list[Expected]] = []
-    pace = Pace(found, space(), limits, [(0, 0), (1, 0)], 400)
-    clock = Clock()
-    made = Forecast(pace, need, lambda stages: told.append(list(stages)), clock)
+    pace = Pace(fakes.FakeEvaluator(costs), space(), limits, [(0, 0), (1, 0)], 400)
+    made = Forecast(need, lambda stages: told.append(list(stages)), Clock())
     return made, told, pace
 
 
 def test_nothing_is_foretold_that_was_not_measured() -> None:
-    found = evaluator(None)
-    told_of, told, _ = forecast(Budget(evaluations=20), found)
-    told_of.begin("baselines", [])
+    costs = cost_model(None)
+    told_of, told, pace = forecast(Budget(evaluations=20), costs)
+    told_of.begin("baselines", pace, [])
     assert told == [[Expected(name, None) for name in ("baselines", "search", "finalists", "test")]]
-    found.costs.prefix_speeds += [0.001] * 20
-    found.costs.heads = {"head": 1920}
-    told_of.begin("search", [])
+    costs.prefix_speeds += [0.001] * 20
+    costs.prefix_sizes[prefix_key(space().manual)] = 1920
+    told_of.begin("search", pace, [])
     assert [stage.seconds is None for stage in told[-1]] == [True, True, False]
-    found.costs.fit_seconds += [4.0, 6.0]
+    costs.fit_seconds += [4.0, 6.0]
     told_of.clock.now = 5.0  # type: ignore[attr-defined]
-    told_of.worked([])
+    told_of.worked()
     assert [stage.seconds is None for stage in told[-1]] == [False] * 3
 
 
 def test_a_limit_of_evaluations_takes_as_long_as_its_fine_tunes() -> None:
-    found = evaluator(None)
-    found.costs.fit_seconds += [4.0, 4.0, 4.0, 8.0, 8.0, 8.0]
-    told_of, told, pace = forecast(Budget(evaluations=20), found)
-    found.fitted = 8
+    costs = cost_model(None)
+    costs.fit_seconds += [4.0, 4.0, 4.0, 8.0, 8.0, 8.0]
+    told_of, told, pace = forecast(Budget(evaluations=20), costs)
+    pace.evaluator.fitted = 8  # type: ignore[misc]
     pace.overhead = 3.0
-    told_of.begin("search", [])
+    told_of.begin("search", pace, [])
     low, high = told[-1][0].seconds or (0, 0)
     assert low == pytest.approx(6 * 4.0 + 2 * 3.0)
     assert high == pytest.approx(6 * 8.0 + 3 * 3.0)
 
 
 def test_a_search_by_the_clock_goes_on_until_finalists_and_test() -> None:
-    found = evaluator()
-    need = needed(found, space(), "hybrid", 400, 2)
-    told_of, told, _ = forecast(budget(200.0, spent=50.0), found, need)
-    told_of.begin("baselines", [])
+    costs = cost_model()
+    need = needed(costs, space(), "hybrid", 400, 2)
+    told_of, told, pace = forecast(budget(200.0, spent=50.0), costs, need)
+    told_of.begin("baselines", pace, [])
     assert dict(told[-1]) == {
         "baselines": (need.baselines,) * 2,
         "search": (pytest.approx(150 - need.finalists - need.test),) * 2,
@@ -227,13 +224,13 @@ def test_a_search_by_the_clock_goes_on_until_finalists_and_test() -> None:
 
 
 def test_a_stage_of_known_pieces_goes_by_its_own_pace() -> None:
-    found = evaluator()
-    told_of, told, _ = forecast(budget(500.0), found, needed(found, space(), "hybrid", 400, 2))
-    told_of.begin("test", [], units=8)
+    costs = cost_model()
+    told_of, told, pace = forecast(budget(500.0), costs, needed(costs, space(), "hybrid", 400, 2))
+    told_of.begin("test", pace, [], units=8)
     clock = told_of.clock
     for _ in range(2):  # each takes thirty seconds on a machine that got busy
         clock.now += 30.0  # type: ignore[attr-defined]
-        told_of.worked([])
+        told_of.worked()
     assert told[-1] == [Expected("test", (180.0, 180.0))]
 
 

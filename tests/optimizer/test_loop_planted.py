@@ -9,7 +9,7 @@ import pytest
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, load
-from autoprompt.evaluator import Evaluator, WorkerSpec, start_worker, worker
+from autoprompt.evaluator import CostModel, Evaluator, ModelCheck, WorkerSpec, start_worker, worker
 from autoprompt.optimizer import Budget, Outcome, Search, Space, phrases
 from autoprompt.template import LabelWords, Template
 
@@ -27,7 +27,8 @@ class Setting:
 
     def evaluator(self) -> Evaluator:
         """A fresh one: it remembers no score."""
-        return Evaluator(planted.InProcess(), self.corpus, lambda _: None, weights=self.folder)
+        executor = planted.InProcess()
+        return Evaluator(executor, self.corpus, CostModel(self.corpus, executor.workers), weights=self.folder)
 
     def candidate(self, tail: str) -> Candidate:
         """The manual candidate with another tail."""
@@ -36,7 +37,7 @@ class Setting:
     def search(self, strategy: str, seed: int) -> Outcome:
         """One search of so many fine-tunes."""
         evaluator = self.evaluator()
-        ready = evaluator.check(self.manual)
+        ready = ModelCheck(evaluator.executor, evaluator.costs).check(self.manual)
         return Search(
             evaluator=evaluator,
             space=Space(self.manual, "label", ready.vocabulary),

@@ -40,7 +40,7 @@ def tuned(c: Candidate) -> Evaluation:
 
 
 def choice(over: Space, *, guided: bool = True) -> Choice:
-    return Choice(fakes.FakeEvaluator(), over, guided)  # type: ignore[arg-type]
+    return Choice(fakes.FakeEvaluator(), over, guided)
 
 
 def proposals(tails: Sequence[str], operator: str = "words", **settings: float) -> list[Proposal]:

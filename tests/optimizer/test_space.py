@@ -187,7 +187,7 @@ def test_a_fixed_template_is_searched_by_its_settings_without_frozen_scores(name
 
 def test_beside_a_fixed_template_the_manual_one_is_no_parent() -> None:
     over = space(fix={"template": "{a} {b} so {label}"})
-    genetic = STRATEGIES["genetic"](over, fakes.FakeEvaluator(), random.Random(0))  # type: ignore[arg-type]  # noqa: S311
+    genetic = STRATEGIES["genetic"](over, fakes.FakeEvaluator(), random.Random(0))  # noqa: S311
     genetic.tell([_evaluation(over.manual_tuned), _evaluation(over.start)], [])
     assert [individual.candidate for individual in genetic.population] == [over.start]  # type: ignore[attr-defined]
 
@@ -445,7 +445,7 @@ def test_a_grid_is_every_combination_once_and_then_idle() -> None:
     assert edits.text(found[0].template).format() == SOURCES[0]
     assert all(valid(c, over) for c in found)
     evaluator = fakes.FakeEvaluator()
-    grid = STRATEGIES["grid"](over, evaluator, random.Random(0))  # type: ignore[arg-type]  # noqa: S311
+    grid = STRATEGIES["grid"](over, evaluator, random.Random(0))  # noqa: S311
     rounds = []
     while proposals := grid.ask():
         rounds.append([p.candidate for p in proposals])
@@ -522,7 +522,7 @@ def test_a_bred_candidate_that_must_not_be_scored_is_stored_as_failed(monkeypatc
 def test_sizes_of_a_search_are_read() -> None:
     over = space(search={"pool": 3, "survivors": 2, "population": 2, "finalists": 1})
     for name in ("hybrid", "random"):
-        chosen = STRATEGIES[name](over, fakes.FakeEvaluator(), random.Random(0))  # type: ignore[arg-type]  # noqa: S311
+        chosen = STRATEGIES[name](over, fakes.FakeEvaluator(), random.Random(0))  # noqa: S311
         first = chosen.ask()
         assert len(first) <= 3 + 2  # two with other label words
         chosen.tell([_evaluation(p.candidate) for p in first], first)

@@ -1,7 +1,6 @@
 """How many finalists there is time for."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import fakes
 import pytest
@@ -22,12 +21,11 @@ def candidate(tail: str) -> Candidate:
 
 
 def pace(left: float, *, workers: int = 2, rules: dict[str, object] | None = None) -> Pace:
-    evaluator = fakes.FakeEvaluator()
-    evaluator.executor = SimpleNamespace(workers=workers)
+    evaluator = fakes.FakeEvaluator(fakes.FakeCosts(workers))
     space = Space(candidate("manual"), "label", ("word",), SearchConfig.model_validate({"search": rules or {}}))
     budget = Budget(seconds=100.0, clock=lambda: 100.0 - left, started=0.0)
     budget.started = 0.0
-    return Pace(evaluator, space, budget, [(0, 0), (1, 0)], 0)  # type: ignore[arg-type]
+    return Pace(evaluator, space, budget, [(0, 0), (1, 0)], 0)
 
 
 def tuned(tail: str, loss: float, seconds: float) -> Evaluation:

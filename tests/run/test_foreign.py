@@ -21,7 +21,7 @@ from autoprompt.api import Silent
 from autoprompt.errors import InputError, StorageError, UsageError
 from autoprompt.leaderboard import Leaderboard, RunRecord, StoredRequest
 from autoprompt.run.ownership import is_own, mark_of
-from autoprompt.run.resuming import requested
+from autoprompt.run.request import stored_options
 
 THERE = {"executor": "ray", "ray_address": "203.0.113.7:6379", "workers": 64, "workers_per_gpu": 8, "device": "cuda:3"}
 
@@ -69,7 +69,7 @@ def asking(record: RunRecord, **model: Any) -> RunRecord:
 
 def of_model(record: RunRecord, place: run.PlaceOptions | None = None) -> tuple[run.ModelOptions, list[str]]:
     notes: list[str] = []
-    found = requested(record, Path("lb.sqlite"), None, 0.0, place or run.PlaceOptions(), notes.append)
+    found = stored_options(record, Path("lb.sqlite"), None, 0.0, place or run.PlaceOptions(), notes.append)
     return found.model, notes
 
 

@@ -2,7 +2,7 @@
 again."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,12 @@ from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
-from autoprompt.errors import InputError, StorageError
-from autoprompt.evaluator import WorkerSpec
+from autoprompt.errors import InputError, StorageError, WorkerLostError
+from autoprompt.evaluator import WorkerSpec, refining
 from autoprompt.evaluator.refining import REPLAYED, refined
 from autoprompt.evaluator.worker import Worker
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin
 from autoprompt.models import CandidateFailedError, LanguageModel
-from autoprompt.run import refining
 from autoprompt.template import LabelWords, Template
 
 PROMPT = tiny.prompt_of(Template.parse("{text}\nSentiment: {label}"), LabelWords.of(tiny.WORDS, tiny.LABELS), "tail")
@@ -194,7 +193,7 @@ def test_it_is_verified_to_the_last_bit_exported_with_weights_and_reported(capsy
 
 def test_verify_names_other_rules_of_refining(capsys, searched, board, monday, monkeypatch):
     with monkeypatch.context() as earlier:
-        earlier.setattr(refining, "REFINING_VERSION", 1)
+        earlier.setattr("autoprompt.run.refining.REFINING_VERSION", 1)
         result = refine(searched, monday, board)
     checked = json.loads(succeed(capsys, "verify", result["best"]["entry"], "--json", board=board))
     assert checked["changed"] == ["code.refining is now 2, was 1"]
@@ -305,6 +304,20 @@ def test_test_rows_stay_unseen(searched, board, tmp_path):
 def test_only_a_winner_has_weights_to_go_on_from(searched, board, monday):
     with pytest.raises(InputError, match="refine the winner of a run"):
         refine(searched, monday, board, entry=searched["baselines"]["manual"]["entry"])
+
+
+def test_a_lost_worker_ends_the_command_and_stores_nothing(searched, board, monday, monkeypatch):
+    class Dying(commands.Inline):
+        """Its worker dies with every task."""
+
+        def map(self, _function: Any, items: Sequence[Any], *_: Any, lost: Any, **_more: Any) -> Iterator[Any]:
+            yield from (lost(item, "its process ended unexpectedly") for item in items)
+
+    monkeypatch.setattr("autoprompt.run.backends.local.LocalExecutor", Dying)
+    with pytest.raises(WorkerLostError, match=r"lost with its worker process .its process ended.*; refine again"):
+        refine(searched, monday, board)
+    with Leaderboard.open(board, read_only=True) as opened:
+        assert [stored.id for stored in opened.runs()] == [searched["run"]]
 
 
 def test_a_run_that_was_stored_in_part_cannot_be_resumed(searched, board, monday):

@@ -123,7 +123,7 @@ def test_results_that_come_at_once_are_stored_at_once_before_any_is_waited_for(o
         kept = len(board.attached(Step, reference))
         journal = StoredJournal(board, reference, Budget(evaluations=1))
         for number in range(3):
-            journal.note(f"task {number}", {"value": number})
+            journal.record(f"task {number}", {"value": number})
         assert len(board.attached(Step, reference)) == kept
         journal.flush()
         journal.flush()

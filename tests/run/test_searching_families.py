@@ -10,7 +10,7 @@ import tiny_families
 import torch
 
 from autoprompt.evaluator import Evaluation, Rung
-from autoprompt.evaluator.scoring import read
+from autoprompt.evaluator.scoring import to_evaluation
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.template import LabelWords, Template
 
@@ -138,8 +138,8 @@ def test_fault_27_constant_predictions_are_scored_and_flagged(corpus):
     task = Evaluation(candidate, Rung.TUNED)
     rows = corpus.validation
     leaning = torch.tensor([[-0.1, -2.4]] * len(rows))
-    constant = read(task, worker, rows, leaning)
+    constant = to_evaluation(task, worker, rows, leaning)
     assert (constant.status, constant.reason) == ("complete", "constant predictions")
     assert constant.loss == pytest.approx(1.25)
     leaning[0] = leaning[0].flip(0)
-    assert read(task, worker, rows, leaning).reason is None
+    assert to_evaluation(task, worker, rows, leaning).reason is None

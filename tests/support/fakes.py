@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 from autoprompt.candidate import Candidate, Demo, Settings, derived_seed
-from autoprompt.evaluator import Evaluation, Journal, Rung
+from autoprompt.evaluator import CostModel, Evaluation, Journal, Rung
 from autoprompt.models import TokenProposals
 from autoprompt.optimizer import Budget, Outcome, Search, Space, phrases
 from autoprompt.optimizer.space import flaw
@@ -30,17 +31,14 @@ def near(template: Template, count: int) -> list[tuple[Template, float]]:
     ]
 
 
-class FakeCosts:
+NO_ROWS: Any = SimpleNamespace(train=(), validation=())
+
+
+class FakeCosts(CostModel):
     """Nothing takes any time."""
 
-    speed = None
-    fit_seconds = ()
-    measured = False
-    fit_spread = None
-    written_tokens = 0
-
-    def write_seconds(self, rows: int) -> float:  # noqa: ARG002
-        return 0.0
+    def __init__(self, workers: int = 1) -> None:
+        super().__init__(NO_ROWS, workers)
 
     def fit_estimate(self, settings: Settings) -> float:  # noqa: ARG002
         return 0.0
@@ -50,15 +48,13 @@ class FakeCosts:
 
 
 class FakeEvaluator:
-    """What a search asks of an evaluator."""
+    """A ``CandidateEvaluator``."""
 
-    def __init__(self) -> None:
+    def __init__(self, costs: CostModel | None = None) -> None:
         self.fitted = 0
-        self.executor = SimpleNamespace(workers=1)
         self.journal = Journal()
         self.prefix_tokens = 2000
-        self.corpus = SimpleNamespace(train=(), validation=())
-        self.costs = FakeCosts()
+        self.costs = costs or FakeCosts()
         self.fit_time = 0.0
         self.known: dict[tuple[str, int], Evaluation] = {}
         self.heads: set[tuple[Template, tuple[Demo, ...]]] = set()
@@ -125,7 +121,7 @@ class FakeEvaluator:
     def has_prefix(self, candidate: Candidate) -> bool:
         return (candidate.template.head(), candidate.demos) in self.heads
 
-    def keep_weights(self, candidates: Sequence[Candidate]) -> None:
+    def delete_other_weights(self, candidates: Sequence[Candidate]) -> None:
         """There are none."""
 
     def without_weights(self, evaluations: Sequence[Evaluation]) -> list[Evaluation]:  # noqa: ARG002
@@ -153,7 +149,7 @@ def run_search(space: Space, strategy: str, evaluations: int = 60) -> tuple[Outc
     """One search, and all that it recorded with its role."""
     found: list[tuple[str, Evaluation]] = []
     outcome = Search(
-        evaluator=FakeEvaluator(),  # type: ignore[arg-type]
+        evaluator=FakeEvaluator(),
         space=space,
         strategy_name=strategy,
         seed=0,

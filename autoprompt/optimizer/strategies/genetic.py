@@ -12,7 +12,7 @@ from typing import TypeVar
 from deap import base, tools
 
 from autoprompt.candidate import Candidate
-from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.evaluator import CandidateEvaluator, Evaluation
 from autoprompt.models import TokenProposals
 from autoprompt.optimizer.operators import Hints, Mating, all_operators, usable
 from autoprompt.optimizer.space import Space
@@ -89,7 +89,7 @@ class GeneticStrategy(Strategy):
     gradients = False
     """Whether operators that need token gradients are used."""
 
-    def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
+    def __init__(self, space: Space, evaluator: CandidateEvaluator, rng: random.Random) -> None:
         super().__init__(space, evaluator, rng)
         self.operators = usable(all_operators(gradients=self.gradients), space)
         self.population: list[Individual] = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autoprompt.candidate import Candidate
-from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.evaluator import CandidateEvaluator, Evaluation
 from autoprompt.optimizer import phrases
 from autoprompt.optimizer.space import Space
 from autoprompt.optimizer.strategy import PROPOSALS, Proposal, Strategy
@@ -26,7 +26,7 @@ class GradientStrategy(Strategy):
     gradient_rounds = 2
     triggers = " the the the "
 
-    def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
+    def __init__(self, space: Space, evaluator: CandidateEvaluator, rng: random.Random) -> None:
         super().__init__(space, evaluator, rng)
         self.current: list[Candidate] = []
         self.wanted = PROPOSALS

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from autoprompt.candidate import Candidate
-from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.evaluator import CandidateEvaluator, Evaluation
 from autoprompt.optimizer import phrases
 from autoprompt.optimizer.space import SETTINGS, Space
 from autoprompt.optimizer.strategy import Proposal, Strategy
@@ -35,7 +35,7 @@ class GridStrategy(Strategy):
     exhaustive = True
     learns = False
 
-    def __init__(self, space: Space, evaluator: Evaluator, rng: random.Random) -> None:
+    def __init__(self, space: Space, evaluator: CandidateEvaluator, rng: random.Random) -> None:
         super().__init__(space, evaluator, rng)
         self.points: Iterator[Candidate] | None = None
 

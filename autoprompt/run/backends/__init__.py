@@ -1,4 +1,4 @@
-"""The places where a run's workers can be, one module each; ``placed`` opens the one that the options name.
+"""Backends: where a run's workers can be, one module each; ``open_backend`` opens the one that the options name.
 
 ``autoprompt.executors`` has a row for each of them.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autoprompt.errors import UsageError
-from autoprompt.evaluator.evaluator import TaskMap
+from autoprompt.evaluator import TaskMap
 from autoprompt.executors import ExecutorKind
 from autoprompt.registry import EXECUTORS
 from autoprompt.run.options import ModelOptions, PlaceOptions, Progress
@@ -27,7 +27,7 @@ class Pool(TaskMap, Protocol):
         ...
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """Where workers run. A subclass for workers of this machine inherits ``model`` and ``shared``."""
 
     device: str
@@ -48,17 +48,17 @@ class Place(Protocol):
         return scratch
 
 
-Opener = Callable[[PlaceOptions, Callable[[str], None]], AbstractContextManager[Place]]
-"""Function that opens a place for the options; the second argument takes notes for the user. Raises UsageError."""
+Opener = Callable[[PlaceOptions, Callable[[str], None]], AbstractContextManager[Backend]]
+"""Function that opens a backend for the options; the second argument takes notes for the user. Raises UsageError."""
 
 
 @contextmanager
-def placed(model: ModelOptions, progress: Progress) -> Iterator[Place]:
-    """The place for the options. Raises UsageError."""
+def open_backend(model: ModelOptions, progress: Progress) -> Iterator[Backend]:
+    """The backend for the options. Raises UsageError."""
     kind: ExecutorKind = EXECUTORS[model.executor]
     if model.ray_address is not None and not kind.cluster:
         raise UsageError("--ray-address is for a Ray cluster; add --executor ray.")
     module, _, name = kind.home.partition(":")
     opened: Opener = getattr(import_module(module), name)
-    with opened(model.place, progress.note) as place:
-        yield place
+    with opened(model.place, progress.note) as backend:
+        yield backend

@@ -8,11 +8,11 @@ from typing import Any
 
 from autoprompt.execution import LocalExecutor, default_workers, environments, most_workers, worker_count
 from autoprompt.models import check_device
-from autoprompt.run.backends import Place, Pool
+from autoprompt.run.backends import Backend, Pool
 from autoprompt.run.options import PlaceOptions
 
 
-class Here(Place):
+class LocalBackend(Backend):
     """This machine: a worker a core, or a GPU."""
 
     def __init__(self, options: PlaceOptions) -> None:
@@ -34,10 +34,10 @@ class Here(Place):
 
 
 @contextmanager
-def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Place]:
+def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Backend]:
     """This machine. Raises UsageError for a device that it has not, and for too many workers."""
     del tell
-    yield Here(options)
+    yield LocalBackend(options)
 
 
 def _gpus() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from autoprompt.errors import UsageError
 from autoprompt.execution import default_workers, most_workers, worker_count
 from autoprompt.manifest import environment, files_of, source
-from autoprompt.run.backends import Place, Pool
+from autoprompt.run.backends import Backend, Pool
 from autoprompt.run.options import PlaceOptions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ALIKE = ("processor", "kernels")
 
 
 @contextmanager
-def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Place]:
+def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Backend]:
     """The cluster at the options' address. Raises UsageError for one that cannot be joined, and without Ray."""
     try:
         from autoprompt.execution import joined_cluster
@@ -35,10 +35,10 @@ def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Place
         ) from error
     cores = min(options.workers or default_workers(), most_workers())  # of a new cluster
     with joined_cluster(options.ray_address, cores, tell) as cluster:
-        yield OnRay(cluster, options)
+        yield RayBackend(cluster, options)
 
 
-class OnRay(Place):
+class RayBackend(Backend):
     """A cluster that was joined: a worker for each of its cores, or GPUs."""
 
     def __init__(self, cluster: Cluster, options: PlaceOptions) -> None:
@@ -58,7 +58,7 @@ class OnRay(Place):
             most=most_workers(cluster=True),
         )  # fmt: skip
         self._gpus = 1 / (options.workers_per_gpu or 1) if self.device == "cuda" else 0.0
-        self._facts = facts(self.device)
+        self._facts = node_facts(self.device)
         self.warnings = []
 
     def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Pool:
@@ -66,7 +66,7 @@ class OnRay(Place):
 
         return RayExecutor(
             self._cluster, self.workers, initializer, arguments,
-            gpus=self._gpus, look=(facts, self.device), judge=self._judged,
+            gpus=self._gpus, look=(node_facts, self.device), judge=self._check_node,
         )  # fmt: skip
 
     def model(self, folder: Path) -> os.PathLike[str]:
@@ -75,19 +75,19 @@ class OnRay(Place):
     def shared(self, scratch: Path) -> os.PathLike[str]:  # noqa: ARG002 - of this machine alone
         return self._cluster.folder
 
-    def _judged(self, node: str, found: Mapping[str, Any] | str) -> str | None:
-        said = judged(node, found, self._facts)
+    def _check_node(self, node: str, found: Mapping[str, Any] | str) -> str | None:
+        said = check_node(node, found, self._facts)
         if said and said not in self.warnings:
             self.warnings.append(said)
         return said
 
 
-def facts(device: str) -> dict[str, Any]:
+def node_facts(device: str) -> dict[str, Any]:
     """Facts about this node that scores depend on, in addition to candidate, data and model."""
     return {"source": source(), **environment(device)}
 
 
-def judged(node: str, found: Mapping[str, Any] | str, own: Mapping[str, Any]) -> str | None:
+def check_node(node: str, found: Mapping[str, Any] | str, own: Mapping[str, Any]) -> str | None:
     """A warning where a node's processor differs from this machine's, else None.
 
     ``found``: the node's facts, or why it has none; ``own``: this machine's facts. Raises UsageError for a node without

@@ -26,7 +26,7 @@ MANUAL = Candidate(Template.parse("{text} manual {label}"), WORDS, Settings("tai
 def strategy(**rules: object) -> HybridStrategy:
     config = SearchConfig.model_validate({"search": rules})
     over = Space(MANUAL, "mood", ("word",), config)
-    return HybridStrategy(over, fakes.FakeEvaluator(), random.Random(0))  # type: ignore[arg-type]  # noqa: S311
+    return HybridStrategy(over, fakes.FakeEvaluator(), random.Random(0))  # noqa: S311
 
 
 def tuned(candidate: Candidate, loss: float, status: str = "complete") -> Evaluation:
