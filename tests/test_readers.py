@@ -428,13 +428,13 @@ def test_chats_are_the_text_before_the_last_answer_and_that_answer(tmp_path: Pat
     assert load(str(tmp_path / "chat.jsonl"), target_column="response", shots=2).task == "generation"
     turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}, {"from": "human", "value": "Bye"}]
     rows = [{"conversations": [*turns, {"from": "gpt", "value": "bye"}], "n": n} for n in range(2)]
-    table = chat.flattened(read_table(Path(_write(tmp_path / "share.json", json.dumps(rows)))))
+    table = chat.flatten_chats(read_table(Path(_write(tmp_path / "share.json", json.dumps(rows)))))
     assert table.rows[0] == {"text": "user: Hi\nassistant: Hello\nuser: Bye", "response": "bye", "n": 0}
     own = [{"messages": _chat("good", "pos"), "text2": "t", "response": "mine", "id": n} for n in range(2)]
     path = Path(_write(tmp_path / "own.jsonl", "".join(json.dumps(row) + "\n" for row in own)))
-    table = chat.flattened(read_table(path))
+    table = chat.flatten_chats(read_table(path))
     assert table.rows[0]["response"] == "pos", "the note says that it is the last answer"
-    table = chat.flattened(read_table(path), answered=False)
+    table = chat.flatten_chats(read_table(path), answered=False)
     assert (table.rows[0]["response"], "response" in table.columns) == ("mine", True)
     waiting = read_table(Path(_write(tmp_path / "ask.jsonl", json.dumps({"messages": _chat("a", "b")[:2]}))))
     assert [row.fields for row in inputs(waiting, ["text"])] == [{"text": "Judge.\na"}]

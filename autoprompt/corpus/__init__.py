@@ -2,25 +2,25 @@
 
 from autoprompt.corpus.cards import Card, card, list_cards
 from autoprompt.corpus.cells import is_missing
-from autoprompt.corpus.loading import load, of, rows_of, whole
+from autoprompt.corpus.loading import from_rows, from_rows_unsplit, load, load_unsplit
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.types import Corpus, Example, normalised
-from autoprompt.corpus.unlabelled import given, inputs, require_columns
+from autoprompt.corpus.unlabelled import as_rows, inputs, require_columns
 
 __all__ = [
     "Card",
     "Corpus",
     "Example",
     "Reading",
+    "as_rows",
     "card",
-    "given",
+    "from_rows",
+    "from_rows_unsplit",
     "inputs",
     "is_missing",
     "list_cards",
     "load",
+    "load_unsplit",
     "normalised",
-    "of",
     "require_columns",
-    "rows_of",
-    "whole",
 ]

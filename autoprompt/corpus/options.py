@@ -8,7 +8,7 @@ from autoprompt.errors import UsageError
 
 @dataclass(frozen=True)
 class Reading:
-    """The options of ``load`` and ``of``. Raises UsageError for impossible ones.
+    """The options of ``load`` and ``from_rows``. Raises UsageError for impossible ones.
 
     ``text_column``, ``label_column`` and ``target_column`` name columns. With a ``target_column`` the corpus is for
     generation, and ``Example.label`` is the target text. A source without splits gives ``shots`` rows per class to

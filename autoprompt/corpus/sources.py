@@ -100,7 +100,7 @@ def with_chats(found: Source, reading: Reading) -> Source:
         return found
     named = [reading.label_column, reading.target_column, *(reading.text_column or "").split(",")]
     given = [name.strip() for name in named if name]
-    return replace(found, tables={split: chat.flattened(table, given) for split, table in found.tables.items()})
+    return replace(found, tables={split: chat.flatten_chats(table, given) for split, table in found.tables.items()})
 
 
 def by_split_column(found: Source, columns: Columns) -> Source:
@@ -111,7 +111,7 @@ def by_split_column(found: Source, columns: Columns) -> Source:
     name = roles.split_column(table, (columns.label, *map(columns.source, columns.fields)))
     if name is None:
         return found
-    tables = roles.split_by(table, name)
+    tables = roles.split_table(table, name)
     note = f"The column {name!r} of {table.source} says which split a row is in."
     unlabelled = len(tables.pop("unlabeled").rows) if "unlabeled" in tables else 0
     if unlabelled:

@@ -36,7 +36,7 @@ _MAGIC = (
 )
 
 
-def ending(path: Path) -> str:
+def extension(path: Path) -> str:
     """The file name's extension in lower case, without that of a compression: ``.csv`` for Rows.CSV.gz."""
     name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return name.suffix.lower()
