@@ -61,7 +61,7 @@ def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, a
             count = len(shown)
             if shown or not listing.problems:
                 show_entries(shown, limit, found(), listing.total)
-    tell_problems(listing.problems, count)
+    print_problems(listing.problems, count)
 
 
 @leaderboard.command("runs")
@@ -93,7 +93,7 @@ def leaderboard_runs(limit: int, leaderboard_file: Path, as_json: bool) -> None:
                 show_runs(runs)
             if listing.total > limit:
                 say(f"{listing.total - limit} more; use --limit or --json.")
-    tell_problems(listing.problems, count)
+    print_problems(listing.problems, count)
 
 
 @leaderboard.command("show")
@@ -253,7 +253,7 @@ def leaderboard_remove(run_name: str, yes: bool, leaderboard_file: Path) -> None
     say(f"Removed run @{number} ({run_name!r})" + (f", and {weights} files of weights." if weights else "."))
 
 
-def tell_problems(problems: Sequence[StorageError], count: int) -> None:
+def print_problems(problems: Sequence[StorageError], count: int) -> None:
     """Print what was left out of a list of ``count`` items. Raises StorageError for damage, and if none is left."""
     from autoprompt.leaderboard import DamagedError
 

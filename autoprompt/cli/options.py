@@ -22,7 +22,7 @@ from autoprompt.tuning_modes import TUNING_MODES
 if TYPE_CHECKING:
     from autoprompt.run import DataOptions, ModelOptions, PlaceOptions
 
-_PIECE = 200
+_BATCH = 200
 """Items of a JSON list that are written at a time."""
 STARTED = time.monotonic()
 """Monotonic seconds at the command's start, from which a budget counts."""
@@ -211,9 +211,9 @@ def print_json_list(
     """
     count = 0
     rest = iter(items)
-    while piece := list(islice(rest, _PIECE)):
-        _write_json(f", {_texts(piece)}" if count else f'{{"{name}": [{_texts(piece)}')
-        count += len(piece)
+    while batch := list(islice(rest, _BATCH)):
+        _write_json(f", {_texts(batch)}" if count else f'{{"{name}": [{_texts(batch)}')
+        count += len(batch)
     if not count and not problems:
         _write_json(f'{{"{name}": [')
     if count or not problems:

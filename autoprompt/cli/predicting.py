@@ -15,7 +15,7 @@ from autoprompt.cli.options import device_option, file_options, json_option
 from autoprompt.errors import UsageError
 
 if TYPE_CHECKING:
-    from autoprompt.cli.rows import Waiting
+    from autoprompt.cli.rows import InputRows
 
 FORMATS = ("text", "csv", "jsonl")
 
@@ -85,14 +85,14 @@ def predict(
 
     with answering.stoppable(out) as done:
         prompt = load(prompt_file, model=model, device=device)
-        waiting = _waiting(texts, input_file, lines, rest, prompt.candidate.template.fields)
-        done.total = waiting.total
+        rows = _input_rows(texts, input_file, lines, rest, prompt.candidate.template.fields)
+        done.total = rows.total
         threads.share_cores()
         predictor = prompt.session.predictor(frozen=frozen)
         if as_json:
-            answering.print_object(predictor, waiting, done)
+            answering.print_object(predictor, rows, done)
         else:
-            answering.write(predictor, waiting, kind, out, done)
+            answering.write(predictor, rows, kind, out, done)
 
 
 def _kind(form: str | None, out: Path | None, as_json: bool) -> str:
@@ -109,13 +109,13 @@ def _kind(form: str | None, out: Path | None, as_json: bool) -> str:
     return kind
 
 
-def _waiting(
+def _input_rows(
     texts: tuple[str, ...],
     input_file: Path | None,
     lines: str | None,
     given: Mapping[str, Any],
     fields: tuple[str, ...],
-) -> Waiting:
+) -> InputRows:
     """Return the rows to answer. ``given``: the file options. Raises UsageError, InputError."""
     from autoprompt.cli import rows
     from autoprompt.corpus.readers import FileOptions

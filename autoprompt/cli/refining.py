@@ -8,7 +8,7 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.cli.options import column_options, device_option, json_option, leaderboard_option, print_json
-from autoprompt.cli.verbosity import viewed
+from autoprompt.cli.verbosity import progress_view
 
 
 @click.command(short_help="Train an entry's weights on with new labelled rows.")
@@ -54,7 +54,7 @@ def refine(
         text_column, label_column, target_column, drop_empty,
         encoding=encoding, delimiter=delimiter, no_header=no_header, column_names=column_names,
     )  # fmt: skip
-    with viewed() as shown:
+    with progress_view() as shown:
         result = run.refine(entry, corpus, leaderboard_file, shown, data=data, device=device, seed=seed, name=name)
     if as_json:
         print_json(result.to_dict())

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from autoprompt.cli import artifacts, layout, leaderboard, predicting, refining, reporting, searching, stopped
-from autoprompt.cli.verbosity import Verbosity, talkative, verbosity
+from autoprompt.cli.verbosity import Verbosity, add_verbosity_options, verbosity
 from autoprompt.errors import AutopromptError
 from autoprompt.terminal import echo, visible
 
@@ -81,7 +81,7 @@ for _command in (
     artifacts.models,
     artifacts.corpora,
 ):
-    cli.add_command(talkative(_command))
+    cli.add_command(add_verbosity_options(_command))
 cli.add_command(completion)
 
 

@@ -24,7 +24,7 @@ from autoprompt.cli.options import (
     unescaped,
     verify_place_options,
 )
-from autoprompt.cli.verbosity import viewed
+from autoprompt.cli.verbosity import progress_view
 from autoprompt.errors import UsageError
 from autoprompt.registry import STRATEGIES, TRACKERS
 
@@ -129,7 +129,7 @@ def search(
         started=STARTED,
     )
     limit = budget or (None if max_evaluations else run.DEFAULT_BUDGET)
-    with viewed(limit, max_evaluations) as shown, tracked(shown, track) as watched:
+    with progress_view(limit, max_evaluations) as shown, tracked(shown, track) as watched:
         result = run.search(options, watched)
     if as_json:
         print_json(result.to_dict())
@@ -163,7 +163,7 @@ def resume(
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         config = board.run(reference).config
-    with viewed(config.get("budget"), config.get("max_evaluations")) as shown, tracked(shown, track) as watched:
+    with progress_view(config.get("budget"), config.get("max_evaluations")) as shown, tracked(shown, track) as watched:
         result = run.resume(reference, leaderboard_file, watched, started=STARTED, place=place_of(place))
     if as_json:
         print_json(result.to_dict())
@@ -210,7 +210,7 @@ def verify(
     if (entry is None) == (run_name is None):
         raise UsageError("Verify takes an ENTRY or --run RUN; give one of the two.")
     result: Verification | RunVerification
-    with viewed() as shown:
+    with progress_view() as shown:
         if entry is not None:
             result = run.verify(entry, leaderboard_file, shown, started=STARTED, place=place_of(place))
         else:
@@ -272,7 +272,7 @@ def evaluate(
         if changes or rest["label_words"]:
             raise UsageError("--entry brings its own settings and label words; leave the options for them out.")
         own = click.get_current_context().get_parameter_source("model") == click.core.ParameterSource.DEFAULT
-        with viewed() as shown:
+        with progress_view() as shown:
             moved = run.transfer(
                 entry, corpus, data_of(rest), model_of(rest), leaderboard_file, shown,
                 split=split, seed=rest["seed"], own_model=own,
@@ -283,7 +283,7 @@ def evaluate(
             show_transfer(moved)
         return
     assert template is not None  # noqa: S101
-    with viewed() as shown:
+    with progress_view() as shown:
         result = run.evaluate(
             corpus, data_of(rest), model_of(rest), template, rest["label_words"], changes, split, rest["seed"], shown
         )

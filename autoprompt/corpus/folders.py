@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.readers import FileOptions, Table, format_names, is_data_file, joined, read_table
+from autoprompt.corpus.readers import FileOptions, Table, format_names, is_data_file, join_tables, read_table
 from autoprompt.corpus.readers.content import extension, stem
 from autoprompt.corpus.split_names import SPLIT_WORDS, split_of
 from autoprompt.errors import InputError
@@ -180,7 +180,7 @@ def _unused_note(folder: Path, left: Sequence[Path], taken: str = "") -> tuple[s
 
 def _read_joined(folder: Path, files: Sequence[Path], options: FileOptions) -> Table:
     tables = [read_table(path, options) for path in files]
-    return joined(tables, f"{folder} ({len(files)} files)")
+    return join_tables(tables, f"{folder} ({len(files)} files)")
 
 
 # --- folders of save_to_disk ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from autoprompt.corpus.columns import Columns, Row
 from autoprompt.corpus.folders import read_folder
 from autoprompt.corpus.hub import read_hub
 from autoprompt.corpus.options import Reading
-from autoprompt.corpus.readers import Table, is_data_file, joined, read_table
+from autoprompt.corpus.readers import Table, is_data_file, join_tables, read_table
 from autoprompt.corpus.readers.content import stem
 from autoprompt.corpus.splits import (
     Sampling,
@@ -88,7 +88,7 @@ def _open_card(known: Card, progress: Progress | None) -> Source:
         )
     if known.files:
         with card_files(known) as paths:
-            table = joined([read_table(path) for path in paths])
+            table = join_tables([read_table(path) for path in paths])
         return Source(known.name, {"train": table}, partial(_split_published, known.split), known)
     path = artifacts.ensure(known.artifact, progress=progress) / "rows.jsonl"
     return Source(known.name, {"train": read_table(path)}, split_file, known)

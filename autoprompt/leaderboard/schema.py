@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoprompt.errors import StorageError
+from autoprompt.files import fsync_path
 from autoprompt.leaderboard import migrations, records, sqlite_errors
 from autoprompt.leaderboard.limits import Meter, Objects, check_objects, harden, objects
 from autoprompt.leaderboard.sqlite_errors import can_access, explain, storage_errors
@@ -247,16 +248,7 @@ def publish(new: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(path) from None
         new.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    fsync_path(path.parent)
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
@@ -301,7 +293,7 @@ def _back_up(path: Path, version: int) -> None:
     try:
         with temporary_copy(_open_hardened(path, "mode=rw").connection, path, place) as new:
             new.replace(place)
-            _sync(place.parent)
+            fsync_path(place.parent)
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
             f"The leaderboard {path} has the old schema version {version}, and its backup {place}, which migrating "
@@ -320,7 +312,7 @@ def temporary_copy(source: sqlite3.Connection, path: Path, place: Path) -> Itera
         with closing(sqlite3.connect(new)) as copy:
             source.backup(copy)
         shutil.copymode(path, new)
-        _sync(new)
+        fsync_path(new)
         yield new
 
 

@@ -23,7 +23,7 @@ from autoprompt.models.loading import loaded
 from autoprompt.models.prompts.encoding import Encoder
 from autoprompt.models.prompts.special_tokens import chat_format
 from autoprompt.terminal import command_line
-from autoprompt.untrusted import misfit
+from autoprompt.untrusted import schema_error_text
 
 
 def prompt_of(board: Leaderboard, entry: str) -> Prompt:
@@ -60,8 +60,8 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
         return Prompt(**values)
     except ValidationError as error:
         raise InputError(
-            f"The entry {name[:12]} of run {run.id} cannot be a prompt file {misfit(error)}; it was stored by another "
-            "program."
+            f"The entry {name[:12]} of run {run.id} cannot be a prompt file {schema_error_text(error)}; it was stored "
+            "by another program."
         ) from error
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
-from autoprompt.execution.scratch import sweep
+from autoprompt.execution.scratch import remove_leftovers
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.leaderboard.records import REFINE
 from autoprompt.manifest import manifest
@@ -55,7 +55,7 @@ def resume(
     Raises NotFoundError, and StorageError while the run's driver lives, where data, model or settings have changed.
     """
     run = _stored(leaderboard, reference)
-    sweep()  # removes the folder of a driver that was killed when its run had finished
+    remove_leftovers()  # removes the folder of a driver that was killed when its run had finished
     if run.status != "finished":
         with holding(leaderboard, run.id):
             run = _stored(leaderboard, run.id)

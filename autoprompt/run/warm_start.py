@@ -16,7 +16,15 @@ from autoprompt.leaderboard import Leaderboard
 from autoprompt.optimizer import Space, flaw
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
-from autoprompt.transfer import Taught, operators, prompts, read_sources, sources_of, taught, write_bundle
+from autoprompt.transfer import (
+    AdaptedSource,
+    adapted_sources,
+    operators,
+    prompts,
+    read_sources,
+    sources_of,
+    write_bundle,
+)
 
 
 def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str, Any]:
@@ -29,7 +37,7 @@ def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str
     if not sources:
         names = ", ".join(map(str, files))
         raise InputError(f"No run in {names} has fine-tuned prompts to begin with; leave --warm-start out.")
-    found = taught(list(sources.values()), task.corpus, task.space.start)
+    found = adapted_sources(list(sources.values()), task.corpus, task.space.start)
     candidates = [candidate for candidate in prompts(found) if _fits(candidate, task.space)]
     fitting = {candidate.id for candidate in candidates}
     counts = [sum(candidate.id in fitting for candidate, _ in one.candidates) for one in found]
@@ -74,7 +82,7 @@ def _fits(candidate: Candidate, space: Space) -> bool:
     return flaw(space.bounded(candidate), replace(space, label_anywhere=True)) is None
 
 
-def _facts(one: Taught, count: int) -> dict[str, Any]:
+def _facts(one: AdaptedSource, count: int) -> dict[str, Any]:
     source = one.source
     return {
         "run": source.run,
@@ -86,7 +94,7 @@ def _facts(one: Taught, count: int) -> dict[str, Any]:
     }
 
 
-def _told(one: Taught, count: int) -> str:
+def _told(one: AdaptedSource, count: int) -> str:
     """A note on one source. ``count``: how many of its prompts fit the search space."""
     parts = ", ".join(f"{name} {value:.2f}" for name, value in one.similarity.parts.items())
     used = f"{count} prompts" if count else "nothing is taken over"

@@ -6,6 +6,6 @@ line prints goes through ``echo``, ``Console`` (in ``terminal.console``, which l
 
 from autoprompt.terminal.escaping import printable, visible
 from autoprompt.terminal.quoting import DEFAULT_LEADERBOARD, command_line
-from autoprompt.terminal.streams import echo, guard_streams
+from autoprompt.terminal.streams import echo, escape_streams
 
-__all__ = ["DEFAULT_LEADERBOARD", "command_line", "echo", "guard_streams", "printable", "visible"]
+__all__ = ["DEFAULT_LEADERBOARD", "command_line", "echo", "escape_streams", "printable", "visible"]

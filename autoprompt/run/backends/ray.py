@@ -27,14 +27,14 @@ _ALIKE = ("processor", "kernels")
 def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Place]:
     """The cluster at the options' address. Raises UsageError for one that cannot be joined, and without Ray."""
     try:
-        from autoprompt.execution.ray_cluster import joined
+        from autoprompt.execution.ray_cluster import join_cluster
     except ImportError as error:
         raise UsageError(
             f"--executor ray needs Ray, which cannot be imported ({error}); install it with `pip install "
             "'autoprompt-engine[ray]'`."
         ) from error
     cores = min(options.workers or default_workers(), most_workers())  # of a new cluster
-    with joined(options.ray_address, cores, tell) as cluster:
+    with join_cluster(options.ray_address, cores, tell) as cluster:
         yield OnRay(cluster, options)
 
 
