@@ -16,7 +16,6 @@ from click.shell_completion import CompletionItem
 
 from autoprompt.terminal import DEFAULT_LEADERBOARD, visible
 
-Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _SHOWN = 200
 _SHELL_SAFE = re.compile(r"[\w.+@%/][\w.+@%/-]*").fullmatch
 """Matches names of characters that have no special meaning in any shell, anywhere in a word."""

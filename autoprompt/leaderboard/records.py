@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
-from autoprompt.candidate import Candidate, canonical_json, digest
+from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError
+from autoprompt.hashing import canonical_json, digest
 from autoprompt.leaderboard.stored_json import parsed
 from autoprompt.metrics import Score
 from autoprompt.results import RunResult

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from autoprompt.candidate import canonical_json, entry_of
+from autoprompt.candidate import entry_of
 from autoprompt.corpus import Corpus
 from autoprompt.corpus.types import SPLITS
 from autoprompt.evaluator import Evaluation, Readiness
+from autoprompt.hashing import canonical_json
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal

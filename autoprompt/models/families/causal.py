@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoprompt.candidate import Candidate, Settings, canonical_json, digest
+from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
+from autoprompt.hashing import canonical_json, digest
 from autoprompt.models.acceleration.layer_replay import LayerStack
 from autoprompt.models.acceleration.lm_head import Asked
 from autoprompt.models.acceleration.micro_batches import attempt
