@@ -38,7 +38,7 @@ class Root(click.Group):
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="autoprompt-engine")
 def cli() -> None:
-    """Find the prompt template, label words and training settings that make a language model do your task best.
+    """Find the prompt template, label words and training settings with which a language model does your task best.
 
     \b
     autoprompt search rotten-tomatoes --budget 5m     # an embedded corpus

@@ -66,9 +66,9 @@ def add_verbosity_options(command: click.Command) -> click.Command:
     else:
         command.params += [
             click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_setter(Verbosity.QUIET),
-                         help="No progress and no notes, only the result and errors."),
+                         help="Print only the result and errors."),
             click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_setter(Verbosity.VERBOSE),
-                         help="A line for each evaluation, and where an error came from."),
+                         help="Print a line for each evaluation, and the traceback of an error."),
         ]  # fmt: skip
     return command
 
