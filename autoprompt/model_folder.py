@@ -142,7 +142,7 @@ def _check_files(folder: Path) -> None:
         if path.suffix not in SUFFIXES or path.suffix == ".safetensors" or path.is_dir():
             continue
         if not is_regular(path):
-            raise InputError(f"{path} is no regular file; save the model again.")
+            raise InputError(f"{path} is not a regular file; save the model again.")
         most = MAX_TEMPLATE if path.suffix == ".jinja" else MAX_JSON if path.name in _PARSED else MAX_VOCABULARY
         if path.stat().st_size > most:
             raise InputError(f"{path} has more than {most >> 10} KiB, the most that is read; use another model.")

@@ -53,7 +53,7 @@ class JsonObject(click.ParamType[dict[str, str]]):
         except ValueError as error:
             self.fail(f'{value!r} is not valid JSON ({error}); write \'{{"label": "word", ...}}\'.', param, ctx)
         if not isinstance(parsed, dict) or not all(isinstance(word, str) for word in parsed.values()):
-            self.fail(f'{value!r} is no JSON object of texts; write \'{{"label": "word", ...}}\'.', param, ctx)
+            self.fail(f'{value!r} is not a JSON object of texts; write \'{{"label": "word", ...}}\'.', param, ctx)
         return parsed
 
 

@@ -78,5 +78,5 @@ def _turn(message: Any, place: str, column: str) -> tuple[str, str]:
                                          for part in content):  # fmt: skip
         content = "\n".join(part["text"] for part in content)
     if not isinstance(content, str):
-        raise InputError(f"{place} has a message that is no text in the column {column!r}; leave out rows with such.")
+        raise InputError(f"{place} has a message that is not text in the column {column!r}; leave out such rows.")
     return role, content

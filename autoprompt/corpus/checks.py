@@ -78,7 +78,7 @@ def separate_splits(splits: Splits, *, drop: bool) -> tuple[Splits, list[str]]:
     if leaks and not drop:
         shown = "; ".join(f"{_quoted(row)} in {first} and {name}" for first, name, row in leaks[:3])
         raise InputError(
-            f"{len(leaks)} rows have a text that also stands in another split: {shown}; remove them, or "
+            f"{len(leaks)} rows have a text that is also in another split: {shown}; remove them, or "
             "drop them from the later split with --drop-duplicates."
         )
     removed = _removals(leaks)

@@ -144,7 +144,7 @@ def _in_order(folder: Path, split: str, paths: Sequence[Path]) -> list[Path]:
     numbers = sorted(int(found["number"]) for found in shards.values() if found)
     if len(numbers) != count:
         raise InputError(
-            f"The folder {folder} has {len(numbers)} of the {count} shards of the {split} split; bring the others."
+            f"The folder {folder} has {len(numbers)} of the {count} shards of the {split} split; add the missing ones."
         )
     return sorted(paths)
 

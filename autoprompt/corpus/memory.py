@@ -155,7 +155,7 @@ def _is_a(data: Any, module: str, name: str) -> bool:
 def _plain_row(row: Any, place: str) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         raise InputError(
-            f"{place} is no dict but a {type(row).__name__}; give each row as a dict of its columns: "
+            f"{place} is not a dict but a {type(row).__name__}; give each row as a dict of its columns: "
             "{'text': ..., 'label': ...}."
         )
     plain_rows = {str(name): plain_cell(cell) for name, cell in row.items()}

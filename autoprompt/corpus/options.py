@@ -41,7 +41,7 @@ class Reading:
         """Raise UsageError if options about files are set; called for a ``source`` that is no file."""
         if self.file_options != FileOptions():
             raise UsageError(
-                f"{source} is no data file; leave --encoding, --delimiter, --no-header and --column-names out."
+                f"{source} is not a data file; leave --encoding, --delimiter, --no-header and --column-names out."
             )
 
     def __post_init__(self) -> None:

@@ -57,14 +57,14 @@ def connect(path: Path, *, read_only: bool) -> Opened:
 def _check_header(path: Path) -> None:
     """Check the file by its header, with plain reads only. Raises StorageError."""
     if not path.is_file():
-        raise StorageError(f"The leaderboard {path} is no regular file; choose another --leaderboard.")
+        raise StorageError(f"The leaderboard {path} is not a regular file; choose another --leaderboard.")
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
         size = file.seek(0, os.SEEK_END)
     if not header:
         raise StorageError(f"The leaderboard {path} is empty (0 bytes); restore a backup, or delete it.")
     if not _MAGIC.startswith(header[: len(_MAGIC)]):
-        raise StorageError(f"The file {path} is no SQLite file and was left alone; choose another --leaderboard.")
+        raise StorageError(f"The file {path} is not an SQLite file and was left alone; choose another --leaderboard.")
     if len(header) < _HEADER_BYTES:
         raise StorageError(f"The leaderboard {path} is truncated to {size} bytes; restore a backup.")
     page_size, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
@@ -76,7 +76,7 @@ def _check_header(path: Path) -> None:
         )
     if application != APPLICATION_ID:
         raise StorageError(
-            f"The SQLite file {path} is not a leaderboard of ours and was left alone; choose another --leaderboard."
+            f"The SQLite file {path} is not an autoprompt leaderboard and was left alone; choose another --leaderboard."
         )
     refuse_newer(path, version)
     expected = (65536 if page_size == 1 else page_size) * pages

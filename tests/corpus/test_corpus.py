@@ -669,7 +669,7 @@ def test_rows_that_are_no_rows() -> None:
     assert from_rows(datasets.DatasetDict(train=table)).fingerprint == from_rows(table).fingerprint
     for rows, said in [
         ([], r"rows \(train\) holds no rows"),
-        ([{"text": "a", "label": "b"}, ["a", "b"]], r"rows \(train\): row 2 is no dict"),
+        ([{"text": "a", "label": "b"}, ["a", "b"]], r"rows \(train\): row 2 is not a dict"),
         ([{"text": "a\0", "label": "b"}], r"row 1 holds a NUL"),
         (pandas.DataFrame([["a", "b"]], columns=["text", "text"]), "'text' twice"),
     ]:
@@ -729,7 +729,7 @@ def test_a_folder_for_generation(tmp_path: Path) -> None:
     corpus = load(str(tmp_path), target_column="gist")
     assert (len(corpus.train), len(corpus.validation), len(corpus.test)) == (80, 40, 500)
     _jsonl(tmp_path / "validation.jsonl", _talks(3))
-    with pytest.raises(InputError, match=r"3 rows have a text that also stands in another split"):
+    with pytest.raises(InputError, match=r"3 rows have a text that is also in another split"):
         load(str(tmp_path), target_column="gist")
     with pytest.raises(InputError, match=r"The validation split of .* has no rows left"):
         load(str(tmp_path), target_column="gist", drop_duplicates=True)

@@ -312,7 +312,7 @@ def test_json_files(tmp_path: Path) -> None:
     _loaded(_write(tmp_path / "rows.ndjson", "\n\n".join(map(json.dumps, rows))), "15 blank lines were skipped")
     splits = {"train": rows, "test": rows}
     _refused(_write(tmp_path / "splits.json", json.dumps(splits)), "several arrays of rows ('train', 'test')")
-    _refused(_write(tmp_path / "list.json", "[[1, 2]]"), "row 1 is no JSON object")
+    _refused(_write(tmp_path / "list.json", "[[1, 2]]"), "row 1 is not a JSON object")
     _refused(_write(tmp_path / "number.json", "17"), "no array of objects")
     _refused(_write(tmp_path / "odd.json", '{"a": {"b": 1}, "c": {"d": 2}}'), "neither side is numbered")
     _refused(_write(tmp_path / "twice.jsonl", '{"text": "a", "text": "b"}\n'), "twice.jsonl:1", "'text' stands twice")
@@ -397,8 +397,8 @@ def test_options_that_a_source_does_not_take(tmp_path: Path) -> None:
     source = _write(tmp_path / "t.jsonl", '{"text": "a", "label": "b"}\n')
     _refused(source, "takes no --delimiter", delimiter=";")
     _refused(source, "takes no --no-header", no_header=True)
-    _refused("tickets", "tickets is no data file", kind=UsageError, encoding="cp1252")
-    _refused("hub:a/b", "hub:a/b is no data file", kind=UsageError, no_header=True)
+    _refused("tickets", "tickets is not a data file", kind=UsageError, encoding="cp1252")
+    _refused("hub:a/b", "hub:a/b is not a data file", kind=UsageError, no_header=True)
 
 
 def test_a_text_file_is_lines_to_answer_and_a_table_to_learn_from(tmp_path: Path) -> None:
@@ -440,7 +440,7 @@ def test_chats_are_the_text_before_the_last_answer_and_that_answer(tmp_path: Pat
     assert [row.fields for row in inputs(waiting, ["text"])] == [{"text": "Judge.\na"}]
     for wrong, said in [
         (turns[:3], "whose last message is of the user"), ([{"role": "assistant", "content": "a"}], "an answer alone"),
-        ([*turns, {"from": "gpt", "value": None}], "a message that is no text"), ([], "no chat"),
+        ([*turns, {"from": "gpt", "value": None}], "a message that is not text"), ([], "no chat"),
     ]:  # fmt: skip
         bad = json.dumps([*rows, {"conversations": wrong}])
         _refused(_write(tmp_path / "bad.json", bad), "bad.json: row 3", said)
