@@ -4,8 +4,9 @@ import dataclasses
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from autoprompt.corpus.cells import Cells
 from autoprompt.corpus.summary import DataSummary
 from autoprompt.hashing import canonical_json, digest
 
@@ -22,7 +23,7 @@ class Example:
     """
 
     row_id: str
-    fields: Mapping[str, Any]
+    fields: Cells
     label: str
 
 
@@ -87,7 +88,7 @@ def default_label_words(labels: Iterable[str]) -> dict[str, str]:
     return {label: label.lower().replace("_", " ") for label in labels}
 
 
-def make_examples(rows: Iterable[tuple[Mapping[str, Any], str]], seen: dict[str, int]) -> tuple[Example, ...]:
+def make_examples(rows: Iterable[tuple[Cells, str]], seen: dict[str, int]) -> tuple[Example, ...]:
     """Examples with their row ids; ``seen`` counts equal rows across calls."""
     examples = []
     for fields, label in rows:
@@ -98,12 +99,12 @@ def make_examples(rows: Iterable[tuple[Mapping[str, Any], str]], seen: dict[str,
     return tuple(examples)
 
 
-def content_id(fields: Mapping[str, Any], label: str) -> str:
+def content_id(fields: Cells, label: str) -> str:
     """A hash of the row's content, 16 hex digits."""
     return digest(canonical_json([fields, label]))[:16]
 
 
-def normalised(fields: Mapping[str, Any]) -> str:
+def normalised(fields: Cells) -> str:
     """A key that is equal for rows with the same text: NFC, case folded, white space collapsed."""
     parts = []
     for name in sorted(fields):

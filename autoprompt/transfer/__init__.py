@@ -3,13 +3,12 @@
 from autoprompt.transfer.adapting import AdaptedSource, adapt, adapted_sources, operators, prompts
 from autoprompt.transfer.bundle import read_bundle, read_sources, write_bundle
 from autoprompt.transfer.lessons import Lesson, Source, profile_in, sources_of
-from autoprompt.transfer.profile import Profile, Similarity, profile_of, similarity
+from autoprompt.transfer.profile import Profile, profile_of, similarity
 
 __all__ = [
     "AdaptedSource",
     "Lesson",
     "Profile",
-    "Similarity",
     "Source",
     "adapt",
     "adapted_sources",
