@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import reprlib
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from autoprompt.errors import InputError, UsageError
+from autoprompt.hashing import canonical_json, digest
 from autoprompt.template import LabelWords, Template
 from autoprompt.tuning_modes import TUNING_MODES, TuningMode
 
@@ -192,20 +192,6 @@ class Candidate:
 def entry_of(candidate: str, corpus_fingerprint: str, model: str, seed: int) -> str:
     """The id of the leaderboard entry of a candidate (its id) on this data, model and seed."""
     return digest(canonical_json([candidate, corpus_fingerprint, model, seed]))
-
-
-# Made once: ``json.dumps`` makes an encoder per call, and a search encodes hundreds of thousands of values.
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces. Raises ValueError for NaN and infinity."""
-    return _encode(value)
-
-
-def digest(text: str) -> str:
-    """SHA-256 of a text's UTF-8 bytes, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def derived_seed(*parts: Any) -> int:

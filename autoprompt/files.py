@@ -23,14 +23,14 @@ _STANDARD = {"in": 0, "out": 1, "err": 2}
 _MOST_LINKS = 40
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write a text file that replaces an older one; if that fails, the older one is unchanged. Raises StorageError."""
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(text)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
+def atomic_file(path: Path) -> Iterator[TextIO]:
     """A text file to write to, which replaces an older one once everything is written.
 
     The new file gets the older one's permissions and owner, as far as this user may set them. A symbolic link stays a
@@ -42,7 +42,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
             with _direct(path) as file:
                 yield file
             return
-        with _beside(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        with _temporary_sibling(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -61,18 +61,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fsync_path(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk: they then survive a power cut. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk, where the system can: they then survive a power cut."""
+    """Flush the names in a folder to the disk, where the system can."""
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        fsync_path(folder)
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def _temporary_sibling(path: Path) -> Iterator[Path]:
     """A new file beside the one that ``path`` leads to, which it replaces at the end. Raises OSError."""
     target = Path(os.path.realpath(path))
     old = _stat(path)

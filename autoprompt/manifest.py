@@ -15,10 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from autoprompt.candidate import SCORING_VERSION, digest
+from autoprompt.candidate import SCORING_VERSION
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError
 from autoprompt.files import sha256
+from autoprompt.hashing import digest
 from autoprompt.model_folder import model_files
 
 PACKAGES = ("autoprompt-engine", "torch", "transformers", "tokenizers", "peft", "deap", "numpy", "scikit-learn")

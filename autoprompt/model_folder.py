@@ -9,7 +9,7 @@ from typing import Any
 
 from autoprompt.errors import InputError
 from autoprompt.safetensors_header import held, memory
-from autoprompt.untrusted import is_regular, plain_parts, read_bytes, read_json
+from autoprompt.untrusted import is_regular, read_bytes, read_json, relative_parts
 
 SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja")
 """Suffixes of the files that a model is loaded from."""
@@ -76,7 +76,7 @@ def shards(folder: Path) -> list[str]:
     names = sorted(set(parts.values()))
     for name in names[: _MAX_SHARDS + 1]:
         try:
-            plain_parts(name, most=8)
+            relative_parts(name, most=8)
         except ValueError as error:
             raise InputError(
                 f"The index {index} names weights outside of its folder ({error}); use another."
@@ -142,7 +142,7 @@ def _check_files(folder: Path) -> None:
         if path.suffix not in SUFFIXES or path.suffix == ".safetensors" or path.is_dir():
             continue
         if not is_regular(path):
-            raise InputError(f"{path} is no regular file; save the model again.")
+            raise InputError(f"{path} is not a regular file; save the model again.")
         most = MAX_TEMPLATE if path.suffix == ".jinja" else MAX_JSON if path.name in _PARSED else MAX_VOCABULARY
         if path.stat().st_size > most:
             raise InputError(f"{path} has more than {most >> 10} KiB, the most that is read; use another model.")

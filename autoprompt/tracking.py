@@ -16,7 +16,7 @@ from autoprompt.trackers import Tracker
 DEFAULT = "tensorboard"
 
 
-class Tracked:
+class TrackedView:
     """A view that forwards each call to another view, and gives a tracker curves over the number of validated prompts.
 
     ``validation/loss`` and ``validation/accuracy``: of each short fine-tune, and of the frozen manual prompt;
@@ -88,4 +88,4 @@ def tracked(shown: Progress, track: str | None) -> Iterator[Progress]:
     if not found or name not in TRACKERS:
         name, place = DEFAULT, track
     with closing(TRACKERS[name](place)) as tracker:
-        yield Tracked(shown, tracker)
+        yield TrackedView(shown, tracker)

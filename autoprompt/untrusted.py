@@ -103,7 +103,7 @@ def parse_json(data: bytes, where: str) -> Any:
     return value
 
 
-def misfit(error: ValidationError) -> str:
+def schema_error_text(error: ValidationError) -> str:
     """Where and why values do not fit a schema, for an error message: "at 'labels.0' (why)"."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
@@ -111,7 +111,7 @@ def misfit(error: ValidationError) -> str:
     return f"at {place[:_SHOWN]!r} ({why[:_SHOWN]})"
 
 
-def plain_parts(name: str, most: int = 1) -> Sequence[str]:
+def relative_parts(name: str, most: int = 1) -> Sequence[str]:
     """The parts of a relative path with ``/``, at most ``most`` of them, that stays inside its folder.
 
     Raises ValueError for any other text: an untrusted file may only name files in its own folder.

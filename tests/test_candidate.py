@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprompt.candidate import Candidate, Settings, canonical_json, derived_seed
+from autoprompt.candidate import Candidate, Settings, derived_seed
 from autoprompt.errors import InputError, UsageError
+from autoprompt.hashing import canonical_json
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
 PLAIN = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)

@@ -11,7 +11,7 @@ import commands
 import pytest
 
 from autoprompt.errors import StorageError
-from autoprompt.files import sha256, whole_file, write_whole
+from autoprompt.files import atomic_file, sha256, write_atomically
 
 MODES = [0o600, 0o640, 0o644, 0o664, 0o444, 0o755]
 
@@ -21,7 +21,7 @@ def test_a_new_version_keeps_the_older_one_s_permissions(tmp_path, mode):
     path = tmp_path / "out.txt"
     path.write_text("older")
     path.chmod(mode)
-    write_whole(path, "newer")
+    write_atomically(path, "newer")
     assert path.read_text() == "newer"
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
@@ -30,7 +30,7 @@ def test_a_new_version_keeps_the_older_one_s_permissions(tmp_path, mode):
 def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path, mask):
     old = os.umask(mask)
     try:
-        write_whole(tmp_path / "out.txt", "new")
+        write_atomically(tmp_path / "out.txt", "new")
         (tmp_path / "plain.txt").touch()
         assert os.umask(mask) == mask, "the user's mask is as it was"
     finally:
@@ -44,7 +44,7 @@ def test_a_new_version_keeps_the_older_one_s_owner(tmp_path):
     path.write_text("older")
     os.chown(path, 12345, 23456)
     path.chmod(0o4750)
-    write_whole(path, "newer")
+    write_atomically(path, "newer")
     found = path.stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12345, 23456, 0o4750)
 
@@ -55,9 +55,9 @@ def test_a_symbolic_link_stays_and_its_file_is_replaced(tmp_path, absolute):
     real, middle, link = tmp_path / "there" / "real.txt", tmp_path / "middle.txt", tmp_path / "link.txt"
     middle.symlink_to(real if absolute else "there/real.txt")
     link.symlink_to("middle.txt")
-    write_whole(link, "first")  # the link led nowhere yet
+    write_atomically(link, "first")  # the link led nowhere yet
     real.chmod(0o600)
-    write_whole(link, "second")
+    write_atomically(link, "second")
     assert link.is_symlink()
     assert middle.is_symlink()
     assert real.read_text() == "second"
@@ -70,7 +70,7 @@ def test_a_link_that_leads_to_itself_and_a_folder_are_refused(tmp_path):
     (tmp_path / "folder").mkdir()
     for name in ("loop", "folder", "none/out"):
         with pytest.raises(StorageError):
-            write_whole(tmp_path / name, "x")
+            write_atomically(tmp_path / name, "x")
     assert (tmp_path / "loop").is_symlink()
     assert {path.name for path in tmp_path.iterdir()} == {"loop", "folder"}
 
@@ -80,7 +80,7 @@ def test_a_failure_leaves_the_older_file_behind_a_link(tmp_path):
     (tmp_path / "link").symlink_to("real")
 
     def write_half() -> None:
-        with whole_file(tmp_path / "link") as file:
+        with atomic_file(tmp_path / "link") as file:
             file.write("half")
             raise KeyError
 
@@ -96,7 +96,7 @@ def test_a_named_pipe_is_written_to_and_stays(tmp_path):
     got: list[str] = []
     reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
     reader.start()
-    write_whole(pipe, "through the pipe")
+    write_atomically(pipe, "through the pipe")
     reader.join(10)
     assert got == ["through the pipe"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
@@ -105,7 +105,7 @@ def test_a_named_pipe_is_written_to_and_stays(tmp_path):
 def test_a_device_is_written_to_and_stays(tmp_path):
     link = tmp_path / "best.json"
     link.symlink_to(os.devnull)
-    write_whole(link, "gone")
+    write_atomically(link, "gone")
     assert link.is_symlink()
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
@@ -116,8 +116,9 @@ def test_an_open_file_is_written_on(tmp_path, target, kind):
     """What stood in it, and what else the process prints, stays."""
     (tmp_path / "link").symlink_to(target)
     code = (
-        "import sys; from pathlib import Path; from autoprompt.files import write_whole; print('before', flush=True);"
-        "write_whole(Path(sys.argv[1]), 'text\\n'); print('after')"
+        "import sys; from pathlib import Path; from autoprompt.files import write_atomically; "
+        "print('before', flush=True); "
+        "write_atomically(Path(sys.argv[1]), 'text\\n'); print('after')"
     )
     out = tmp_path / "out.txt"
     out.write_text("older\n")

@@ -238,7 +238,7 @@ def test_the_winner_of_each_run_is_marked_and_explained(capsys, monkeypatch):
     assert "* the winner of its run" in shown
     for part in ("[red]name[/]", "b" * 12, "[/], reviews (data ffffffff)"):
         assert part in shown
-    assert "rung 2: judged on 32 rows; test rows of these data seen by 5 evaluations" in " ".join(shown.split())
+    assert "rung 2: evaluated on 32 rows; test rows of this data used by 5 evaluations" in " ".join(shown.split())
     typed.show_entries(entries[:1], 20, runs, [GROUP])
     alone = capsys.readouterr().out
     assert "winner" not in alone

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoprompt.errors import InputError
-from autoprompt.untrusted import MAX_DEPTH, open_regular, parse_json, plain_parts, read_bytes, read_json, read_toml
+from autoprompt.untrusted import MAX_DEPTH, open_regular, parse_json, read_bytes, read_json, read_toml, relative_parts
 
 MOST = 1 << 20
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
@@ -120,8 +120,8 @@ def test_any_bytes_are_toml_or_one_sentence(tmp_path_factory, data):
 
 @pytest.mark.parametrize("name", ["a", "a.json", "ü b", "-x", "..a", "a..b"])
 def test_a_plain_name(name):
-    assert plain_parts(name) == [name]
-    assert plain_parts(f"{name}/{name}", most=2) == [name, name]
+    assert relative_parts(name) == [name]
+    assert relative_parts(f"{name}/{name}", most=2) == [name, name]
 
 
 @pytest.mark.parametrize(
@@ -130,4 +130,4 @@ def test_a_plain_name(name):
 )  # fmt: skip
 def test_a_path_is_no_plain_name(name):
     with pytest.raises(ValueError, match="no plain name"):
-        plain_parts(name)
+        relative_parts(name)

@@ -20,8 +20,8 @@ from autoprompt.artifacts.download import download
 from autoprompt.artifacts.registry import ARTIFACTS, Artifact, Kind, artifact
 from autoprompt.artifacts.reporting import Progress
 from autoprompt.errors import InputError, StorageError
-from autoprompt.files import sha256
-from autoprompt.untrusted import plain_parts, read_json
+from autoprompt.files import fsync_path, sha256
+from autoprompt.untrusted import read_json, relative_parts
 
 _MARKER = "complete.json"
 _MOST_MARKER = 1 << 20
@@ -51,12 +51,12 @@ def folder(name: str) -> Path:
 
 def is_pulled(name: str) -> bool:
     """Whether the artifact is in the cache, finished, with files of the recorded sizes."""
-    return _is_whole(artifact(name), hashes=False)
+    return _is_complete(artifact(name), hashes=False)
 
 
 def verify(name: str) -> bool:
     """Like ``is_pulled``, but every file is read and its SHA-256 compared."""
-    return _is_whole(artifact(name), hashes=True)
+    return _is_complete(artifact(name), hashes=True)
 
 
 def ensure(name: str, *, progress: Progress | None = None) -> Path:
@@ -112,7 +112,7 @@ def _make(item: Artifact, partial: Path, report: Progress) -> Path:
     marker = _identity(item) | {"files": {name: [path.stat().st_size, sha256(path)] for name, path in files.items()}}
     (made / _MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
     for path in (*files.values(), made / _MARKER, *(p for p in made.rglob("*") if p.is_dir()), made):
-        _fsync(path)
+        fsync_path(path)
     return made
 
 
@@ -122,20 +122,20 @@ def _publish(made: Path, final: Path, old: Path) -> None:
     if final.exists():
         final.replace(old)
     made.replace(final)
-    _fsync(final.parent)
+    fsync_path(final.parent)
 
 
 def _identity(item: Artifact) -> dict[str, object]:
     return {"package": item.package, "version": item.version, "wheel": item.sha256, "layout": item.layout}
 
 
-def _is_whole(item: Artifact, *, hashes: bool) -> bool:
+def _is_complete(item: Artifact, *, hashes: bool) -> bool:
     root = folder(item.name)
     try:
         marker = read_json(root / _MARKER, "The file", _MOST_MARKER)
         if {key: marker.get(key) for key in _identity(item)} != _identity(item):
             return False
-        return _known(root, marker["files"]) and all(
+        return _lists_all_files(root, marker["files"]) and all(
             (root / name).stat().st_size == size and (not hashes or sha256(root / name) == digest)
             for name, (size, digest) in marker["files"].items()
         )
@@ -144,23 +144,15 @@ def _is_whole(item: Artifact, *, hashes: bool) -> bool:
         return False
 
 
-def _known(root: Path, files: Mapping[str, object]) -> bool:
+def _lists_all_files(root: Path, files: Mapping[str, object]) -> bool:
     """Whether the marker lists every file in the folder except hidden ones: models are loaded from all files there.
 
     Raises ValueError for a listed name that leads outside the folder.
     """
     for name in files:
-        plain_parts(name, most=8)
+        relative_parts(name, most=8)
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
     return {name for name in found if not name.startswith(".")} <= {*files, _MARKER}
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

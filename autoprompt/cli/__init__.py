@@ -59,11 +59,11 @@ def main() -> NoReturn:
 def _run() -> int:
     from autoprompt import interpreter
     from autoprompt.cli import streams
-    from autoprompt.terminal import guard_streams
+    from autoprompt.terminal import escape_streams
 
     interpreter.leave_current_folder()  # files there are data, not modules to import
     streams.prepare()
-    guard_streams()
+    escape_streams()
     from autoprompt.cli.root import run
 
     return run()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from autoprompt.cli import predictions
-from autoprompt.cli.counting import counted
+from autoprompt.cli.counting import row_counter
 from autoprompt.cli.options import STARTED, print_json
 from autoprompt.cli.partial import partial_file
 from autoprompt.cli.verbosity import say
@@ -20,7 +20,7 @@ from autoprompt.errors import AutopromptError
 from autoprompt.terminal import echo
 
 if TYPE_CHECKING:
-    from autoprompt.cli.rows import Waiting
+    from autoprompt.cli.rows import InputRows
     from autoprompt.corpus import Table
     from autoprompt.predicting import Answer, Predictor
 
@@ -52,16 +52,16 @@ def stoppable(out: Path | None) -> Iterator[Done]:
         raise
 
 
-def write(predictor: Predictor, waiting: Waiting, kind: str, out: Path | None, done: Done) -> None:
+def write(predictor: Predictor, rows: InputRows, kind: str, out: Path | None, done: Done) -> None:
     """Answer all rows, and write each block when it is answered: to ``out``, or to standard output."""
     wanted = predictions.wanted_names(kind, predictor.labels)
-    added = predictions.Added.beside(waiting.columns if kind != "text" else (), wanted)
-    for name, instead in added.moved(wanted):
+    added = predictions.AnswerColumns.avoiding(rows.columns if kind != "text" else (), wanted)
+    for name, instead in added.renamed(wanted):
         say(f"Note: the rows have a column {name!r} of their own; the answers' is called {instead!r}.")
     with partial_file(out) if out is not None else nullcontext() as partial:
         block = io.StringIO(newline="\n")
         to = _writer(kind, sys.stdout if partial is None else block, predictor.labels, added)
-        for table, found in _answered(predictor, waiting, done, shown=out is not None or not sys.stdout.isatty()):
+        for table, found in _answer_blocks(predictor, rows, done, shown=out is not None or not sys.stdout.isatty()):
             to(table, found)
             if partial is not None:
                 partial.add(block.getvalue())
@@ -72,31 +72,31 @@ def write(predictor: Predictor, waiting: Waiting, kind: str, out: Path | None, d
         say(f"Wrote {out}: {done.rows} rows in {time.monotonic() - STARTED:.1f} s.")
 
 
-def print_object(predictor: Predictor, waiting: Waiting, done: Done) -> None:
+def print_object(predictor: Predictor, rows: InputRows, done: Done) -> None:
     """Answer all rows, and print one JSON object."""
     found = [
         {"label": a.text, "probabilities": dict(zip(predictor.labels, a.probabilities, strict=False))}
-        for _, block in _answered(predictor, waiting, done, shown=True)
+        for _, block in _answer_blocks(predictor, rows, done, shown=True)
         for a in block
     ]
     print_json({"predictions": found})
 
 
-def _answered(
-    predictor: Predictor, waiting: Waiting, done: Done, *, shown: bool
+def _answer_blocks(
+    predictor: Predictor, rows: InputRows, done: Done, *, shown: bool
 ) -> Iterator[tuple[Table, list[Answer]]]:
     """Yield each block with its answers; when the next one is asked for, the block is written and counts as done."""
     from autoprompt.corpus import inputs
 
-    with counted(waiting.total, shown=shown) as count:
-        for table in waiting.blocks:
+    with row_counter(rows.total, shown=shown) as count:
+        for table in rows.blocks:
             found = predictor.answers(inputs(table, predictor.fields))
             yield table, found
             done.rows += len(found)
             count(done.rows)
 
 
-def _writer(kind: str, stream: TextIO, labels: tuple[str, ...], added: predictions.Added) -> predictions.Write:
+def _writer(kind: str, stream: TextIO, labels: tuple[str, ...], added: predictions.AnswerColumns) -> predictions.Write:
     if kind == "text":
         return predictions.as_text(stream)
     if kind == "csv":

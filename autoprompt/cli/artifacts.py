@@ -87,7 +87,7 @@ def corpora_pull(name: str) -> None:
     from autoprompt import corpus
 
     if any(card.name == name and card.files for card in corpus.list_cards()):
-        say(f"{name} travels with the package; there is nothing to pull.")
+        say(f"{name} is part of the package; there is nothing to pull.")
         return
     _pull(name, "corpus")
 

@@ -24,7 +24,7 @@ ROOM = 32
 GAP = 2
 
 
-class Prompted(Protocol):
+class HasPrompt(Protocol):
     """A line with a prompt: an entry of the leaderboard, or a prompt of a result."""
 
     @property
@@ -85,7 +85,7 @@ def _cell(value: str | Text) -> Text:
     return plain(value) if isinstance(value, str) else value
 
 
-def print_words(console: Console, rows: Sequence[Prompted]) -> str:
+def print_words(console: Console, rows: Sequence[HasPrompt]) -> str:
     """Print the label words on a line if all rows share them; return them, else an empty text."""
     words = common_words(rows)
     if words:
@@ -93,18 +93,18 @@ def print_words(console: Console, rows: Sequence[Prompted]) -> str:
     return words
 
 
-def prompt(row: Prompted, *, words: bool = True, note: str = "") -> Text:
+def prompt(row: HasPrompt, *, words: bool = True, note: str = "") -> Text:
     """Return the template, its label words (with ``words``) and the note as one text."""
     added = f"  {word_list(row)}" if words and row.label_words else ""
     return plain(repr(row.template)[1:-1]) + plain(added + note, "dim")
 
 
-def word_list(row: Prompted) -> str:
+def word_list(row: HasPrompt) -> str:
     """Return the label words as ``bad/good``."""
     return "/".join(row.label_words.values())
 
 
-def common_words(rows: Sequence[Prompted]) -> str:
+def common_words(rows: Sequence[HasPrompt]) -> str:
     """Return the label words if all rows share them, else an empty text."""
     found = {word_list(row) for row in rows}
     return found.pop() if len(found) == 1 else ""
@@ -118,7 +118,7 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     return " ".join([*([settings["tuning"]] if "tuning" in settings else []), *numbers])
 
 
-def split_settings(rows: Sequence[Prompted]) -> tuple[str, list[str]]:
+def split_settings(rows: Sequence[HasPrompt]) -> tuple[str, list[str]]:
     """Return the settings that all rows share, and the other settings of each row."""
     values = [row.settings for row in rows]
     common = {k: v for k, v in (values[0] if values else {}).items() if all(other.get(k) == v for other in values)}

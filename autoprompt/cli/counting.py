@@ -17,7 +17,7 @@ Count = Callable[[int], None]
 
 
 @contextmanager
-def counted(total: int | None, *, shown: bool = True) -> Iterator[Count]:
+def row_counter(total: int | None, *, shown: bool = True) -> Iterator[Count]:
     """Yield a function that shows the rows done of ``total`` (None: unknown), if ``shown`` and without --quiet."""
     if not shown or verbosity() == Verbosity.QUIET:
         yield lambda _: None
@@ -46,7 +46,7 @@ def counted(total: int | None, *, shown: bool = True) -> Iterator[Count]:
 def _lines(total: int | None) -> Count:
     started = last = time.monotonic()
 
-    def tell(done: int) -> None:
+    def show(done: int) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last < SECONDS or done == total:
@@ -57,4 +57,4 @@ def _lines(total: int | None) -> Count:
         of = "" if total is None else f" of {total}"
         echo(f"{done}{of} rows, {speed:.1f} rows/s{left}", err=True)
 
-    return tell
+    return show

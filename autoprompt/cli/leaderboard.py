@@ -18,8 +18,8 @@ from autoprompt.terminal import echo
 
 @click.group(cls=DefaultGroup, short_help="List, show, compare, merge and back up what was found.")
 def leaderboard() -> None:
-    """What searches found: list (the default, whose options need no name), runs, show, compare, merge, backup, check,
-    remove.
+    """Stored runs and entries: list (the default, whose options need no command name), runs, show, compare, merge,
+    backup, check, remove.
     """
 
 
@@ -29,11 +29,12 @@ def leaderboard() -> None:
 @leaderboard_option
 @json_option
 def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, as_json: bool) -> None:
-    """The entries, best first within each group that was judged on the same rows of the same data; losses of
-    different groups do not compare.
+    """List entries, best first in each group. A group's entries were evaluated on the same rows of the same data;
+    losses of different groups cannot be compared.
 
-    One row a candidate and run at its highest rung: 0 is a score without training, 1 a short fine-tune, 2 a finalist's
-    repeated ones; n counts the rows judged. A refined entry stands under its parent, with both losses.
+    Each candidate of a run is listed once, at its highest rung: 0 is a score without training, 1 a short fine-tune, 2
+    the repeated fine-tunes of a finalist; n is the number of evaluated rows. A refined entry is listed under its
+    parent, with both losses.
 
     \b
     autoprompt leaderboard
@@ -61,7 +62,7 @@ def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, a
             count = len(shown)
             if shown or not listing.problems:
                 show_entries(shown, limit, found(), listing.total)
-    tell_problems(listing.problems, count)
+    print_problems(listing.problems, count)
 
 
 @leaderboard.command("runs")
@@ -69,7 +70,7 @@ def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, a
 @leaderboard_option
 @json_option
 def leaderboard_runs(limit: int, leaderboard_file: Path, as_json: bool) -> None:
-    """The runs, newest first; an interrupted one has lost its driver, and can be resumed like a stopped one.
+    """List runs, newest first. The process of an interrupted run has ended; resume it like a stopped run.
 
     \b
     autoprompt leaderboard runs
@@ -93,7 +94,7 @@ def leaderboard_runs(limit: int, leaderboard_file: Path, as_json: bool) -> None:
                 show_runs(runs)
             if listing.total > limit:
                 say(f"{listing.total - limit} more; use --limit or --json.")
-    tell_problems(listing.problems, count)
+    print_problems(listing.problems, count)
 
 
 @leaderboard.command("show")
@@ -126,11 +127,12 @@ def leaderboard_show(entry: str, leaderboard_file: Path, as_json: bool) -> None:
 @click.argument("first", metavar="ENTRY", shell_complete=complete.entries)
 @click.argument("second", metavar="ENTRY", shell_complete=complete.entries)
 @click.option("--split", type=click.Choice(("validation", "test")), default="validation", show_default=True,
-              help="The rows to compare on.")  # fmt: skip
+              help="Rows to compare on.")  # fmt: skip
 @leaderboard_option
 @json_option
 def leaderboard_compare(first: str, second: str, split: str, leaderboard_file: Path, as_json: bool) -> None:
-    """Two entries over the rows that both were judged on, with a paired bootstrap (8 characters or more of each id).
+    """Compare two entries on the rows that both were evaluated on, by a paired bootstrap (8 characters or more of each
+    id).
 
     \b
     autoprompt leaderboard compare 3f2a9c0d 5a6b7c8d --split test
@@ -151,9 +153,10 @@ def leaderboard_compare(first: str, second: str, split: str, leaderboard_file: P
 @leaderboard_option
 @json_option
 def leaderboard_merge(other: Path, leaderboard_file: Path, as_json: bool) -> None:
-    """Take the runs of another leaderboard FILE into this one, which is made if there is none; FILE stays as it is.
+    """Copy the runs of another leaderboard FILE into this one, which is created if missing; FILE is not changed.
 
-    Fine-tuned weights come along, also later where they were missing. A run that is not autoprompt's is left out.
+    Fine-tuned weights are copied too, also those that were missing at an earlier merge. A run that autoprompt did not
+    write is left out.
 
     \b
     autoprompt leaderboard merge from-the-other-machine.sqlite
@@ -179,7 +182,7 @@ def leaderboard_merge(other: Path, leaderboard_file: Path, as_json: bool) -> Non
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @leaderboard_option
 def leaderboard_backup(file: Path, leaderboard_file: Path) -> None:
-    """Copy the leaderboard into a new FILE, whole, also while a search writes to it, with the weights of its winners.
+    """Copy the leaderboard and the weights of its winners to a new FILE, also while a search writes to it.
 
     \b
     autoprompt leaderboard backup copy.sqlite
@@ -200,7 +203,7 @@ def leaderboard_backup(file: Path, leaderboard_file: Path) -> None:
 def leaderboard_check(file: Path | None, leaderboard_file: Path, as_json: bool) -> None:
     """Check a leaderboard FILE: its pages, tables, every row, the number of rows, and the weights beside it.
 
-    Exit code 4 says that something is wrong.
+    The exit code is 4 if a check fails.
 
     \b
     autoprompt leaderboard check
@@ -229,10 +232,10 @@ def leaderboard_check(file: Path | None, leaderboard_file: Path, as_json: bool) 
 
 @leaderboard.command("remove")
 @click.argument("run_name", metavar="RUN", shell_complete=complete.runs)
-@click.option("--yes", is_flag=True, help="Ask no question.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @leaderboard_option
 def leaderboard_remove(run_name: str, yes: bool, leaderboard_file: Path) -> None:
-    """Remove RUN (its id or name, or @NUMBER as messages name it) with its entries, rows and weights, for good.
+    """Delete RUN (its id or name, or @NUMBER as in messages) with its entries, rows and weights.
 
     Weights that another run uses stay. A run that is going on is not removed.
 
@@ -253,7 +256,7 @@ def leaderboard_remove(run_name: str, yes: bool, leaderboard_file: Path) -> None
     say(f"Removed run @{number} ({run_name!r})" + (f", and {weights} files of weights." if weights else "."))
 
 
-def tell_problems(problems: Sequence[StorageError], count: int) -> None:
+def print_problems(problems: Sequence[StorageError], count: int) -> None:
     """Print what was left out of a list of ``count`` items. Raises StorageError for damage, and if none is left."""
     from autoprompt.leaderboard import DamagedError
 
@@ -268,11 +271,13 @@ def tell_problems(problems: Sequence[StorageError], count: int) -> None:
 
 @click.command(short_help="Write an entry as best.json or best.py.")
 @click.argument("entry", required=False, shell_complete=complete.entries)
-@click.option("--run", "run_name", metavar="RUN", shell_complete=complete.runs, help="The winner of this run instead.")
+@click.option(
+    "--run", "run_name", metavar="RUN", shell_complete=complete.runs, help="The winner of this run, instead of ENTRY."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="best.json or best.py")
-@click.option("--with-weights", is_flag=True, help="Also what its fine-tune changed, for a run's winner.")
+@click.option("--with-weights", is_flag=True, help="Also write the fine-tuned weights, of a run's winner.")
 @click.option("--bundle", is_flag=True,
-              help="All that runs found, for search --warm-start: prompts and scores, no rows.")  # fmt: skip
+              help="Prompts and scores of all runs, without rows, for search --warm-start.")  # fmt: skip
 @leaderboard_option
 def export(
     entry: str | None, run_name: str | None, out: Path, with_weights: bool, bundle: bool, leaderboard_file: Path

@@ -53,17 +53,17 @@ def show_entries(
 def group_line(group: Group) -> str:
     """Return the line above a group's table.
 
-    ``reviews.csv (data 1f2e3d4c), rung 2: judged on 64 rows; test rows of these data seen by 5 evaluations``.
+    ``reviews.csv (data 1f2e3d4c), rung 2: evaluated on 64 rows; test rows of this data used by 5 evaluations``.
     """
     corpora = ", ".join(group.corpora[:2]) + (", ..." if len(group.corpora) > 2 else "")
-    judged = f"judged on {group.n} rows" if group.n else "judged on no rows"
+    judged = f"evaluated on {group.n} rows" if group.n else "evaluated on no rows"
     kind = f", {group.status}" if group.status != "complete" else ""
     kind += ", refined" if group.refined else ""
     line = f"{corpora} (data {group.fingerprint[:8]}), rung {group.rung}{kind}: {judged}"
     if group.refined:  # judged on the parents' validation rows; the test rows are the parents', too
         return line
     count = group.test_evaluations
-    return f"{line}; test rows of these data seen by {count} evaluation{'' if count == 1 else 's'}"
+    return f"{line}; test rows of this data used by {count} evaluation{'' if count == 1 else 's'}"
 
 
 def _places(entries: Sequence[Entry]) -> dict[int, int]:
@@ -114,7 +114,7 @@ def _explain(console: Console, shown: Sequence[Entry], more: int, *, hidden: boo
         console.print("Settings that differ: see `autoprompt leaderboard show ENTRY`, or a wider terminal.")
     if len({entry.row.group for entry in shown}) > 1:
         console.print(
-            "Losses compare within a group alone; `autoprompt leaderboard compare` takes the rows that two share."
+            "Compare losses only within a group; `autoprompt leaderboard compare` uses the rows that two entries share."
         )
     if any(entry.wins for entry in shown):
         console.print("* the winner of its run: of what a test cannot tell from the lowest loss, the shortest template")

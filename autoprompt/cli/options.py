@@ -22,7 +22,7 @@ from autoprompt.tuning_modes import TUNING_MODES
 if TYPE_CHECKING:
     from autoprompt.run import DataOptions, ModelOptions, PlaceOptions
 
-_PIECE = 200
+_BATCH = 200
 """Items of a JSON list that are written at a time."""
 STARTED = time.monotonic()
 """Monotonic seconds at the command's start, from which a budget counts."""
@@ -53,7 +53,7 @@ class JsonObject(click.ParamType[dict[str, str]]):
         except ValueError as error:
             self.fail(f'{value!r} is not valid JSON ({error}); write \'{{"label": "word", ...}}\'.', param, ctx)
         if not isinstance(parsed, dict) or not all(isinstance(word, str) for word in parsed.values()):
-            self.fail(f'{value!r} is no JSON object of texts; write \'{{"label": "word", ...}}\'.', param, ctx)
+            self.fail(f'{value!r} is not a JSON object of texts; write \'{{"label": "word", ...}}\'.', param, ctx)
         return parsed
 
 
@@ -73,16 +73,16 @@ def _default_tuning() -> str:
 
 
 _COLUMNS = (
-    click.option("--text-column", metavar="NAMES", help="Text field, or several with commas."),
+    click.option("--text-column", metavar="NAMES", help="Column of the text; separate several with commas."),
     click.option("--label-column", metavar="NAME", help="Column of the label."),
     click.option("--target-column", metavar="NAME", help="Column of the text to generate, in place of a label."),
-    click.option("--drop-empty", is_flag=True, help="Leave out rows without text, and say how many."),
+    click.option("--drop-empty", is_flag=True, help="Leave out rows without text; a note counts them."),
 )
 _FILES = (
-    click.option("--encoding", metavar="NAME", help="Of a file that is not UTF-8, such as cp1252."),
-    click.option("--delimiter", metavar="C", help="Between cells; tab is a tabulator.  [default: as the file has it]"),
-    click.option("--no-header", is_flag=True, help="The first row is data; columns are called column1, column2 ..."),
-    click.option("--column-names", metavar="NAMES", help="Of a file without a header, with commas."),
+    click.option("--encoding", metavar="NAME", help="Encoding of a file that is not UTF-8, such as cp1252."),
+    click.option("--delimiter", metavar="C", help="Separator of cells; tab for a tab.  [default: detected]"),
+    click.option("--no-header", is_flag=True, help="The first row is data; columns are named column1, column2 ..."),
+    click.option("--column-names", metavar="NAMES", help="Column names of a file without a header, with commas."),
 )
 FILE_OPTIONS = ("encoding", "delimiter", "no_header", "column_names")
 file_options = _options(*_FILES)
@@ -90,62 +90,64 @@ column_options = _options(*_COLUMNS, *_FILES)
 data_options = _options(
     *_COLUMNS,
     *_FILES,
-    click.option("--drop-duplicates", is_flag=True, help="Leave out texts that stand in an earlier split too."),
-    click.option("--max-length", type=click.IntRange(1), default=128, show_default=True, help="Tokens of a field."),
+    click.option("--drop-duplicates", is_flag=True, help="Leave out texts that an earlier split has too."),
+    click.option("--max-length", type=click.IntRange(1), default=128, show_default=True,
+                 help="Maximum tokens of a field."),
     click.option("--test-rows", type=click.IntRange(0), default=400, show_default=True,
-                 help="Most test rows where the data brings no test file."),
+                 help="Maximum test rows where the data has no test file."),
     click.option("--shots", type=click.IntRange(1), default=16, show_default=True,
-                 help="Rows a class for training and for validation where the data has no splits."),
+                 help="Training rows, and validation rows, per class where the data has no splits."),
 )  # fmt: skip
 place_options = (
     click.option("--executor", type=click.Choice(tuple(EXECUTORS)), default="local", show_default=True,
                  envvar="AUTOPROMPT_EXECUTOR", show_envvar=True,
                  help=f"Where workers run: {', or '.join(kind.where for kind in EXECUTORS.own.values())}."),
     click.option("--ray-address", metavar="HOST:PORT",
-                 help="Of the cluster.  [default: RAY_ADDRESS, the one running here, or a new one here]"),
+                 help="Address of the cluster.  [default: RAY_ADDRESS, the one running here, or a new one here]"),
 )  # fmt: skip
 _worker_options = (
     click.option("--workers", type=click.IntRange(1), envvar="AUTOPROMPT_WORKERS", show_envvar=True,
-                 help="Worker processes.  [default: one a core, or one a GPU]"),
+                 help="Worker processes.  [default: one per core, or one per GPU]"),
     click.option("--workers-per-gpu", type=click.IntRange(1), metavar="N",
-                 help="Of which each has a part.  [default: 1]"),
+                 help="Workers that share a GPU.  [default: 1]"),
 )  # fmt: skip
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="[auto|cpu|cuda|mps]",
     envvar="AUTOPROMPT_DEVICE", show_envvar=True,
-    help="Where the model runs; auto takes a GPU where there is one.",
+    help="Where the model runs; auto uses a GPU if there is one.",
 )  # fmt: skip
 model_options = _options(
     click.option("--model", default="smollm2-135m", show_default=True, envvar="AUTOPROMPT_MODEL", show_envvar=True,
                  shell_complete=complete.models, help="Embedded model, folder or Hub name."),
     click.option("--family", type=click.Choice(tuple(FAMILIES)),
-                 help="What kind of model it is used as.  [default: as it was saved]"),
+                 help="Family to load the model as.  [default: as it was saved]"),
     click.option("--tuning", type=click.Choice(tuple(TUNING_MODES)),
-                 help=f"What is trained.  [default: {_default_tuning()}]"),
+                 help=f"Parameters that a fine-tune trains.  [default: {_default_tuning()}]"),
     click.option("--chat", is_flag=True, help="Wrap prompts in the tokenizer's chat format."),
     device_option,
     *_worker_options,
     *place_options,
-    click.option("--label-words", type=JsonObject(), metavar="JSON", help='Such as \'{"neg": "bad", "pos": "good"}\'.'),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn."),
+    click.option("--label-words", type=JsonObject(), metavar="JSON",
+                 help='Label words, such as \'{"neg": "bad", "pos": "good"}\'.'),
+    click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the run."),
 )  # fmt: skip
 leaderboard_option = click.option(
     "--leaderboard", "leaderboard_file", type=click.Path(path_type=Path, dir_okay=False),
     envvar="AUTOPROMPT_LEADERBOARD", show_envvar=True, default=Path(DEFAULT_LEADERBOARD), show_default=True,
-    help="The file that runs are kept in.",
+    help="File in which runs are stored.",
 )  # fmt: skip
 verify_place_options = _options(
     *place_options,
     *_worker_options,
-    click.option("--device", metavar="[auto|cpu|cuda|mps]", help="Where the model runs.  [default: where it did]"),
+    click.option("--device", metavar="[auto|cpu|cuda|mps]", help="Where the model runs.  [default: as in the run]"),
 )
 resume_place_options = _options(
     click.option("--executor", type=click.Choice(tuple(EXECUTORS)),
-                 help="Where workers run from now on.  [default: where they did]"),
-    click.option("--ray-address", metavar="HOST:PORT", help="Of the cluster, where it is another now."),
-    click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: as many as there were]"),
-    click.option("--workers-per-gpu", type=click.IntRange(1), metavar="N", help="Of which each has a part."),
-    click.option("--device", metavar="[auto|cpu|cuda|mps]", help="Where the model runs.  [default: where it did]"),
+                 help="Where workers run from now on.  [default: as before]"),
+    click.option("--ray-address", metavar="HOST:PORT", help="Address of the cluster, if it has changed."),
+    click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: as before]"),
+    click.option("--workers-per-gpu", type=click.IntRange(1), metavar="N", help="Workers that share a GPU."),
+    click.option("--device", metavar="[auto|cpu|cuda|mps]", help="Where the model runs.  [default: as in the run]"),
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
@@ -211,9 +213,9 @@ def print_json_list(
     """
     count = 0
     rest = iter(items)
-    while piece := list(islice(rest, _PIECE)):
-        _write_json(f", {_texts(piece)}" if count else f'{{"{name}": [{_texts(piece)}')
-        count += len(piece)
+    while batch := list(islice(rest, _BATCH)):
+        _write_json(f", {_texts(batch)}" if count else f'{{"{name}": [{_texts(batch)}')
+        count += len(batch)
     if not count and not problems:
         _write_json(f'{{"{name}": [')
     if count or not problems:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoprompt.errors import StorageError
-from autoprompt.files import whole_file
+from autoprompt.files import atomic_file
 
 
 class Partial(NamedTuple):
@@ -45,7 +45,7 @@ def partial_file(target: Path) -> Iterator[Partial]:
         path, handle = _new(target)
     try:
         yield Partial(path, handle)
-        with path.open(encoding="utf-8", newline="") as content, whole_file(target) as whole:
+        with path.open(encoding="utf-8", newline="") as content, atomic_file(target) as whole:
             shutil.copyfileobj(content, whole)
         path.unlink()
     finally:

@@ -15,7 +15,7 @@ from autoprompt.cli.options import device_option, file_options, json_option
 from autoprompt.errors import UsageError
 
 if TYPE_CHECKING:
-    from autoprompt.cli.rows import Waiting
+    from autoprompt.cli.rows import InputRows
 
 FORMATS = ("text", "csv", "jsonl")
 
@@ -39,16 +39,16 @@ class TextCommand(click.Command):
 @click.argument("prompt_file", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--input", "input_file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), metavar="FILE",
-              help="Rows of a data file, as search takes them, lines of a txt file; - is standard input.")  # fmt: skip
+              help="Data file, as for search, or txt file with one text a line; - is standard input.")  # fmt: skip
 @file_options
 @click.option("--lines", type=click.Choice(("text", "json")),
-              help="What a line of standard input is.  [default: text; json for several fields]")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(FORMATS), help="What is printed.  [default: text]")
+              help="Content of a line of standard input.  [default: text; json for several fields]")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Output format.  [default: text]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="A .csv or .jsonl file instead of standard output.")  # fmt: skip
-@click.option("--frozen", is_flag=True, help="With the pretrained model, whatever fine-tune the prompt was found with.")
+              help="Write to this .csv or .jsonl file instead of standard output.")  # fmt: skip
+@click.option("--frozen", is_flag=True, help="Use the pretrained model, without the prompt's fine-tune.")
 @click.option("--model", metavar="NAME", shell_complete=complete.models,
-              help="Where the prompt's model is, if not where it was.")  # fmt: skip
+              help="Folder or name of the prompt's model, if it has moved.")  # fmt: skip
 @device_option
 @json_option
 def predict(
@@ -66,11 +66,11 @@ def predict(
 ) -> None:
     """Answer TEXTs, the rows of a file or the lines of standard input with the prompt of PROMPT_FILE (best.json).
 
-    A line each is printed, the label and its probability; csv and jsonl hold the rows as well, and the probability of
-    each label. What comes through a pipe is answered as it comes. Write -- before texts that begin with -.
+    One line is printed for each row: the label and its probability. csv and jsonl also hold the rows and the
+    probability of each label. Rows from a pipe are answered as they arrive. Write -- before texts that begin with -.
 
-    --out FILE is there when all rows are answered. Until then, and if the command is stopped, FILE.partial.csv (or
-    .jsonl) holds those that are.
+    --out FILE is written when all rows are answered. Until then, and if the command is stopped, FILE.partial.csv (or
+    .jsonl) holds the answered rows.
 
     \b
     autoprompt predict best.json "A fine film." "Dull."
@@ -85,14 +85,14 @@ def predict(
 
     with answering.stoppable(out) as done:
         prompt = load(prompt_file, model=model, device=device)
-        waiting = _waiting(texts, input_file, lines, rest, prompt.candidate.template.fields)
-        done.total = waiting.total
+        rows = _input_rows(texts, input_file, lines, rest, prompt.candidate.template.fields)
+        done.total = rows.total
         threads.share_cores()
         predictor = prompt.session.predictor(frozen=frozen)
         if as_json:
-            answering.print_object(predictor, waiting, done)
+            answering.print_object(predictor, rows, done)
         else:
-            answering.write(predictor, waiting, kind, out, done)
+            answering.write(predictor, rows, kind, out, done)
 
 
 def _kind(form: str | None, out: Path | None, as_json: bool) -> str:
@@ -109,13 +109,13 @@ def _kind(form: str | None, out: Path | None, as_json: bool) -> str:
     return kind
 
 
-def _waiting(
+def _input_rows(
     texts: tuple[str, ...],
     input_file: Path | None,
     lines: str | None,
     given: Mapping[str, Any],
     fields: tuple[str, ...],
-) -> Waiting:
+) -> InputRows:
     """Return the rows to answer. ``given``: the file options. Raises UsageError, InputError."""
     from autoprompt.cli import rows
     from autoprompt.corpus import FileOptions

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from autoprompt.corpus import Table
     from autoprompt.predicting import Answer
 
-_ACTS = frozenset("=+-@")
+_FORMULA_SIGNS = frozenset("=+-@")
 """First characters, also in full width, that make a spreadsheet read a cell as a formula (OWASP, "CSV Injection")."""
 
 Write = Callable[["Table", Sequence["Answer"]], None]
 
 
-class Added(NamedTuple):
+class AnswerColumns(NamedTuple):
     """Names of the added columns; ``probabilities``: in csv one per label, in their order, in jsonl one for all."""
 
     predicted: str
     probabilities: tuple[str, ...]
 
     @classmethod
-    def beside(cls, columns: Collection[str], wanted: Sequence[str]) -> Added:
+    def avoiding(cls, columns: Collection[str], wanted: Sequence[str]) -> AnswerColumns:
         """Return the wanted names, with a number where the rows' own ``columns`` have them already."""
         found: list[str] = []
         for name in wanted:
@@ -39,7 +39,7 @@ class Added(NamedTuple):
             found.append(free)
         return cls(found[0], tuple(found[1:]))
 
-    def moved(self, wanted: Sequence[str]) -> list[tuple[str, str]]:
+    def renamed(self, wanted: Sequence[str]) -> list[tuple[str, str]]:
         """Return each wanted name that was taken, with its replacement."""
         own = (self.predicted, *self.probabilities)
         return [(name, instead) for name, instead in zip(wanted, own, strict=True) if name != instead]
@@ -63,7 +63,7 @@ def as_text(stream: TextIO) -> Write:
     return write
 
 
-def as_csv(stream: TextIO, added: Added) -> Write:
+def as_csv(stream: TextIO, added: AnswerColumns) -> Write:
     """Return a writer of the rows with the predicted label and each label's probability; no cell is a formula."""
     writer = csv.writer(stream, lineterminator="\n")
     columns: list[str] = []
@@ -72,25 +72,25 @@ def as_csv(stream: TextIO, added: Added) -> Write:
     def write(table: Table, answers: Sequence[Answer]) -> None:
         if not columns:
             columns.extend(table.columns)
-            writer.writerow([inert(name) for name in (*columns, *own)])
+            writer.writerow([formula_safe(name) for name in (*columns, *own)])
         for row, (text, probabilities) in zip(table.rows, answers, strict=True):
-            _check_later(row, own)
+            _check_no_clash(row, own)
             others = sorted(set(row) - set(columns))
             if others:
                 raise InputError(f"A later row has the column {others[0]!r}, which the first ones have not; use jsonl.")
             cells = [_cell(row.get(name, "")) for name in columns]
-            writer.writerow([inert(cell) for cell in (*cells, text)] + [f"{p:.6f}" for p in probabilities])
+            writer.writerow([formula_safe(cell) for cell in (*cells, text)] + [f"{p:.6f}" for p in probabilities])
         stream.flush()
 
     return write
 
 
-def as_json_lines(stream: TextIO, labels: Sequence[str], added: Added) -> Write:
+def as_json_lines(stream: TextIO, labels: Sequence[str], added: AnswerColumns) -> Write:
     """Return a writer of one JSON object per row: its columns, ``predicted``, and ``probabilities`` by label."""
 
     def write(table: Table, answers: Sequence[Answer]) -> None:
         for row, (text, probabilities) in zip(table.rows, answers, strict=True):
-            _check_later(row, (added.predicted, *added.probabilities))
+            _check_no_clash(row, (added.predicted, *added.probabilities))
             values = {**row, added.predicted: text}
             if probabilities:
                 values[added.probabilities[0]] = dict(zip(labels, probabilities, strict=True))
@@ -100,26 +100,26 @@ def as_json_lines(stream: TextIO, labels: Sequence[str], added: Added) -> Write:
     return write
 
 
-def _check_later(row: Mapping[str, object], own: Sequence[str]) -> None:
+def _check_no_clash(row: Mapping[str, object], own: Sequence[str]) -> None:
     """Raise InputError if a later row has a column with the name of an added one."""
     taken = next((name for name in own if name in row), None)
     if taken is not None:
         raise InputError(f"A later row has the column {taken!r}, to which the answers go; rename it.")
 
 
-def inert(cell: str) -> str:
+def formula_safe(cell: str) -> str:
     """Return a cell that no spreadsheet reads as a formula: with an apostrophe in front where needed.
 
     Spreadsheets may skip blanks and line breaks, and read full-width signs. Numbers stay numbers.
     """
-    return f"'{cell}" if _acts(cell) and not _is_number(cell) else cell
+    return f"'{cell}" if _starts_formula(cell) and not _is_number(cell) else cell
 
 
-def _acts(cell: str) -> bool:
+def _starts_formula(cell: str) -> bool:
     if cell.startswith(("\t", "\r")):
         return True
     first = next((c for c in cell if not (c.isspace() or unicodedata.category(c) in ("Cc", "Cf"))), "")
-    return unicodedata.normalize("NFKC", first)[:1] in _ACTS if first else False
+    return unicodedata.normalize("NFKC", first)[:1] in _FORMULA_SIGNS if first else False
 
 
 def _is_number(cell: str) -> bool:

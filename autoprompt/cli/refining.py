@@ -8,15 +8,15 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.cli.options import column_options, device_option, json_option, leaderboard_option, print_json
-from autoprompt.cli.verbosity import viewed
+from autoprompt.cli.verbosity import progress_view
 
 
-@click.command(short_help="Train an entry's weights on with new labelled rows.")
+@click.command(short_help="Continue an entry's fine-tune with new labelled rows.")
 @click.argument("entry", shell_complete=complete.entries)
 @click.argument("corpus", shell_complete=complete.corpora)
 @column_options
 @device_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the rows.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed for the order of the rows.")
 @click.option("--name", metavar="TEXT", help="A name for the run of the new entry.")
 @leaderboard_option
 @json_option
@@ -37,11 +37,11 @@ def refine(
     leaderboard_file: Path,
     as_json: bool,
 ) -> None:
-    """Train ENTRY, the winner of a run, on with the labelled rows of CORPUS, beside those that it learnt from.
+    """Continue the fine-tune of ENTRY, the winner of a run, with the labelled rows of CORPUS and its own training rows.
 
-    The result is a new entry, unless a paired test over the old validation rows and the new ones says that it got
-    worse, or its mean loss rose on both. Each half of the new rows is judged by a fine-tune that has seen the other
-    half only.
+    The result is a new entry, unless a paired test over the old validation rows and the new rows shows that it got
+    worse, or its mean loss rose on both. Each half of the new rows is scored by a fine-tune that was trained on the
+    other half only.
 
     \b
     autoprompt refine 3f2a9c0d monday.csv
@@ -54,7 +54,7 @@ def refine(
         text_column, label_column, target_column, drop_empty,
         encoding=encoding, delimiter=delimiter, no_header=no_header, column_names=column_names,
     )  # fmt: skip
-    with viewed() as shown:
+    with progress_view() as shown:
         result = run.refine(entry, corpus, leaderboard_file, shown, data=data, device=device, seed=seed, name=name)
     if as_json:
         print_json(result.to_dict())

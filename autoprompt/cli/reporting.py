@@ -15,10 +15,14 @@ from autoprompt.cli.verbosity import say
 @click.argument("references", metavar="RUN...", nargs=-1, required=True, shell_complete=complete.runs)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
               help="Folder for report.html and report.md.")  # fmt: skip
-@click.option("--no-rows", is_flag=True, help="Leave out the data's rows that the winner got wrong, to hand it on.")
+@click.option(
+    "--no-rows",
+    is_flag=True,
+    help="Leave out the data rows that the winner got wrong, so that the report can be shared.",
+)
 @leaderboard_option
 def report(references: tuple[str, ...], out: Path, no_rows: bool, leaderboard_file: Path) -> None:
-    """Write what RUN (id or name) found and how, as a page that needs nothing but itself and as Markdown.
+    """Write a report of RUN (id or name) as a self-contained HTML page and as Markdown.
 
     Several runs (models, strategies, corpora) are compared.
 

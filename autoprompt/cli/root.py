@@ -11,7 +11,7 @@ import click
 
 from autoprompt.cli import artifacts, layout, leaderboard, predicting, refining, reporting, searching
 from autoprompt.cli.interruption import interrupted
-from autoprompt.cli.verbosity import Verbosity, talkative, verbosity
+from autoprompt.cli.verbosity import Verbosity, add_verbosity_options, verbosity
 from autoprompt.errors import AutopromptError
 from autoprompt.terminal import echo, visible
 
@@ -39,7 +39,7 @@ class Root(click.Group):
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="autoprompt-engine")
 def cli() -> None:
-    """Find the prompt template, label words and training settings that make a language model do your task best.
+    """Find the prompt template, label words and training settings with which a language model does your task best.
 
     \b
     autoprompt search rotten-tomatoes --budget 5m     # an embedded corpus
@@ -82,7 +82,7 @@ for _command in (
     artifacts.models,
     artifacts.corpora,
 ):
-    cli.add_command(talkative(_command))
+    cli.add_command(add_verbosity_options(_command))
 cli.add_command(completion)
 
 

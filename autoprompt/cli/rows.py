@@ -21,7 +21,7 @@ MOST_AT_ONCE = 50
 """Most rows of a pipe that are answered at a time."""
 
 
-class Waiting(NamedTuple):
+class InputRows(NamedTuple):
     """Rows to answer, in blocks; their columns, and the number of rows (None: unknown)."""
 
     blocks: Iterator[Table]
@@ -29,7 +29,7 @@ class Waiting(NamedTuple):
     total: int | None
 
 
-def of_file(path: Path, fields: Sequence[str], options: FileOptions = FileOptions()) -> Waiting:  # noqa: B008 - frozen
+def of_file(path: Path, fields: Sequence[str], options: FileOptions = FileOptions()) -> InputRows:  # noqa: B008 - frozen
     """Read and check all rows of a file, and print what its reader assumed. Raises InputError, UsageError."""
     table = read_inputs(path, fields, options)
     for note in table.notes:
@@ -37,7 +37,7 @@ def of_file(path: Path, fields: Sequence[str], options: FileOptions = FileOption
     return _of_table(table, fields)
 
 
-def of_texts(texts: Sequence[str], field: str) -> Waiting:
+def of_texts(texts: Sequence[str], field: str) -> InputRows:
     """Return the texts of a command as rows. Raises InputError for NUL and lone surrogates."""
     rows = tuple({field: text} for text in texts)
     places = tuple(f"text {number}" for number in range(1, len(rows) + 1))
@@ -46,14 +46,14 @@ def of_texts(texts: Sequence[str], field: str) -> Waiting:
     return _of_table(Table("the command", (field,), rows, places), (field,))
 
 
-def _of_table(table: Table, fields: Sequence[str]) -> Waiting:
+def _of_table(table: Table, fields: Sequence[str]) -> InputRows:
     inputs(table, fields)  # refuse bad rows before the model is loaded
     parts = (slice(start, start + BLOCK) for start in range(0, len(table.rows), BLOCK))
     blocks = (Table(table.source, table.columns, table.rows[part], table.places[part]) for part in parts)
-    return Waiting(blocks, table.columns, len(table.rows))
+    return InputRows(blocks, table.columns, len(table.rows))
 
 
-def of_stream(lines: Iterable[str], fields: Sequence[str], *, objects: bool) -> Waiting:
+def of_stream(lines: Iterable[str], fields: Sequence[str], *, objects: bool) -> InputRows:
     """Return rows as they arrive: a block holds the lines that are there, at most ``MOST_AT_ONCE``.
 
     Waits for the first line. A line is the text of the only field, or with ``objects`` a JSON object. Raises
@@ -62,9 +62,9 @@ def of_stream(lines: Iterable[str], fields: Sequence[str], *, objects: bool) -> 
     blocks = _of_lines(lines, fields, objects=objects)
     first = next(blocks, None)
     if first is None:
-        return Waiting(iter([]), tuple(fields), 0)
+        return InputRows(iter([]), tuple(fields), 0)
     inputs(first, fields)
-    return Waiting(chain([first], blocks), first.columns, None)
+    return InputRows(chain([first], blocks), first.columns, None)
 
 
 def _of_lines(lines: Iterable[str], fields: Sequence[str], *, objects: bool) -> Iterator[Table]:

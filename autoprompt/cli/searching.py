@@ -24,7 +24,7 @@ from autoprompt.cli.options import (
     unescaped,
     verify_place_options,
 )
-from autoprompt.cli.verbosity import viewed
+from autoprompt.cli.verbosity import progress_view
 from autoprompt.errors import UsageError
 from autoprompt.registry import STRATEGIES, TRACKERS
 
@@ -50,23 +50,25 @@ class SearchCommand(click.Command):
 @click.command(cls=SearchCommand, short_help="Search for the best prompt on a corpus.")
 @click.argument("corpus", shell_complete=complete.corpora)
 @click.option("--template", "templates", multiple=True, metavar="TEXT", callback=unescaped,
-              help="The first replaces the manual baseline, further ones join the search.")  # fmt: skip
+              help="The first one replaces the manual baseline; others are added to the search.")  # fmt: skip
 @click.option("--strategy", type=click.Choice(tuple(STRATEGIES)), default="hybrid", show_default=True,
-              help="What proposes prompts: operators and gradients, either alone, draws, or all values.")  # fmt: skip
+              help="Source of prompts: operators and gradients, one of them, random draws, or a grid.")  # fmt: skip
 @click.option(
     "--budget", type=Duration(), metavar="TIME", help="Time from start to result, such as 90s or 1h30m.  [default: 5m]"
 )
-@click.option("--max-evaluations", type=click.IntRange(1), metavar="N", help="Fine-tunes instead of a time limit.")
-@click.option("--metric", metavar="NAME", help="Metric to report beside loss and accuracy.")
+@click.option(
+    "--max-evaluations", type=click.IntRange(1), metavar="N", help="Number of fine-tunes, instead of a time limit."
+)
+@click.option("--metric", metavar="NAME", help="Metric to report in addition to loss and accuracy.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
-              help="TOML: the ranges of the genes, and sizes of the search.")  # fmt: skip
+              help="TOML file: ranges of the settings, and sizes of the search.")  # fmt: skip
 @click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE",
-              help="Hold one gene still: epochs=2, calibration=true, demos=4, template=TEXT ...")  # fmt: skip
+              help="Fix one setting: epochs=2, calibration=true, demos=4, template=TEXT ...")  # fmt: skip
 @click.option("--folds", type=click.IntRange(2), metavar="K",
               help="K-fold cross-validation of finalists.  [default: swap train and validation]")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Seeds for each finalist.")
 @click.option("--warm-start", multiple=True, metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
-              help="A leaderboard or bundle of other data, whose prompts the search begins with.")  # fmt: skip
+              help="Leaderboard or bundle of other data; the search starts with its prompts.")  # fmt: skip
 @click.option("--name", metavar="TEXT", help="A name for the run.")
 @track_option
 @data_options
@@ -91,11 +93,11 @@ def search(
     as_json: bool,
     **rest: Any,
 ) -> None:
-    """Search for the best prompt on CORPUS: a name, a data file, a folder of such, or hub:NAME.
+    """Search for the best prompt on CORPUS: a name, a data file, a folder of data files, or hub:NAME.
 
-    Data files are FORMATS; text files may end in .gz, .bz2, .xz or .zst too.
+    Data files are FORMATS; text files may also be compressed (.gz, .bz2, .xz or .zst).
 
-    What is found is in the leaderboard at once; stopped with Ctrl-C, the run goes on with `autoprompt resume`.
+    Results are stored in the leaderboard as they are found. After Ctrl-C, `autoprompt resume` continues the run.
 
     \b
     autoprompt search rotten-tomatoes --budget 5m
@@ -129,7 +131,7 @@ def search(
         started=STARTED,
     )
     limit = budget or (None if max_evaluations else run.DEFAULT_BUDGET)
-    with viewed(limit, max_evaluations) as shown, tracked(shown, track) as watched:
+    with progress_view(limit, max_evaluations) as shown, tracked(shown, track) as watched:
         result = run.search(options, watched)
     if as_json:
         print_json(result.to_dict())
@@ -137,7 +139,7 @@ def search(
         show_result(result, leaderboard_file)
 
 
-@click.command(short_help="Go on with a run that was stopped or killed.")
+@click.command(short_help="Continue a run that was stopped or killed.")
 @click.argument("reference", metavar="RUN", shell_complete=complete.runs)
 @track_option
 @resume_place_options
@@ -150,7 +152,7 @@ def resume(
     as_json: bool,
     **place: Any,
 ) -> None:
-    """Go on with RUN (id or name), which was stopped or killed; of a finished run, print the result again.
+    """Continue RUN (id or name), which was stopped or killed; for a finished run, print the result again.
 
     \b
     autoprompt resume 3f2a9c0d11e2
@@ -163,7 +165,7 @@ def resume(
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         config = board.run(reference).config
-    with viewed(config.budget, config.max_evaluations) as shown, tracked(shown, track) as watched:
+    with progress_view(config.budget, config.max_evaluations) as shown, tracked(shown, track) as watched:
         result = run.resume(reference, leaderboard_file, watched, started=STARTED, place=place_of(place))
     if as_json:
         print_json(result.to_dict())
@@ -171,14 +173,14 @@ def resume(
         show_result(result, leaderboard_file)
 
 
-@click.command(short_help="Do an entry's or run's evaluations again and compare.")
+@click.command(short_help="Repeat an entry's or run's evaluations and compare.")
 @click.argument("entry", required=False, shell_complete=complete.entries)
 @click.option(
     "--run",
     "run_name",
     metavar="RUN",
     shell_complete=complete.runs,
-    help="All entries of this run (id or name) instead.",
+    help="All entries of this run (id or name), instead of ENTRY.",
 )
 @verify_place_options
 @leaderboard_option
@@ -193,10 +195,10 @@ def verify(
     as_json: bool,
     **place: Any,
 ) -> None:
-    """Do all evaluations of ENTRY again (8 characters or more of its id) and compare every prediction and loss.
+    """Repeat all evaluations of ENTRY (8 characters or more of its id) and compare every prediction and loss.
 
-    Exact: the same to the last bit. Within: near, on another machine or with other versions. Different: neither; the
-    exit code is 6 then.
+    Exact: the same to the last bit. Within: close, on another machine or with other versions. Different: neither, and
+    the exit code is 6.
 
     \b
     autoprompt verify 3f2a9c0d
@@ -210,7 +212,7 @@ def verify(
     if (entry is None) == (run_name is None):
         raise UsageError("Verify takes an ENTRY or --run RUN; give one of the two.")
     result: Verification | RunVerification
-    with viewed() as shown:
+    with progress_view() as shown:
         if entry is not None:
             result = run.verify(entry, leaderboard_file, shown, started=STARTED, place=place_of(place))
         else:
@@ -227,14 +229,14 @@ def verify(
 
 @click.command(short_help="Train one template and score it on another split.")
 @click.argument("corpus", shell_complete=complete.corpora)
-@click.option("--template", metavar="TEXT", callback=unescaped, help=r"\n is a line break.")
+@click.option("--template", metavar="TEXT", callback=unescaped, help=r"Template to train; \n is a line break.")
 @click.option("--entry", metavar="ENTRY", shell_complete=complete.entries,
-              help="Another run's prompt instead, beside the manual one; kept in the leaderboard.")  # fmt: skip
+              help="Another run's prompt, compared with the manual one; stored in the leaderboard.")  # fmt: skip
 @click.option("--learning-rate", type=float, help="[default: the tuning mode's]")
-@click.option("--batch-size", type=click.IntRange(1), help="Rows a step.  [default: the tuning mode's]")
+@click.option("--batch-size", type=click.IntRange(1), help="Rows per step.  [default: the tuning mode's]")
 @click.option("--epochs", type=click.IntRange(1),
-              help="Most passes over the training rows: a fine-tune ends when it has learnt them.")  # fmt: skip
-@click.option("--rank", type=click.IntRange(1), help="Of the adapters.  [default: the tuning mode's]")
+              help="Maximum passes over the training rows; training stops once they are learnt.")  # fmt: skip
+@click.option("--rank", type=click.IntRange(1), help="Rank of the adapters.  [default: the tuning mode's]")
 @click.option("--split", type=click.Choice(("validation", "test")), default="validation", show_default=True,
               help="The rows to score.")  # fmt: skip
 @data_options
@@ -252,9 +254,9 @@ def evaluate(
 ) -> None:
     """Train one template on CORPUS's training rows and score it on another split.
 
-    With --entry, that of another run, found on other data or with another model: with this data's fields and label
-    words, beside the tuned manual template. It is stored as a run, and `autoprompt report` of several shows which
-    prompts travel.
+    With --entry, evaluate the prompt of another run, found on other data or with another model. It gets this data's
+    fields and label words, and is compared with the tuned manual template. The result is stored as a run; `autoprompt
+    report` of several runs shows how well prompts transfer.
 
     \b
     autoprompt evaluate rotten-tomatoes --template "{text} It was {label}"
@@ -272,7 +274,7 @@ def evaluate(
         if changes or rest["label_words"]:
             raise UsageError("--entry brings its own settings and label words; leave the options for them out.")
         own = click.get_current_context().get_parameter_source("model") == click.core.ParameterSource.DEFAULT
-        with viewed() as shown:
+        with progress_view() as shown:
             moved = run.transfer(
                 entry, corpus, data_of(rest), model_of(rest), leaderboard_file, shown,
                 split=split, seed=rest["seed"], own_model=own,
@@ -283,7 +285,7 @@ def evaluate(
             show_transfer(moved)
         return
     assert template is not None  # noqa: S101
-    with viewed() as shown:
+    with progress_view() as shown:
         result = run.evaluate(
             corpus, data_of(rest), model_of(rest), template, rest["label_words"], changes, split, rest["seed"], shown
         )

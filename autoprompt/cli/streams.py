@@ -22,10 +22,10 @@ class _Output(io.FileIO):
         try:
             return super().write(content) or 0
         except BrokenPipeError:
-            _to_nowhere()
+            _redirect_to_null()
             raise
         except OSError as error:
-            _to_nowhere()
+            _redirect_to_null()
             why = "it is closed" if error.errno == errno.EBADF else error.strerror
             raise StorageError(
                 f"Standard output cannot be written ({why}); give it a place with room, as in > result.txt."
@@ -81,7 +81,7 @@ def _number(stream: Any) -> int | None:
         return None
 
 
-def _to_nowhere() -> None:
+def _redirect_to_null() -> None:
     """Point standard output to the null device, so that buffered text does not fail again at exit."""
     os.close(1)
     _open_null(1, os.O_WRONLY)

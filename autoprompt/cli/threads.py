@@ -8,7 +8,7 @@ from pathlib import Path
 
 MOST = 8
 """Most threads: more do not speed up a small model."""
-_ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+_PASSIVE_WAIT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 _COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -23,7 +23,7 @@ def share_cores() -> None:
     """
     if "torch" in sys.modules:
         return
-    for name, value in _ASLEEP.items():
+    for name, value in _PASSIVE_WAIT.items():
         os.environ.setdefault(name, value)
     if not any(os.environ.get(name) for name in _COUNTS):
         import torch

@@ -41,15 +41,15 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def viewed(seconds: float | None = None, evaluations: int | None = None) -> Iterator[View]:
+def progress_view(seconds: float | None = None, evaluations: int | None = None) -> Iterator[View]:
     """Yield the progress view that the verbosity asks for; ``seconds`` and ``evaluations``: the run's limits.
 
     Meanwhile standard output goes to standard error, like the view: what libraries print is not a result.
     """
     from autoprompt.progress import view
 
-    told = verbosity()
-    quiet, verbose = told == Verbosity.QUIET, told == Verbosity.VERBOSE
+    level = verbosity()
+    quiet, verbose = level == Verbosity.QUIET, level == Verbosity.VERBOSE
     with (
         view(STARTED, seconds, evaluations, quiet=quiet, verbose=verbose) as shown,
         redirect_stdout(sys.stderr),
@@ -57,23 +57,23 @@ def viewed(seconds: float | None = None, evaluations: int | None = None) -> Iter
         yield shown
 
 
-def talkative(command: click.Command) -> click.Command:
+def add_verbosity_options(command: click.Command) -> click.Command:
     """Add --quiet and --verbose to a command, or to the commands of a group, and return it."""
     command.context_class = layout.Context
     if isinstance(command, click.Group):
         for each in command.commands.values():
-            talkative(each)
+            add_verbosity_options(each)
     else:
         command.params += [
-            click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_told(Verbosity.QUIET),
-                         help="No progress and no notes, only the result and errors."),
-            click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_told(Verbosity.VERBOSE),
-                         help="A line for each evaluation, and where an error came from."),
+            click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_setter(Verbosity.QUIET),
+                         help="Print only the result and errors."),
+            click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_setter(Verbosity.VERBOSE),
+                         help="Print a line for each evaluation, and the traceback of an error."),
         ]  # fmt: skip
     return command
 
 
-def _told(level: Verbosity) -> Callable[[click.Context, click.Parameter, bool], None]:
+def _setter(level: Verbosity) -> Callable[[click.Context, click.Parameter, bool], None]:
     def keep(context: click.Context, _parameter: click.Parameter, given: bool) -> None:
         known = context.meta.get(_VERBOSITY, level)
         if given and known != level:

@@ -2,11 +2,11 @@
 
 from autoprompt.corpus.cards import Card, card, has_card, list_cards
 from autoprompt.corpus.cells import is_missing
-from autoprompt.corpus.loading import load, of, rows_of, whole
+from autoprompt.corpus.loading import from_rows, from_rows_unsplit, load, load_unsplit
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.readers import FileOptions, Table, check_characters, format_names, json_row, read_inputs
 from autoprompt.corpus.types import SPLITS, Corpus, Example, normalised
-from autoprompt.corpus.unlabelled import given, inputs, require_columns
+from autoprompt.corpus.unlabelled import as_rows, inputs, require_columns
 
 __all__ = [
     "SPLITS",
@@ -16,20 +16,20 @@ __all__ = [
     "FileOptions",
     "Reading",
     "Table",
+    "as_rows",
     "card",
     "check_characters",
     "format_names",
-    "given",
+    "from_rows",
+    "from_rows_unsplit",
     "has_card",
     "inputs",
     "is_missing",
     "json_row",
     "list_cards",
     "load",
+    "load_unsplit",
     "normalised",
-    "of",
     "read_inputs",
     "require_columns",
-    "rows_of",
-    "whole",
 ]

@@ -31,15 +31,15 @@ _ADVICE = (
 )
 
 
-def plain(cell: Any) -> Any:
+def plain_cell(cell: Any) -> Any:
     """The cell as text, number, bool, None, or a list or dict of these; any other value is returned unchanged."""
     try:
-        return _plain(cell)
+        return _plain_cell(cell)
     except RecursionError:
         return cell  # a list that contains itself; refused where the cell is used
 
 
-def _plain(cell: Any) -> Any:
+def _plain_cell(cell: Any) -> Any:
     kind = type(cell)
     if cell is None or kind in (str, int, bool) or isinstance(cell, enum.Enum):
         return cell
@@ -50,21 +50,21 @@ def _plain(cell: Any) -> Any:
     if isinstance(cell, float):
         return None if math.isnan(cell) else float(cell)
     if isinstance(cell, bytes | bytearray | memoryview):
-        return _decoded(bytes(cell))
+        return _decode_utf8(bytes(cell))
     if isinstance(cell, Mapping):
-        return {str(_plain(key)): _plain(value) for key, value in cell.items()}
+        return {str(_plain_cell(key)): _plain_cell(value) for key, value in cell.items()}
     if isinstance(cell, list | tuple):
-        return [_plain(value) for value in cell]
+        return [_plain_cell(value) for value in cell]
     if isinstance(cell, datetime.date | datetime.time):
         return cell.isoformat()
     if isinstance(cell, decimal.Decimal):
-        return _digits(cell)
+        return _decimal_text(cell)
     if isinstance(cell, uuid.UUID):
         return str(cell)
-    return _unboxed(cell)
+    return _from_numpy(cell)
 
 
-def _unboxed(cell: Any) -> Any:
+def _from_numpy(cell: Any) -> Any:
     """Numpy scalars and arrays as Python values."""
     if type(cell).__name__ == "datetime64":
         text = str(cell)
@@ -72,17 +72,17 @@ def _unboxed(cell: Any) -> Any:
     if not hasattr(cell, "tolist"):
         return cell
     inside = cell.tolist()
-    return cell if type(inside) is type(cell) else _plain(inside)
+    return cell if type(inside) is type(cell) else _plain_cell(inside)
 
 
-def _decoded(raw: bytes) -> Any:
+def _decode_utf8(raw: bytes) -> Any:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw
 
 
-def _digits(number: decimal.Decimal) -> Any:
+def _decimal_text(number: decimal.Decimal) -> Any:
     if number.is_nan():
         return None
     if number.is_infinite():
@@ -92,27 +92,27 @@ def _digits(number: decimal.Decimal) -> Any:
 
 def is_missing(cell: Any) -> bool:
     """Whether the cell is missing: None, NaN, NA or NaT."""
-    return plain(cell) is None
+    return plain_cell(cell) is None
 
 
-def field(cell: Any, place: str, column: str) -> Any:
+def field_value(cell: Any, place: str, column: str) -> Any:
     """The cell as the value of a template's field: text, or a JSON list or dict; a missing cell is an empty string.
 
     Raises InputError, with the place and the column, for a value that is not allowed.
     """
-    value = plain(cell)
+    value = plain_cell(cell)
     if isinstance(value, dict | list):
         _check_nested(value, place, column)
         return value
-    return scalar(value, place, column)
+    return cell_text(value, place, column)
 
 
-def scalar(cell: Any, place: str, column: str) -> str:
+def cell_text(cell: Any, place: str, column: str) -> str:
     """The cell as text: bools in lower case, whole numbers without a point; a missing cell is an empty string.
 
-    Raises InputError as ``field`` does.
+    Raises InputError as ``field_value`` does.
     """
-    value = plain(cell)
+    value = plain_cell(cell)
     if isinstance(value, str) and not isinstance(value, enum.Enum):
         return value
     if value is None:
@@ -121,12 +121,12 @@ def scalar(cell: Any, place: str, column: str) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():  # pandas stores integers with gaps as floats
         value = int(value)
-    if _is_number(value):
+    if _is_finite_number(value):
         return str(value)
-    raise _refusal(value, place, column)
+    raise _cell_error(value, place, column)
 
 
-def _is_number(value: Any) -> bool:
+def _is_finite_number(value: Any) -> bool:
     if isinstance(value, enum.Enum):
         return False
     if isinstance(value, float):
@@ -142,11 +142,11 @@ def _check_nested(value: Any, place: str, column: str, levels: int = 0) -> None:
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             _check_nested(inner, place, column, levels + 1)
-    elif not (value is None or type(value) is str or _is_number(value)):
-        raise _refusal(value, place, column)
+    elif not (value is None or type(value) is str or _is_finite_number(value)):
+        raise _cell_error(value, place, column)
 
 
-def _refusal(value: Any, place: str, column: str) -> InputError:
+def _cell_error(value: Any, place: str, column: str) -> InputError:
     other = ((object,), f"a {type(value).__name__}", "turn it into text")
     what, advice = next((what, advice) for kinds, what, advice in (*_ADVICE, other) if isinstance(value, kinds))
     return InputError(

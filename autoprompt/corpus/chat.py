@@ -17,7 +17,7 @@ _COLUMNS = ("messages", "conversations", "conversation")
 _ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant"}
 
 
-def flattened(table: Table, named: Sequence[str] = (), *, answered: bool = True) -> Table:
+def flatten_chats(table: Table, named: Sequence[str] = (), *, answered: bool = True) -> Table:
     """Return the table with its column of messages as ``text`` and ``response``.
 
     The table is unchanged if it has no such column outside ``named``, or has a ``text`` column already. ``answered``:
@@ -31,7 +31,7 @@ def flattened(table: Table, named: Sequence[str] = (), *, answered: bool = True)
     rows = []
     for row, place in zip(table.rows, table.places, strict=True):
         rest = {name: cell for name, cell in row.items() if name not in (column, *added)}
-        rows.append({**_turned(row.get(column), f"{table.source}: {place}", column, answered=answered), **rest})
+        rows.append({**_chat_columns(row.get(column), f"{table.source}: {place}", column, answered=answered), **rest})
     kept = tuple(name for name in table.columns if name not in (column, *added))
     note = (
         f"{table.source}: the column {column!r} was read as {TEXT!r}, the messages before the last answer, and "
@@ -50,7 +50,7 @@ def _role(message: Mapping[str, Any]) -> str | None:
     return _ROLES.get(role.casefold(), role.casefold()) if isinstance(role, str) else None
 
 
-def _turned(cell: Any, place: str, column: str, *, answered: bool) -> Cells:
+def _chat_columns(cell: Any, place: str, column: str, *, answered: bool) -> Cells:
     if not isinstance(cell, list) or not cell:
         raise InputError(f"{place} has no chat in the column {column!r}; give a list of messages of role and content.")
     turns = [_turn(message, place, column) for message in cell]
@@ -79,5 +79,5 @@ def _turn(message: Any, place: str, column: str) -> tuple[str, str]:
                                          for part in content):  # fmt: skip
         content = "\n".join(part["text"] for part in content)
     if not isinstance(content, str):
-        raise InputError(f"{place} has a message that is no text in the column {column!r}; leave out rows with such.")
+        raise InputError(f"{place} has a message that is not text in the column {column!r}; leave out such rows.")
     return role, content

@@ -30,8 +30,8 @@ def usable_rows(
             f"{source} has no {columns.answer}s: all are {signs}; give rows with {columns.answer}s, or another "
             f"{columns.option}."
         )
-    kept = [row for row in rows if row.label and _filled(row.fields.values())]
-    unlabelled = [row for row in rows if not row.label and _filled(row.fields.values())] if marks is not None else []
+    kept = [row for row in rows if row.label and _has_text(row.fields.values())]
+    unlabelled = [row for row in rows if not row.label and _has_text(row.fields.values())] if marks is not None else []
     left_out = {id(row) for row in (*kept, *unlabelled)}
     faulty = [row for row in rows if id(row) not in left_out]
     missing = "blank or missing text" if marks is not None else f"blank or missing text or {columns.answer}"
@@ -78,7 +78,7 @@ def separate_splits(splits: Splits, *, drop: bool) -> tuple[Splits, list[str]]:
     if leaks and not drop:
         shown = "; ".join(f"{_quoted(row)} in {first} and {name}" for first, name, row in leaks[:3])
         raise InputError(
-            f"{len(leaks)} rows have a text that also stands in another split: {shown}; remove them, or "
+            f"{len(leaks)} rows have a text that is also in another split: {shown}; remove them, or "
             "drop them from the later split with --drop-duplicates."
         )
     removed = _removals(leaks)
@@ -128,7 +128,7 @@ def check_classes(source: str, splits: Mapping[str, Sequence[Row]]) -> None:
         )
 
 
-def imbalance(name: str, rows: Sequence[Row]) -> str | None:
+def imbalance_warning(name: str, rows: Sequence[Row]) -> str | None:
     """A warning, with the accuracy of the majority baseline, for classes of very different size; otherwise None."""
     sizes = class_sizes(rows).most_common()
     if not sizes or sizes[0][1] <= IMBALANCE * sizes[-1][1]:
@@ -141,7 +141,7 @@ def imbalance(name: str, rows: Sequence[Row]) -> str | None:
     )
 
 
-def without_test_rows(splits: Mapping[str, Sequence[Row]], population: Sequence[Row]) -> list[str]:
+def test_share_warnings(splits: Mapping[str, Sequence[Row]], population: Sequence[Row]) -> list[str]:
     """Warnings for classes that the test rows lack, or whose share of the test rows is below half that of all rows."""
     test = class_sizes(splits["test"])
     sizes = class_sizes(population)
@@ -172,7 +172,7 @@ def _joined(labels: Sequence[str]) -> str:
     return ", ".join(map(repr, labels[:5])) + more
 
 
-def _filled(values: Collection[Any]) -> bool:
+def _has_text(values: Collection[Any]) -> bool:
     """Whether some field has text. The others may be empty: a task without an input, a record without a history."""
     return any(value.strip() if isinstance(value, str) else value for value in values)
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from autoprompt.corpus import roles
-from autoprompt.corpus.columns import Columns, column_of, listed, slot_names
-from autoprompt.corpus.labels import label_marks
+from autoprompt.corpus.columns import Columns, column_list, column_of, slot_names
+from autoprompt.corpus.labels import missing_label_marks
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.types import Task
 from autoprompt.errors import InputError
@@ -42,7 +42,7 @@ def choose_columns(
     if label in texts:
         raise InputError(
             f"{table.source}: the column {label!r} cannot be both text and {Columns((), label, task).answer}; name "
-            f"others with --text-column and {Columns((), label, task).option}, of {listed(table)}."
+            f"others with --text-column and {Columns((), label, task).option}, of {column_list(table)}."
         )
     left_out: dict[str, str] = {}
     if not texts:
@@ -52,7 +52,7 @@ def choose_columns(
     return Columns(fields, label, task, sources, left_out)
 
 
-def label_in_fields(table: Table, columns: Columns) -> list[str]:
+def leakage_warnings(table: Table, columns: Columns) -> list[str]:
     """Return warnings for fields that give the label away, if there are several fields."""
     if len(columns.fields) < 2:
         return []
@@ -60,7 +60,7 @@ def label_in_fields(table: Table, columns: Columns) -> list[str]:
     return [
         f"The field {fields[column]!r} of {table.source} may give the label away ({why}): results on such data say "
         "nothing of rows without it; leave it out with --text-column."
-        for column, why in _telling(table, columns.label, list(fields)).items()
+        for column, why in _leaking_columns(table, columns.label, list(fields)).items()
     ]
 
 
@@ -79,20 +79,20 @@ def _find_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...], 
     found = _known_texts(table, label)
     if found:
         others = [name for name in table.columns if name != label and name not in found]
-        return found, {name: _reason(table, name) or "not needed beside the text" for name in others}
+        return found, {name: _why_no_field(table, name) or "not needed beside the text" for name in others}
     found, reasons = _likely_texts(table, label, task)
     if not found:
-        raise InputError(f"{table.source}: no column holds text; name one with --text-column, of {listed(table)}.")
+        raise InputError(f"{table.source}: no column holds text; name one with --text-column, of {column_list(table)}.")
     return found, reasons
 
 
 def _known_texts(table: Table, label: str) -> tuple[str, ...]:
     """The text columns that their names identify: ``text`` or a known pair; empty if there are none."""
-    text = _column(table, "text")
+    text = _find_column(table, "text")
     if text is not None and text != label:
         return (text,)
     for pair in _TEXT_PAIRS:
-        columns = [_column(table, name) for name in pair]
+        columns = [_find_column(table, name) for name in pair]
         if None not in columns and label not in columns:
             return tuple(name for name in columns if name is not None)
     return ()
@@ -110,34 +110,34 @@ def _likely_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...]
         if name == label:
             continue
         if not _holds_text(table, name):
-            reasons[name] = _reason(table, name) or "numbers"
+            reasons[name] = _why_no_field(table, name) or "numbers"
         else:
             texts.append(name)
-    empty = {name: why for name in texts if (why := _reason(table, name))}
+    empty = {name: why for name in texts if (why := _why_no_field(table, name))}
     kept = [name for name in texts if name not in empty] or texts
     reasons |= {name: why for name, why in empty.items() if name not in kept}
     if len(kept) > _MOST_FIELDS:
         raise InputError(
             f"{table.source} has {len(kept)} columns of text; name those that the prompt shows with --text-column, "
-            f"of {listed(table)}."
+            f"of {column_list(table)}."
         )
-    telling = _telling(table, label, kept) if task == "classification" and len(kept) > 1 else {}
-    left = [name for name in kept if name not in telling]
+    leaking = _leaking_columns(table, label, kept) if task == "classification" and len(kept) > 1 else {}
+    left = [name for name in kept if name not in leaking]
     if any(roles.is_varied(table, name) for name in left):
         kept = left
-        reasons |= telling
+        reasons |= leaking
     return tuple(kept), {name: reasons[name] for name in table.columns if name in reasons}
 
 
-def _telling(table: Table, label: str, names: Sequence[str]) -> dict[str, str]:
+def _leaking_columns(table: Table, label: str, names: Sequence[str]) -> dict[str, str]:
     """Column -> how it gives the label away, for those of ``names`` that do."""
     labels = _label_texts(table, label)
     return {name: why for name in names if (why := roles.determines_label(table, name, labels))}
 
 
-def _reason(table: Table, name: str) -> str | None:
+def _why_no_field(table: Table, name: str) -> str | None:
     """Why a column is no field, whatever the other columns are; None if it may be one."""
-    return "the splits" if roles.split_column(table, ()) == name else roles.meaningless(table, name)
+    return "the splits" if roles.split_column(table, ()) == name else roles.why_meaningless(table, name)
 
 
 def _label_texts(table: Table, label: str) -> list[str]:
@@ -148,7 +148,7 @@ def _label_texts(table: Table, label: str) -> list[str]:
         names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else "" if cell is None else str(cell).strip()
         for cell in cells
     ]
-    marks = label_marks(Counter(texts))
+    marks = missing_label_marks(Counter(texts))
     return ["" if text in marks else text for text in texts]
 
 
@@ -158,7 +158,7 @@ def _label_texts(table: Table, label: str) -> list[str]:
 def _find_label(table: Table, texts: Sequence[str]) -> str:
     """Return the label column if names or cells leave only one choice. Raises InputError otherwise."""
     for name in _LABEL_NAMES:
-        found = _column(table, name)
+        found = _find_column(table, name)
         if found is not None:
             return found
     if len(table.class_names) == 1:
@@ -167,7 +167,7 @@ def _find_label(table: Table, texts: Sequence[str]) -> str:
     left = [
         name
         for name in table.columns
-        if name not in known and not roles.meaningless(table, name) and roles.split_column(table, known) != name
+        if name not in known and not roles.why_meaningless(table, name) and roles.split_column(table, known) != name
     ]
     if known and len(left) == 1:
         return left[0]
@@ -178,10 +178,10 @@ def _find_label(table: Table, texts: Sequence[str]) -> str:
     numbers = [name for name in left if not _holds_text(table, name)]
     if len(classes) == 1 and numbers in ([], classes):
         return classes[0]
-    raise InputError(f"{table.source}: {_unclear(table, classes)}")
+    raise InputError(f"{table.source}: {_label_advice(table, classes)}")
 
 
-def _unclear(table: Table, classes: Sequence[str]) -> str:
+def _label_advice(table: Table, classes: Sequence[str]) -> str:
     """The message that says why no column is taken as the label, and what to do."""
     binary = [name for name in classes if {roles.text_of(row.get(name)) for row in table.rows} <= {"0", "1"}]
     if len(binary) > 1:
@@ -197,7 +197,7 @@ def _unclear(table: Table, classes: Sequence[str]) -> str:
         )
     return (
         f"it is not clear which column is the label; name it with --label-column (and the text with --text-column), "
-        f"of {listed(table)}."
+        f"of {column_list(table)}."
     )
 
 
@@ -210,11 +210,13 @@ def _holds_classes(table: Table, name: str) -> bool:
 def _require(table: Table, name: str, option: str) -> str:
     found = column_of(table, name)
     if found not in table.columns:
-        raise InputError(f"{table.source} has no column {name!r}; choose {option} of its columns: {listed(table)}.")
+        raise InputError(
+            f"{table.source} has no column {name!r}; choose {option} of its columns: {column_list(table)}."
+        )
     return found
 
 
-def _column(table: Table, name: str) -> str | None:
+def _find_column(table: Table, name: str) -> str | None:
     if name in table.columns:
         return name
     return next((column for column in table.columns if column.casefold() == name), None)

@@ -64,13 +64,14 @@ def select_rows(table: Table, columns: Columns) -> list[Row]:
     for name in (*sources.values(), columns.label):
         if name not in table.columns:
             raise InputError(
-                f"{table.source} has no column {name!r}, which the training rows have; its columns are {listed(table)}."
+                f"{table.source} has no column {name!r}, which the training rows have; its columns are "
+                f"{column_list(table)}."
             )
     names = table.class_names.get(columns.label)
     rows = []
     for row, where in zip(table.rows, table.places, strict=True):
         place = f"{table.source}: {where}"
-        fields = {name: cells.field(row.get(source), place, source) for name, source in sources.items()}
+        fields = {name: cells.field_value(row.get(source), place, source) for name, source in sources.items()}
         label = _label(row.get(columns.label), names, place, columns.label, columns.answer)
         rows.append(Row(fields, label, place, label if columns.task == "classification" else ""))
     return rows
@@ -86,7 +87,7 @@ def select_fields(table: Table, fields: Sequence[str]) -> list[Cells]:
                 f"{table.source}: {place} lacks the field {missing[0]!r}; give all of {', '.join(fields)}."
             )
     return [
-        {name: cells.field(row[source], f"{table.source}: {place}", source) for name, source in sources.items()}
+        {name: cells.field_value(row[source], f"{table.source}: {place}", source) for name, source in sources.items()}
         for row, place in zip(table.rows, table.places, strict=True)
     ]
 
@@ -124,7 +125,7 @@ def column_of(table: Table, name: str) -> str:
 # --- cells --------------------------------------------------------------------------------------------
 
 
-def listed(table: Table) -> str:
+def column_list(table: Table) -> str:
     """The names of the first columns, for messages."""
     more = len(table.columns) - _LISTED
     return ", ".join(map(repr, table.columns[:_LISTED])) + (f" and {more} more" if more > 0 else "")
@@ -142,4 +143,4 @@ def _label(cell: object, names: tuple[str, ...] | None, place: str, column: str,
             f"{place} has a list or record as its {answer}, and a prompt predicts one {answer} a row; keep one, as a "
             "text or number."
         )
-    return cells.scalar(cell, place, column).strip()
+    return cells.cell_text(cell, place, column).strip()

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.readers import FileOptions, Table, format_names, is_data_file, joined, read_table
-from autoprompt.corpus.readers.content import ending, stem
+from autoprompt.corpus.readers import FileOptions, Table, format_names, is_data_file, join_tables, read_table
+from autoprompt.corpus.readers.content import extension, stem
 from autoprompt.corpus.split_names import SPLIT_WORDS, split_of
 from autoprompt.errors import InputError
 from autoprompt.untrusted import read_bytes
@@ -43,27 +43,27 @@ def read_folder(folder: Path, options: FileOptions) -> Folder:
 
     Raises InputError for a folder without training rows, for two files of one split, and for missing shards.
     """
-    listed = _listed(folder)
+    listed = _entries(folder)
     names = {path.name for path in listed}
     if "dataset_dict.json" in names:
-        return _saved_dict(folder, options)
+        return _read_saved_dict(folder, options)
     if "state.json" in names:
-        return Folder({"train": _saved(folder, options)}, (), whole=False)
+        return Folder({"train": _read_saved(folder, options)}, (), whole=False)
     found, left = _splits_of(folder, listed)
     if "train" not in found:
-        inside = [path for path in listed if path.is_dir() and "train" in _splits_of(path, _listed(path))[0]]
+        inside = [path for path in listed if path.is_dir() and "train" in _splits_of(path, _entries(path))[0]]
         if len(inside) == 1 and not found:
             deeper = read_folder(inside[0], options)
-            return replace(deeper, notes=(*_unused(folder, left, inside[0].name), *deeper.notes))
+            return replace(deeper, notes=(*_unused_note(folder, left, inside[0].name), *deeper.notes))
         parts = [path for path in left if _PART.fullmatch(path.name)]
-        if parts and len(parts) == len(left) and len({ending(path) for path in parts}) == 1 and not found:
-            return Folder({"train": _joined(folder, parts, options)}, (), whole=False)
-        raise _without_train(folder, [*left, *(path for files in found.values() for path in files)], inside)
-    tables = {split: _joined(folder, files, options) for split, files in found.items()}
-    return Folder(tables, _unused(folder, left))
+        if parts and len(parts) == len(left) and len({extension(path) for path in parts}) == 1 and not found:
+            return Folder({"train": _read_joined(folder, parts, options)}, (), whole=False)
+        raise _no_train_error(folder, [*left, *(path for files in found.values() for path in files)], inside)
+    tables = {split: _read_joined(folder, files, options) for split, files in found.items()}
+    return Folder(tables, _unused_note(folder, left))
 
 
-def _listed(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -99,7 +99,7 @@ def _data_files(path: Path) -> list[Path]:
     """The data file itself, or the data files in a folder."""
     if path.is_dir():
         try:
-            return [inner for inner in _listed(path) if inner.is_file() and is_data_file(inner)]
+            return [inner for inner in _entries(path) if inner.is_file() and is_data_file(inner)]
         except InputError:  # no permission to read the folder
             return []
     return [path] if is_data_file(path) else []
@@ -115,43 +115,45 @@ def _splits_named(path: Path) -> tuple[str | None, str | None]:
 
 
 def _is_description(path: Path) -> bool:
-    return path.name in _DESCRIPTIONS or ending(path) == ".txt"
+    return path.name in _DESCRIPTIONS or extension(path) == ".txt"
 
 
 def _files_of(folder: Path, split: str, paths: Sequence[Path]) -> list[Path]:
     """Return one file, all shards of one series, or a folder's files. Raises InputError for more or missing ones."""
     if len(paths) == 1 and paths[0].is_dir():
         files = _data_files(paths[0])
-        if len(files) > 1 and len({ending(path) for path in files}) > 1:
-            raise _several(paths[0], split, files)
+        if len(files) > 1 and len({extension(path) for path in files}) > 1:
+            raise _several_files_error(paths[0], split, files)
         return files if len(files) == 1 else _in_order(paths[0], split, files)
     shards = [_SHARD.fullmatch(stem(path)) for path in paths]
     if len(paths) > 1 and not all(shards):
-        raise _several(folder, split, paths)
+        raise _several_files_error(folder, split, paths)
     return _in_order(folder, split, paths)
 
 
 def _in_order(folder: Path, split: str, paths: Sequence[Path]) -> list[Path]:
     shards = {path: _SHARD.fullmatch(stem(path)) for path in paths}
-    series = {(found["series"], found["count"], found["rest"], ending(path)) for path, found in shards.items() if found}
+    series = {
+        (found["series"], found["count"], found["rest"], extension(path)) for path, found in shards.items() if found
+    }
     if not series:
         return list(paths)
     if len(series) > 1:
-        raise _several(folder, split, paths)
+        raise _several_files_error(folder, split, paths)
     count = int(next(iter(series))[1])
     numbers = sorted(int(found["number"]) for found in shards.values() if found)
     if len(numbers) != count:
         raise InputError(
-            f"The folder {folder} has {len(numbers)} of the {count} shards of the {split} split; bring the others."
+            f"The folder {folder} has {len(numbers)} of the {count} shards of the {split} split; add the missing ones."
         )
     return sorted(paths)
 
 
-def _several(folder: Path, split: str, paths: Sequence[Path]) -> InputError:
+def _several_files_error(folder: Path, split: str, paths: Sequence[Path]) -> InputError:
     return InputError(f"The folder {folder} has {_names(paths, ' and ')} for the {split} split; keep one of them.")
 
 
-def _without_train(folder: Path, data: Sequence[Path], inside: Sequence[Path]) -> InputError:
+def _no_train_error(folder: Path, data: Sequence[Path], inside: Sequence[Path]) -> InputError:
     if len(inside) > 1:
         return InputError(f"The folder {folder} has training rows in {_names(inside)}; name one of these folders.")
     if data:
@@ -169,30 +171,30 @@ def _names(paths: Sequence[Path], link: str = ", ") -> str:
     return link.join(path.name for path in paths[:_SHOWN]) + more
 
 
-def _unused(folder: Path, left: Sequence[Path], taken: str = "") -> tuple[str, ...]:
+def _unused_note(folder: Path, left: Sequence[Path], taken: str = "") -> tuple[str, ...]:
     left = [path for path in left if path.name != taken]
     if not left:
         return ()
     return (f"Not used of the folder {folder}: {_names(left)}, which no split is called after.",)
 
 
-def _joined(folder: Path, files: Sequence[Path], options: FileOptions) -> Table:
+def _read_joined(folder: Path, files: Sequence[Path], options: FileOptions) -> Table:
     tables = [read_table(path, options) for path in files]
-    return joined(tables, f"{folder} ({len(files)} files)")
+    return join_tables(tables, f"{folder} ({len(files)} files)")
 
 
 # --- folders of save_to_disk ------------------------------------------------------------------------------
 
 
-def _saved_dict(folder: Path, options: FileOptions) -> Folder:
+def _read_saved_dict(folder: Path, options: FileOptions) -> Folder:
     tables, notes = {}, []
-    splits = _listing(folder / "dataset_dict.json", "splits")
+    splits = _listed_names(folder / "dataset_dict.json", "splits")
     for name in splits:
         split = split_of(name)
         if split is None or split in tables:
             notes.append(f"Not used of the folder {folder}: the split {name!r}.")
         else:
-            tables[split] = _saved(folder / name, options)
+            tables[split] = _read_saved(folder / name, options)
     if "train" not in tables:
         raise InputError(
             f"The folder {folder} has no train split but {', '.join(map(repr, splits))}; name the folder of one."
@@ -200,12 +202,12 @@ def _saved_dict(folder: Path, options: FileOptions) -> Folder:
     return Folder(tables, tuple(notes))
 
 
-def _saved(folder: Path, options: FileOptions) -> Table:
-    files = [folder / name for name in _listing(folder / "state.json", "_data_files", "filename")]
-    return _joined(folder, files, options)
+def _read_saved(folder: Path, options: FileOptions) -> Table:
+    files = [folder / name for name in _listed_names(folder / "state.json", "_data_files", "filename")]
+    return _read_joined(folder, files, options)
 
 
-def _listing(path: Path, key: str, inner: str | None = None) -> list[str]:
+def _listed_names(path: Path, key: str, inner: str | None = None) -> list[str]:
     """Return the names that a description file of datasets lists. Raises InputError for names outside its folder."""
     content = read_bytes(path, "The description", _MOST_DESCRIPTION)
     try:

@@ -77,8 +77,8 @@ def _parse(name: str) -> _Wanted:
     configuration = match["configuration"] if match else None
     if not match or ".." in parts or len(parts) > (2 if configuration else 3):
         raise InputError(
-            f"hub:{name} is no dataset's name; write hub:OWNER/DATASET, with :CONFIGURATION and @REVISION after it "
-            "where you want one."
+            f"hub:{name} is not the name of a dataset; write hub:OWNER/DATASET, and add "
+            ":CONFIGURATION or @REVISION if you want one."
         )
     readings: list[tuple[str, str | None]] = [("/".join(parts[:2]), configuration or "".join(parts[2:]) or None)]
     if len(parts) == 2 and not configuration:

@@ -13,7 +13,7 @@ from autoprompt.errors import InputError, closest
 _MARKERS = frozenset({"", "-", "--", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "nan", "NaN", "null", "NULL"})
 """Cells that datasets and programs write where there is no gold label."""
 _CODE = re.compile(r"[A-Z]{2}")
-_WHOLE = re.compile(r"-?\d+(\.0+)?")
+_INTEGER = re.compile(r"-?\d+(\.0+)?")
 _NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
 _RARE_MARK = 0.05
@@ -24,7 +24,7 @@ _LONE_SHARE = 0.05
 """The largest share of rows whose labels occur once and are taken for typing errors."""
 
 
-def plain_labels(
+def normalise_labels(
     source: str, splits: Mapping[str, Sequence[Row]], columns: Columns
 ) -> tuple[dict[str, list[Row]], dict[str, int]]:
     """Return the splits' rows with plain labels, and mark -> number of rows that have it in place of a gold label.
@@ -41,16 +41,16 @@ def plain_labels(
         return rows, {}
     counts = Counter(row.label for members in rows.values() for row in members)
     _refuse_lists(rows, columns)
-    marks = label_marks(counts)
+    marks = missing_label_marks(counts)
     gold = [label for label in counts if label not in marks]
     _refuse_scale(source, rows["train"], gold, columns)
-    whole = all(_WHOLE.fullmatch(label) for label in gold)
+    whole = all(_INTEGER.fullmatch(label) for label in gold)
     named = {label: label.partition(".")[0] if whole else label for label in gold} | dict.fromkeys(marks, "")
-    plain = {name: [_labelled(row, named[row.label]) for row in members] for name, members in rows.items()}
+    plain = {name: [_with_label(row, named[row.label]) for row in members] for name, members in rows.items()}
     return plain, {mark: counts[mark] for mark in sorted(marks)}
 
 
-def is_number(label: str) -> bool:
+def is_plain_number(label: str) -> bool:
     """Whether a label is a number; numbers are ordered by value."""
     return _NUMBER.fullmatch(label) is not None
 
@@ -73,17 +73,17 @@ def drop_lone_labels(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     return kept, [f"{len(lone)} {what} dropped, whose label no other row has: {', '.join(names)}{more}."]
 
 
-def _labelled(row: Row, label: str) -> Row:
+def _with_label(row: Row, label: str) -> Row:
     return row if row.label == label else replace(row, label=label, group=label)
 
 
-def label_marks(counts: Mapping[str, int]) -> set[str]:
-    """The labels of ``counts`` (label -> rows) that mark a missing gold label; see ``plain_labels``."""
+def missing_label_marks(counts: Mapping[str, int]) -> set[str]:
+    """The labels of ``counts`` (label -> rows) that mark a missing gold label; see ``normalise_labels``."""
     marks = {label for label in counts if label in _MARKERS}
     gold = [label for label in counts if label not in marks]
     if "NA" in marks and gold and all(_CODE.fullmatch(label) for label in gold):
         marks.discard("NA")
-    numbers = {label: int(label.partition(".")[0]) for label in gold if _WHOLE.fullmatch(label)}
+    numbers = {label: int(label.partition(".")[0]) for label in gold if _INTEGER.fullmatch(label)}
     minus = {label for label, number in numbers.items() if number == -1}
     others = {number for number in numbers.values() if number != -1}
     if len(numbers) < len(gold):
@@ -109,7 +109,7 @@ def _refuse_scale(source: str, rows: Sequence[Row], gold: Sequence[str], columns
     if len(gold) < 2:
         return
     if all(_NUMBER.fullmatch(label) for label in gold):
-        decimal = not all(_WHOLE.fullmatch(label) for label in gold)
+        decimal = not all(_INTEGER.fullmatch(label) for label in gold)
         if len(gold) > (_SCALE if decimal else max(_SCALE, len(rows) // 4)):
             raise InputError(
                 f"{source}: the column {columns.label!r} holds {len(gold)} different numbers, and a prompt predicts "

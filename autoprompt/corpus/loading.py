@@ -1,4 +1,4 @@
-"""``load`` and ``of``: a checked and split corpus from a source's name, or from rows in memory."""
+"""Loading of a checked and split corpus: from a source's name (``load``) or from rows in memory (``from_rows``)."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,9 +6,9 @@ from typing import Any
 
 from autoprompt.artifacts import Progress
 from autoprompt.corpus import checks
-from autoprompt.corpus.column_choice import choose_columns, label_in_fields
+from autoprompt.corpus.column_choice import choose_columns, leakage_warnings
 from autoprompt.corpus.columns import Columns, Row, select_rows
-from autoprompt.corpus.labels import drop_lone_labels, is_number, plain_labels
+from autoprompt.corpus.labels import drop_lone_labels, is_plain_number, normalise_labels
 from autoprompt.corpus.memory import splits_of, table_of
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.sources import Merge, Source, by_split_column, open_source, split_file, split_folder, with_chats
@@ -41,7 +41,7 @@ def load(source: str, *, progress: Progress | None = None, **options: Any) -> Co
     return _prepare(open_source(source, progress, reading), reading)
 
 
-def of(train: Any, validation: Any = None, test: Any = None, *, name: str = "rows", **options: Any) -> Corpus:
+def from_rows(train: Any, validation: Any = None, test: Any = None, *, name: str = "rows", **options: Any) -> Corpus:
     """Check and split rows in memory, as ``load`` does for a source.
 
     Each split is a ``datasets.Dataset``, a pandas frame, a list of dicts or a dict of lists. ``train`` alone is split
@@ -62,7 +62,7 @@ def of(train: Any, validation: Any = None, test: Any = None, *, name: str = "row
     return _prepare(Source(name, tables, split_rows, warnings=notes), reading)
 
 
-def whole(
+def from_rows_unsplit(
     rows: Any,
     *,
     name: str = "rows",
@@ -72,27 +72,28 @@ def whole(
     drop_empty: bool = False,
     trains: bool = True,
 ) -> Corpus:
-    """Return a corpus of rows in memory (see ``of``) in which all rows are training rows.
+    """Return a corpus of rows in memory (see ``from_rows``) in which all rows are training rows.
 
     ``trains``: the rows must have at least two classes. Raises UsageError and InputError.
     """
     reading = Reading(text_column=text_column, label_column=label_column, target_column=target_column)
     splits, notes = splits_of(rows, name)
     found = Source(name, {"train": table_of(splits["train"], name)}, split_file, warnings=notes)
-    return _whole(found, reading, drop_empty, trains=trains)
+    return _unsplit(found, reading, drop_empty, trains=trains)
 
 
-def rows_of(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
+def load_unsplit(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
     """Return a corpus of a source (see ``load``) in which all rows are training rows.
 
-    Of a source with splits, only the training rows are used. ``options``: those of ``whole``. Raises as ``load`` does.
+    Of a source with splits, only the training rows are used. ``options``: those of ``from_rows_unsplit``. Raises as
+    ``load`` does.
     """
     drop_empty, trains = options.pop("drop_empty", False), options.pop("trains", True)
     reading = Reading(**options)
-    return _whole(open_source(source, progress, reading), reading, drop_empty, trains=trains)
+    return _unsplit(open_source(source, progress, reading), reading, drop_empty, trains=trains)
 
 
-def _whole(found: Source, reading: Reading, drop_empty: bool, *, trains: bool) -> Corpus:
+def _unsplit(found: Source, reading: Reading, drop_empty: bool, *, trains: bool) -> Corpus:
     found = with_chats(found, reading)
     columns = _columns(found, reading)
     name, table = found.name, found.tables["train"]
@@ -123,11 +124,11 @@ def _prepare(found: Source, reading: Reading) -> Corpus:
         population, lone = _of_known_labels(population, splits)
         dropped |= {LONE_LABEL: lone} if lone else {}
         checks.check_classes(found.name, splits)
-        uneven = checks.imbalance("all rows", population) or checks.imbalance("train", splits["train"])
+        uneven = checks.imbalance_warning("all rows", population) or checks.imbalance_warning("train", splits["train"])
         warnings += [uneven] if uneven else []
-        warnings += checks.without_test_rows(splits, population)
+        warnings += checks.test_share_warnings(splits, population)
         if reading.text_column:
-            warnings += label_in_fields(next(iter(found.tables.values())), columns)
+            warnings += leakage_warnings(next(iter(found.tables.values())), columns)
     summary = _summary(found, columns, splits, read, dropped, population)
     return _corpus(found, columns, splits, warnings, summary)
 
@@ -142,7 +143,7 @@ def _usable(
         dropped["no label"] = found.unlabelled
     marks: Mapping[str, int] | None = None
     if columns.task == "classification":
-        rows, marks = plain_labels(found.name, rows, columns)
+        rows, marks = normalise_labels(found.name, rows, columns)
     for name in rows:
         source = found.tables[name].source
         rows[name], notes, counts = checks.usable_rows(
@@ -251,6 +252,6 @@ def _labels(found: Source, columns: Columns, train: Sequence[Row]) -> tuple[str,
     names = found.tables["train"].class_names.get(columns.label)
     if names:
         return tuple(name for name in names if name in present)
-    if all(map(is_number, present)):
+    if all(map(is_plain_number, present)):
         return tuple(sorted(present, key=lambda label: (float(label), label)))
     return tuple(sorted(present))

@@ -4,14 +4,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autoprompt.corpus.cells import Cells, check_characters, plain
+from autoprompt.corpus.cells import Cells, check_characters, plain_cell
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.split_names import split_of
 from autoprompt.errors import InputError, UsageError
 
 _EXPECTED = (
     "give each split as a datasets.Dataset, a pandas frame, a list of dicts or a dict of lists: "
-    "of(train, validation, test)"
+    "from_rows(train, validation, test)"
 )
 
 
@@ -47,9 +47,9 @@ def table_of(data: Any, source: str) -> Table:
     if not len(rows):
         raise InputError(f"{source} holds no rows of data; give some.")
     places = tuple(f"row {number}" for number in range(1, len(rows) + 1))
-    turned = tuple(_row(row, f"{source}: {place}") for row, place in zip(rows, places, strict=True))
-    columns = dict.fromkeys(name for row in turned for name in row)
-    return Table(source, tuple(columns), turned, places, names)
+    plain_rows = tuple(_plain_row(row, f"{source}: {place}") for row, place in zip(rows, places, strict=True))
+    columns = dict.fromkeys(name for row in plain_rows for name in row)
+    return Table(source, tuple(columns), plain_rows, places, names)
 
 
 def _rows_of(data: Any, source: str) -> tuple[Sequence[Any], dict[str, tuple[str, ...]]]:
@@ -57,12 +57,12 @@ def _rows_of(data: Any, source: str) -> tuple[Sequence[Any], dict[str, tuple[str
     if _is_a(data, "datasets", "Dataset"):
         return list(data.with_format(None)), _class_names(data)  # undo formats such as torch, whose cells are tensors
     if _is_a(data, "pandas", "DataFrame"):
-        return _of_frame(data, source), {}
+        return _frame_rows(data, source), {}
     if _is_a(data, "pyarrow", "Table"):
         _check_once(data.column_names, source)
         return data.to_pylist(), {}
     if isinstance(data, Mapping):
-        return _of_columns(data, source), {}
+        return _column_rows(data, source), {}
     if getattr(getattr(data, "dtype", None), "names", None):  # numpy's structured arrays
         return [dict(zip(data.dtype.names, row, strict=True)) for row in data.tolist()], {}
     if isinstance(data, tuple) and len(data) == 2 and not any(isinstance(part, Mapping) for part in data):
@@ -72,10 +72,10 @@ def _rows_of(data: Any, source: str) -> tuple[Sequence[Any], dict[str, tuple[str
         )
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         return data, {}
-    raise _no_rows(data, source)
+    raise _not_rows_error(data, source)
 
 
-def _no_rows(data: Any, source: str) -> UsageError:
+def _not_rows_error(data: Any, source: str) -> UsageError:
     """The error for data that hold rows in another form or no rows, with advice on what to give instead."""
     kind = type(data).__name__
     given = f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
@@ -113,7 +113,7 @@ def _class_names(data: Any) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _of_frame(data: Any, source: str) -> list[Any]:
+def _frame_rows(data: Any, source: str) -> list[Any]:
     if data.columns.nlevels > 1:
         raise InputError(
             f"{source} has columns of {data.columns.nlevels} levels; flatten them: "
@@ -132,7 +132,7 @@ def _check_once(names: Sequence[str], source: str) -> None:
         seen.add(name)
 
 
-def _of_columns(data: Mapping[Any, Any], source: str) -> list[dict[Any, Any]]:
+def _column_rows(data: Mapping[Any, Any], source: str) -> list[dict[Any, Any]]:
     for name, column in data.items():
         if isinstance(column, str | bytes | Mapping) or not hasattr(column, "__len__"):
             raise UsageError(
@@ -152,14 +152,14 @@ def _is_a(data: Any, module: str, name: str) -> bool:
     return kind is not None and isinstance(data, kind)
 
 
-def _row(row: Any, place: str) -> Cells:
+def _plain_row(row: Any, place: str) -> Cells:
     if not isinstance(row, Mapping):
         raise InputError(
-            f"{place} is no dict but a {type(row).__name__}; give each row as a dict of its columns: "
+            f"{place} is not a dict but a {type(row).__name__}; give each row as a dict of its columns: "
             "{'text': ..., 'label': ...}."
         )
-    turned = {str(name): plain(cell) for name, cell in row.items()}
-    if len(turned) < len(row):
+    plain_rows = {str(name): plain_cell(cell) for name, cell in row.items()}
+    if len(plain_rows) < len(row):
         raise InputError(f"{place} names a column twice, as a number and as text; rename one of them.")
-    check_characters(turned, place)
-    return turned
+    check_characters(plain_rows, place)
+    return plain_rows

@@ -8,7 +8,7 @@ from autoprompt.errors import UsageError
 
 @dataclass(frozen=True)
 class Reading:
-    """The options of ``load`` and ``of``. Raises UsageError for impossible ones.
+    """The options of ``load`` and ``from_rows``. Raises UsageError for impossible ones.
 
     ``text_column``, ``label_column`` and ``target_column`` name columns. With a ``target_column`` the corpus is for
     generation, and ``Example.label`` is the target text. A source without splits gives ``shots`` rows per class to
@@ -41,7 +41,7 @@ class Reading:
         """Raise UsageError if options about files are set; called for a ``source`` that is no file."""
         if self.file_options != FileOptions():
             raise UsageError(
-                f"{source} is no data file; leave --encoding, --delimiter, --no-header and --column-names out."
+                f"{source} is not a data file; leave --encoding, --delimiter, --no-header and --column-names out."
             )
 
     def __post_init__(self) -> None:

@@ -49,7 +49,7 @@ def text_of(cell: object) -> str:
     return str(cell).strip().casefold() if isinstance(cell, str | int | float | bool) and cell == cell else ""
 
 
-def is_number(text: str) -> bool:
+def looks_numeric(text: str) -> bool:
     """Whether a cell's text is a number; separators, an exponent and a percent sign are allowed."""
     return _NUMBER.fullmatch(text) is not None
 
@@ -59,7 +59,7 @@ def has_index_name(name: str) -> bool:
     return _INDEX_NAME.fullmatch(name.strip().casefold()) is not None
 
 
-def meaningless(table: Table, name: str) -> str | None:
+def why_meaningless(table: Table, name: str) -> str | None:
     """Why a column says nothing about its row, or None: "empty", "constant", "row numbers", "dates", "identifiers".
 
     Identifiers are cells without white space that hold digits, addresses or paths: ``T-00017``, ``A1``, a UUID, a URL.
@@ -72,13 +72,13 @@ def meaningless(table: Table, name: str) -> str | None:
         return "empty"
     if len(texts) == len(cells) > 1 and len(set(texts)) == 1:
         return "constant"
-    if has_index_name(name) and (len(set(texts)) == len(texts) or _holds(texts, is_number)):
+    if has_index_name(name) and (len(set(texts)) == len(texts) or _mostly(texts, looks_numeric)):
         return "row numbers"
-    if _holds(texts, lambda text: _DATE.fullmatch(text) is not None):
+    if _mostly(texts, lambda text: _DATE.fullmatch(text) is not None):
         return "dates"
-    if _holds(texts, is_number):
+    if _mostly(texts, looks_numeric):
         return "row numbers" if _numbers_rows(texts) else None
-    return "identifiers" if _holds(texts, _is_identifier) else None
+    return "identifiers" if _mostly(texts, _is_identifier) else None
 
 
 def determines_label(table: Table, name: str, labels: Sequence[str]) -> str | None:
@@ -89,7 +89,7 @@ def determines_label(table: Table, name: str, labels: Sequence[str]) -> str | No
     every cell contains the name of its row's label and of no other label.
     """
     pairs = [(text_of(row.get(name)), label.casefold()) for row, label in zip(table.rows, labels, strict=True) if label]
-    if _foretells(pairs) or _foretells([(label, value) for value, label in pairs]):
+    if _predicts(pairs) or _predicts([(label, value) for value, label in pairs]):
         return "it determines the label"
     if _spells_out(pairs):
         return "it spells the label out"
@@ -113,7 +113,7 @@ def split_column(table: Table, taken: Iterable[str]) -> str | None:
     return None
 
 
-def split_by(table: Table, column: str) -> dict[str, Table]:
+def split_table(table: Table, column: str) -> dict[str, Table]:
     """Split -> its rows, as a split column names them; the key "unlabeled" is possible too. Rows keep their places."""
     members: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(table.rows):
@@ -132,7 +132,7 @@ def _split_of(cell: str) -> str | None:
     return "unlabeled" if cell in UNLABELLED_WORDS else split_of(cell)
 
 
-def _holds(texts: Sequence[str], rule: Callable[[str], bool]) -> bool:
+def _mostly(texts: Sequence[str], rule: Callable[[str], bool]) -> bool:
     return sum(map(rule, texts)) >= _MOST * len(texts)
 
 
@@ -151,7 +151,7 @@ def _is_identifier(text: str) -> bool:
     return any(character.isdigit() for character in text) or _ADDRESS.search(text) is not None
 
 
-def _foretells(pairs: Sequence[tuple[str, str]]) -> bool:
+def _predicts(pairs: Sequence[tuple[str, str]]) -> bool:
     """Whether a pair's first value predicts its second. Each row is judged by the other rows with the same first value.
 
     Rows whose first value occurs only once cannot be judged; at least half of the rows must be judged.

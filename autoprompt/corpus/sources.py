@@ -14,7 +14,7 @@ from autoprompt.corpus.columns import Columns, Row
 from autoprompt.corpus.folders import read_folder
 from autoprompt.corpus.hub import read_hub
 from autoprompt.corpus.options import Reading
-from autoprompt.corpus.readers import Table, is_data_file, joined, read_table
+from autoprompt.corpus.readers import Table, is_data_file, join_tables, read_table
 from autoprompt.corpus.readers.content import stem
 from autoprompt.corpus.splits import (
     Sampling,
@@ -88,7 +88,7 @@ def _open_card(known: Card, progress: Progress | None) -> Source:
         )
     if known.files:
         with card_files(known) as paths:
-            table = joined([read_table(path) for path in paths])
+            table = join_tables([read_table(path) for path in paths])
         return Source(known.name, {"train": table}, partial(_split_published, known.split), known)
     path = artifacts.ensure(known.artifact, progress=progress) / "rows.jsonl"
     return Source(known.name, {"train": read_table(path)}, split_file, known)
@@ -100,7 +100,7 @@ def with_chats(found: Source, reading: Reading) -> Source:
         return found
     named = [reading.label_column, reading.target_column, *(reading.text_column or "").split(",")]
     given = [name.strip() for name in named if name]
-    return replace(found, tables={split: chat.flattened(table, given) for split, table in found.tables.items()})
+    return replace(found, tables={split: chat.flatten_chats(table, given) for split, table in found.tables.items()})
 
 
 def by_split_column(found: Source, columns: Columns) -> Source:
@@ -111,7 +111,7 @@ def by_split_column(found: Source, columns: Columns) -> Source:
     name = roles.split_column(table, (columns.label, *map(columns.source, columns.fields)))
     if name is None:
         return found
-    tables = roles.split_by(table, name)
+    tables = roles.split_table(table, name)
     note = f"The column {name!r} of {table.source} says which split a row is in."
     unlabelled = len(tables.pop("unlabeled").rows) if "unlabeled" in tables else 0
     if unlabelled:

@@ -101,8 +101,8 @@ def split_pool(rows: Sequence[Row], sampling: Sampling) -> Splits:
         validation += members[taken : taken + judging]
         rest += members[taken + judging :]
     return {
-        "train": ranked(train, sampling.seed),
-        "validation": ranked(validation, sampling.seed),
+        "train": shuffled(train, sampling.seed),
+        "validation": shuffled(validation, sampling.seed),
         "test": draw_test(rest, sampling, rows),
     }
 
@@ -115,16 +115,16 @@ def draw_test(rest: Sequence[Row], sampling: Sampling, population: Sequence[Row]
     """
     members = _by_group(rest, sampling.seed)
     if len(rest) <= sampling.test_rows:
-        return ranked(rest, sampling.seed)
+        return shuffled(rest, sampling.seed)
     sizes = Counter(row.group for row in population or rest)
-    order = sorted(members, key=lambda group: _hashed(sampling.seed, "test", group))
+    order = sorted(members, key=lambda group: _seeded_hash(sampling.seed, "test", group))
     quotas = _quotas({g: sizes[g] for g in order}, {g: len(members[g]) for g in order}, sampling.test_rows)
     drawn: list[Row] = []
-    reached = Fraction(int(_hashed(sampling.seed, "rounding"), 16) % _PARTS, _PARTS)
+    reached = Fraction(int(_seeded_hash(sampling.seed, "rounding"), 16) % _PARTS, _PARTS)
     for group in order:  # systematic sampling: one random start, then steps of the quotas
         before, reached = reached, reached + quotas[group]
         drawn += members[group][: floor(reached) - floor(before)]
-    return ranked(drawn, sampling.seed)
+    return shuffled(drawn, sampling.seed)
 
 
 def _quotas(sizes: Mapping[str, int], left: Mapping[str, int], total: int) -> dict[str, Fraction]:
@@ -163,19 +163,19 @@ def carve_validation(rows: Sequence[Row], sampling: Sampling) -> Splits:
         _require_two(group, taken)
         found["validation"] += members[:taken]
         found["train"] += members[taken:]
-    return {name: ranked(members, sampling.seed) for name, members in found.items()}
+    return {name: shuffled(members, sampling.seed) for name, members in found.items()}
 
 
 def take_shots(rows: Sequence[Row], sampling: Sampling) -> list[Row]:
     """Draw at most K rows of each group."""
     groups = _by_group(rows, sampling.seed)
-    return ranked([row for members in groups.values() for row in members[: sampling.shots]], sampling.seed)
+    return shuffled([row for members in groups.values() for row in members[: sampling.shots]], sampling.seed)
 
 
-def ranked(rows: Sequence[Row], seed: int) -> list[Row]:
+def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
     """The rows in the random order that the seed gives."""
 
-    return sorted(rows, key=lambda row: _hashed(seed, content_id(row.fields, row.label)))
+    return sorted(rows, key=lambda row: _seeded_hash(seed, content_id(row.fields, row.label)))
 
 
 def class_sizes(rows: Sequence[Row]) -> Counter[str]:
@@ -183,14 +183,14 @@ def class_sizes(rows: Sequence[Row]) -> Counter[str]:
     return Counter(row.label for row in rows)
 
 
-def _hashed(seed: int, *parts: str) -> str:
+def _seeded_hash(seed: int, *parts: str) -> str:
     """A hash of the seed and the parts, 64 hex digits."""
     return hashlib.sha256(":".join([str(seed), *parts]).encode()).hexdigest()
 
 
 def _by_group(rows: Sequence[Row], seed: int) -> Mapping[str, list[Row]]:
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in ranked(rows, seed):
+    for row in shuffled(rows, seed):
         groups[row.group].append(row)
     return groups
 

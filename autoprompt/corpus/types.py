@@ -1,8 +1,6 @@
 """``Example`` and ``Corpus``: the data types that the rest of the engine uses."""
 
 import dataclasses
-import hashlib
-import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +8,7 @@ from typing import Literal
 
 from autoprompt.corpus.cells import Cells
 from autoprompt.corpus.summary import DataSummary
+from autoprompt.hashing import canonical_json, digest
 
 Task = Literal["classification", "generation"]
 SPLITS = ("train", "validation", "test")
@@ -102,12 +101,7 @@ def make_examples(rows: Iterable[tuple[Cells, str]], seen: dict[str, int]) -> tu
 
 def content_id(fields: Cells, label: str) -> str:
     """A hash of the row's content, 16 hex digits."""
-    return hashlib.sha256(canonical([fields, label]).encode()).hexdigest()[:16]
-
-
-def canonical(value: object) -> str:
-    """The canonical JSON text of a value: keys sorted, no white space added."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return digest(canonical_json([fields, label]))[:16]
 
 
 def normalised(fields: Cells) -> str:
@@ -115,7 +109,7 @@ def normalised(fields: Cells) -> str:
     parts = []
     for name in sorted(fields):
         value = fields[name]
-        text = value if isinstance(value, str) else canonical(value)
+        text = value if isinstance(value, str) else canonical_json(value)
         folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
         parts.append(f"{name}\0{' '.join(folded.split())}")
     return "\0\0".join(parts)
@@ -130,4 +124,4 @@ def _fingerprint(corpus: Corpus) -> str:
     }
     if corpus.task != "classification":
         content["task"] = corpus.task
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
+    return digest(canonical_json(content))

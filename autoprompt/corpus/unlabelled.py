@@ -5,7 +5,7 @@ from typing import Any
 
 from autoprompt.corpus import chat
 from autoprompt.corpus.cells import is_missing
-from autoprompt.corpus.columns import column_of, listed, select_fields
+from autoprompt.corpus.columns import column_list, column_of, select_fields
 from autoprompt.corpus.memory import table_of
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.types import Example
@@ -15,12 +15,12 @@ from autoprompt.errors import InputError, UsageError
 def inputs(rows: Any, fields: Sequence[str], *, name: str = "the input") -> list[Example]:
     """Return rows without labels as examples with these fields, in the order of the rows; no rows give no examples.
 
-    ``rows``: a ``Table``, or anything that ``given`` accepts. A number in a column becomes text; an empty text is
+    ``rows``: a ``Table``, or anything that ``as_rows`` accepts. A number in a column becomes text; an empty text is
     valid. Raises UsageError, and InputError for a missing column and for a row whose fields are all missing (None,
     NaN).
     """
     if not isinstance(rows, Table):
-        rows = given(rows, name)
+        rows = as_rows(rows, name)
         if len(rows) and isinstance(rows, list) and isinstance(rows[0], str):
             if len(fields) > 1:
                 raise UsageError(f"The template's fields are {', '.join(fields)}; give rows with all of them.")
@@ -29,13 +29,13 @@ def inputs(rows: Any, fields: Sequence[str], *, name: str = "the input") -> list
             return []
         rows = table_of(rows, name)
     if any(name not in rows.columns for name in fields):
-        rows = chat.flattened(rows, fields, answered=False)
+        rows = chat.flatten_chats(rows, fields, answered=False)
     require_columns(rows, fields)
     _require_cells(rows, fields)
     return [Example(f"row{number}", values, "") for number, values in enumerate(select_fields(rows, fields))]
 
 
-def given(rows: Any, name: str = "the input") -> Any:
+def as_rows(rows: Any, name: str = "the input") -> Any:
     """Return the rows as a list of texts, a list of dicts, a ``datasets.Dataset`` or a pandas frame.
 
     ``rows``: one of these, or any array, series, tuple or generator of texts or dicts; a column [rows, 1] is a list.
@@ -51,15 +51,17 @@ def given(rows: Any, name: str = "the input") -> Any:
         raise UsageError(f"{name} is a set, which has no order; give a list.")
     if hasattr(rows, "iterrows") or (hasattr(rows, "with_format") and hasattr(rows, "__len__")):
         return rows
-    listed = [_unpacked(row) for row in _listed(rows, name)]
+    listed = [_unpack(row) for row in _as_list(rows, name)]
     texts = any(isinstance(row, str) for row in listed)
     for number, row in enumerate(listed, start=1):
         if not isinstance(row, str if texts else Mapping):
-            raise InputError(f"{name}: row {number} is {_called(row)}; give {'a text' if texts else 'texts or dicts'}.")
+            raise InputError(
+                f"{name}: row {number} is {_describe(row)}; give {'a text' if texts else 'texts or dicts'}."
+            )
     return listed
 
 
-def _listed(rows: Any, name: str) -> list[Any]:
+def _as_list(rows: Any, name: str) -> list[Any]:
     shape = getattr(rows, "shape", None)
     if isinstance(shape, tuple):
         if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1) or not shape:
@@ -67,11 +69,11 @@ def _listed(rows: Any, name: str) -> list[Any]:
         if hasattr(rows, "tolist"):
             return list(rows.tolist())
     if not isinstance(rows, Iterable):
-        raise UsageError(f"{name} is {_called(rows)}; give a list of texts, dicts, a Dataset or a pandas frame.")
+        raise UsageError(f"{name} is {_describe(rows)}; give a list of texts, dicts, a Dataset or a pandas frame.")
     return list(rows)
 
 
-def _unpacked(row: Any) -> Any:
+def _unpack(row: Any) -> Any:
     """The only value of a row of a column [rows, 1], and UTF-8 bytes as text; any other row unchanged."""
     if isinstance(row, list | tuple) and len(row) == 1:
         row = row[0]
@@ -83,7 +85,7 @@ def _unpacked(row: Any) -> Any:
     return row
 
 
-def _called(row: Any) -> str:
+def _describe(row: Any) -> str:
     """The description, for messages, of a row that is neither a text nor a dict."""
     if is_missing(row):
         return f"missing ({row})"
@@ -98,7 +100,7 @@ def require_columns(table: Table, fields: Sequence[str]) -> None:
     """Raise InputError, with the columns of the table, where it has no column for a field."""
     absent = next((field for field in fields if column_of(table, field) not in table.columns), None)
     if absent is not None:
-        there = listed(table) or "none"
+        there = column_list(table) or "none"
         raise InputError(
             f"{table.source} has no column {absent!r}; its columns are {there}, the prompt needs "
             f"{', '.join(map(repr, fields))}."

@@ -156,7 +156,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if lacking:
             there = ", ".join(map(repr, frame))
             raise InputError(f"X has no column {lacking[0]!r}, which fit had; its columns are {there}.")
-        found = predictor.predict_proba(_with_names(_rows(X), renamed) if frame else corpora.given(X, "X"))
+        found = predictor.predict_proba(_with_names(_rows(X), renamed) if frame else corpora.as_rows(X, "X"))
         order = [predictor.labels.index(name) for name in _names(classes)]
         return classes, np.asarray(found, dtype=np.float64).reshape(-1, len(order))[:, order]
 
@@ -269,7 +269,7 @@ def _columns(data: Any) -> list[str]:
 
 def _rows(data: Any) -> list[dict[str, Any]]:
     """Return texts or rows of any kind as dicts. Raises UsageError and InputError for anything else."""
-    data = corpora.given(data, "X")
+    data = corpora.as_rows(data, "X")
     if hasattr(data, "iterrows"):
         return [{str(name): value for name, value in row.items()} for row in data.to_dict("records")]
     return [{FIELD: row} if isinstance(row, str) else dict(row) for row in data]

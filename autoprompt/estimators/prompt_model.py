@@ -110,7 +110,7 @@ class PromptModel:
         Raises UsageError for arguments that cannot be used, InputError for rows, a template or label words that cannot
         be used, NothingSucceededError for a fine-tune that diverged. After an error the model is as it was before.
         """
-        corpus = corpora.whole(
+        corpus = corpora.from_rows_unsplit(
             train, name="train", text_column=text_column, label_column=label_column, target_column=target_column
         )
         tuning, seed = plain(tuning) or self._default_tuning(len(corpus.train)), plain(seed)

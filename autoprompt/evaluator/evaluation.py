@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from os import PathLike
 
-from autoprompt.candidate import SCORING_VERSION, Candidate, canonical_json, digest
+from autoprompt.candidate import SCORING_VERSION, Candidate
+from autoprompt.hashing import canonical_json, digest
 
 
 class Rung(IntEnum):

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from autoprompt.candidate import Candidate, canonical_json, digest
+from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.evaluator.evaluation import Evaluation
 from autoprompt.evaluator.proposing import ProposeTask, WordsTask
 from autoprompt.evaluator.tasks import FitTask, FrozenTask, TestTask
 from autoprompt.evaluator.worker import Work
+from autoprompt.hashing import canonical_json, digest
 from autoprompt.models import TokenProposals
 from autoprompt.template import Demos, LabelWords, Literal, Slot, Soft, Template
 

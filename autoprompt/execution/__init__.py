@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from autoprompt.execution.local import LocalExecutor
 from autoprompt.execution.ordered_map import Executor
 from autoprompt.execution.placement import check_workers, default_workers, environments, most_workers, worker_count
-from autoprompt.execution.scratch import scratch_folder, sweep
+from autoprompt.execution.scratch import remove_leftovers, scratch_folder
 
 if TYPE_CHECKING:
     from autoprompt.execution.ray_cluster import Cluster, RayExecutor, joined_cluster
@@ -26,8 +26,8 @@ __all__ = [
     "environments",
     "joined_cluster",
     "most_workers",
+    "remove_leftovers",
     "scratch_folder",
-    "sweep",
     "worker_count",
 ]
 

@@ -29,7 +29,7 @@ from autoprompt import interpreter
 from autoprompt.errors import UsageError, WorkerLostError, first_line
 from autoprompt.execution import ray_actor
 from autoprompt.execution.ordered_map import Executor, Slot
-from autoprompt.execution.staging import Carried, NodeFolder, carried, open_depot
+from autoprompt.execution.staging import NodeFolder, StagedPath, open_depot, staged_path
 
 STARTS = 3
 """Failed starts of a worker in a row after which WorkerLostError is raised."""
@@ -73,11 +73,11 @@ class Cluster:
         """A folder on each node, shared by its workers."""
         return NodeFolder(self.name)
 
-    def carry(self, path: Path, files: Mapping[str, str] | None = None) -> Carried:
-        """Return a path that opens on any node; see ``carried``."""
+    def carry(self, path: Path, files: Mapping[str, str] | None = None) -> StagedPath:
+        """Return a path that opens on any node; see ``staged_path``."""
         if self._depot is None:
             self._depot = open_depot(self.name)
-        return carried(path, files, self.name, self.folder)
+        return staged_path(path, files, self.name, self.folder)
 
     def close(self) -> None:
         """Stop serving files to workers."""
@@ -99,14 +99,14 @@ def joined_cluster(address: str | None, cores: int, tell: Callable[[str], None])
         with closing(Cluster(tell)) as cluster:
             yield cluster
         return
-    known = address or os.environ.get("RAY_ADDRESS") or ("auto" if _answers(_recorded()) else "local")
+    known = address or os.environ.get("RAY_ADDRESS") or ("auto" if _accepts(_recorded_address()) else "local")
     if "://" in known:
         raise UsageError(
             f"The Ray address {known!r} is that of a client or a job server, and the program that searches has to run "
             "on a node of the cluster; start it there (`ray job submit`, `ray exec`), with --ray-address auto."
         )
-    if ":" in known and not _answers(known):
-        raise _unjoined(known, "nobody listens there")
+    if ":" in known and not _accepts(known):
+        raise _cannot_join(known, "nobody listens there")
     new = {"num_cpus": cores, "include_dashboard": False} if known == "local" else {}
     try:
         with chdir(os.sep):  # Ray workers import modules from the current folder, which may hold a stranger's data
@@ -114,7 +114,7 @@ def joined_cluster(address: str | None, cores: int, tell: Callable[[str], None])
                 address=known, namespace=uuid.uuid4().hex, logging_level=logging.CRITICAL, log_to_driver=False, **new
             )
     except (OSError, ValueError, RuntimeError) as error:
-        raise _unjoined(known, first_line(error)) from error
+        raise _cannot_join(known, first_line(error)) from error
     try:
         with closing(Cluster(tell)) as cluster:
             yield cluster
@@ -122,14 +122,14 @@ def joined_cluster(address: str | None, cores: int, tell: Callable[[str], None])
         ray.shutdown()
 
 
-def _unjoined(address: str, why: str) -> UsageError:
+def _cannot_join(address: str, why: str) -> UsageError:
     return UsageError(
         f"The Ray cluster {address!r} cannot be joined ({why}); start one with `ray start --head`, or take a new one "
         "of this machine alone: --ray-address local."
     )
 
 
-def _recorded() -> str:
+def _recorded_address() -> str:
     """Return the address of this machine's last cluster, which Ray writes to a file; "" without one."""
     try:
         return Path("/tmp/ray/ray_current_cluster").read_text(encoding="utf-8").strip()  # noqa: S108 - documented
@@ -137,7 +137,7 @@ def _recorded() -> str:
         return ""
 
 
-def _answers(address: str) -> bool:
+def _accepts(address: str) -> bool:
     """Whether HOST:PORT accepts connections. Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     try:
@@ -170,12 +170,12 @@ class RayExecutor(Executor["_ActorSlot"]):
         ray.cloudpickle.register_pickle_by_value(ray_actor)
         kind = ray.remote(ray_actor.Actor).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
         self._needs = {"CPU": 1.0, "GPU": gpus}
-        function, item = look or (_nothing, None)
+        function, item = look or (_no_check, None)
         asked = pickle.dumps((function, item))
         unsafe = interpreter.unsafe_folders()
         super().__init__([_ActorSlot(lambda: kind.remote(start, unsafe), asked) for _ in range(workers)])
         self._since = time.monotonic()
-        self._told: set[str] = set()
+        self._sent_messages: set[str] = set()
         self._refusals: list[str] = []
 
     def carry(self, path: Path) -> os.PathLike[str]:
@@ -215,13 +215,13 @@ class RayExecutor(Executor["_ActorSlot"]):
             return
         node, facts = found
         try:
-            said = self._judge(node, facts)
+            message = self._judge(node, facts)
         except UsageError as error:
             slot.leave_out()
-            said = str(error)
-            self._refusals.append(said)
-        if said:
-            self._tell(said)
+            message = str(error)
+            self._refusals.append(message)
+        if message:
+            self._tell(message)
 
     def _tell_waiting(self) -> None:
         """Tell the user that workers wait for free cores or GPUs, after ``PATIENCE`` seconds."""
@@ -236,8 +236,8 @@ class RayExecutor(Executor["_ActorSlot"]):
                 )
 
     def _tell(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+        if text not in self._sent_messages:
+            self._sent_messages.add(text)
             self._cluster.tell(text)
 
 
@@ -269,7 +269,7 @@ class _ActorSlot(Slot):
             self._failures += 1
             if self._failures >= STARTS:
                 raise WorkerLostError(
-                    f"Ray could not start a worker {STARTS} times ({_said(error)}); look into the cluster's logs."
+                    f"Ray could not start a worker {STARTS} times ({_cause(error)}); look into the cluster's logs."
                 ) from error
             self._begin()
             return None
@@ -303,7 +303,7 @@ class _ActorSlot(Slot):
         try:
             answer: bytes = ray.get(self.answering)
         except _GONE as error:
-            self._why = _said(error)
+            self._why = _cause(error)
             return None
         return answer
 
@@ -313,12 +313,12 @@ class _ActorSlot(Slot):
         return f"at last as Ray says: {self._why}"
 
 
-def _said(error: Exception) -> str:
+def _cause(error: Exception) -> str:
     """Return the line of Ray's long message that gives the cause."""
     lines = [line.strip() for line in str(error).splitlines()]
     causes = [line for line in lines if line.startswith(("The actor is dead because", "The actor died because"))]
     return causes[0].rstrip(".") if causes else first_line(error)
 
 
-def _nothing(_: None) -> None:
+def _no_check(_: None) -> None:
     """The default ``look``: any node that answers is usable."""

@@ -23,13 +23,13 @@ _PREFIX = "autoprompt-"
 _NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}\.lock")
 
 
-def sweep() -> None:
+def remove_leftovers() -> None:
     """Remove folders that killed processes left behind: those whose lock file has this program's name and content,
     belongs to this user, and is held by no process."""
     with contextlib.suppress(OSError):
         for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*.lock"):
             with contextlib.suppress(OSError):  # in use, another user's, or removed by now
-                _sweep(path)
+                _remove_if_unused(path)
 
 
 @contextmanager
@@ -39,11 +39,11 @@ def scratch_folder() -> Iterator[Path]:
     A prefix cache takes gigabytes. A driver holds the lock beside its folder as long as it runs. Raises StorageError
     where temporary files cannot be written.
     """
-    sweep()
+    remove_leftovers()
     parent = Path(tempfile.gettempdir())
     lock = parent / f"{_PREFIX}{uuid.uuid4().hex}.lock"
     try:
-        handle = _marked(lock, fcntl.LOCK_EX)
+        handle = _open_locked(lock, fcntl.LOCK_EX)
         folder = _folder(lock)
         folder.mkdir(mode=0o700)  # after its lock: no folder is without one, however early its driver is killed
     except OSError as error:
@@ -58,15 +58,15 @@ def scratch_folder() -> Iterator[Path]:
         os.close(handle)
 
 
-def joined(name: str) -> Path:
+def shared_folder(name: str) -> Path:
     """Return the folder of this name (32 hexadecimal digits) on this machine. The first process that asks makes it; all
     that ask share it, until the last of them leaves or ends. Raises StorageError where it cannot be made."""
     lock = Path(tempfile.gettempdir()) / f"{_PREFIX}{name}.lock"
     folder = _folder(lock)
     if name not in _JOINED:
-        sweep()
+        remove_leftovers()
         try:
-            _JOINED[name] = _marked(lock, fcntl.LOCK_SH)
+            _JOINED[name] = _open_locked(lock, fcntl.LOCK_SH)
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StorageError(
@@ -79,14 +79,14 @@ def leave() -> None:
     """Leave the folders that this process has joined, and remove those that no process uses any more."""
     while _JOINED:
         os.close(_JOINED.popitem()[1])
-    sweep()
+    remove_leftovers()
 
 
 _JOINED: dict[str, int] = {}
 """Open lock files by the folders' names."""
 
 
-def _marked(lock: Path, kind: int) -> int:
+def _open_locked(lock: Path, kind: int) -> int:
     """Return the open lock file, locked, with the mark in it. A file that was removed before it was locked protects
     nothing, so a new one is made."""
     while True:
@@ -94,7 +94,7 @@ def _marked(lock: Path, kind: int) -> int:
         try:
             fcntl.flock(handle, kind)
             if _same(lock, handle):
-                os.pwrite(handle, _mark(lock), 0)
+                os.pwrite(handle, _lock_content(lock), 0)
                 return handle
         except BaseException:
             os.close(handle)
@@ -102,7 +102,7 @@ def _marked(lock: Path, kind: int) -> int:
         os.close(handle)
 
 
-def _sweep(lock: Path) -> None:
+def _remove_if_unused(lock: Path) -> None:
     """Remove a lock file of this program with its folder. Raises OSError where it is in use, or cannot be opened."""
     handle = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
@@ -111,7 +111,7 @@ def _sweep(lock: Path) -> None:
             _NAME.fullmatch(lock.name)
             and stat.S_ISREG(facts.st_mode)
             and facts.st_uid == os.geteuid()
-            and os.pread(handle, 1000, 0) == _mark(lock)
+            and os.pread(handle, 1000, 0) == _lock_content(lock)
         ):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _same(lock, handle):
@@ -130,7 +130,7 @@ def _remove(lock: Path) -> None:
     lock.unlink(missing_ok=True)
 
 
-def _mark(lock: Path) -> bytes:
+def _lock_content(lock: Path) -> bytes:
     """Return the content of a lock file of this program, which includes its name: a copied file does not match."""
     return f"autoprompt keeps {lock.stem} for a running search\n".encode()
 

@@ -31,11 +31,11 @@ class NodeFolder(os.PathLike[str]):
     name: str
 
     def __fspath__(self) -> str:
-        return str(scratch.joined(self.name))
+        return str(scratch.shared_folder(self.name))
 
 
 @dataclass(frozen=True)
-class Carried(os.PathLike[str]):
+class StagedPath(os.PathLike[str]):
     """The path of a file or folder of the driver's machine, which a worker on any node can open.
 
     ``files``: pairs of (name within the folder, or "" for a single file; SHA-256). ``into``: the folder for copies on a
@@ -48,7 +48,7 @@ class Carried(os.PathLike[str]):
     into: os.PathLike[str]
 
     def __fspath__(self) -> str:
-        return _here(self)
+        return _local_path(self)
 
 
 class Depot:
@@ -71,23 +71,23 @@ def open_depot(name: str) -> Any:
     return ray.remote(Depot).options(name=name, num_cpus=0, scheduling_strategy=here).remote()
 
 
-def carried(path: Path, files: Mapping[str, str] | None, depot: str, into: os.PathLike[str]) -> Carried:
+def staged_path(path: Path, files: Mapping[str, str] | None, depot: str, into: os.PathLike[str]) -> StagedPath:
     """Return a path that opens on any node. ``files``: a folder's files, SHA-256 by name; None: ``path`` is a single
     file. ``depot``: the name of an open depot. Raises OSError where the path cannot be read."""
     found = {"": sha256_of(path)} if files is None else files
-    return Carried(str(path.absolute()), tuple(sorted(found.items())), depot, into)
+    return StagedPath(str(path.absolute()), tuple(sorted(found.items())), depot, into)
 
 
 @lru_cache
-def _here(wanted: Carried) -> str:
+def _local_path(wanted: StagedPath) -> str:
     """Return the path on this node, after fetching the files if needed. Raises StorageError where that fails."""
-    if _whole(Path(wanted.path), wanted.files):
+    if _all_match(Path(wanted.path), wanted.files):
         return wanted.path
     folder = Path(wanted.into) / sha256(repr(wanted.files).encode()).hexdigest()[:32]
     place = folder / Path(wanted.path).name
     try:
         with FileLock(f"{folder}.lock"):
-            if not _whole(place, wanted.files):
+            if not _all_match(place, wanted.files):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
                 _fetch(wanted, place)
@@ -99,7 +99,7 @@ def _here(wanted: Carried) -> str:
     return str(place)
 
 
-def _fetch(wanted: Carried, place: Path) -> None:
+def _fetch(wanted: StagedPath, place: Path) -> None:
     depot = ray.get_actor(wanted.depot)
     for name, _ in wanted.files:
         source = Path(wanted.path, name) if name else Path(wanted.path)
@@ -112,7 +112,7 @@ def _fetch(wanted: Carried, place: Path) -> None:
         Path(partial).replace(target)
 
 
-def _whole(place: Path, files: Sequence[tuple[str, str]]) -> bool:
+def _all_match(place: Path, files: Sequence[tuple[str, str]]) -> bool:
     """Whether all these files are there, each with the right content."""
     found = [(place / name if name else place, digest) for name, digest in files]
     return bool(found) and all(path.is_file() and sha256_of(path) == digest for path, digest in found)

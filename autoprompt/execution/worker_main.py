@@ -17,7 +17,7 @@ from typing import Any
 
 from autoprompt.execution.channel import Channel
 from autoprompt.execution.heap import Heap
-from autoprompt.terminal import guard_streams
+from autoprompt.terminal import escape_streams
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
@@ -32,7 +32,7 @@ class Server:
     caller as a task's error does."""
 
     def __init__(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        guard_streams()  # a worker writes to its driver's terminal
+        escape_streams()  # a worker writes to its driver's terminal
         self._initializer = initializer
         self._arguments = arguments
         self._prepared = False

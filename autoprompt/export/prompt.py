@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from autoprompt.candidate import Candidate, canonical_json, digest
+from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, NotFoundError
 from autoprompt.export import schema
 from autoprompt.export.schema import Weights
+from autoprompt.hashing import canonical_json, digest
 
 if TYPE_CHECKING:
     from autoprompt.predicting import Session

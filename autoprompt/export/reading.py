@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from autoprompt.errors import InputError
 from autoprompt.export.prompt import Prompt
 from autoprompt.export.schema import FORMAT, MAX_FILE, VERSION
-from autoprompt.untrusted import misfit, read_json
+from autoprompt.untrusted import read_json, schema_error_text
 
 
 def load(path: str | os.PathLike[str], *, model: str | None = None, device: str = "auto") -> Prompt:
@@ -40,7 +40,7 @@ def checked(values: Any, where: str) -> Prompt:
     try:
         prompt = Prompt.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"The prompt file {where} is damaged {misfit(error)}; export it again.") from error
+        raise InputError(f"The prompt file {where} is damaged {schema_error_text(error)}; export it again.") from error
     _check_parts(prompt, where)
     if prompt.weights is not None and prompt.weights.binding != prompt.binding(prompt.weights.files):
         raise InputError(

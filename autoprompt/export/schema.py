@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from autoprompt.models import FAMILIES
-from autoprompt.untrusted import plain_parts
+from autoprompt.untrusted import relative_parts
 
 FORMAT = "autoprompt-prompt"
 VERSION = 1
@@ -26,17 +26,17 @@ def _printable(text: str) -> str:
 
 
 def _plain(name: str) -> str:
-    plain_parts(name)
+    relative_parts(name)
     return name
 
 
 def _place(name: str) -> str:
-    plain_parts(name, most=2)
+    relative_parts(name, most=2)
     return name
 
 
 def _model_file(name: str) -> str:
-    plain_parts(name, most=8)
+    relative_parts(name, most=8)
     return name
 
 

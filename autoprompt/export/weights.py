@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoprompt.errors import StorageError
-from autoprompt.files import sha256, share, sync_folder
+from autoprompt.files import fsync_path, sha256, share, sync_folder
 
 _NAME = re.compile(r"[0-9a-f]{16}\Z")
 _PREFIX = ".autoprompt-"
@@ -71,7 +71,7 @@ def _stored(shelf: Path, write: Callable[[Path], list[Path]]) -> Stored:
             for file in made.iterdir():
                 if file.name in digests:
                     share(file)  # safetensors makes files that only their owner can read
-                    _sync(file)
+                    fsync_path(file)
                 else:
                     file.unlink()  # peft's README
             sync_folder(made)
@@ -126,11 +126,6 @@ def _alone(shelf: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
 
 
 @contextmanager

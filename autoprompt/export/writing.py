@@ -10,7 +10,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
 from autoprompt.export.prompt import Prompt
 from autoprompt.export.reading import checked
-from autoprompt.files import write_whole
+from autoprompt.files import write_atomically
 from autoprompt.untrusted import parse_json
 
 
@@ -46,7 +46,7 @@ def save(prompt: Prompt, path: Path) -> None:
         text = _module(prompt)
     else:
         raise UsageError(f"{path} ends in neither .json nor .py; name the file best.json or best.py.")
-    write_whole(path, text)
+    write_atomically(path, text)
 
 
 def _module(prompt: Prompt) -> str:

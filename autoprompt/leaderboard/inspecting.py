@@ -101,6 +101,6 @@ def _table_rows(rows: Rows, found: Inspection, table: str, query: str, number: s
         if len(batch) < _BATCH:
             return
         if batch[-1][0] <= last:
-            found.note(f"Table {table} lists its rows again and again.")
+            found.note(f"Table {table} lists the same rows repeatedly.")
             return
         last = batch[-1][0]

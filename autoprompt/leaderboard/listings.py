@@ -55,7 +55,7 @@ def list_runs(rows: Rows, guard: Guard, limit: int | None) -> Listing[RunRecord]
                     break
                 if row[0] >= last:
                     raise checks.DamagedError(
-                        f"The leaderboard {rows.path} is damaged: table runs lists its rows again and again; restore a "
+                        f"The leaderboard {rows.path} is damaged: table runs lists the same rows repeatedly; restore a "
                         "backup."
                     )
                 last = row[0]

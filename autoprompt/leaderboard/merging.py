@@ -102,7 +102,7 @@ def _join_run(
     new = _outcomes_by_key(theirs)
     shared = ours.keys() & new.keys()
     if any(ours[key] != new[key] for key in shared) or (ours.keys() - new.keys() and new.keys() - ours.keys()):
-        merged.conflicts.append(f"run {run.id}: the two copies went different ways")
+        merged.conflicts.append(f"run {run.id}: the two copies have different results")
     elif new.keys() <= ours.keys() and (known.status == "finished" or run.status != "finished"):
         merged.known.append(run.id)
     elif is_held(board.path, run.id):

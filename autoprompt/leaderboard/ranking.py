@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from autoprompt.candidate import digest
+from autoprompt.hashing import digest
 from autoprompt.leaderboard.records import (
     BASELINES,
     REFINE,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from autoprompt.candidate import canonical_json, digest
+from autoprompt.hashing import canonical_json, digest
 from autoprompt.leaderboard import (
     entry_listing,
     inspecting,

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
-from autoprompt.candidate import Candidate, canonical_json, digest
+from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError
+from autoprompt.hashing import canonical_json, digest
 from autoprompt.leaderboard.run_config import RunConfig
 from autoprompt.leaderboard.stored_json import parsed
 from autoprompt.leaderboard.summary import Summary

@@ -79,7 +79,7 @@ class Evaluation(Part):
     def _whole(self) -> Evaluation:
         scored = [value is not None for value in (self.loss, self.metric, self.value, self.n)]
         if any(scored) != all(scored):
-            raise ValueError("a score is there in part")
+            raise ValueError("its score is incomplete")
         if self.status == "complete" and not all(scored):
             raise ValueError("it is complete without a score")
         if self.status == "failed" and not self.reason:

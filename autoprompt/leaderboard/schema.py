@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoprompt.errors import StorageError
+from autoprompt.files import fsync_path
 from autoprompt.leaderboard import migrations, records, sqlite_errors
 from autoprompt.leaderboard.limits import Meter, Objects, check_objects, harden, objects
 from autoprompt.leaderboard.sqlite_errors import can_access, explain, storage_errors
@@ -56,14 +57,14 @@ def connect(path: Path, *, read_only: bool) -> Opened:
 def _check_header(path: Path) -> None:
     """Check the file by its header, with plain reads only. Raises StorageError."""
     if not path.is_file():
-        raise StorageError(f"The leaderboard {path} is no regular file; choose another --leaderboard.")
+        raise StorageError(f"The leaderboard {path} is not a regular file; choose another --leaderboard.")
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
         size = file.seek(0, os.SEEK_END)
     if not header:
         raise StorageError(f"The leaderboard {path} is empty (0 bytes); restore a backup, or delete it.")
     if not _MAGIC.startswith(header[: len(_MAGIC)]):
-        raise StorageError(f"The file {path} is no SQLite file and was left alone; choose another --leaderboard.")
+        raise StorageError(f"The file {path} is not an SQLite file and was left alone; choose another --leaderboard.")
     if len(header) < _HEADER_BYTES:
         raise StorageError(f"The leaderboard {path} is truncated to {size} bytes; restore a backup.")
     page_size, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
@@ -75,7 +76,7 @@ def _check_header(path: Path) -> None:
         )
     if application != APPLICATION_ID:
         raise StorageError(
-            f"The SQLite file {path} is not a leaderboard of ours and was left alone; choose another --leaderboard."
+            f"The SQLite file {path} is not an autoprompt leaderboard and was left alone; choose another --leaderboard."
         )
     refuse_newer(path, version)
     expected = (65536 if page_size == 1 else page_size) * pages
@@ -247,16 +248,7 @@ def publish(new: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(path) from None
         new.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    fsync_path(path.parent)
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
@@ -301,7 +293,7 @@ def _back_up(path: Path, version: int) -> None:
     try:
         with temporary_copy(_open_hardened(path, "mode=rw").connection, path, place) as new:
             new.replace(place)
-            _sync(place.parent)
+            fsync_path(place.parent)
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
             f"The leaderboard {path} has the old schema version {version}, and its backup {place}, which migrating "
@@ -320,7 +312,7 @@ def temporary_copy(source: sqlite3.Connection, path: Path, place: Path) -> Itera
         with closing(sqlite3.connect(new)) as copy:
             source.backup(copy)
         shutil.copymode(path, new)
-        _sync(new)
+        fsync_path(new)
         yield new
 
 

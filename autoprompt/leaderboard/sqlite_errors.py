@@ -41,7 +41,7 @@ def explain(path: Path, error: Exception) -> str:
         return f"{error.strerror or error}{room}; choose another --leaderboard"
     if isinstance(error, sqlite3.ProgrammingError):
         return f"it is not open ({first_line(error)}); open it again"
-    return f"its content is none of this program's ({first_line(error)}); {_RUN_CHECK}"
+    return f"autoprompt did not write its content ({first_line(error)}); {_RUN_CHECK}"
 
 
 def _explain_sqlite(path: Path, error: Exception, code: int) -> str:
@@ -55,14 +55,12 @@ def _explain_sqlite(path: Path, error: Exception, code: int) -> str:
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return _not_permitted(path, error)
     if primary == sqlite3.SQLITE_TOOBIG:
-        return (
-            f"a value in it is larger than {MOST_BYTES // 1024**2} MiB, which no value of this program is; {_RUN_CHECK}"
-        )
+        return f"a value in it is larger than {MOST_BYTES // 1024**2} MiB, which autoprompt never stores; {_RUN_CHECK}"
     if primary == sqlite3.SQLITE_INTERRUPT:
         return f"reading it takes far more steps than its size explains; {_RUN_CHECK}"
     if primary == sqlite3.SQLITE_NOMEM:
         return "there is not enough memory; end other programs"
-    return f"its content is none of this program's ({first_line(error)}); {_RUN_CHECK}"
+    return f"autoprompt did not write its content ({first_line(error)}); {_RUN_CHECK}"
 
 
 def _refused_by_disk(path: Path, error: Exception, code: int) -> str:
@@ -76,9 +74,9 @@ def _refused_by_disk(path: Path, error: Exception, code: int) -> str:
     if code == sqlite3.SQLITE_FULL or ((writing or room) and free < _FULL_BELOW):
         return f"the disk is full ({free} bytes free); make room and resume"
     if writing:
-        return f"the disk refuses to write ({name}, {free} bytes free); see to the disk or its quota, then resume"
+        return f"the disk cannot be written ({name}, {free} bytes free); check the disk and its quota, then resume"
     return (
-        f"the disk does not give what was asked for ({name}); see to the disk, and to the rights of "
+        f"the disk returns an error ({name}); check the disk, and the permissions of "
         f"{_companion(path, 'wal')} and {_companion(path, 'shm')}"
     )
 

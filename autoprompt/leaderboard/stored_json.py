@@ -38,7 +38,7 @@ def parsed(text: Any, where: str) -> Any:
     that are not finite or integers beyond 64 bits, and for lone surrogates.
     """
     if not isinstance(text, str):
-        raise InputError(f"{where} is no text; JSON was expected.")
+        raise InputError(f"{where} is not text; JSON was expected.")
     try:
         if (text.count("[") + text.count("{") > MOST_DEPTH) and _depth(text) > MOST_DEPTH:
             raise ValueError(f"it is nested more than {MOST_DEPTH} levels deep")
@@ -46,7 +46,7 @@ def parsed(text: Any, where: str) -> Any:
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is no JSON of this program ({str(error)[:200]}).") from error
+        raise InputError(f"{where} is not JSON that autoprompt writes ({str(error)[:200]}).") from error
     return value
 
 

@@ -62,13 +62,13 @@ def paired_bootstrap(
     differences, means = _resampled(a, b, samples, seed)
     mean, better = float(differences.mean()), _below_zero(means)
     if len(differences) < FEW:
-        few = _student(differences, confidence)
+        few = _student_interval(differences, confidence)
         return Interval(mean, few[0], few[1], better)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(mean, float(low), float(high), better)
 
 
-def _student(differences: NDArray[np.float64], confidence: float) -> tuple[float, float] | tuple[None, None]:
+def _student_interval(differences: NDArray[np.float64], confidence: float) -> tuple[float, float] | tuple[None, None]:
     """Student's t interval of a mean (Student 1908)."""
     import numpy as np
 
@@ -125,7 +125,7 @@ def _resampled(
         raise UsageError(f"Give samples above 0, not {samples}.")
     differences = _differences(a, b)
     n = len(differences)
-    drawn = [_drawn_once(n, samples, seed)] if samples * n <= _KEPT else _drawn(n, samples, seed)
+    drawn = [_resample_chunks(n, samples, seed)] if samples * n <= _KEPT else _resamples(n, samples, seed)
     return differences, np.concatenate([differences[rows].mean(axis=1) for rows in drawn])
 
 
@@ -140,7 +140,7 @@ def _differences(a: Sequence[float], b: Sequence[float]) -> NDArray[np.float64]:
     return differences
 
 
-def _drawn(n: int, samples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def _resamples(n: int, samples: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Rows of each resample, chunk by chunk."""
     import numpy as np
 
@@ -151,8 +151,8 @@ def _drawn(n: int, samples: int, seed: int) -> Iterator[NDArray[np.int64]]:
 
 
 @lru_cache(maxsize=4)
-def _drawn_once(n: int, samples: int, seed: int) -> NDArray[np.int64]:
-    (rows,) = _drawn(n, samples, seed)
+def _resample_chunks(n: int, samples: int, seed: int) -> NDArray[np.int64]:
+    (rows,) = _resamples(n, samples, seed)
     return rows
 
 
@@ -162,7 +162,7 @@ def _counted_once(n: int, samples: int, seed: int) -> NDArray[np.float64]:
     import numpy as np
 
     counts = np.zeros((samples, n))
-    np.add.at(counts, (np.arange(samples)[:, None], _drawn_once(n, samples, seed)), 1.0)
+    np.add.at(counts, (np.arange(samples)[:, None], _resample_chunks(n, samples, seed)), 1.0)
     return np.ascontiguousarray(counts.T)
 
 

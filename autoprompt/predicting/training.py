@@ -18,7 +18,7 @@ def labelled(
 ) -> Corpus:
     """Return rows, as ``PromptModel.fit`` takes them, as a corpus for an existing prompt. Without ``labels`` the column
     holds target texts. Raises UsageError, and InputError for rows without a field and for labels not in ``labels``."""
-    corpus = corpora.whole(
+    corpus = corpora.from_rows_unsplit(
         rows,
         name=name,
         text_column=",".join(fields),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autoprompt.errors import StorageError
-from autoprompt.files import write_whole
+from autoprompt.files import write_atomically
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.report.comparing import comparison_of
 from autoprompt.report.facts import facts_of
@@ -33,5 +33,5 @@ def write(board: Leaderboard, references: Sequence[str], out: Path, *, rows: boo
     except OSError as error:
         raise StorageError(f"The folder {out} cannot be made ({error.strerror}); choose another --out.") from error
     for name, text in files.items():
-        write_whole(out / name, text)
+        write_atomically(out / name, text)
     return [out / name for name in files]

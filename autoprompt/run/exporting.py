@@ -18,7 +18,7 @@ from autoprompt.export import FORMAT, VERSION, Prompt, load, save, weights_besid
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights, pinned
 from autoprompt.models import Encoder, chat_format, load_delta, load_safely, locate_model, write_delta
 from autoprompt.terminal import command_line
-from autoprompt.untrusted import misfit
+from autoprompt.untrusted import schema_error_text
 
 
 def prompt_of(board: Leaderboard, entry: str) -> Prompt:
@@ -55,8 +55,8 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
         return Prompt(**values)
     except ValidationError as error:
         raise InputError(
-            f"The entry {name[:12]} of run {run.id} cannot be a prompt file {misfit(error)}; it was stored by another "
-            "program."
+            f"The entry {name[:12]} of run {run.id} cannot be a prompt file {schema_error_text(error)}; it was stored "
+            "by another program."
         ) from error
 
 

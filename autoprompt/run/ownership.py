@@ -16,7 +16,7 @@ from typing import Any
 
 import platformdirs
 
-from autoprompt.candidate import canonical_json
+from autoprompt.hashing import canonical_json
 from autoprompt.leaderboard import RunRecord
 
 _KEY_BYTES = 32

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from autoprompt.candidate import canonical_json, entry_of
+from autoprompt.candidate import entry_of
 from autoprompt.corpus import SPLITS, Corpus
 from autoprompt.evaluator import Evaluation, Readiness
+from autoprompt.hashing import canonical_json
 from autoprompt.leaderboard import (
     DataRow,
     EvaluationRecord,

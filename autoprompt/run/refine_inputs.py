@@ -64,9 +64,9 @@ def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress)
     about_files = {name: getattr(data, name) for name in ("encoding", "delimiter", "no_header", "column_names")}
     options = {**columns, "drop_empty": data.drop_empty, "trains": False}
     if data.rows is None:
-        found = corpora.rows_of(source, progress=report_downloads(progress), **options, **about_files)
+        found = corpora.load_unsplit(source, progress=report_downloads(progress), **options, **about_files)
     else:
-        found = corpora.whole(data.rows["train"], name=source, **options)
+        found = corpora.from_rows_unsplit(data.rows["train"], name=source, **options)
     if found.fields != parent.fields:
         raise InputError(
             f"The new rows of {found.name!r} have the fields {', '.join(found.fields)}, and the entry "

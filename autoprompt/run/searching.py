@@ -11,7 +11,7 @@ from typing import Any
 
 from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
-from autoprompt.execution import sweep
+from autoprompt.execution import remove_leftovers
 from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, holding, keep_weights
 from autoprompt.manifest import Manifest
 from autoprompt.optimizer import Budget, Forecast, Need, Outcome, Search, check_budget, needed
@@ -55,7 +55,7 @@ def resume(
     Raises NotFoundError, and StorageError while the run's driver lives, where data, model or settings have changed.
     """
     run = _stored(leaderboard, reference)
-    sweep()  # removes the folder of a driver that was killed when its run had finished
+    remove_leftovers()  # removes the folder of a driver that was killed when its run had finished
     if run.status != "finished":
         with holding(leaderboard, run.id):
             run = _stored(leaderboard, run.id)

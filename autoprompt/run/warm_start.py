@@ -17,7 +17,15 @@ from autoprompt.results import WarmStart
 from autoprompt.run.earlier_runs import WarmStartData
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
-from autoprompt.transfer import Taught, operators, prompts, read_sources, sources_of, taught, write_bundle
+from autoprompt.transfer import (
+    AdaptedSource,
+    adapted_sources,
+    operators,
+    prompts,
+    read_sources,
+    sources_of,
+    write_bundle,
+)
 
 
 def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> WarmStartData:
@@ -29,7 +37,7 @@ def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> Wa
     if not sources:
         names = ", ".join(map(str, files))
         raise InputError(f"No run in {names} has fine-tuned prompts to begin with; leave --warm-start out.")
-    found = taught(list(sources.values()), task.corpus, task.space.start)
+    found = adapted_sources(list(sources.values()), task.corpus, task.space.start)
     candidates = [candidate for candidate in prompts(found) if _fits(candidate, task.space)]
     fitting = {candidate.id for candidate in candidates}
     counts = [sum(candidate.id in fitting for candidate, _ in one.candidates) for one in found]
@@ -37,7 +45,7 @@ def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> Wa
         progress.note(_note(one, count))
     # Through JSON, as a resumed run reads them, so that both begin with the same.
     found_prompts = tuple(Candidate.from_dict(candidate.to_dict()) for candidate in candidates)
-    origins = tuple(_source(one, count) for one, count in zip(found, counts, strict=True))
+    origins = tuple(_summary(one, count) for one, count in zip(found, counts, strict=True))
     return WarmStartData(found_prompts, operators(found), origins)
 
 
@@ -71,12 +79,12 @@ def _fits(candidate: Candidate, space: Space) -> bool:
     return flaw(space.bounded(candidate), replace(space, label_anywhere=True)) is None
 
 
-def _source(one: Taught, count: int) -> WarmStart:
-    source, alike = one.source, one.similarity
-    return WarmStart(source.run, source.corpus, source.model, alike.value, dict(alike.parts), count)
+def _summary(one: AdaptedSource, count: int) -> WarmStart:
+    source, similarity = one.source, one.similarity
+    return WarmStart(source.run, source.corpus, source.model, similarity.value, dict(similarity.parts), count)
 
 
-def _note(one: Taught, count: int) -> str:
+def _note(one: AdaptedSource, count: int) -> str:
     """A note on one source. ``count``: how many of its prompts fit the search space."""
     parts = ", ".join(f"{name} {value:.2f}" for name, value in one.similarity.parts.items())
     used = f"{count} prompts" if count else "nothing is taken over"

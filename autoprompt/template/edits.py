@@ -114,7 +114,7 @@ def with_label_at(template: Template, place: int) -> Template:
         moved = next(i for i, block in enumerate(blocks) if block is opening)
         gap = "\n" if line else ". " if blocks[moved - 1] is asked else " "
         blocks[moved] = [Literal(gap), *opening]
-        blocks[0] = _unled(blocks[0])
+        blocks[0] = _strip_leading(blocks[0])
     return Template((*template.segments[:start], *(s for block in blocks for s in block), *rest))
 
 
@@ -124,7 +124,7 @@ def _space(block: list[Segment]) -> str:
     return text[: len(text) - len(text.lstrip(_STOP))]
 
 
-def _unled(block: list[Segment]) -> list[Segment]:
+def _strip_leading(block: list[Segment]) -> list[Segment]:
     """The block without the whitespace and punctuation at the start of its text."""
     first = next((i for i, s in enumerate(block) if isinstance(s, Literal)), None)
     return [Literal(s.text.lstrip(_STOP)) if i == first and isinstance(s, Literal) else s for i, s in enumerate(block)]

@@ -58,7 +58,7 @@ class Piece:
     soft: int = 0
 
 
-def canonical(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+def merge_literals(segments: Iterable[Segment]) -> tuple[Segment, ...]:
     """The segments with adjacent literals joined and empty ones dropped."""
     out: list[Segment] = []
     texts: list[str] = []

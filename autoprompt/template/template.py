@@ -22,7 +22,7 @@ from autoprompt.template.segments import (
     Segment,
     Slot,
     Soft,
-    canonical,
+    merge_literals,
 )
 
 _BETWEEN_DEMOS = "\n\n"
@@ -39,7 +39,7 @@ class Template:
 
     def __init__(self, segments: Iterable[Segment] | str) -> None:
         given = Template.parse(segments).segments if isinstance(segments, str) else segments
-        object.__setattr__(self, "segments", canonical(given))
+        object.__setattr__(self, "segments", merge_literals(given))
 
     @classmethod
     def parse(cls, source: str) -> Template:

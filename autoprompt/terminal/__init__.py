@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoprompt.terminal.escaping import printable, visible
 from autoprompt.terminal.quoting import DEFAULT_LEADERBOARD, command_line
-from autoprompt.terminal.streams import echo, guard_streams
+from autoprompt.terminal.streams import echo, escape_streams
 
 if TYPE_CHECKING:
     from autoprompt.terminal.console import Console, plain
@@ -21,7 +21,7 @@ __all__ = [
     "Console",
     "command_line",
     "echo",
-    "guard_streams",
+    "escape_streams",
     "plain",
     "printable",
     "visible",

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from autoprompt.terminal.escaping import printable, visible
-from autoprompt.terminal.streams import unguarded
+from autoprompt.terminal.streams import without_escaping
 
 
 class Console(RichConsole):
@@ -22,7 +22,7 @@ class Console(RichConsole):
     """
 
     def __init__(self, *, stderr: bool = False, **options: Any) -> None:
-        options.setdefault("file", unguarded(sys.stderr if stderr else sys.stdout))
+        options.setdefault("file", without_escaping(sys.stderr if stderr else sys.stdout))
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:

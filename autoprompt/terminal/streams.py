@@ -13,7 +13,7 @@ def echo(text: str, *, err: bool = False) -> None:
     print(printable(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
-class Guarded:
+class EscapingStream:
     """A stream that escapes everything written to it, also by libraries, warnings and tracebacks."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -30,18 +30,18 @@ class Guarded:
         return getattr(self.rich_proxied_file, name)
 
 
-def guard_streams() -> None:
+def escape_streams() -> None:
     """Escape from now on what is written to standard error and, in a terminal, to standard output.
 
     Standard output in a pipe or a file is data and stays unchanged.
     """
-    if sys.stderr is not None and not isinstance(sys.stderr, Guarded):
-        sys.stderr = Guarded(sys.stderr)
-    if sys.stdout is not None and sys.stdout.isatty() and not isinstance(sys.stdout, Guarded):
-        sys.stdout = Guarded(sys.stdout)
+    if sys.stderr is not None and not isinstance(sys.stderr, EscapingStream):
+        sys.stderr = EscapingStream(sys.stderr)
+    if sys.stdout is not None and sys.stdout.isatty() and not isinstance(sys.stdout, EscapingStream):
+        sys.stdout = EscapingStream(sys.stdout)
 
 
-def unguarded(stream: Any) -> Any:
+def without_escaping(stream: Any) -> Any:
     """Return the stream without its guard, for writers that escape their text themselves."""
     while hasattr(stream, "rich_proxied_file"):
         stream = stream.rich_proxied_file

@@ -25,7 +25,7 @@ more gets the manual prompt's settings, so that no file can use up a search's bu
 
 
 @dataclass(frozen=True)
-class Taught:
+class AdaptedSource:
     """A source, its similarity to the corpus, and its adapted prompts with their lessons, best evidence first."""
 
     source: Source
@@ -33,7 +33,7 @@ class Taught:
     candidates: tuple[tuple[Candidate, Lesson], ...]
 
 
-def taught(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list[Taught]:
+def adapted_sources(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list[AdaptedSource]:
     """The usable prompts of each source for a corpus, the most similar source first.
 
     ``manual``: the manual prompt. Its label words and settings are used where the source's do not fit, and its settings
@@ -45,7 +45,7 @@ def taught(sources: Sequence[Source], corpus: Corpus, manual: Candidate) -> list
         alike = similarity(own, source.profile)
         rows = len(corpus.train)
         candidates = _adapted(source, own, manual, rows) if alike.value >= LEAST_SIMILARITY else ()
-        found.append(Taught(source, alike, candidates))
+        found.append(AdaptedSource(source, alike, candidates))
     return sorted(found, key=lambda one: (-one.similarity.value, one.source.run))
 
 
@@ -103,7 +103,7 @@ def _words(words: LabelWords, own: Profile, manual: LabelWords) -> LabelWords:
     return LabelWords(tuple((label, mapping[matched[label]]) for label in own.labels))
 
 
-def prompts(found: Sequence[Taught]) -> list[Candidate]:
+def prompts(found: Sequence[AdaptedSource]) -> list[Candidate]:
     """All candidates, each once, best evidence first.
 
     Evidence is weighted by the similarity of the corpora, and added up where several runs found the same prompt.
@@ -118,7 +118,7 @@ def prompts(found: Sequence[Taught]) -> list[Candidate]:
     return [first[id_] for id_ in order]
 
 
-def operators(found: Sequence[Taught]) -> dict[str, tuple[float, float]]:
+def operators(found: Sequence[AdaptedSource]) -> dict[str, tuple[float, float]]:
     """Tries and wins of each operator over all sources, weighted by similarity; at most ``OPERATOR_TRIES`` tries."""
     sums: dict[str, list[float]] = {}
     for one in found:

@@ -11,10 +11,10 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from autoprompt.errors import InputError
-from autoprompt.files import write_whole
+from autoprompt.files import write_atomically
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.transfer.lessons import Source, sources_of
-from autoprompt.untrusted import misfit, open_regular, read_json
+from autoprompt.untrusted import open_regular, read_json, schema_error_text
 
 FORMAT = "autoprompt-bundle"
 VERSION = 1
@@ -32,7 +32,7 @@ def write_bundle(sources: Sequence[Source], path: Path) -> None:
     """
     told = [replace(s, corpus=PurePath(s.corpus).name, model=PurePath(s.model).name) for s in sources]
     values = {"format": FORMAT, "version": VERSION, "sources": [asdict(source) for source in told]}
-    write_whole(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_bundle(path: Path) -> list[Source]:
@@ -46,7 +46,7 @@ def read_bundle(path: Path) -> list[Source]:
     try:
         return list(_SOURCES.validate_python(values.get("sources")))
     except ValidationError as error:
-        raise InputError(f"The bundle {path} is damaged {misfit(error)}; export it again.") from error
+        raise InputError(f"The bundle {path} is damaged {schema_error_text(error)}; export it again.") from error
 
 
 def read_sources(path: Path) -> list[Source]:

@@ -87,7 +87,7 @@ def matched_labels(one: Sequence[str], other: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     used: set[str] = set()
     plain = [(o, _plain(o)) for o in other]
-    for alike in (str.__eq__, _begin_alike):
+    for alike in (str.__eq__, _share_beginning):
         for label in dict.fromkeys(one):
             if label not in found:
                 name = _plain(label)
@@ -102,7 +102,7 @@ def _plain(label: str) -> str:
     return "".join(c for c in label.casefold() if c.isalnum())
 
 
-def _begin_alike(one: str, other: str) -> bool:
+def _share_beginning(one: str, other: str) -> bool:
     if min(len(one), len(other)) < SAME_BEGINNING:
         return False
     return one.startswith(other) or other.startswith(one)

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from autoprompt.candidate import digest
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.evaluator.journal import task_key
 from autoprompt.evaluator.worker import Work
 from autoprompt.execution.ordered_map import Executor, Slot
+from autoprompt.hashing import digest
 from autoprompt.models import TokenProposals
 from autoprompt.template import LabelWords, Template
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoprompt.corpus import inputs, of
+from autoprompt.corpus import from_rows, inputs
 from autoprompt.corpus.memory import table_of
 from autoprompt.errors import AutopromptError, InputError, UsageError
 
@@ -88,13 +88,15 @@ ENDLESS.append(ENDLESS)
 def test_all_other_cells_are_refused_with_row_and_column(cell: Any, said: str) -> None:
     rows = [*ROWS[:2], {"text": cell, "label": 0}, *ROWS[2:]]
     with pytest.raises(InputError, match=rf"rows \(train\): row 3 has {said}.* in the column 'text'.*leave") as caught:
-        of(rows, text_column="text")
+        from_rows(rows, text_column="text")
     assert "\n" not in str(caught.value)
     if not isinstance(cell, list | dict):
         with pytest.raises(InputError, match=rf"row 3 has {said}.* in the column 'label'"):
-            of([*ROWS[:2], {"text": "a", "label": cell}, *ROWS[2:]])
+            from_rows([*ROWS[:2], {"text": "a", "label": cell}, *ROWS[2:]])
     # A column that is not used may hold anything.
-    assert of([row | {"other": cell} for row in ROWS], text_column="text", label_column="label").fields == ("text",)
+    assert from_rows([row | {"other": cell} for row in ROWS], text_column="text", label_column="label").fields == (
+        "text",
+    )
 
 
 def test_lists_without_end_or_very_deep_are_refused() -> None:
@@ -103,7 +105,7 @@ def test_lists_without_end_or_very_deep_are_refused() -> None:
         deep = [deep]
     for cell in (ENDLESS, deep):
         with pytest.raises(InputError, match=r"row 1 .*flatten them"):
-            of([{"text": cell, "label": 0}, *ROWS])
+            from_rows([{"text": cell, "label": 0}, *ROWS])
 
 
 CELLS = st.recursive(
@@ -147,7 +149,7 @@ TUPLES = list(zip(TEXTS, LABELS, strict=True))
     ids=lambda rows: type(rows).__name__,
 )  # fmt: skip
 def test_forms_that_are_taken(rows: Any) -> None:
-    assert of(rows).fingerprint == of(ROWS).fingerprint
+    assert from_rows(rows).fingerprint == from_rows(ROWS).fingerprint
 
 
 def _other(mark: str) -> list[dict[str, Any]]:
@@ -162,22 +164,22 @@ def test_splits_are_called_as_files_of_a_folder_are() -> None:
         "unsupervised": ROWS,
     }
     for given_splits in (splits, datasets.DatasetDict(train=DATASET, dev=splits["dev"])):
-        corpus = of(given_splits)
+        corpus = from_rows(given_splits)
         assert (len(corpus.train), len(corpus.validation)) == (20, 20)
-    assert of(splits).warnings == ("Not used of rows: the splits 'unsupervised'.",)
+    assert from_rows(splits).warnings == ("Not used of rows: the splits 'unsupervised'.",)
     with pytest.raises(UsageError, match=r"a dict of 'dev', 'test'; give it train"):
-        of({"dev": ROWS, "test": ROWS})
+        from_rows({"dev": ROWS, "test": ROWS})
 
 
 FORMS: list[tuple[Callable[[], Any], str]] = [
     (DATASET.to_iterable_dataset, r"an IterableDataset; take .*list\(dataset\.take"),
     (lambda: {"train": DATASET.to_iterable_dataset()}, "an IterableDataset; take"),
     (lambda: FRAME.text, r"a Series; give a frame .*frame\[\['text', 'label'\]\]"),
-    (lambda: TUPLES, r"row 1 is no dict but a tuple; give each row as a dict"),
+    (lambda: TUPLES, r"row 1 is not a dict but a tuple; give each row as a dict"),
     (lambda: (TEXTS, LABELS), r"a pair such as \(texts, labels\); give rows: \[\{'text'"),
     (lambda: (row for row in ROWS), r"a generator; give its rows as a list: list\(rows\)"),
     (lambda: numpy.array(TUPLES), r"an ndarray|a ndarray; name its columns: pandas\.DataFrame"),
-    (lambda: TEXTS, r"row 1 is no dict but a str"),
+    (lambda: TEXTS, r"row 1 is not a dict but a str"),
     (lambda: {1: 2}, r"a dict whose 1 is a int; give a list for each column"),
     (lambda: {"text": TEXTS, "label": LABELS[1:]}, r"columns of different lengths \('text' 20, 'label' 19\)"),
     (lambda: pandas.DataFrame({("a", "text"): TEXTS, ("a", "label"): LABELS}), "2 levels; flatten them: frame.columns"),
@@ -190,12 +192,15 @@ FORMS: list[tuple[Callable[[], Any], str]] = [
 @pytest.mark.parametrize(("form", "said"), FORMS, ids=range(len(FORMS)))
 def test_forms_that_are_refused_say_what_to_do(form: Callable[[], Any], said: str) -> None:
     with pytest.raises((UsageError, InputError), match=said) as caught:
-        of(form())
+        from_rows(form())
     assert "\n" not in str(caught.value)
 
 
 def test_ragged_rows_have_blank_cells() -> None:
-    assert "1 of 21 rows of rows (train) have no label (blank) and are not used." in of([{"text": "a"}, *ROWS]).warnings
+    assert (
+        "1 of 21 rows of rows (train) have no label (blank) and are not used."
+        in from_rows([{"text": "a"}, *ROWS]).warnings
+    )
     with pytest.raises(InputError, match=r"1 of 21 rows have a blank or missing text \(row 1\)"):
-        of([{"label": ROWS[0]["label"]}, *ROWS])
+        from_rows([{"label": ROWS[0]["label"]}, *ROWS])
     assert table_of([{"a": 1}, {"b": 2}], "rows").columns == ("a", "b")

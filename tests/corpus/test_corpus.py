@@ -19,7 +19,7 @@ import hub
 import pytest
 from paths import ROOT
 
-from autoprompt.corpus import Corpus, Example, cards, load, normalised, of
+from autoprompt.corpus import Corpus, Example, cards, from_rows, load, normalised
 from autoprompt.errors import InputError, NotFoundError, UsageError
 
 ALL = ["bbc-news", "headlines", "pairs", "records", "rotten-tomatoes", "tickets"]
@@ -609,8 +609,8 @@ def test_all_kinds_of_rows_give_the_fingerprint_of_a_file(tmp_path: Path) -> Non
     numpys = [{"text": numpy.str_(row["text"]), "label": numpy.int64(row["label"])} for row in rows]
     table = datasets.Dataset.from_list(rows)
     kinds: list[Any] = [rows, tuple(rows), numpys, pandas.DataFrame(rows), table, table.with_format("numpy")]
-    assert {of(kind, shots=4).fingerprint for kind in kinds} == {load(str(path), shots=4).fingerprint}
-    assert of(rows, name="films").name == "films"
+    assert {from_rows(kind, shots=4).fingerprint for kind in kinds} == {load(str(path), shots=4).fingerprint}
+    assert from_rows(rows, name="films").name == "films"
 
 
 def test_text_and_class_label_just_work() -> None:
@@ -619,7 +619,7 @@ def test_text_and_class_label_just_work() -> None:
 
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
     train, test = (datasets.Dataset.from_list(_dicts(mark=mark), features=features) for mark in ("", " test"))
-    corpus = of(train, test=test)
+    corpus = from_rows(train, test=test)
     assert corpus.labels == ("neg", "pos")
     assert corpus.label_words == {"neg": "neg", "pos": "pos"}
     assert (len(corpus.train), len(corpus.validation), len(corpus.test)) == (68, 32, 100)
@@ -628,10 +628,10 @@ def test_text_and_class_label_just_work() -> None:
 
 
 def test_splits_in_memory_are_used_whole() -> None:
-    corpus = of(_dicts(30), _dicts(20, " v"), _dicts(300, " t"), shots=2, test_rows=5)
+    corpus = from_rows(_dicts(30), _dicts(20, " v"), _dicts(300, " t"), shots=2, test_rows=5)
     assert (len(corpus.train), len(corpus.validation), len(corpus.test)) == (60, 40, 600)
     with pytest.raises(InputError, match=r"100 rows have a text .* in train and validation"):
-        of(_dicts(), _dicts())
+        from_rows(_dicts(), _dicts())
 
 
 def test_missing_cells_of_a_frame_are_blank_and_arrays_are_lists() -> None:
@@ -639,7 +639,7 @@ def test_missing_cells_of_a_frame_are_blank_and_arrays_are_lists() -> None:
     import pandas
 
     rows = [{"item": numpy.array([n, 2]), "note": f"note {n}", "label": n % 2} for n in range(20)]
-    corpus = of(pandas.DataFrame(rows))
+    corpus = from_rows(pandas.DataFrame(rows))
     assert corpus.fields == ("item", "note")
     assert {tuple(row.fields["item"]) for row in corpus.train} <= {(n, 2) for n in range(20)}
     frame = pandas.DataFrame(_dicts(10))
@@ -647,8 +647,8 @@ def test_missing_cells_of_a_frame_are_blank_and_arrays_are_lists() -> None:
     frame["label"] = frame["label"].astype("Int64")
     frame.loc[3, "text"], frame.loc[4, "label"] = None, None
     with pytest.raises(InputError, match=r"rows \(train\): 1 of 20 rows .* \(row 4\)"):
-        of(frame)
-    kept = of(frame, drop_empty=True)
+        from_rows(frame)
+    kept = from_rows(frame, drop_empty=True)
     assert "1 of 20 rows of rows (train) have no label (blank) and are not used." in kept.warnings
     assert kept.labels == ("0", "1")
     assert len(kept.train + kept.validation + kept.test) == 18
@@ -665,16 +665,16 @@ def test_rows_that_are_no_rows() -> None:
         (3, "an int; give each split as a datasets.Dataset, a pandas frame, a list of dicts or a dict of lists"),
     ]:
         with pytest.raises(UsageError, match=rf"rows \(train\) is {said}"):
-            of(rows)
-    assert of(datasets.DatasetDict(train=table)).fingerprint == of(table).fingerprint
+            from_rows(rows)
+    assert from_rows(datasets.DatasetDict(train=table)).fingerprint == from_rows(table).fingerprint
     for rows, said in [
         ([], r"rows \(train\) holds no rows"),
-        ([{"text": "a", "label": "b"}, ["a", "b"]], r"rows \(train\): row 2 is no dict"),
+        ([{"text": "a", "label": "b"}, ["a", "b"]], r"rows \(train\): row 2 is not a dict"),
         ([{"text": "a\0", "label": "b"}], r"row 1 holds a NUL"),
         (pandas.DataFrame([["a", "b"]], columns=["text", "text"]), "'text' twice"),
     ]:
         with pytest.raises(InputError, match=said):
-            of(rows)
+            from_rows(rows)
 
 
 # --- generation ------------------------------------------------------------------------------------------------
@@ -700,20 +700,20 @@ def test_a_target_column_makes_a_corpus_for_generation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "sizes"), [(65, (32, 32, 1)), (64, (26, 26, 12)), (10, (4, 4, 2)), (2, (1, 1, 0))])
 def test_too_few_rows_for_generation_are_split_40_40_20(count: int, sizes: tuple[int, int, int]) -> None:
-    corpus = of(_talks(count), target_column="gist")
+    corpus = from_rows(_talks(count), target_column="gist")
     assert (len(corpus.train), len(corpus.validation), len(corpus.test)) == sizes
 
 
 def test_the_fingerprint_names_the_targets() -> None:
     rows = _talks(70)
-    first = of(rows, target_column="gist")
-    assert of(list(reversed(rows)), target_column="gist").fingerprint == first.fingerprint
-    assert of([*rows[:-1], rows[-1] | {"gist": "other"}], target_column="gist").fingerprint != first.fingerprint
+    first = from_rows(rows, target_column="gist")
+    assert from_rows(list(reversed(rows)), target_column="gist").fingerprint == first.fingerprint
+    assert from_rows([*rows[:-1], rows[-1] | {"gist": "other"}], target_column="gist").fingerprint != first.fingerprint
 
 
 def test_equal_texts_keep_their_first_target() -> None:
     rows = [*_talks(20), {"talk": "TALK  3", "gist": "gist 3"}, {"talk": "talk 4", "gist": "another gist"}]
-    corpus = of(rows, target_column="gist", text_column="talk")
+    corpus = from_rows(rows, target_column="gist", text_column="talk")
     found = {row.fields["talk"]: row.label for row in corpus.train + corpus.validation + corpus.test}
     assert len(found) == 20
     assert found["talk 4"] == "gist 4"
@@ -729,7 +729,7 @@ def test_a_folder_for_generation(tmp_path: Path) -> None:
     corpus = load(str(tmp_path), target_column="gist")
     assert (len(corpus.train), len(corpus.validation), len(corpus.test)) == (80, 40, 500)
     _jsonl(tmp_path / "validation.jsonl", _talks(3))
-    with pytest.raises(InputError, match=r"3 rows have a text that also stands in another split"):
+    with pytest.raises(InputError, match=r"3 rows have a text that is also in another split"):
         load(str(tmp_path), target_column="gist")
     with pytest.raises(InputError, match=r"The validation split of .* has no rows left"):
         load(str(tmp_path), target_column="gist", drop_duplicates=True)
@@ -738,17 +738,17 @@ def test_a_folder_for_generation(tmp_path: Path) -> None:
 def test_options_that_do_not_go_with_a_target() -> None:
     rows = _talks(10)
     with pytest.raises(UsageError, match="--label-column and --target-column exclude each other"):
-        of(rows, label_column="id", target_column="gist")
+        from_rows(rows, label_column="id", target_column="gist")
     with pytest.raises(UsageError, match="leave --text-column, --label-column and --target-column out"):
         load("headlines", target_column="headline")
     with pytest.raises(InputError, match=r"no column 'summary'; choose --target-column of its columns: 'id', 'talk'"):
-        of(rows, target_column="summary")
+        from_rows(rows, target_column="summary")
     with pytest.raises(InputError, match=r"'gist' cannot be both text and target; .* --target-column"):
-        of(rows, text_column="gist", target_column="gist")
+        from_rows(rows, text_column="gist", target_column="gist")
     with pytest.raises(InputError, match=r"row 1 has a list or record as its target"):
-        of([{"talk": "a", "gist": ["b"]}], target_column="gist")
+        from_rows([{"talk": "a", "gist": ["b"]}], target_column="gist")
     with pytest.raises(InputError, match="one row only"):
-        of(rows[:1], target_column="gist")
+        from_rows(rows[:1], target_column="gist")
 
 
 # --- the corpus itself -----------------------------------------------------------------------------------------

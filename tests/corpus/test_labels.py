@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from autoprompt.corpus import Corpus, load, of
+from autoprompt.corpus import Corpus, from_rows, load
 from autoprompt.errors import InputError
 
 
-def _of(labels: Sequence[Any]) -> Corpus:
-    return of([{"premise": f"it is {n}", "hypothesis": f"so {n}", "label": label} for n, label in enumerate(labels)])
+def _corpus_of(labels: Sequence[Any]) -> Corpus:
+    return from_rows(
+        [{"premise": f"it is {n}", "hypothesis": f"so {n}", "label": label} for n, label in enumerate(labels)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def _of(labels: Sequence[Any]) -> Corpus:
     ],
 )
 def test_rows_without_a_gold_label_are_unlabelled_rows(labels: list[Any], mark: Any, classes: tuple[str, ...]) -> None:
-    corpus = _of([*labels, mark, mark, mark])
+    corpus = _corpus_of([*labels, mark, mark, mark])
     assert corpus.labels == classes
     assert corpus.summary is not None
     assert corpus.summary.dropped == {"no label": 3}
@@ -59,7 +61,7 @@ def test_rows_without_a_gold_label_are_unlabelled_rows(labels: list[Any], mark: 
     ],
 )
 def test_classes_that_look_like_marks_stay_classes(labels: list[Any], classes: tuple[str, ...]) -> None:
-    corpus = _of(labels)
+    corpus = _corpus_of(labels)
     assert corpus.labels == classes
     assert corpus.summary is not None
     assert corpus.summary.dropped == {}
@@ -73,36 +75,36 @@ def test_whole_numbers_are_the_same_label_however_a_file_writes_them(tmp_path: P
 
 
 def test_stars_are_ordered_by_value() -> None:
-    assert _of([f"{n % 10 / 2 + 0.5:.1f}" for n in range(80)]).labels[:3] == ("0.5", "1.0", "1.5")
-    assert _of([str(n % 11) for n in range(88)]).labels[-2:] == ("9", "10")
+    assert _corpus_of([f"{n % 10 / 2 + 0.5:.1f}" for n in range(80)]).labels[:3] == ("0.5", "1.0", "1.5")
+    assert _corpus_of([str(n % 11) for n in range(88)]).labels[-2:] == ("9", "10")
 
 
 @pytest.mark.parametrize("label", ["[0, 1]", "['a', 'b']", "{0, 1}", "(0, 1)", "[]"])
 def test_a_list_of_labels_is_refused_as_such(label: str) -> None:
     with pytest.raises(InputError, match=r"row 3 has the label .*, a list: several labels a row are not supported"):
-        _of(["a", "b", label] * 10)
+        _corpus_of(["a", "b", label] * 10)
 
 
 def test_a_cell_that_is_a_list_is_refused_as_such() -> None:
     with pytest.raises(InputError, match="row 1 has a list or record as its label"):
-        _of([[0, 1], [1]] * 10)
+        _corpus_of([[0, 1], [1]] * 10)
 
 
 def test_a_score_is_no_class() -> None:
     with pytest.raises(InputError, match=r"'label' holds \d+ different numbers.*round them"):
-        _of([f"{n * 7 % 51 / 10:.1f}" for n in range(100)])
+        _corpus_of([f"{n * 7 % 51 / 10:.1f}" for n in range(100)])
     with pytest.raises(InputError, match=r"'label' holds \d+ different numbers"):
-        _of([str(n * 7 % 60) for n in range(120)])
+        _corpus_of([str(n * 7 % 60) for n in range(120)])
 
 
 def test_texts_are_no_classes() -> None:
     with pytest.raises(InputError, match=r"40 different labels in 40 rows.*--target-column"):
-        _of([f"a summary {n}" for n in range(40)])
+        _corpus_of([f"a summary {n}" for n in range(40)])
 
 
 def test_an_empty_field_beside_others_is_text() -> None:
     rows = [{"instruction": f"name {n}", "input": "" if n % 3 else f"a {n}", "output": f"it is {n}"} for n in range(60)]
-    corpus = of(rows, target_column="output")
+    corpus = from_rows(rows, target_column="output")
     assert corpus.fields == ("instruction", "input")
     assert len(corpus.train + corpus.validation) == 48
     assert "rows (train): 40 of 60 rows have an empty 'input', which the prompt shows as it is." in corpus.warnings
@@ -113,7 +115,7 @@ def test_every_row_is_accounted_for() -> None:
     rows += [{"text": f"film {n}", "label": "ab"[n % 2]} for n in range(10)]  # the same again
     rows += [{"text": f"none {n}", "label": ""} for n in range(5)]
     rows += [{"text": "", "label": "a"}, {"text": "odd", "label": "aa"}]
-    summary = of(rows, drop_empty=True).summary
+    summary = from_rows(rows, drop_empty=True).summary
     assert summary is not None
     told = summary.to_dict()
     assert told["rows"] == 917
@@ -124,7 +126,7 @@ def test_every_row_is_accounted_for() -> None:
 
 def test_a_label_of_one_row_is_dropped_and_counted_as_such() -> None:
     """No warning speaks of a class that is no longer there."""
-    corpus = _of([*["one", "two", "third"] * 20, "thrd"])
+    corpus = _corpus_of([*["one", "two", "third"] * 20, "thrd"])
     assert corpus.labels == ("one", "third", "two")
     assert corpus.summary is not None
     assert corpus.summary.dropped == {"a label that no other row has": 1}

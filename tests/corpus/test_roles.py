@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autoprompt.corpus import Corpus, of
+from autoprompt.corpus import Corpus, from_rows
 from autoprompt.corpus.columns import slot_name, slot_names
 from autoprompt.errors import InputError
 
@@ -61,17 +61,19 @@ def _left_out(corpus: Corpus) -> dict[str, str]:
     ],
 )  # fmt: skip
 def test_columns_without_meaning_and_copies_of_the_label_are_no_fields(make: Callable[[int], Any], why: str) -> None:
-    corpus = of(_table(extra=make))
+    corpus = from_rows(_table(extra=make))
     assert corpus.fields == ("message",)
     assert _left_out(corpus) == {"extra": why}
     assert f"extra ({why}) (--text-column takes them in)" in str(corpus.summary)
 
 
 def test_a_column_left_out_can_be_named() -> None:
-    corpus = of(_table(code=lambda n: f"T-{n:05d}"), text_column="message,code", label_column="category")
+    corpus = from_rows(_table(code=lambda n: f"T-{n:05d}"), text_column="message,code", label_column="category")
     assert corpus.fields == ("message", "code")
     assert corpus.warnings == ()
-    told = of(_table(words=lambda n: LABELS[n % 3].title()), text_column="message,words", label_column="category")
+    told = from_rows(
+        _table(words=lambda n: LABELS[n % 3].title()), text_column="message,words", label_column="category"
+    )
     assert told.fields == ("message", "words")
     assert [w for w in told.warnings if "'words'" in w and "may give the label away" in w]
 
@@ -88,19 +90,19 @@ def test_a_column_left_out_can_be_named() -> None:
     ],
 )
 def test_columns_that_say_something_stay(make: Callable[[int], Any]) -> None:
-    corpus = of(_table(extra=make))
+    corpus = from_rows(_table(extra=make))
     assert corpus.fields == ("message", "extra")
     assert _left_out(corpus) == {}
 
 
 def test_the_only_text_stays_whatever_it_looks_like() -> None:
-    words = of([{"word": f"abc{n}", "label": "ab"[n % 2]} for n in range(40)])
+    words = from_rows([{"word": f"abc{n}", "label": "ab"[n % 2]} for n in range(40)])
     assert words.fields == ("word",)
-    spelled = of(
+    spelled = from_rows(
         [{"review": f"a {('good', 'bad')[n % 2]} one {n}", "label": ("good", "bad")[n % 2]} for n in range(40)]
     )
     assert spelled.fields == ("review",)
-    beside = of([
+    beside = from_rows([
         {"review": f"a {('good', 'bad')[n % 2]} one {n}", "shop": ("here", "there", "")[n % 3],
          "label": ("good", "bad")[n % 2]}
         for n in range(40)
@@ -112,24 +114,24 @@ def test_an_imbalanced_label_is_not_foretold_by_chance() -> None:
     rows = _table(100, shop=lambda n: f"shop {'abcdefghij'[n % 10]}")
     for number, row in enumerate(rows):
         row["category"] = "spam" if number % 20 == 0 else "ham"
-    assert of(rows).fields == ("message", "shop")
+    assert from_rows(rows).fields == ("message", "shop")
 
 
 @pytest.mark.parametrize("name", ["Unnamed: 0", "__index_level_0__", "index", "", "ID"])
 def test_an_index_is_neither_text_nor_label(name: str) -> None:
     rows = [{name: n, "review": f"a film {n}", "sentiment": "ab"[n % 2]} for n in range(40)]
-    corpus = of(rows)
+    corpus = from_rows(rows)
     assert (corpus.fields, corpus.label_column) == (("review",), "sentiment")
     assert _left_out(corpus) == {name: "row numbers"}
     texts = [{name: f"r{n}", "text": f"a film {n}", "kind": "ab"[n % 2]} for n in range(40)]
-    assert of(texts).label_column == "kind"
+    assert from_rows(texts).label_column == "kind"
 
 
 @pytest.mark.parametrize("column", ["split", "Set", "partition"])
 def test_a_split_column_gives_the_splits(column: str) -> None:
     parts = ("train", "Train ", "training", "dev", "eval")  # as files of a folder may be called
     rows = [{"text": f"a film {n}", "label": "ab"[n // 5 % 2], column: parts[n % 5]} for n in range(50)]
-    corpus = of(rows)
+    corpus = from_rows(rows)
     assert [len(split) for split in (corpus.train, corpus.validation, corpus.test)] == [30, 10, 10]
     assert {row.fields["text"] for row in corpus.test} == {f"a film {n}" for n in range(4, 50, 5)}
     assert [w for w in corpus.warnings if f"The column {column!r}" in w]
@@ -139,16 +141,16 @@ def test_a_split_column_gives_the_splits(column: str) -> None:
 def test_a_split_column_is_never_the_label_unless_it_is_named() -> None:
     rows = [{"text": f"a film {n}", "split": ("train", "test")[n % 2]} for n in range(40)]
     with pytest.raises(InputError, match=r"no column is left for the label, since 'split' says which split"):
-        of(rows)
-    assert of(rows, label_column="split").labels == ("test", "train")
+        from_rows(rows)
+    assert from_rows(rows, label_column="split").labels == ("test", "train")
     other = [row | {"split": ("red", "blue")[n % 2]} for n, row in enumerate(rows)]
-    assert of(other).labels == ("blue", "red")  # a column of this name that says nothing of splits
+    assert from_rows(other).labels == ("blue", "red")  # a column of this name that says nothing of splits
 
 
 def test_rows_that_a_split_column_calls_unlabelled_are_not_used() -> None:
     rows = [{"text": f"a film {n}", "label": "ab"[n % 2], "split": "train"} for n in range(40)]
     rows += [{"text": f"another {n}", "label": "", "split": "unlabeled"} for n in range(7)]
-    corpus = of(rows)
+    corpus = from_rows(rows)
     assert corpus.summary is not None
     assert corpus.summary.rows == 47
     assert corpus.summary.dropped == {"no label": 7}
@@ -158,8 +160,8 @@ def test_rows_that_a_split_column_calls_unlabelled_are_not_used() -> None:
 def test_several_labels_a_row_are_named() -> None:
     rows = [{"comment_text": f"a note {n}", "toxic": n % 2, "rude": n % 3 % 2, "threat": 0} for n in range(40)]
     with pytest.raises(InputError, match=r"'toxic', 'rude' look like several labels a row.*--label-column"):
-        of(rows)
-    assert of(rows, label_column="toxic").labels == ("0", "1")
+        from_rows(rows)
+    assert from_rows(rows, label_column="toxic").labels == ("0", "1")
 
 
 def test_what_determines_a_target_text_is_a_field() -> None:
@@ -167,13 +169,13 @@ def test_what_determines_a_target_text_is_a_field() -> None:
         {"task": ("Count the words.", "Name the tone.")[n % 2], "source": f"a note {n}", "reply": f"{n % 2} it is"}
         for n in range(40)
     ]
-    assert of(rows, target_column="reply").fields == ("task", "source")
+    assert from_rows(rows, target_column="reply").fields == ("task", "source")
 
 
 def test_a_hundred_columns_of_text_are_not_guessed() -> None:
     rows = [{f"c{i}": f"words of {i} and {n} times {i}" for i in range(100)} | {"label": n % 2} for n in range(20)]
     with pytest.raises(InputError, match=r"has 100 columns of text.*--text-column") as caught:
-        of(rows)
+        from_rows(rows)
     assert "and 71 more" in str(caught.value)
 
 
@@ -199,11 +201,15 @@ def test_a_column_of_another_name_is_read_by_fit_search_and_predict() -> None:
     from autoprompt.corpus import inputs
 
     rows = [{"review.text": f"a film {n}", "label": "ab"[n % 2]} for n in range(40)]
-    corpus = of(rows)
+    corpus = from_rows(rows)
     assert corpus.fields == ("review_text",)
     assert corpus.manual_template == "{review_text}\nLabel: {label}"
     assert corpus.summary is not None
     assert "review_text (column review.text)" in str(corpus.summary)
-    assert of(rows, text_column="review.text").fields == of(rows, text_column="review_text").fields == corpus.fields
+    assert (
+        from_rows(rows, text_column="review.text").fields
+        == from_rows(rows, text_column="review_text").fields
+        == corpus.fields
+    )
     (row,) = inputs([{"review.text": "a fine one"}], corpus.fields)
     assert row.fields == {"review_text": "a fine one"}

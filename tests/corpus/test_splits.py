@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoprompt.corpus import Corpus, of
+from autoprompt.corpus import Corpus, from_rows
 from autoprompt.corpus.columns import Row
 from autoprompt.corpus.splits import Sampling, split_pool
 from autoprompt.errors import InputError
@@ -33,8 +33,8 @@ def _rows(sizes: Mapping[str, int]) -> list[Row]:
 
 
 def _corpus(sizes: Mapping[str, int], **options: int) -> Corpus:
-    return of([{"text": f"row {label} {n}", "label": label} for label, size in sizes.items() for n in range(size)],
-              **options)  # fmt: skip
+    rows = [{"text": f"row {label} {n}", "label": label} for label, size in sizes.items() for n in range(size)]
+    return from_rows(rows, **options)
 
 
 def _counts(rows: object) -> Counter[str]:
@@ -117,15 +117,15 @@ def test_classes_without_test_rows_or_with_too_few_are_named() -> None:
 
 def test_a_label_that_comes_once_costs_its_row_and_names_the_closest() -> None:
     rows = [{"text": f"row {n}", "label": ("billing", "shipping")[n % 2]} for n in range(60)]
-    corpus = of([*rows, {"text": "a late one", "label": "biling"}])
+    corpus = from_rows([*rows, {"text": "a late one", "label": "biling"}])
     assert corpus.labels == ("billing", "shipping")
     assert [w for w in corpus.warnings if "'biling'" in w and "did you mean 'billing'" in w and "row 61" in w]
     assert corpus.summary is not None
     assert corpus.summary.rows == 61
     with pytest.raises(InputError, match="one row only"):  # a third of the rows: no typing errors
-        of([*rows[:20], *({"text": f"odd {n}", "label": f"odd {n}"} for n in range(9))])
+        from_rows([*rows[:20], *({"text": f"odd {n}", "label": f"odd {n}"} for n in range(9))])
     with pytest.raises(InputError, match="one row only"):  # the only other class
-        of([*rows[::2], {"text": "a late one", "label": "biling"}])
+        from_rows([*rows[::2], {"text": "a late one", "label": "biling"}])
 
 
 def test_a_sample_that_holds_other_test_rows_is_other_data() -> None:

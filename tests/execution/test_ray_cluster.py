@@ -324,7 +324,7 @@ def test_nodes_are_judged_by_what_scores_depend_on() -> None:
 
 
 def _join(name: str) -> str:
-    folder = scratch.joined(name)
+    folder = scratch.shared_folder(name)
     (folder / str(os.getpid())).touch()
     return str(folder)
 

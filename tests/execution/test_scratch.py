@@ -93,7 +93,7 @@ def _left(parent: Path, name: str = NAME, content: str | None = None) -> Path:
 
 def test_what_a_killed_driver_left_looks_like_this(parent: Path) -> None:
     _left(parent)
-    scratch.sweep()
+    scratch.remove_leftovers()
     assert not list(parent.iterdir())
 
 
@@ -114,7 +114,7 @@ def test_what_a_killed_driver_left_looks_like_this(parent: Path) -> None:
 )
 def test_what_has_not_the_mark_and_the_exact_name_stays(parent: Path, name: str, content: str | None) -> None:
     folder = _left(parent, name, content)
-    scratch.sweep()
+    scratch.remove_leftovers()
     with scratch.scratch_folder():
         pass
     assert (folder / "work.txt").read_text() == "a week's work"
@@ -137,7 +137,7 @@ def test_a_link_or_a_pipe_is_never_followed(parent: Path, tmp_path_factory: pyte
     else:
         lock.unlink()
         os.mkfifo(lock)
-    scratch.sweep()
+    scratch.remove_leftovers()
     assert (folder / "work.txt").exists()
     if what != "folder":
         assert lock.is_symlink() or lock.is_fifo()
@@ -148,7 +148,7 @@ def test_a_link_or_a_pipe_is_never_followed(parent: Path, tmp_path_factory: pyte
 def test_what_is_another_users_stays(parent: Path, what: str) -> None:
     folder = _left(parent)
     os.chown(folder if what == "folder" else parent / f"{NAME}.lock", 12345, 12345)
-    scratch.sweep()
+    scratch.remove_leftovers()
     assert (folder / "work.txt").exists()
 
 

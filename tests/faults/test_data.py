@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from autoprompt.corpus import load, of
+from autoprompt.corpus import from_rows, load
 from autoprompt.errors import InputError, NotFoundError
 
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
@@ -140,7 +140,7 @@ def test_fault_04_missing_field_or_blank_text(tmp_path: Path) -> None:
     only_blank = _csv(tmp_path / "all.csv", [(" ", "a"), (" ", "b")])
     _refused(only_blank, "all 2 rows", drop_empty=True)
 
-    kept = of(rows, drop_empty=True)
+    kept = from_rows(rows, drop_empty=True)
     assert kept.warnings == ("3 of 13 rows of rows (train) were dropped: blank or missing text.",)
 
 
@@ -172,7 +172,7 @@ def test_fault_04_blank_or_missing_target(tmp_path: Path) -> None:
     none = _jsonl(tmp_path / "none.jsonl", [row | {"gist": ""} for row in rows])
     _refused(none, "has no targets: all are blank", "--target-column", target_column="gist")
     negative = [row | {"gist": "-1"} for row in rows]
-    assert of(negative, target_column="gist").train[0].label == "-1"
+    assert from_rows(negative, target_column="gist").train[0].label == "-1"
 
 
 def test_fault_05_unknown_label_or_none(tmp_path: Path) -> None:
@@ -195,14 +195,14 @@ def test_fault_05_class_numbers_of_a_dataset() -> None:
         )
 
     with pytest.raises(InputError, match=r"rows \(train\) has no labels: all are -1 or blank"):
-        of(table([-1] * 10))
-    some = of(table([0, 1] * 5 + [-1]))
+        from_rows(table([-1] * 10))
+    some = from_rows(table([0, 1] * 5 + [-1]))
     assert some.labels == ("neg", "pos")
     assert some.warnings == ("1 of 11 rows of rows (train) have no label (blank) and are not used.",)
     mixed = [{"text": "so so", "label": "mixed"}, {"text": "fine", "label": "good"}, {"text": "poor", "label": "bad"}]
     rows = [{"text": text, "label": label} for text, label in _pairs()]
     with pytest.raises(InputError, match=r"rows \(validation\): row 1 \(validation\) has the unknown label 'mixed'"):
-        of(rows, mixed)
+        from_rows(rows, mixed)
 
 
 def test_fault_06_one_class_or_a_class_absent_from_validation(tmp_path: Path) -> None:

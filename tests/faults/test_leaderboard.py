@@ -179,7 +179,7 @@ def test_fault_39_a_file_of_a_build_before_the_first_release_is_told_as_such(cop
 def test_fault_40_a_text_file_is_left_byte_for_byte(tmp_path, text, read_only):
     path = tmp_path / "reviews.csv"
     path.write_text(text)
-    refuse(path, "no SQLite file|truncated", read_only=read_only)
+    refuse(path, "not an SQLite file|truncated", read_only=read_only)
 
 
 @BOTH
@@ -191,13 +191,13 @@ def test_fault_40_a_foreign_database_is_left_byte_for_byte(tmp_path, journal, re
     connection.execute("CREATE TABLE runs (id TEXT)")
     connection.commit()
     connection.close()
-    refuse(path, "not a leaderboard of ours", read_only=read_only)
+    refuse(path, "not an autoprompt leaderboard", read_only=read_only)
 
 
 @BOTH
 def test_fault_40_a_folder_is_no_leaderboard(tmp_path, read_only):
     (tmp_path / "lb").mkdir()
-    with pytest.raises(StorageError, match="no regular file"):
+    with pytest.raises(StorageError, match="not a regular file"):
         Leaderboard.open(tmp_path / "lb", read_only=read_only)
 
 

@@ -122,7 +122,7 @@ def test_conflicts_are_told_and_ours_stays(tmp_path):
     there = filled(tmp_path / "there.sqlite", a_run(), losses=[0.5, 2.0])
     before = content(here)
     found = merged(here, there)
-    assert found["conflicts"] == [f"run {a_run().id}: the two copies went different ways"]
+    assert found["conflicts"] == [f"run {a_run().id}: the two copies have different results"]
     assert content(here) == before
     other = filled(tmp_path / "other.sqlite", a_run(OTHER, name="reviews"), losses=[0.5, 2.0])
     found = merged(here, other)

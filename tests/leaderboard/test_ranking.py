@@ -141,9 +141,13 @@ def test_the_terminal_separates_groups_and_says_the_verdict(capsys, monkeypatch,
     monkeypatch.setenv("COLUMNS", width)
     done = commands.call(capsys, "leaderboard", "list", "--leaderboard", path)
     shown = " ".join(done.out.split())
-    assert "reviews (data ffffffff), rung 2: judged on 64 rows; test rows of these data seen by 1 evaluation " in shown
-    assert "letters (data 00000000), rung 2: judged on 64 rows; test rows of these data seen by 0 evaluations" in shown
-    assert "Losses compare within a group alone" in shown
+    assert (
+        "reviews (data ffffffff), rung 2: evaluated on 64 rows; test rows of this data used by 1 evaluation " in shown
+    )
+    assert (
+        "letters (data 00000000), rung 2: evaluated on 64 rows; test rows of this data used by 0 evaluations" in shown
+    )
+    assert "Compare losses only within a group" in shown
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= int(width)
     first = next(place for place, line in enumerate(lines) if " first " in line)

@@ -120,7 +120,7 @@ def test_a_leaderboard_of_bad_runs_alone_cannot_be_listed_or_merged(honest, tmp_
 
 
 @pytest.mark.parametrize(
-    ("losses", "said"), [(None, "is no text"), ("[]", "without losses"), ("[0.5]", "1 losses and")]
+    ("losses", "said"), [(None, "is not text"), ("[]", "without losses"), ("[0.5]", "1 losses and")]
 )
 def test_an_evaluation_without_its_losses_is_refused(honest, tmp_path, capsys, losses, said):
     path = shutil.copy(honest[0], tmp_path / "lb.sqlite")

@@ -9,8 +9,8 @@ import pytest
 
 from autoprompt import run
 from autoprompt.api import Silent
-from autoprompt.candidate import canonical_json
 from autoprompt.errors import InputError, NotFoundError, VerificationError
+from autoprompt.hashing import canonical_json
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard
 
 

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from autoprompt.corpus import Corpus, of
+from autoprompt.corpus import Corpus, from_rows
 
 WORDS = ("parcel", "invoice", "server", "login", "refund", "courier", "screen", "thanks", "größe", "订单")
 CLASSES = (["pos", "neg"], ["0", "1", "2"], ["billing", "shipping", "praise"], [0, 1], [True, False], [1.0, 2.0, 3.0])
@@ -53,8 +53,8 @@ def check(data: bytes) -> None:
     """Make the table of these bytes, read it, and check what came of it. Raises what reading raises."""
     rng = random.Random(data)  # noqa: S311
     rows, planted, marks = table(rng)
-    corpus = of(rows, shots=rng.choice((4, 16)), test_rows=rng.choice((0, 50, 400)), drop_empty=rng.random() < 0.5,
-                drop_duplicates=True)  # fmt: skip
+    corpus = from_rows(rows, shots=rng.choice((4, 16)), test_rows=rng.choice((0, 50, 400)),
+                       drop_empty=rng.random() < 0.5, drop_duplicates=True)  # fmt: skip
     _accounted(corpus, len(rows))
     assert not planted & set(corpus.fields), (planted, corpus.fields)
     known = [str(mark) for mark in marks if mark is not None]

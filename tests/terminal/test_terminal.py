@@ -35,7 +35,7 @@ from autoprompt.template import LabelWords, Template
 from autoprompt.terminal import command_line, printable, visible
 from autoprompt.terminal.console import Console
 from autoprompt.terminal.quoting import quoted
-from autoprompt.terminal.streams import Guarded
+from autoprompt.terminal.streams import EscapingStream
 
 HOSTILE = "\x1b[31m\x1b]52;c;cm0gLXJm\x07\x1b]8;;http://x\x1b\\\x9b2J\u202e\u2066\r\x08\x0b\x0c\t\x7f\u2028"
 HOSTILE += "[red]x[/red] :smile:"
@@ -271,7 +271,7 @@ def test_the_best_so_far_is_provisional():
 
 
 def test_what_libraries_write_is_escaped(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Guarded(sys.stderr))
+    monkeypatch.setattr(sys, "stderr", EscapingStream(sys.stderr))
     print(warnings.formatwarning(HOSTILE, UserWarning, HOSTILE, 1), file=sys.stderr)
     logging.StreamHandler(sys.stderr).emit(logging.makeLogRecord({"msg": HOSTILE}))
     said = capsys.readouterr().err
@@ -281,7 +281,7 @@ def test_what_libraries_write_is_escaped(capsys, monkeypatch):
 
 
 def test_a_terminal_gets_no_control_characters_and_a_pipe_gets_data():
-    code = "from autoprompt.terminal import guard_streams; guard_streams(); print('a\\x1bb', flush=True)"
+    code = "from autoprompt.terminal import escape_streams; escape_streams(); print('a\\x1bb', flush=True)"
     piped = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert piped.stdout == b"a\x1bb\n"
     main, side = pty.openpty()

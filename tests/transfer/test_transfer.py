@@ -24,13 +24,13 @@ from autoprompt.transfer import (
     Profile,
     Source,
     adapt,
+    adapted_sources,
     operators,
     prompts,
     read_bundle,
     read_sources,
     similarity,
     sources_of,
-    taught,
     write_bundle,
 )
 from autoprompt.transfer.profile import matched_labels, texts_of
@@ -175,7 +175,7 @@ def test_several_runs_that_speak_for_one_prompt_count_together(searched, corpus_
     broken = a_lesson("{text} {label")
     twice = [replace(source, run=name, lessons=(broken, *lessons[:1])) for name in "ab"]
     corpus = load(str(corpus_folder))
-    found = taught([*twice, replace(source, run="c", lessons=lessons[1:])], corpus, manual("{text}{label}"))
+    found = adapted_sources([*twice, replace(source, run="c", lessons=lessons[1:])], corpus, manual("{text}{label}"))
     assert [c.template.format() for c in prompts(found)] == ["{text} Well: {label}", "{text} So: {label}"]
     counted = [replace(one, source=replace(one.source, operators={"words": (6, 3)})) for one in found]
     assert operators(counted) == {"words": (4.0, 2.0)}
@@ -282,11 +282,11 @@ def test_a_bundle_that_asks_for_endless_fine_tunes_gets_none(tmp_path, corpus_fo
     lesson = replace(a_lesson(), settings=a_lesson().settings | settings)
     path = tmp_path / "bundle.json"
     write_bundle([Source("a", "films", "tiny", replace(FILMS, labels=("neg", "pos")), (lesson,), {})], path)
-    (found,) = taught(read_bundle(path), corpus, manual)
+    (found,) = adapted_sources(read_bundle(path), corpus, manual)
     allowed = settings.get("epochs") in (10_000, 4_000)
     assert [candidate.settings for candidate, _ in found.candidates] == [TAIL] * allowed
     mild = replace(lesson, settings=TAIL.change(epochs=8).to_dict())
-    (found,) = taught([Source("a", "films", "tiny", FILMS, (mild,), {})], corpus, manual)
+    (found,) = adapted_sources([Source("a", "films", "tiny", FILMS, (mild,), {})], corpus, manual)
     assert [candidate.settings.epochs for candidate, _ in found.candidates] == [8]
 
 

@@ -9,7 +9,7 @@ from autoprompt.corpus.cells import check_characters
 from autoprompt.corpus.readers.json_rows import json_row
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.reading import format_names, is_data_file, read_inputs, read_lines, read_table
-from autoprompt.corpus.readers.table import Table, joined
+from autoprompt.corpus.readers.table import Table, join_tables
 
 __all__ = [
     "FileOptions",
@@ -17,7 +17,7 @@ __all__ = [
     "check_characters",
     "format_names",
     "is_data_file",
-    "joined",
+    "join_tables",
     "json_row",
     "read_inputs",
     "read_lines",

@@ -36,7 +36,7 @@ _MAGIC = (
 )
 
 
-def ending(path: Path) -> str:
+def extension(path: Path) -> str:
     """The file name's extension in lower case, without that of a compression: ``.csv`` for Rows.CSV.gz."""
     name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return name.suffix.lower()
@@ -56,7 +56,7 @@ def check_file(path: Path) -> int:
     """Return the size in bytes. Raises InputError for an empty file and for one that is not a regular file."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"{path} is no regular file; give a file.")
+        raise InputError(f"{path} is not a regular file; give a file.")
     if found.st_size == 0:
         raise InputError(f"{path} is empty; give a file with rows.")
     return found.st_size
@@ -86,7 +86,7 @@ def bytes_of(path: Path) -> bytes:
         if isinstance(error, OSError) and error.strerror and error.errno:  # an error of the disk
             raise
         raise InputError(
-            f"{path} is no whole {kind} file ({first_line(error)}); copy it again, or give it decompressed."
+            f"{path} is not a complete {kind} file ({first_line(error)}); copy it again, or decompress it."
         ) from error
     return b"".join(parts)
 

@@ -10,13 +10,13 @@ from autoprompt.corpus.readers.table import Table
 
 @dataclass(frozen=True)
 class Format:
-    """One data file format: the endings of its files, in lower case, and the function that reads a file.
+    """One data file format: the extensions of its files, in lower case, and the function that reads a file.
 
     ``options``: the fields of ``FileOptions`` that ``read`` uses. ``compressed``: whether .gz and others may follow.
     ``extra``: the extra of this package that has to be installed for it.
     """
 
-    endings: tuple[str, ...]
+    extensions: tuple[str, ...]
     read: Callable[[Path, FileOptions], Table]
     options: frozenset[str] = frozenset()
     compressed: bool = True

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.cells import plain, scalar
+from autoprompt.corpus.cells import cell_text, plain_cell
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.quoting import NUMBER, Record
 from autoprompt.corpus.readers.table import Table
@@ -22,13 +22,15 @@ _WORDS_OF_A_TEXT = 4
 _MOST_NAME = 40
 
 
-def framed(path: Path, records: Sequence[Record], options: FileOptions, unit: str, notes: tuple[str, ...]) -> Table:
+def table_from_records(
+    path: Path, records: Sequence[Record], options: FileOptions, unit: str, notes: tuple[str, ...]
+) -> Table:
     """Return the table of a file's rows. ``unit``: "line" for lines of a file, or "row" for rows of a sheet.
 
     Raises InputError for an unusable header, a row of another length than the header, and too many columns.
     """
-    said = list(notes)
-    rows = _filled(path, records, unit, said)
+    messages = list(notes)
+    rows = _without_blank_rows(path, records, unit, messages)
     if not rows:
         raise InputError(f"{path} is empty; give a file with a header line and rows.")
     width = max(len(row.cells) for row in rows)
@@ -42,12 +44,12 @@ def framed(path: Path, records: Sequence[Record], options: FileOptions, unit: st
                 f"{path} has {len(rows[0].cells)} columns, and --column-names names {len(names)}; name them all."
             )
     else:
-        names, body = _header(path, rows, unit, said)
-    body = _even(path, names, body, unit, said)
-    names, kept = _named(path, names, body, said)
+        names, body = _header(path, rows, unit, messages)
+    body = _even_rows(path, names, body, unit, messages)
+    names, kept = _name_columns(path, names, body, messages)
     table = tuple({names[number]: row.cells[number] for number in kept} for row in body)
     places = tuple(f"{unit} {row.line}" for row in body)
-    return Table(str(path), tuple(names[number] for number in kept), table, places, notes=tuple(said))
+    return Table(str(path), tuple(names[number] for number in kept), table, places, notes=tuple(messages))
 
 
 def header_place(records: Sequence[Record]) -> int:
@@ -59,7 +61,7 @@ def header_place(records: Sequence[Record]) -> int:
     return 0
 
 
-def _filled(path: Path, records: Sequence[Record], unit: str, notes: list[str]) -> list[Record]:
+def _without_blank_rows(path: Path, records: Sequence[Record], unit: str, notes: list[str]) -> list[Record]:
     """Return the rows that are not blank, and add a note with the number of blank rows before the last of them."""
     wide = any(len(row.cells) > 1 for row in records)
 
@@ -79,9 +81,9 @@ def _header(path: Path, rows: list[Record], unit: str, notes: list[str]) -> tupl
     place = header_place(rows)
     header, body = rows[place], rows[place + 1 :]
     if place:
-        shown = scalar(rows[0].cells[0], str(path), "title")[:60]
+        shown = cell_text(rows[0].cells[0], str(path), "title")[:60]
         notes.append(f"{path}: {unit} {header.line} was taken as the header, and not the title above it ({shown!r}).")
-    names = [scalar(plain(cell), f"{path}: {unit} {header.line}", "header").strip() for cell in header.cells]
+    names = [cell_text(plain_cell(cell), f"{path}: {unit} {header.line}", "header").strip() for cell in header.cells]
     if not any(names):
         raise InputError(f"{path}:{header.line} is a header without names; name the columns, or give --no-header.")
     wider = sum(len(row.cells) > len(names) for row in body)
@@ -90,7 +92,7 @@ def _header(path: Path, rows: list[Record], unit: str, notes: list[str]) -> tupl
             f"{path}:{header.line} has one cell, and all rows have more; remove the line if it is a title above the "
             "header, or give --no-header if there is no header."
         )
-    data = _as_data(names, body)
+    data = _data_cell_in_header(names, body)
     if data is not None:
         raise InputError(
             f"{path}:{header.line} looks like a row of data and not like columns' names ({data!r}); is there a header? "
@@ -107,7 +109,7 @@ def _header(path: Path, rows: list[Record], unit: str, notes: list[str]) -> tupl
     return names, body
 
 
-def _as_data(names: Sequence[str], body: Sequence[Record]) -> str | None:
+def _data_cell_in_header(names: Sequence[str], body: Sequence[Record]) -> str | None:
     """Return a cell which shows that the header is a row of data, or None.
 
     The header is data if it has both a number and a text, or if it has several cells and all are texts. It is also data
@@ -118,7 +120,7 @@ def _as_data(names: Sequence[str], body: Sequence[Record]) -> str | None:
     texts = [name for name in names if _is_text(name)]
     numbers = [name for name in names if NUMBER.fullmatch(name)]
     named = [name for name in names if name]
-    if named in _counts(len(named)):
+    if named in _row_numbers(len(named)):
         return None  # a pandas frame whose columns are numbered
     if numbers and texts:
         return numbers[0]
@@ -133,7 +135,7 @@ def _as_data(names: Sequence[str], body: Sequence[Record]) -> str | None:
     return None
 
 
-def _even(path: Path, names: Sequence[str], body: list[Record], unit: str, notes: list[str]) -> list[Record]:
+def _even_rows(path: Path, names: Sequence[str], body: list[Record], unit: str, notes: list[str]) -> list[Record]:
     """Return the rows with one cell for each name. Raises InputError, with the place, for a row of another length."""
     size = len(names)
     found = {len(row.cells) for row in body}
@@ -143,7 +145,7 @@ def _even(path: Path, names: Sequence[str], body: list[Record], unit: str, notes
             notes.append(f"{path}: each row ends in {what} that the header lacks, which was left out.")
             return [Record(row.line, row.last, row.cells[:size]) for row in body]
         first = [_text(row, 0) for row in body]
-        if max(found) == size + 1 and first in _counts(len(body)):
+        if max(found) == size + 1 and first in _row_numbers(len(body)):
             notes.append(f"{path}: each row begins with its number, which the header lacks; it was left out.")
             return [Record(row.line, row.last, row.cells[1:]) for row in body]
     for row in body:
@@ -157,11 +159,13 @@ def _even(path: Path, names: Sequence[str], body: list[Record], unit: str, notes
     return body
 
 
-def _counts(size: int) -> tuple[list[str], list[str]]:
+def _row_numbers(size: int) -> tuple[list[str], list[str]]:
     return [str(number) for number in range(size)], [str(number) for number in range(1, size + 1)]
 
 
-def _named(path: Path, names: Sequence[str], body: Sequence[Record], notes: list[str]) -> tuple[list[str], list[int]]:
+def _name_columns(
+    path: Path, names: Sequence[str], body: Sequence[Record], notes: list[str]
+) -> tuple[list[str], list[int]]:
     """Return a name for each column, and the indices of the columns that are kept.
 
     Columns with neither a name nor content are left out. A first column without a name keeps the empty name, since it
@@ -174,7 +178,7 @@ def _named(path: Path, names: Sequence[str], body: Sequence[Record], notes: list
             empty += 1
             continue
         if not name and number:
-            known[number] = _free(f"Unnamed: {number}", known)
+            known[number] = _unused_name(f"Unnamed: {number}", known)
             notes.append(f"{path}: column {number + 1} has no name; it is called {known[number]!r}.")
         kept.append(number)
     if empty:
@@ -183,8 +187,8 @@ def _named(path: Path, names: Sequence[str], body: Sequence[Record], notes: list
     return known, kept
 
 
-def _free(name: str, taken: Sequence[str]) -> str:
-    return name if name not in taken else _free(f"{name}.1", taken)
+def _unused_name(name: str, taken: Sequence[str]) -> str:
+    return name if name not in taken else _unused_name(f"{name}.1", taken)
 
 
 def _text(row: Record, number: int) -> str:

@@ -15,7 +15,7 @@ def json_row(place: str, line: str) -> Cells:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place} is not valid JSON ({error}); correct the line.") from error
     if not isinstance(row, dict):
-        raise InputError(f"{place} is no JSON object; write one object a line.")
+        raise InputError(f"{place} is not a JSON object; write one object a line.")
     check_characters(row, place)
     return row
 

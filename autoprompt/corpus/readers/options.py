@@ -63,5 +63,5 @@ def _check_encoding(name: str) -> None:
         return  # one byte is too short for UTF-16, which is a text encoding
     except (LookupError, ValueError) as error:
         raise UsageError(
-            f"--encoding is {name!r}, which is no text encoding known to Python; give one such as cp1252 or utf-16."
+            f"--encoding is {name!r}, which is not a text encoding of Python; give one such as cp1252 or utf-16."
         ) from error

@@ -16,7 +16,7 @@ from typing import Any
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", r"\N"})
-_NEEDS = frozenset('\t"\r\n')
+_NEED_QUOTES = frozenset('\t"\r\n')
 _RARE = 0.05
 _SURE_LINES = 3
 
@@ -80,7 +80,7 @@ def tab_records(text: str, delimiter: str) -> list[Record]:
     width = len(plain[0].cells)
     if len(quoted) != len(plain) and width > 1 and all(len(row.cells) in (0, width) for row in plain):
         return plain  # without quoting, every line is a complete row
-    return plain if spans(text, quoted, delimiter).sure else quoted
+    return plain if find_swallowed_rows(text, quoted, delimiter).sure else quoted
 
 
 def _quoted_cells(text: str, delimiter: str) -> list[list[tuple[str, bool]]] | None:
@@ -107,13 +107,13 @@ def _quoted_cells(text: str, delimiter: str) -> list[list[tuple[str, bool]]] | N
 
 def _is_quoted(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
     cells = [cell for row in rows for cell in row]
-    for needing in (_NEEDS, _NEEDS | {","}):
+    for needing in (_NEED_QUOTES, _NEED_QUOTES | {","}):
         if all(quoted != needing.isdisjoint(text) for text, quoted in cells):
             return True
-    return _by_column(rows) or _by_column(rows[1:])  # the header may be unquoted
+    return _is_quoted_by_column(rows) or _is_quoted_by_column(rows[1:])  # the header may be unquoted
 
 
-def _by_column(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
+def _is_quoted_by_column(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
     columns: dict[int, set[bool]] = {}
     for row in rows:
         for number, (text, quoted) in enumerate(row):
@@ -123,7 +123,7 @@ def _by_column(rows: Sequence[Sequence[tuple[str, bool]]]) -> bool:
 
 
 @dataclass(frozen=True)
-class Spans:
+class SwallowedRows:
     """Rows that may have swallowed others between two stray quotes; None where there is no such row.
 
     ``sure``: the first row that surely did. ``possible``: the first that may have, judged by its own lines alone.
@@ -133,7 +133,7 @@ class Spans:
     possible: Record | None = None
 
 
-def spans(text: str, records: Sequence[Record], delimiter: str) -> Spans:
+def find_swallowed_rows(text: str, records: Sequence[Record], delimiter: str) -> SwallowedRows:
     """Return the rows that look as if stray quotes made them swallow other rows.
 
     Such a row spans several lines that, read without quotes, are rows themselves: they have as many cells as the
@@ -143,10 +143,10 @@ def spans(text: str, records: Sequence[Record], delimiter: str) -> Spans:
     """
     spanning = [row for row in records if row.last > row.line and row.cells]
     if not spanning:
-        return Spans()
+        return SwallowedRows()
     header = next(row for row in records if row.cells)
     if any("\n" in cell and delimiter in cell for cell in header.cells):
-        return Spans(sure=header)
+        return SwallowedRows(sure=header)
     width = len(header.cells)
     single = [row.cells for row in records if row.last == row.line and len(row.cells) == width][1:]
     known = _known_values(single, width)
@@ -160,12 +160,12 @@ def spans(text: str, records: Sequence[Record], delimiter: str) -> Spans:
         if known:
             like = [cells for cells in parts[:-1] if len(cells) == width and _has_known(cells, known)]
             if 2 * len(like) >= len(parts) - 1 and len(alike) > len(parts) / 2:
-                return Spans(sure=row)
+                return SwallowedRows(sure=row)
         elif rare and many and len(alike) == len(parts):
-            return Spans(sure=row)
+            return SwallowedRows(sure=row)
         if len(alike) == len(parts) and (rare or many or not known):
             possible = possible or row
-    return Spans(possible=possible)
+    return SwallowedRows(possible=possible)
 
 
 def _known_values(rows: Sequence[Sequence[str]], width: int) -> dict[int, set[str]]:

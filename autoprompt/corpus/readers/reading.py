@@ -1,9 +1,9 @@
-"""Reading a data file with the format that its ending names."""
+"""Reading a data file with the format that its extension names."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoprompt.corpus.readers.content import COMPRESSED, check_file, ending, text_of
+from autoprompt.corpus.readers.content import COMPRESSED, check_file, extension, text_of
 from autoprompt.corpus.readers.format import Format
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.table import Table
@@ -79,7 +79,7 @@ def read_inputs(path: Path, fields: Sequence[str], options: FileOptions | None =
 
     Raises InputError and UsageError as ``read_table`` does.
     """
-    if ending(path) != ".txt":
+    if extension(path) != ".txt":
         return read_table(path, options)
     if len(fields) > 1:
         raise InputError(f"{path} has one text a line, and the prompt has the fields {', '.join(fields)}; use csv.")
@@ -87,14 +87,14 @@ def read_inputs(path: Path, fields: Sequence[str], options: FileOptions | None =
 
 
 def is_data_file(path: Path) -> bool:
-    """Whether the name has the ending of a data file format."""
+    """Whether the name has the extension of a data file format."""
     name = _format_of(path)
     return name is not None and _fits(path, READERS[name])
 
 
 def _format_of(path: Path) -> str | None:
-    """The name of the first format with the file's ending, so that an installed package replaces none of ours."""
-    return next((name for name, known in READERS.items() if ending(path) in known.endings), None)
+    """The name of the first format with the file's extension, so that an installed package replaces none of ours."""
+    return next((name for name, known in READERS.items() if extension(path) in known.extensions), None)
 
 
 def _fits(path: Path, known: Format) -> bool:
@@ -106,7 +106,7 @@ def _readable(path: Path) -> Format:
     """The format of a file. Raises InputError."""
     name = _format_of(path)
     if name is None:
-        advice = _CONVERSIONS.get(ending(path), _CONVERSIONS.get(path.suffix.lower(), "convert it to one of these"))
+        advice = _CONVERSIONS.get(extension(path), _CONVERSIONS.get(path.suffix.lower(), "convert it to one of these"))
         raise InputError(f"{path} is no {format_names()} file; {advice.replace('FILE', path.name)}.")
     known: Format = READERS[name]
     if not _fits(path, known):

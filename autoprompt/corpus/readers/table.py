@@ -23,7 +23,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def joined(tables: Sequence[Table], source: str | None = None) -> Table:
+def join_tables(tables: Sequence[Table], source: str | None = None) -> Table:
     """Join the rows of all tables in order, each with its place. Raises InputError where class names differ."""
     if len(tables) == 1:
         return tables[0]

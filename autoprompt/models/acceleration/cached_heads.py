@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor
 
-from autoprompt.candidate import canonical_json, digest
+from autoprompt.hashing import canonical_json, digest
 from autoprompt.models.acceleration.micro_batches import none_if_out_of_memory
 from autoprompt.models.acceleration.prefix_cache import PrefixStore, group_by_length
 from autoprompt.models.passes import Passes

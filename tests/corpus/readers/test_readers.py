@@ -312,7 +312,7 @@ def test_json_files(tmp_path: Path) -> None:
     _loaded(_write(tmp_path / "rows.ndjson", "\n\n".join(map(json.dumps, rows))), "15 blank lines were skipped")
     splits = {"train": rows, "test": rows}
     _refused(_write(tmp_path / "splits.json", json.dumps(splits)), "several arrays of rows ('train', 'test')")
-    _refused(_write(tmp_path / "list.json", "[[1, 2]]"), "row 1 is no JSON object")
+    _refused(_write(tmp_path / "list.json", "[[1, 2]]"), "row 1 is not a JSON object")
     _refused(_write(tmp_path / "number.json", "17"), "no array of objects")
     _refused(_write(tmp_path / "odd.json", '{"a": {"b": 1}, "c": {"d": 2}}'), "neither side is numbered")
     _refused(_write(tmp_path / "twice.jsonl", '{"text": "a", "text": "b"}\n'), "twice.jsonl:1", "'text' stands twice")
@@ -397,8 +397,8 @@ def test_options_that_a_source_does_not_take(tmp_path: Path) -> None:
     source = _write(tmp_path / "t.jsonl", '{"text": "a", "label": "b"}\n')
     _refused(source, "takes no --delimiter", delimiter=";")
     _refused(source, "takes no --no-header", no_header=True)
-    _refused("tickets", "tickets is no data file", kind=UsageError, encoding="cp1252")
-    _refused("hub:a/b", "hub:a/b is no data file", kind=UsageError, no_header=True)
+    _refused("tickets", "tickets is not a data file", kind=UsageError, encoding="cp1252")
+    _refused("hub:a/b", "hub:a/b is not a data file", kind=UsageError, no_header=True)
 
 
 def test_a_text_file_is_lines_to_answer_and_a_table_to_learn_from(tmp_path: Path) -> None:
@@ -428,19 +428,19 @@ def test_chats_are_the_text_before_the_last_answer_and_that_answer(tmp_path: Pat
     assert load(str(tmp_path / "chat.jsonl"), target_column="response", shots=2).task == "generation"
     turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}, {"from": "human", "value": "Bye"}]
     rows = [{"conversations": [*turns, {"from": "gpt", "value": "bye"}], "n": n} for n in range(2)]
-    table = chat.flattened(read_table(Path(_write(tmp_path / "share.json", json.dumps(rows)))))
+    table = chat.flatten_chats(read_table(Path(_write(tmp_path / "share.json", json.dumps(rows)))))
     assert table.rows[0] == {"text": "user: Hi\nassistant: Hello\nuser: Bye", "response": "bye", "n": 0}
     own = [{"messages": _chat("good", "pos"), "text2": "t", "response": "mine", "id": n} for n in range(2)]
     path = Path(_write(tmp_path / "own.jsonl", "".join(json.dumps(row) + "\n" for row in own)))
-    table = chat.flattened(read_table(path))
+    table = chat.flatten_chats(read_table(path))
     assert table.rows[0]["response"] == "pos", "the note says that it is the last answer"
-    table = chat.flattened(read_table(path), answered=False)
+    table = chat.flatten_chats(read_table(path), answered=False)
     assert (table.rows[0]["response"], "response" in table.columns) == ("mine", True)
     waiting = read_table(Path(_write(tmp_path / "ask.jsonl", json.dumps({"messages": _chat("a", "b")[:2]}))))
     assert [row.fields for row in inputs(waiting, ["text"])] == [{"text": "Judge.\na"}]
     for wrong, said in [
         (turns[:3], "whose last message is of the user"), ([{"role": "assistant", "content": "a"}], "an answer alone"),
-        ([*turns, {"from": "gpt", "value": None}], "a message that is no text"), ([], "no chat"),
+        ([*turns, {"from": "gpt", "value": None}], "a message that is not text"), ([], "no chat"),
     ]:  # fmt: skip
         bad = json.dumps([*rows, {"conversations": wrong}])
         _refused(_write(tmp_path / "bad.json", bad), "bad.json: row 3", said)

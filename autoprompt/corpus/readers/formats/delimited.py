@@ -6,9 +6,16 @@ from pathlib import Path
 
 from autoprompt.corpus.readers.content import text_of
 from autoprompt.corpus.readers.format import Format
-from autoprompt.corpus.readers.header import framed, header_place
+from autoprompt.corpus.readers.header import header_place, table_from_records
 from autoprompt.corpus.readers.options import FileOptions
-from autoprompt.corpus.readers.quoting import MalformedError, Record, Spans, spans, split_records, tab_records
+from autoprompt.corpus.readers.quoting import (
+    MalformedError,
+    Record,
+    SwallowedRows,
+    find_swallowed_rows,
+    split_records,
+    tab_records,
+)
 from autoprompt.corpus.readers.table import Table
 from autoprompt.errors import InputError
 from autoprompt.registry import READERS
@@ -46,11 +53,11 @@ def read_delimited(path: Path, options: FileOptions, usual: str) -> Table:
         ) from error
     records = [row for row in records if row.cells or row.line > 1] if said else records
     if delimiter != "\t":
-        notes += _check_spans(path, spans(text, records, delimiter))
-    return framed(path, records, options, "line", tuple(notes))
+        notes += _check_swallowed_rows(path, find_swallowed_rows(text, records, delimiter))
+    return table_from_records(path, records, options, "line", tuple(notes))
 
 
-def _check_spans(path: Path, found: Spans) -> list[str]:
+def _check_swallowed_rows(path: Path, found: SwallowedRows) -> list[str]:
     """Return a note for a row that may have swallowed others. Raises InputError for one that surely has."""
     if found.sure is not None:
         raise InputError(
@@ -77,7 +84,7 @@ def _find_delimiter(path: Path, text: str, usual: str, options: FileOptions) -> 
     fitting = {other: count for other in others if (count := _fits(text, other, options))}
     if not fitting:
         likely = [other for other in others if usual not in first and _mostly_fits(text, other)]
-        return likely[0] if len(likely) == 1 else usual  # framed() then refuses the odd row, with its line
+        return likely[0] if len(likely) == 1 else usual  # table_from_records() then refuses the odd row, with its line
     best = max(fitting, key=fitting.__getitem__)
     if sum(count == fitting[best] for count in fitting.values()) > 1:
         raise InputError(

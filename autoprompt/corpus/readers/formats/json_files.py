@@ -68,7 +68,7 @@ def _of_value(path: Path, value: Any) -> Table:
         raise InputError(f"{path} holds one JSON value that is no array of objects; {_SHAPES}.")
     for number, row in enumerate(value, start=1):
         if not isinstance(row, dict):
-            raise InputError(f"{path}: row {number} is no JSON object; {_SHAPES}.")
+            raise InputError(f"{path}: row {number} is not a JSON object; {_SHAPES}.")
         check_characters(row, f"{path}: row {number}")
     columns = dict.fromkeys(name for row in value for name in row)
     places = tuple(f"row {number}" for number in range(1, len(value) + 1))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.cells import check_characters, plain
+from autoprompt.corpus.cells import check_characters, plain_cell
 from autoprompt.corpus.readers.content import LEAST_LIMIT, limit_of
 from autoprompt.corpus.readers.format import Format
 from autoprompt.corpus.readers.header import MOST_COLUMNS
@@ -140,7 +140,7 @@ def _values(path: Path, name: str, column: Any) -> list[Any]:
             raise InputError(
                 f"{path}: row {number} has a {name!r} that cannot be read ({reason}); write it as text."
             ) from error
-        values.append(plain(value.rstrip(b"\0") if padded and value is not None else value))
+        values.append(plain_cell(value.rstrip(b"\0") if padded and value is not None else value))
     return values
 
 

@@ -7,10 +7,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.cells import check_characters, plain
+from autoprompt.corpus.cells import check_characters, plain_cell
 from autoprompt.corpus.readers.content import limit_of
 from autoprompt.corpus.readers.format import Format
-from autoprompt.corpus.readers.header import MOST_COLUMNS, framed
+from autoprompt.corpus.readers.header import MOST_COLUMNS, table_from_records
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.quoting import Record
 from autoprompt.corpus.readers.table import Table
@@ -54,7 +54,7 @@ def read_excel(path: Path, options: FileOptions) -> Table:
     records = next(iter(filled.values()), [])
     for row in records:
         check_characters({"cells": row.cells}, f"{path}: row {row.line}")
-    return framed(path, records, options, "row", ())
+    return table_from_records(path, records, options, "row", ())
 
 
 def _check_size(path: Path) -> None:
@@ -73,7 +73,7 @@ def _records(path: Path, sheet: Any) -> list[Record]:
     """The rows up to the last one with a value, each up to its last cell with a value."""
     records = []
     for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
-        cells = [plain(cell) for cell in row]
+        cells = [plain_cell(cell) for cell in row]
         while cells and (cells[-1] is None or cells[-1] == ""):
             cells.pop()
         if number > _MOST_ROWS or len(cells) > MOST_COLUMNS:
