@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import commands
@@ -249,7 +250,7 @@ def test_a_cell_that_acts_as_nothing_stays(cell):
 def relative(tmp_path) -> Path:
     """A prompt file that names a folder beside it."""
     (tmp_path / "desk").mkdir()
-    save(a_prompt(tmp_path).model_copy(update={"model": "./model"}), tmp_path / "desk" / "best.json")
+    save(replace(a_prompt(tmp_path), model="./model"), tmp_path / "desk" / "best.json")
     return tmp_path / "desk" / "best.json"
 
 

@@ -190,7 +190,7 @@ def a_prompt(model: Path, **changes) -> Prompt:
         "family": "causal", "max_length": 128, "model_revision": "", "chat": None, "labels": (),
         "label_column": "label", "target_length": 0, "model_files": {},
     }  # fmt: skip
-    return Prompt.model_validate(values | changes)
+    return Prompt.from_dict(values | changes)
 
 
 def test_a_prompt_that_writes(model_folders):

@@ -57,7 +57,7 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
         "model_files": run.config["manifest"]["model"]["files"],
     }
     try:
-        return Prompt(**values)
+        return Prompt.from_dict(values)
     except ValidationError as error:
         raise InputError(
             f"The entry {name[:12]} of run {run.id} cannot be a prompt file {misfit(error)}; it was stored by another "
