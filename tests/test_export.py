@@ -349,7 +349,10 @@ def test_a_prompt_shows_its_own_names_only_and_holds_what_the_file_format_has():
 
 
 def test_copies_of_a_prompt_are_equal_and_keep_where_it_was_read(tmp_path):
-    save(prompt(model="./model", model_revision="").with_weights("w/0", {"a.safetensors": "b" * 64}), tmp_path / "best.json")
+    save(
+        prompt(model="./model", model_revision="").with_weights("w/0", {"a.safetensors": "b" * 64}),
+        tmp_path / "best.json",
+    )
     (tmp_path / "model").mkdir()
     loaded = load(tmp_path / "best.json")
     for found in (copy.copy(loaded), copy.deepcopy(loaded), pickle.loads(pickle.dumps(loaded))):  # noqa: S301

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import commands
 import datasets
+import numpy as np
 import pandas
 import pytest
 import runs
@@ -52,6 +53,8 @@ def test_weights_give_the_stored_predictions(won, corpus_folder):
     prompt = load(out)
     rows = [dict(row.fields) for row in test]
     assert prompt.predict(rows) == stored.predictions
+    assert prompt.predict_proba(rows).dtype == np.float64
+    assert (prompt.predict_proba(rows).shape, prompt.predict_proba([]).shape) == ((len(test), 2), (0, 2))
     for row, probabilities in zip(stored.log_probs, prompt.predict_proba(rows), strict=True):
         assert probabilities == pytest.approx([2.718281828459045**value for value in row], abs=1e-5)
     labelled = [{**row.fields, "label": row.label} for row in test]
@@ -142,9 +145,9 @@ def test_without_weights_a_fine_tuned_prompt_says_what_to_do(won, tmp_path):
     assert set(frozen) <= set(tiny.LABELS)
     assert prompt.fit(tiny.rows(0)) is prompt
     fitted = prompt.predict_proba(TEXTS)
-    assert fitted != prompt.predict_proba(TEXTS, frozen=True)
+    assert not np.array_equal(fitted, prompt.predict_proba(TEXTS, frozen=True))
     assert prompt.predict(TEXTS, frozen=True) == frozen, "a fine-tune leaves the pretrained model as it was"
-    assert fitted == load(tmp_path / "best.json").fit(tiny.rows(0)).predict_proba(TEXTS)
+    assert np.array_equal(fitted, load(tmp_path / "best.json").fit(tiny.rows(0)).predict_proba(TEXTS))
     assert load(tmp_path / "best.json") == prompt, "what is loaded is no part of what a prompt is"
     with pytest.raises(InputError, match="'neutral'"):
         prompt.fit([*tiny.rows(0), {"text": "so so", "label": "neutral"}])
@@ -158,7 +161,7 @@ def test_a_fit_is_that_of_a_prompt_model(won, model_folders, tmp_path):
     model = PromptModel.from_pretrained(str(model_folders["llama"]))
     model.fit(tiny.rows(0), prompt.template, label_words=prompt.label_words, seed=3, **prompt.settings)
     assert prompt.labels == model.labels_
-    assert prompt.predict_proba(TEXTS) == model.predict_proba(TEXTS)
+    assert np.array_equal(prompt.predict_proba(TEXTS), model.predict_proba(TEXTS))
 
 
 def test_what_has_no_weights_is_not_exported_with_them(won, tmp_path):
@@ -272,9 +275,8 @@ def test_a_prompt_of_other_labels_predicts_by_them(won, tmp_path):
         reversed_words(values)
     one, other = prompts
     assert one.predict(TEXTS, frozen=True) == other.predict(TEXTS, frozen=True)
-    turned = [row[::-1] for row in other.predict_proba(TEXTS, frozen=True)]
-    for left, right in zip(one.predict_proba(TEXTS, frozen=True), turned, strict=True):
-        assert left == pytest.approx(right, abs=1e-6)
+    turned = other.predict_proba(TEXTS, frozen=True)[:, ::-1]
+    np.testing.assert_allclose(one.predict_proba(TEXTS, frozen=True), turned, rtol=0, atol=1e-6)
 
 
 def test_a_linked_prompt_file_finds_its_weights(won, tmp_path):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
@@ -139,8 +142,8 @@ class PromptModel:
         """
         return self.fitted.predictor.predict(rows)
 
-    def predict_proba(self, rows: Any) -> list[list[float]]:
-        """Return the probability of each of ``labels_`` for each row [rows][labels].
+    def predict_proba(self, rows: Any) -> NDArray[np.float64]:
+        """Return the probability of each of ``labels_`` for each row [rows, labels], as a NumPy array.
 
         Raises as ``predict`` does, and UsageError for target texts.
         """

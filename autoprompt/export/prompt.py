@@ -13,6 +13,9 @@ from autoprompt.export.schema import PromptFile, Weights
 from autoprompt.short_repr import short_repr
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from autoprompt.predicting import Session
 
 
@@ -146,9 +149,9 @@ class Prompt:
         """
         return self.session.predictor(frozen=frozen).predict(rows)
 
-    def predict_proba(self, rows: Any, *, frozen: bool = False) -> list[list[float]]:
-        """Return the probabilities of ``labels`` for each row [rows][labels]. Raises as ``predict``, and UsageError
-        where texts are generated."""
+    def predict_proba(self, rows: Any, *, frozen: bool = False) -> NDArray[np.float64]:
+        """Return the probabilities of ``labels`` for each row [rows, labels], as a NumPy array. Raises as ``predict``,
+        and UsageError where texts are generated."""
         return self.session.predictor(frozen=frozen).predict_proba(rows)
 
     def evaluate(self, rows: Any, *, label_column: str | None = None, frozen: bool = False) -> dict[str, float]:
