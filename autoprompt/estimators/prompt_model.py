@@ -17,6 +17,7 @@ from autoprompt.models.locks import Turn
 from autoprompt.predicting import Predictor, labelled, tuned
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
 from autoprompt.run.inputs import check_options, shown, words_of
+from autoprompt.short_repr import short_repr
 from autoprompt.template import Template
 
 KEPT_ROWS = 2000
@@ -51,6 +52,11 @@ class PromptModel:
         self._model: LanguageModel | None = None
         self._loaded_for: tuple[str, ...] = ()
         self._fitted: Fitted | None = None
+
+    def __repr__(self) -> str:
+        fitted = self._fitted
+        prompt = {} if fitted is None else {"template": fitted.predictor.candidate.template.format()}
+        return short_repr(self, self._source.name, family=self.family, **prompt)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle: that of one fit, whatever other threads do."""

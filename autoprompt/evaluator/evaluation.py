@@ -8,6 +8,7 @@ from enum import IntEnum
 from os import PathLike
 
 from autoprompt.candidate import SCORING_VERSION, Candidate, canonical_json, digest
+from autoprompt.short_repr import short_repr
 
 
 class Rung(IntEnum):
@@ -49,6 +50,13 @@ class Evaluation:
     """Validation loss early in the fine-tune; None where it was not measured (see ``halving``)."""
     weights: str | PathLike[str] | None = None
     """Path of the fine-tuned weights (safetensors); None where they were not saved."""
+
+    def __repr__(self) -> str:
+        known = {"loss": self.loss, "n": len(self.losses)} if self.complete and self.losses else {"reason": self.reason}
+        return short_repr(
+            self, self.candidate.template.format(), rung=int(self.rung), fold=self.fold, repeat=self.repeat,
+            split=self.split, status=self.status, **known,
+        )  # fmt: skip
 
     @property
     def complete(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from autoprompt.models.families.registry import FAMILIES
+from autoprompt.short_repr import short_repr
 from autoprompt.untrusted import plain_parts
 
 FORMAT = "autoprompt-prompt"
@@ -82,6 +83,9 @@ class Weights:
     folder: Annotated[str, AfterValidator(_place)]
     files: WeightFiles
     binding: Digest
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.folder, files=list(self.files))
 
 
 class PromptFile(BaseModel):

@@ -14,6 +14,7 @@ from autoprompt.leaderboard.records import REFINE, EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.metrics import compare, mean_and_deviation
 from autoprompt.registry import CLASSIFICATION_METRICS
+from autoprompt.short_repr import short_repr
 
 SHOWN = 12
 
@@ -54,6 +55,12 @@ class EntryComparison:
     metric: str
     values: tuple[MeanMetric, MeanMetric]
     reported: Reported | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(
+            self, *(entry[:12] for entry in self.entries), split=self.split, rung=self.rung, n=self.n, loss=self.loss,
+            difference=self.difference, interval=self.interval,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -19,6 +19,7 @@ from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, candida
 from autoprompt.leaderboard.rows import WHOLE, Rows
 from autoprompt.leaderboard.streaming import Guard, Listing, snapshot
 from autoprompt.results import refinement_verdict
+from autoprompt.short_repr import short_repr
 
 T = TypeVar("T")
 _SPARE = 1_000
@@ -41,6 +42,11 @@ class Entry(NamedTuple):
     depth: int = 0
     parent: str | None = None
     verdict: str | None = None
+
+    def __repr__(self) -> str:
+        row = self.row
+        loss = row.validation and row.validation.loss
+        return short_repr(self, row.entry[:12], run=row.run, template=row.template, loss=loss, winner=self.wins)
 
     @property
     def wins(self) -> bool:

@@ -22,6 +22,7 @@ from autoprompt.leaderboard import (
 from autoprompt.leaderboard.ranking import rank
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
 from autoprompt.leaderboard.rows import A, Rows, RunRow
+from autoprompt.short_repr import short_repr
 
 T = TypeVar("T", bound="Reader")
 
@@ -43,6 +44,9 @@ class Reader:
         """
         place = Path(os.path.realpath(path))
         return cls(place, schema.connect(place, read_only=read_only), read_only=read_only)
+
+    def __repr__(self) -> str:
+        return short_repr(self, str(self.path), read_only=self.read_only)
 
     def __enter__(self: T) -> T:
         return self

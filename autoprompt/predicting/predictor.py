@@ -18,6 +18,7 @@ from autoprompt.corpus import Example
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator.scoring import calibrated, content_free
 from autoprompt.models import FitFailedError, LanguageModel
+from autoprompt.short_repr import short_repr
 
 BLOCK = 50
 """Rows scored at a time, so that their prefixes fit into memory for any number of rows."""
@@ -47,6 +48,11 @@ class Predictor:
     fields: tuple[str, ...]
     delta: Mapping[str, Any]
     written: int = 0
+
+    def __repr__(self) -> str:
+        return short_repr(
+            self, self.candidate.template.format(), labels=self.labels, tuning=self.candidate.settings.tuning
+        )
 
     def predict(self, rows: Any) -> list[str]:
         """Return the label of each row, or its generated text. ``rows``: texts, dicts, a ``Dataset`` or a pandas frame.
