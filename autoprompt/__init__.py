@@ -11,16 +11,23 @@ if TYPE_CHECKING:
     from autoprompt.estimators.prompt_classifier import PromptClassifier
     from autoprompt.estimators.prompt_model import PromptModel
     from autoprompt.export import Prompt, load
+    from autoprompt.results import CandidateEvaluated, Event, NoteGiven, PlannedStage, SearchPlanned, StageStarted
     from autoprompt.search_result import SearchResult
     from autoprompt.template import LabelWords, Template
 
 __all__ = [
     "AutopromptError",
+    "CandidateEvaluated",
+    "Event",
     "LabelWords",
+    "NoteGiven",
+    "PlannedStage",
     "Prompt",
     "PromptClassifier",
     "PromptModel",
+    "SearchPlanned",
     "SearchResult",
+    "StageStarted",
     "Template",
     "load",
     "refine",
@@ -31,11 +38,17 @@ __all__ = [
 
 _HOME = {
     "AutopromptError": "autoprompt.errors",
+    "CandidateEvaluated": "autoprompt.results",
+    "Event": "autoprompt.results",
     "LabelWords": "autoprompt.template",
+    "NoteGiven": "autoprompt.results",
+    "PlannedStage": "autoprompt.results",
     "Prompt": "autoprompt.export",
     "PromptClassifier": "autoprompt.estimators.prompt_classifier",
     "PromptModel": "autoprompt.estimators.prompt_model",
+    "SearchPlanned": "autoprompt.results",
     "SearchResult": "autoprompt.search_result",
+    "StageStarted": "autoprompt.results",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",
     "refine": "autoprompt.api",

@@ -11,11 +11,11 @@ import pytest
 import runs
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Speed
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.optimizer import Budget
+from autoprompt.progress import Silent
 
 FIT = 10.0
 COSTS = {"PreparePrefix": 1.0, "FrozenTask": 1.0, "FitTask": FIT, "TestTask": 2.0, "CheckTask": 5.0}

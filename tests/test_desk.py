@@ -17,8 +17,9 @@ import pytest
 import runs
 
 from autoprompt import run
-from autoprompt.api import Silent, search
+from autoprompt.api import search
 from autoprompt.cli import cli
+from autoprompt.progress import Silent
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -17,9 +17,9 @@ from test_resume import started
 
 import autoprompt
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import InputError, StorageError, UsageError
 from autoprompt.leaderboard import Leaderboard, RunRecord
+from autoprompt.progress import Silent
 from autoprompt.run.ownership import MARK, is_own, mark_of
 from autoprompt.run.resuming import requested
 

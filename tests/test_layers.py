@@ -63,13 +63,13 @@ MAY_IMPORT = {
     "report": {"results", "leaderboard", "metrics", "template", "manifest", "files", "terminal"},
     "export": {"models", "candidate", "template", "files", "untrusted", "predicting"},
     "run": ABOVE_RUN,
-    "api": ABOVE_RUN | {"run", "estimators", "tracking", "search_result"},
+    "api": ABOVE_RUN | {"run", "estimators", "tracking", "search_result", "progress"},
     "search_result": ABOVE_RUN | {"run"},
     "estimators": ABOVE_RUN | {"run", "predicting"},
     "cli": ABOVE_RUN | {"run", "api", "progress", "stage_times", "predicting", "files", "tracking", "interpreter"},
     "trackers": set(),
     "tracking": {"evaluator", "run", "optimizer", "trackers"},
-    "progress": ABOVE_RUN | {"run", "api", "stage_times"},
+    "progress": ABOVE_RUN | {"run", "stage_times"},
 }
 # Only inside functions: loading the module must not load them.
 LAZILY = {"export": {"predicting"}}

@@ -21,11 +21,11 @@ import runs
 
 import autoprompt
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import UsageError
 from autoprompt.execution import LocalExecutor, scratch
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.manifest import files_of
+from autoprompt.progress import Silent
 from autoprompt.run import ModelOptions
 from autoprompt.run.backends import placed
 from autoprompt.run.backends.ray import facts, judged

@@ -16,7 +16,6 @@ import torch
 
 import autoprompt
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, StorageError
@@ -25,6 +24,7 @@ from autoprompt.evaluator.refining import REPLAYED, refined
 from autoprompt.evaluator.worker import Worker
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin
 from autoprompt.models import FitFailedError, LanguageModel
+from autoprompt.progress import Silent
 from autoprompt.run import refining
 from autoprompt.template import LabelWords, Template
 

@@ -16,9 +16,9 @@ from synthetic import CONFIG
 from test_leaderboard import RUN, a_run, an_evaluation
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin
+from autoprompt.progress import Silent
 from autoprompt.report import course, escaping, write
 from autoprompt.report.facts import facts_of
 

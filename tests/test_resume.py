@@ -14,10 +14,10 @@ import runs
 
 import autoprompt
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError, UsageError
 from autoprompt.leaderboard import Leaderboard, Step, holding
 from autoprompt.optimizer import Budget, phrases
+from autoprompt.progress import Silent
 from autoprompt.run.resuming import StoredJournal
 
 

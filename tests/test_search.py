@@ -11,13 +11,13 @@ import commands
 import pytest
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.corpus import load
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, kept_weights
 from autoprompt.optimizer import Budget
+from autoprompt.progress import Silent
 from autoprompt.registry import OPERATORS
 
 LIMIT = 6

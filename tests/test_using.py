@@ -14,7 +14,6 @@ import tiny
 import tiny_families
 
 from autoprompt import load, run
-from autoprompt.api import Silent
 from autoprompt.candidate import Settings
 from autoprompt.corpus import load as load_corpus
 from autoprompt.errors import InputError, StorageError, UsageError
@@ -22,6 +21,7 @@ from autoprompt.estimators.prompt_model import PromptModel
 from autoprompt.export import FORMAT, VERSION, Prompt
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.models import FAMILIES
+from autoprompt.progress import Silent
 
 TEXTS = [row["text"] for row in tiny.rows(2)]
 

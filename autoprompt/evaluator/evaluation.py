@@ -77,6 +77,13 @@ class Evaluation:
             return list(self.outputs)
         return [self.labels[max(range(len(row)), key=row.__getitem__)] for row in self.log_probs]
 
+    @property
+    def accuracy(self) -> float | None:
+        """Share of rows whose most probable label is right; None for target texts and without scores."""
+        if not self.complete or not self.labels or not self.gold:
+            return None
+        return sum(p == self.labels[g] for p, g in zip(self.predictions, self.gold, strict=True)) / len(self.gold)
+
     def failed(self, reason: str) -> Evaluation:
         """Return the same evaluation as a failure, without scores."""
         return replace(

@@ -11,6 +11,7 @@ from autoprompt.run.options import (
     PlaceOptions,
     Progress,
     SearchOptions,
+    budget_of,
 )
 from autoprompt.run.refining import refine
 from autoprompt.run.searching import BASELINES, resume, search
@@ -29,6 +30,7 @@ __all__ = [
     "Progress",
     "SearchOptions",
     "Task",
+    "budget_of",
     "evaluate",
     "export",
     "export_bundle",

@@ -90,8 +90,8 @@ class World:
         from dataclasses import replace
 
         from autoprompt import run
-        from autoprompt.api import Silent
         from autoprompt.leaderboard import Leaderboard
+        from autoprompt.progress import Silent
         from autoprompt.run.warm_start import export_bundle
 
         self.model.parent.mkdir(parents=True)
