@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from autoprompt.cli import artifacts, layout, leaderboard, predicting, refining, reporting, searching, stopped
+from autoprompt.cli.options import as_option
 from autoprompt.cli.verbosity import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
 from autoprompt.terminal import echo, visible
@@ -92,7 +93,7 @@ def run() -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except AutopromptError as error:
-        echo(visible(f"Error: {error}"), err=True)
+        echo(visible(f"Error: {error.worded(as_option)}"), err=True)
         return error.exit_code
     except click.exceptions.Abort:
         echo(stopped(), err=True)

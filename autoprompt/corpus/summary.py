@@ -70,7 +70,7 @@ class DataSummary:
             more = len(self.left_out) - len(names)
             parts.append(
                 f"columns left out: {', '.join(names)}{f' and {more} more' if more else ''} "
-                "(--text-column takes them in)"
+                "(name them as text columns to use them)"
             )
         return "; ".join(parts)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprompt.candidate import Candidate, canonical_json, digest
-from autoprompt.errors import InputError, NotFoundError
+from autoprompt.errors import InputError, NotFoundError, parameter
 from autoprompt.export.schema import PromptFile, Weights
 from autoprompt.short_repr import short_repr
 
@@ -219,7 +219,7 @@ class Prompt:
         if found is None:
             raise NotFoundError(
                 f"The prompt's model folder {name} is not there: tried {' and '.join(map(str, places))}; say where it "
-                "is with --model (in Python: model=)."
+                f"is with {parameter('model')}."
             )
         return str(found)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, parameter
 from autoprompt.leaderboard.ranking import ONE_FOLD
 from autoprompt.leaderboard.records import REFINE, EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
@@ -114,7 +114,7 @@ def compare_entries(board: Leaderboard, first: str, second: str, split: str = "v
     if not shared:
         raise InputError(
             f"{_entry_names(names)} have no complete evaluation on {split} rows of the same rung, fold and repeat; "
-            "compare others or another --split."
+            f"compare others or another {parameter('split')}."
         )
     rung = max(fold_key.rung for fold_key in shared)
     fold_keys = sorted(fold_key for fold_key in shared if fold_key.rung == rung)

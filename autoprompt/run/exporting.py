@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from autoprompt.candidate import Candidate
-from autoprompt.errors import InputError, UsageError
+from autoprompt.errors import InputError, UsageError, parameter
 from autoprompt.export import FORMAT, VERSION, Prompt, load, save, weights_beside, written_out
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights
 from autoprompt.leaderboard.records import pinned
@@ -76,7 +76,9 @@ def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = Fa
         save(prompt, out)
         return [out]
     if out.suffix != ".json":
-        raise UsageError(f"--with-weights goes with a prompt file that predicts, not with {out}; name it best.json.")
+        raise UsageError(
+            f"{parameter('with_weights')} goes with a prompt file that predicts, not with {out}; name it best.json."
+        )
     target = Path(os.path.realpath(out))  # weights go next to the target of a symbolic link
     with weights_beside(target, _writer(_kept(board, prompt), prompt)) as stored:
         named = {file.name: digest for file, digest in stored.files.items()}
@@ -113,14 +115,15 @@ def _kept(board: Leaderboard, prompt: Prompt) -> Path:
     """The stored weights of the entry, from the newest run that it won. Raises InputError where there are none."""
     if prompt.settings["tuning"] == "none":
         raise InputError(
-            f"The entry {prompt.entry[:12]} was not fine-tuned and has no weights; leave --with-weights out."
+            f"The entry {prompt.entry[:12]} was not fine-tuned and has no weights; leave "
+            f"{parameter('with_weights')} out."
         )
     won = (run.outcome for run in board.runs() if run.winner == prompt.entry)
     name = next((result.weights for result in won if result and result.weights), None)
     if name is None:
         raise InputError(
             f"The weights of the entry {prompt.entry[:12]} were not kept: only those of a run's winner are; export it "
-            "without --with-weights, and train it with fit."
+            f"without {parameter('with_weights')}, and train it with fit."
         )
     return kept_weights(board.path, name)
 

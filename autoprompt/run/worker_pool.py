@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from autoprompt.corpus import Corpus
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness, WorkerSpec, start_worker
 from autoprompt.execution.scratch import scratch_folder
 from autoprompt.run.backends import Place
@@ -99,7 +99,7 @@ def check_model(evaluator: Evaluator, task: Task, model: ModelOptions, progress:
     tuning = task.manual.settings.tuning
     if tuning not in ready.tuning_modes:
         raise UsageError(
-            f"The {ready.family} model {model.model!r} cannot be tuned with {tuning!r}; use --tuning "
+            f"The {ready.family} model {model.model!r} cannot be tuned with {tuning!r}; use {parameter('tuning')} "
             f"{' or '.join(ready.tuning_modes)}."
         )
     for warning in warnings_of(task, ready):

@@ -299,8 +299,8 @@ def test_a_cluster_that_is_not_there(address: str, said: str, corpus_folder: Pat
 def test_places_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     for options, said in (
         (ModelOptions(executor="slurm"), "unknown; use one of local, ray"),
-        (ModelOptions(ray_address="auto"), "add --executor ray"),
-        (ModelOptions(workers=0), "--workers is 0"),
+        (ModelOptions(ray_address="auto"), "add executor='ray'"),
+        (ModelOptions(workers=0), "workers is 0"),
         (ModelOptions(device="cpu", workers_per_gpu=2), "use --workers"),
     ):
         with pytest.raises(UsageError, match=re.escape(said)), placed(options, Silent()):

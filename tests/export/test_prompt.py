@@ -139,7 +139,7 @@ def test_without_weights_a_fine_tuned_prompt_says_what_to_do(won, tmp_path):
     with Leaderboard.open(board, read_only=True) as opened:
         assert run.export(opened, result["best"]["entry"], tmp_path / "best.json") == [tmp_path / "best.json"]
     prompt = load(tmp_path / "best.json")
-    with pytest.raises(InputError, match="--with-weights"):
+    with pytest.raises(InputError, match="with_weights=True"):
         prompt.predict(TEXTS)
     frozen = prompt.predict(TEXTS, frozen=True)
     assert set(frozen) <= set(tiny.LABELS)

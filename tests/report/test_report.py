@@ -166,7 +166,7 @@ def test_what_cannot_be_reported(searched, tmp_path):
     with pytest.raises(NotFoundError):
         reported(options.leaderboard, "another", out=tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="--out"):
+    with pytest.raises(StorageError, match="choose another folder"):
         reported(options.leaderboard, result["run"], out=tmp_path / "file" / "report")
 
 

@@ -204,7 +204,7 @@ def test_a_refused_start_leaves_no_run_and_its_name_free(
 
 
 def test_folds_that_the_data_cannot_fill_are_refused(options: run.SearchOptions) -> None:
-    with pytest.raises(UsageError, match="--folds is 25, but the label 'positive' has only 24"):
+    with pytest.raises(UsageError, match=r"^folds is 25, but the label 'positive' has only 24"):
         run.search(replace(options, folds=25), Silent()).to_dict()
     assert not options.leaderboard.exists()
 
