@@ -27,7 +27,7 @@ _PIECE = 200
 """Items of a JSON list that are written at a time."""
 STARTED = time.monotonic()
 """Monotonic seconds at the command's start, from which a budget counts."""
-_OTHER_OPTIONS = {"folder": "--out"}
+_OTHER_OPTIONS = {"folder": "--out", "templates": "--template"}
 """Parameters whose options are called otherwise."""
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -217,7 +217,9 @@ def make_space(
             given = "without label words" if name == "calibration" else f"with {parameter('tuning', tuning)}"
             raise UsageError(f"{parameter('fix')} {name} changes nothing {given}; leave it out.")
     if "template" in fix and seeds:
-        raise UsageError(f"{parameter('fix')} template leaves no place for a second template; leave one of them out.")
+        raise UsageError(
+            f"{parameter('fix')} template leaves no place for others in {parameter('templates')}; leave one out."
+        )
     template = words = None
     if "template" in fix:
         template = Template.parse(fix["template"]).bind(corpus.fields, corpus.label_column)

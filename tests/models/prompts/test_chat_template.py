@@ -157,4 +157,4 @@ def test_a_model_s_endless_template_ends_a_command_with_a_sentence(capsys, tmp_p
     (folder / "chat_template.jinja").write_text(ENDLESS["loops"])
     done = commands.call(capsys, "search", corpus_folder, "--model", folder, "--chat", "--max-evaluations", 1,
                          "--leaderboard", tmp_path / "lb.sqlite")  # fmt: skip
-    commands.refused(done, 3, "chat template", "leave chat out")
+    commands.refused(done, 3, "chat template", "leave --chat out")
