@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autoprompt.api import refine, resume, search, verify
     from autoprompt.errors import AutopromptError
-    from autoprompt.estimators.prompt_classifier import PromptClassifier
-    from autoprompt.estimators.prompt_model import PromptModel
+    from autoprompt.estimators import PromptClassifier, PromptModel
     from autoprompt.export import Prompt, load
     from autoprompt.results import CandidateEvaluated, Event, NoteGiven, PlannedStage, SearchPlanned, StageStarted
     from autoprompt.search_result import SearchResult
@@ -44,8 +43,8 @@ _HOME = {
     "NoteGiven": "autoprompt.results",
     "PlannedStage": "autoprompt.results",
     "Prompt": "autoprompt.export",
-    "PromptClassifier": "autoprompt.estimators.prompt_classifier",
-    "PromptModel": "autoprompt.estimators.prompt_model",
+    "PromptClassifier": "autoprompt.estimators",
+    "PromptModel": "autoprompt.estimators",
     "SearchPlanned": "autoprompt.results",
     "SearchResult": "autoprompt.search_result",
     "StageStarted": "autoprompt.results",

@@ -205,7 +205,7 @@ def resume(
     file, rows = Path(leaderboard), _rows(corpus)
     with Leaderboard.open(file, read_only=True) as board:
         config = board.run(run).config
-    with chosen(progress, callback, seconds=config.get("budget"), evaluations=config.get("max_evaluations")) as view:
+    with chosen(progress, callback, seconds=config.budget, evaluations=config.max_evaluations) as view:
         return SearchResult(run_resume(run, file, view, rows=rows, place=place), file)
 
 

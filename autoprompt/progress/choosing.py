@@ -15,7 +15,7 @@ from autoprompt.errors import UsageError
 from autoprompt.progress.callbacks import Callback, Told
 from autoprompt.progress.notebook import NotebookView
 from autoprompt.progress.views import LiveView, PlainView, Silent, VerboseView
-from autoprompt.terminal.console import Console
+from autoprompt.terminal import Console
 
 if TYPE_CHECKING:  # loading torch would take seconds
     from autoprompt.run import Progress

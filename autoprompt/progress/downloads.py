@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from autoprompt.terminal.console import Console
+from autoprompt.terminal import Console
 
 
 @contextmanager

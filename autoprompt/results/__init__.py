@@ -9,7 +9,6 @@ from autoprompt.results.types import (
     LossDifference,
     Refinement,
     RepeatedEvaluation,
-    Result,
     RunResult,
     RunVerification,
     ScoredPrompt,
@@ -17,7 +16,6 @@ from autoprompt.results.types import (
     Transferred,
     Verification,
     WarmStart,
-    plain,
 )
 from autoprompt.results.verdict import refinement_verdict, verdict
 
@@ -33,7 +31,6 @@ __all__ = [
     "PlannedStage",
     "Refinement",
     "RepeatedEvaluation",
-    "Result",
     "RunResult",
     "RunVerification",
     "ScoredPrompt",
@@ -43,7 +40,6 @@ __all__ = [
     "Transferred",
     "Verification",
     "WarmStart",
-    "plain",
     "refinement_verdict",
     "verdict",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 
 from autoprompt.errors import InputError, UsageError
 from autoprompt.short_repr import short_repr
-from autoprompt.template.parsing import check_text, parse, written
+from autoprompt.template.parsing import check_text, format_segment, parse
 from autoprompt.template.segments import (
     LABEL,
     MAX_CHARACTERS,
@@ -99,7 +99,7 @@ class Template:
 
     def format(self) -> str:
         """The template as text; ``Template.parse`` of it gives the template back."""
-        return "".join(written(segment) for segment in self.segments)
+        return "".join(format_segment(segment) for segment in self.segments)
 
     def __str__(self) -> str:
         return self.format()
