@@ -7,7 +7,9 @@ import tiny
 from autoprompt import LabelWords, PromptClassifier, PromptModel, SearchResult, Template, load, run
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import load as load_corpus
-from autoprompt.leaderboard import DataRow, Group, Inspection, Leaderboard, Merged, compare_entries
+from autoprompt.leaderboard import DataRow, Group, Leaderboard, compare_entries
+from autoprompt.leaderboard.inspecting import Inspection
+from autoprompt.leaderboard.merging import Merged
 from autoprompt.progress import Silent
 from autoprompt.results import EvaluationResult, RunResult, RunVerification, Verification
 from autoprompt.short_repr import short_repr
