@@ -10,16 +10,23 @@ if TYPE_CHECKING:
     from autoprompt.errors import AutopromptError
     from autoprompt.estimators import PromptClassifier, PromptModel
     from autoprompt.export import Prompt, load
+    from autoprompt.results import CandidateEvaluated, Event, NoteGiven, PlannedStage, SearchPlanned, StageStarted
     from autoprompt.search_result import SearchResult
     from autoprompt.template import LabelWords, Template
 
 __all__ = [
     "AutopromptError",
+    "CandidateEvaluated",
+    "Event",
     "LabelWords",
+    "NoteGiven",
+    "PlannedStage",
     "Prompt",
     "PromptClassifier",
     "PromptModel",
+    "SearchPlanned",
     "SearchResult",
+    "StageStarted",
     "Template",
     "load",
     "refine",
@@ -30,11 +37,17 @@ __all__ = [
 
 _HOME = {
     "AutopromptError": "autoprompt.errors",
+    "CandidateEvaluated": "autoprompt.results",
+    "Event": "autoprompt.results",
     "LabelWords": "autoprompt.template",
+    "NoteGiven": "autoprompt.results",
+    "PlannedStage": "autoprompt.results",
     "Prompt": "autoprompt.export",
     "PromptClassifier": "autoprompt.estimators",
     "PromptModel": "autoprompt.estimators",
+    "SearchPlanned": "autoprompt.results",
     "SearchResult": "autoprompt.search_result",
+    "StageStarted": "autoprompt.results",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",
     "refine": "autoprompt.api",

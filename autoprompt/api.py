@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from autoprompt.duration import parse_duration
 from autoprompt.errors import UsageError
-from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.optimizer import Expected
+from autoprompt.leaderboard import Leaderboard
+from autoprompt.progress import Callback, chosen
 from autoprompt.results import Verification
-from autoprompt.run import DEFAULT_LEADERBOARD, DEFAULT_MODEL, DataOptions, ModelOptions, PlaceOptions, SearchOptions
+from autoprompt.run import (
+    DEFAULT_LEADERBOARD,
+    DEFAULT_MODEL,
+    DataOptions,
+    ModelOptions,
+    PlaceOptions,
+    SearchOptions,
+    budget_of,
+)
 from autoprompt.run import refine as run_refine
 from autoprompt.run import resume as run_resume
 from autoprompt.run import search as run_search
@@ -24,20 +32,8 @@ ROWS = "rows"
 """Corpus name of rows in memory."""
 
 
-class Silent:
-    """A view that shows nothing."""
-
-    def stage(self, text: str) -> None:
-        """Do nothing."""
-
-    def note(self, text: str) -> None:
-        """Do nothing."""
-
-    def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
-        """Do nothing."""
-
-    def expect(self, stages: Sequence[Expected]) -> None:
-        """Do nothing."""
+ProgressChoice = bool | Literal["auto"]
+"""True, False, or "auto": where somebody looks on, in a terminal or a notebook."""
 
 
 def search(
@@ -79,6 +75,8 @@ def search(
     fix: Mapping[str, Any] | None = None,
     warm_start: str | Path | Sequence[str | Path] = (),
     track: str | Path | None = None,
+    progress: ProgressChoice = "auto",
+    callback: Callback | None = None,
 ) -> SearchResult:
     """Search for the best prompt on a corpus, as ``autoprompt search`` does.
 
@@ -120,6 +118,10 @@ def search(
     ``warm_start``: leaderboards or bundles of runs on other data, whose prompts the search begins with (strategies
     hybrid and genetic).
     ``track``: a folder for TensorBoard curves (extra: tracking), or NAME:PLACE for another tracker.
+    ``progress``: "auto" shows a panel in a terminal, a bar in a notebook, and nothing elsewhere; True writes lines to
+    standard error elsewhere; False shows nothing.
+    ``callback``: a function that is given every event (``StageStarted``, ``NoteGiven``, ``SearchPlanned``,
+    ``CandidateEvaluated``) as it happens. What it raises stops the search, which ``resume`` continues.
 
     Returns a ``SearchResult``: ``best`` is the winner as a prompt that predicts, ``winner`` and ``baselines`` are the
     prompts with their scores, and ``to_dict()`` is what ``autoprompt search --json`` prints.
@@ -163,7 +165,11 @@ def search(
         fix=dict(fix or {}),
         warm_start=_paths(warm_start),
     )
-    with tracked(Silent(), None if track is None else str(track)) as view:
+    limits = budget_of(options)
+    with (
+        chosen(progress, callback, seconds=limits.seconds, evaluations=limits.evaluations) as shown,
+        tracked(shown, None if track is None else str(track)) as view,
+    ):
         return SearchResult(run_search(options, view), options.leaderboard)
 
 
@@ -181,21 +187,26 @@ def resume(
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     device: str | None = None,
+    progress: ProgressChoice = "auto",
+    callback: Callback | None = None,
 ) -> SearchResult:
     """Continue a run that was stopped or killed, or return the result of a finished one.
 
     ``run``: its id or name. ``corpus``: the rows, needed again if they were in memory. ``leaderboard``: the file with
     the run. ``executor``, ``ray_address``, ``workers``, ``workers_per_gpu``, ``device``: where the run is computed from
     now on, as for ``search``; an address alone means executor "ray". None: as before, if this user began the run on
-    this machine, else as in a new search.
+    this machine, else as in a new search. ``progress`` and ``callback``: as for ``search``.
 
     Returns what ``search`` returns. Raises what ``search`` raises, and NotFoundError for an unknown run; UsageError if
     the rows were in memory and ``corpus`` is missing; StorageError while another process works on the run, if data,
     model or scoring have changed, and for a run that holds no steps to continue from.
     """
     place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
-    outcome = run_resume(run, Path(leaderboard), Silent(), rows=_rows(corpus), place=place)
-    return SearchResult(outcome, Path(leaderboard))
+    file, rows = Path(leaderboard), _rows(corpus)
+    with Leaderboard.open(file, read_only=True) as board:
+        config = board.run(run).config
+    with chosen(progress, callback, seconds=config.budget, evaluations=config.max_evaluations) as view:
+        return SearchResult(run_resume(run, file, view, rows=rows, place=place), file)
 
 
 def verify(
@@ -208,13 +219,15 @@ def verify(
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     device: str | None = None,
+    progress: ProgressChoice = "auto",
+    callback: Callback | None = None,
 ) -> Verification:
     """Repeat all evaluations of an entry, in the newest run that has it, and compare them with the stored ones.
 
     ``entry``: its id, or the first 8 characters or more. ``corpus``: the rows, needed again if they were in memory.
     ``leaderboard``: the file with the entry. ``executor``, ``ray_address``, ``workers``, ``workers_per_gpu``,
     ``device``: where to compute, as for ``resume``. None: as in a new search; the device is the run's, if this user
-    began the run on this machine.
+    began the run on this machine. ``progress`` and ``callback``: as for ``search``.
 
     Returns a ``Verification``; its ``to_dict()`` is what ``autoprompt verify --json`` prints. ``verdict`` is "exact"
     (every prediction and loss is the same to the last bit), "within" (near, with other versions or on another machine)
@@ -225,7 +238,9 @@ def verify(
     missing.
     """
     place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
-    return run_verify(entry, Path(leaderboard), Silent(), rows=_rows(corpus), place=place)
+    rows = _rows(corpus)
+    with chosen(progress, callback) as view:
+        return run_verify(entry, Path(leaderboard), view, rows=rows, place=place)
 
 
 def refine(
@@ -244,6 +259,8 @@ def refine(
     delimiter: str | None = None,
     no_header: bool = False,
     column_names: str | None = None,
+    progress: ProgressChoice = "auto",
+    callback: Callback | None = None,
 ) -> SearchResult:
     """Continue the fine-tune of a run's winner with new labelled rows, as ``autoprompt refine`` does.
 
@@ -254,7 +271,7 @@ def refine(
     a corpus with splits the training rows. Rows that the entry's run already holds are left out. ``leaderboard``: the
     file with the entry. ``device``: auto, cpu, cuda or mps. ``seed``: of the order of the rows. ``name``: of the new
     run. ``text_column`` and the following: how the corpus is read, as for ``search``; columns that are not named are
-    called as in the entry's run.
+    called as in the entry's run. ``progress`` and ``callback``: as for ``search``.
 
     Returns a ``SearchResult``: ``best`` and ``winner`` are the new entry, or None if it was not kept; ``refinement``
     has the scores before and after, and ``to_dict()`` is what ``autoprompt refine --json`` prints.
@@ -276,8 +293,8 @@ def refine(
     )
     source, data = _source(corpus, data)
     file = Path(leaderboard)
-    outcome = run_refine(entry, source, file, Silent(), data=data, device=device, seed=seed, name=name)
-    return SearchResult(outcome, file)
+    with chosen(progress, callback) as view:
+        return SearchResult(run_refine(entry, source, file, view, data=data, device=device, seed=seed, name=name), file)
 
 
 def _rows(corpus: Any) -> Mapping[str, Any] | None:

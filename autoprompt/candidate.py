@@ -11,6 +11,7 @@ from typing import Any
 
 from autoprompt.errors import InputError, UsageError
 from autoprompt.hashing import canonical_json, digest
+from autoprompt.short_repr import short_repr
 from autoprompt.template import LabelWords, Template
 from autoprompt.tuning_modes import TUNING_MODES, TuningMode
 
@@ -62,6 +63,10 @@ class Settings:
                     f"The setting {name} is {reprlib.repr(value)}; give {number} above 0 and at most {MOST[name]:g}."
                 )
             object.__setattr__(self, name, kind(value))
+
+    def __repr__(self) -> str:
+        values = self.to_dict()
+        return short_repr(self, values.pop("tuning"), **values)
 
     @property
     def mode(self) -> TuningMode:
@@ -121,6 +126,9 @@ class Demo:
     content: str
     label: str
 
+    def __repr__(self) -> str:
+        return short_repr(self, self.content, label=self.label)
+
     @classmethod
     def of(cls, row_id: str, fields: Mapping[str, Any], label: str) -> Demo:
         """The solved example of a training row."""
@@ -146,6 +154,11 @@ class Candidate:
     settings: Settings
     demos: tuple[Demo, ...] = ()
     """The solved examples of ``{demos:k}``, in their order."""
+
+    def __repr__(self) -> str:
+        words = {"label_words": self.label_words.mapping()} if self.label_words.pairs else {}
+        demos = {"demos": len(self.demos)} if self.demos else {}
+        return short_repr(self, self.template.format(), **words, **self.settings.to_dict(), **demos)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

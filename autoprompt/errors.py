@@ -9,12 +9,39 @@
     ├── VerificationError       6   an entry's evaluations cannot be reproduced
     └── WorkerLostError         1   a worker process ended while it had work
 
-A message is one sentence: what was wrong, where, and what to do.
+A message is one sentence: what was wrong, where, and what to do. A parameter in it is named with ``parameter``, so that
+Python reads ``workers=0`` and the command line ``--workers 0``.
 """
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 _MOST_SAID = 300
+_EDGE, _BETWEEN = (f"\0{os.urandom(12).hex()}{sign}" for sign in "|,")
+"""Marks around a parameter and between its parts. A text that a message quotes cannot hold them: nobody knows them."""
+
+
+class Parameter(NamedTuple):
+    """A parameter in a message: its name, and its value as Python and as a command has it; "" without."""
+
+    name: str
+    python: str
+    shell: str
+
+    def in_python(self) -> str:
+        """Return ``workers=0``; the name alone without a value."""
+        return f"{self.name}={self.python}" if self.python else self.name
+
+
+def parameter(name: str, value: Any = None) -> str:
+    """Return the text for a parameter in the message of an error of ours, with a value or without.
+
+    ``parameter("workers", 0)`` is ``workers=0`` in ``str(error)`` and ``--workers 0`` on the command line;
+    ``parameter("chat", True)`` is ``chat=True`` and ``--chat``. It has no use outside such a message.
+    """
+    shell = "" if value is None or value is True else str(value)
+    return _marked(Parameter(name, "" if value is None else repr(value), shell))
 
 
 class AutopromptError(Exception):
@@ -26,7 +53,17 @@ class AutopromptError(Exception):
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__("".join(map(_shown, message)))
+        self._parts = tuple(_parts(message))
+        super().__init__(self.worded(Parameter.in_python))
+
+    def worded(self, named: Callable[[Parameter], str]) -> str:
+        """Return the message with each parameter as ``named`` writes it."""
+        return "".join(_line(named(part) if isinstance(part, Parameter) else part) for part in self._parts)
+
+    @property
+    def message(self) -> str:
+        """The message with its parameters still marked: for the message of another error of ours."""
+        return "".join(part if isinstance(part, str) else _marked(part) for part in self._parts)
 
 
 class UsageError(AutopromptError):
@@ -81,6 +118,20 @@ def closest(name: str, known: Iterable[str]) -> str:
     # difflib does not match a short part of a long name.
     near = get_close_matches(name, names, n=1, cutoff=0.5) or [other for other in names if name and name in other]
     return f"; did you mean {near[0]!r}" if near else ""
+
+
+def _marked(found: Parameter) -> str:
+    return _EDGE + _BETWEEN.join(found) + _EDGE
+
+
+def _parts(message: str) -> Iterator[str | Parameter]:
+    """The message's texts and parameters in their order."""
+    for place, text in enumerate(message.split(_EDGE)):
+        yield Parameter(*text.split(_BETWEEN)) if place % 2 else text
+
+
+def _line(text: str) -> str:
+    return "".join(map(_shown, text))
 
 
 def _shown(character: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from autoprompt.errors import InputError
 from autoprompt.results import Difference, Refinement, RunResult, ScoredPrompt
+from autoprompt.short_repr import shortened
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -150,7 +151,7 @@ class SearchResult:
     def __repr__(self) -> str:
         lines = [f"SearchResult of run {self.run}: {self.outcome.corpus} with {self.outcome.model}"]
         for name, row in self._rows():
-            lines.append(f"  {name + ':':14}{_score(row):24}{row.template!r}")
+            lines.append(f"  {name + ':':14}{_score(row):24}{shortened(row.template)}")
         return "\n".join([*lines, *([f"  {self.verdict}"] if self.verdict else [])])
 
     def _repr_html_(self) -> str:

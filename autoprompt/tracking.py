@@ -65,10 +65,8 @@ class TrackedView:
             "cost/seconds": time.monotonic() - self.started,
             "cost/tokens": evaluator.tokens,
         }
-        if evaluation.labels:
-            gold = [evaluation.labels[place] for place in evaluation.gold]
-            right = sum(p == g for p, g in zip(evaluation.predictions, gold, strict=True))
-            values["validation/accuracy"] = right / len(gold)
+        if evaluation.accuracy is not None:
+            values["validation/accuracy"] = evaluation.accuracy
         for name, value in values.items():
             self.tracker.scalar(name, value, self.validated)
         self.tracker.text("template", repr(evaluation.candidate.template.format()), self.validated)

@@ -17,9 +17,9 @@ import tiny_families
 import torch
 from plain import Plain
 
-from autoprompt.api import Silent
 from autoprompt.corpus import Corpus, load
 from autoprompt.models import LanguageModel, load_model
+from autoprompt.progress import Silent
 from autoprompt.run import SearchOptions, search
 
 CAUSAL = ("llama", "gpt2", "llama-closed")

@@ -20,12 +20,15 @@ from autoprompt.terminal import DEFAULT_LEADERBOARD, echo
 from autoprompt.tuning_modes import TUNING_MODES
 
 if TYPE_CHECKING:
+    from autoprompt.errors import Parameter
     from autoprompt.run import DataOptions, ModelOptions, PlaceOptions
 
 _BATCH = 200
 """Items of a JSON list that are written at a time."""
 STARTED = time.monotonic()
 """Monotonic seconds at the command's start, from which a budget counts."""
+_OTHER_OPTIONS = {"folder": "--out", "templates": "--template"}
+"""Parameters whose options are called otherwise."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -159,6 +162,12 @@ def unescaped(_context: click.Context, _parameter: click.Parameter, value: Any) 
     if isinstance(value, str):
         return value.replace("\\n", "\n")
     return tuple(text.replace("\\n", "\n") for text in value)
+
+
+def as_option(named: Parameter) -> str:
+    """Return a parameter in an error's message as the command line has it: ``--workers 0``, a flag without a value."""
+    option = _OTHER_OPTIONS.get(named.name) or f"--{named.name.replace('_', '-')}"
+    return f"{option} {named.shell}" if named.shell else option
 
 
 class DefaultGroup(click.Group):

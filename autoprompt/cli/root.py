@@ -11,6 +11,7 @@ import click
 
 from autoprompt.cli import artifacts, layout, leaderboard, predicting, refining, reporting, searching
 from autoprompt.cli.interruption import interrupted
+from autoprompt.cli.options import as_option
 from autoprompt.cli.verbosity import Verbosity, add_verbosity_options, verbosity
 from autoprompt.errors import AutopromptError
 from autoprompt.terminal import echo, visible
@@ -93,7 +94,7 @@ def run() -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except AutopromptError as error:
-        echo(visible(f"Error: {error}"), err=True)
+        echo(visible(f"Error: {error.worded(as_option)}"), err=True)
         return error.exit_code
     except click.exceptions.Abort:
         echo(interrupted(), err=True)

@@ -15,7 +15,7 @@ from autoprompt.cli.options import STARTED
 from autoprompt.terminal import echo, visible
 
 if TYPE_CHECKING:
-    from autoprompt.progress import View
+    from autoprompt.run import Progress
 
 _VERBOSITY = "autoprompt.verbosity"
 
@@ -41,7 +41,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress_view(seconds: float | None = None, evaluations: int | None = None) -> Iterator[View]:
+def progress_view(seconds: float | None = None, evaluations: int | None = None) -> Iterator[Progress]:
     """Yield the progress view that the verbosity asks for; ``seconds`` and ``evaluations``: the run's limits.
 
     Meanwhile standard output goes to standard error, like the view: what libraries print is not a result.

@@ -35,7 +35,7 @@ def flatten_chats(table: Table, named: Sequence[str] = (), *, answered: bool = T
     kept = tuple(name for name in table.columns if name not in (column, *added))
     note = (
         f"{table.source}: the column {column!r} was read as {TEXT!r}, the messages before the last answer, and "
-        f"{RESPONSE!r}, that answer (a label, or with --target-column {RESPONSE} a text to write)."
+        f"{RESPONSE!r}, that answer (a label, or as the target column a text to write)."
     )
     notes = (*table.notes, note) if answered else table.notes
     return Table(table.source, (*added, *kept), tuple(rows), table.places, table.class_names, notes)

@@ -7,7 +7,7 @@ from typing import Any
 from autoprompt.corpus.columns import Columns, Row
 from autoprompt.corpus.splits import Splits, class_sizes
 from autoprompt.corpus.types import normalised
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, parameter
 
 IMBALANCE = 3
 
@@ -28,7 +28,7 @@ def usable_rows(
         signs = "-1 or blank" if columns.task == "classification" else "blank"
         raise InputError(
             f"{source} has no {columns.answer}s: all are {signs}; give rows with {columns.answer}s, or another "
-            f"{columns.option}."
+            f"{columns.parameter}."
         )
     kept = [row for row in rows if row.label and _has_text(row.fields.values())]
     unlabelled = [row for row in rows if not row.label and _has_text(row.fields.values())] if marks is not None else []
@@ -39,7 +39,7 @@ def usable_rows(
         first = ", ".join(row.place.rpartition(": ")[2] for row in faulty[:3])
         raise InputError(
             f"{source}: {len(faulty)} of {len(rows)} rows have a {missing} ({first}); "
-            "fill them in, or drop them with --drop-empty."
+            f"fill them in, or drop them with {parameter('drop_empty', True)}."
         )
     if not kept:
         raise InputError(f"{source}: all {len(rows)} rows have a {missing}; fill them in.")
@@ -79,7 +79,7 @@ def separate_splits(splits: Splits, *, drop: bool) -> tuple[Splits, list[str]]:
         shown = "; ".join(f"{_quoted(row)} in {first} and {name}" for first, name, row in leaks[:3])
         raise InputError(
             f"{len(leaks)} rows have a text that is also in another split: {shown}; remove them, or "
-            "drop them from the later split with --drop-duplicates."
+            f"drop them from the later split with {parameter('drop_duplicates', True)}."
         )
     removed = _removals(leaks)
     return kept, [f"{count} rows of {name} were dropped: their text is in {first}." for first, name, count in removed]
@@ -105,7 +105,8 @@ def require_classes(source: str, labels: Iterable[str]) -> None:
     found = sorted(set(labels)) or ["none"]
     if len(found) < 2:
         raise InputError(
-            f"{source} holds one class only ({found[0]!r}); give rows of at least two, or another --label-column."
+            f"{source} holds one class only ({found[0]!r}); give rows of at least two, or another "
+            f"{parameter('label_column')}."
         )
 
 
@@ -137,7 +138,7 @@ def imbalance_warning(name: str, rows: Sequence[Row]) -> str | None:
     share = most / len(rows)
     return (
         f"The classes of {name} are imbalanced ({most} rows of {label!r}, {least} of {rare!r}): read macro-F1 "
-        f"beside accuracy (--metric f1_macro), since always answering {label!r} has an accuracy of {share:.2f}."
+        f"beside accuracy (metric f1_macro), since always answering {label!r} has an accuracy of {share:.2f}."
     )
 
 
@@ -162,7 +163,7 @@ def test_share_warnings(splits: Mapping[str, Sequence[Row]], population: Sequenc
         ]
         warnings.append(
             f"The test rows hold too few of {', '.join(said[:3])}, whose rows went into training and validation: read "
-            "the test accuracy with that in mind, or give fewer --shots."
+            "the test accuracy with that in mind, or give fewer shots."
         )
     return warnings
 

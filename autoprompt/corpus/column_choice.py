@@ -8,7 +8,7 @@ from autoprompt.corpus.columns import Columns, column_list, column_of, slot_name
 from autoprompt.corpus.labels import missing_label_marks
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.types import Task
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, parameter
 
 _LABEL_NAMES = ("label", "labels", "gold_label")
 _LIKELY_LABEL_NAMES = ("sentiment", "category", "class", "target", "intent", "topic", "emotion", "polarity", "rating")
@@ -38,11 +38,11 @@ def choose_columns(
     texts = _named_texts(table, text_column) if text_column else ()
     task: Task = "classification" if target_column is None else "generation"
     named = label_column if target_column is None else target_column
-    label = _find_label(table, texts) if named is None else _require(table, named, Columns((), named, task).option)
+    label = _find_label(table, texts) if named is None else _require(table, named, Columns((), named, task).parameter)
     if label in texts:
         raise InputError(
             f"{table.source}: the column {label!r} cannot be both text and {Columns((), label, task).answer}; name "
-            f"others with --text-column and {Columns((), label, task).option}, of {column_list(table)}."
+            f"others with {parameter('text_column')} and {Columns((), label, task).parameter}, of {column_list(table)}."
         )
     left_out: dict[str, str] = {}
     if not texts:
@@ -59,7 +59,7 @@ def leakage_warnings(table: Table, columns: Columns) -> list[str]:
     fields = {columns.source(name): name for name in columns.fields}
     return [
         f"The field {fields[column]!r} of {table.source} may give the label away ({why}): results on such data say "
-        "nothing of rows without it; leave it out with --text-column."
+        "nothing of rows without it; leave it out of the text columns."
         for column, why in _leaking_columns(table, columns.label, list(fields)).items()
     ]
 
@@ -71,7 +71,7 @@ def _named_texts(table: Table, text_column: str) -> tuple[str, ...]:
     if text_column in table.columns:  # the name itself may contain a comma
         return (text_column,)
     names = dict.fromkeys(name.strip() for name in text_column.split(","))
-    return tuple(dict.fromkeys(_require(table, name, "--text-column") for name in names))
+    return tuple(dict.fromkeys(_require(table, name, parameter("text_column")) for name in names))
 
 
 def _find_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -82,7 +82,9 @@ def _find_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...], 
         return found, {name: _why_no_field(table, name) or "not needed beside the text" for name in others}
     found, reasons = _likely_texts(table, label, task)
     if not found:
-        raise InputError(f"{table.source}: no column holds text; name one with --text-column, of {column_list(table)}.")
+        raise InputError(
+            f"{table.source}: no column holds text; name one with {parameter('text_column')}, of {column_list(table)}."
+        )
     return found, reasons
 
 
@@ -118,7 +120,8 @@ def _likely_texts(table: Table, label: str, task: Task) -> tuple[tuple[str, ...]
     reasons |= {name: why for name, why in empty.items() if name not in kept}
     if len(kept) > _MOST_FIELDS:
         raise InputError(
-            f"{table.source} has {len(kept)} columns of text; name those that the prompt shows with --text-column, "
+            f"{table.source} has {len(kept)} columns of text; name those that the prompt shows with "
+            f"{parameter('text_column')}, "
             f"of {column_list(table)}."
         )
     leaking = _leaking_columns(table, label, kept) if task == "classification" and len(kept) > 1 else {}
@@ -187,17 +190,17 @@ def _label_advice(table: Table, classes: Sequence[str]) -> str:
     if len(binary) > 1:
         return (
             f"the columns {', '.join(map(repr, binary))} look like several labels a row, and a prompt predicts one; "
-            "choose one with --label-column, and the text with --text-column."
+            f"choose one with {parameter('label_column')}, and the text with {parameter('text_column')}."
         )
     split = roles.split_column(table, ())
     if split is not None and len(table.columns) == 2:
         return (
             f"no column is left for the label, since {split!r} says which split a row is in; add the labels, or name "
-            "their column with --label-column."
+            f"their column with {parameter('label_column')}."
         )
     return (
-        f"it is not clear which column is the label; name it with --label-column (and the text with --text-column), "
-        f"of {column_list(table)}."
+        f"it is not clear which column is the label; name it with {parameter('label_column')} (and the text with "
+        f"{parameter('text_column')}), of {column_list(table)}."
     )
 
 

@@ -8,7 +8,7 @@ from autoprompt.corpus import cells
 from autoprompt.corpus.cells import Cells
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.types import Task
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, parameter
 
 # The names that a template's slot can have.
 _SLOT_NAME = re.compile(r"[^\W\d]\w*(?:[ -]\w+)*")
@@ -36,9 +36,9 @@ class Columns:
         return "label" if self.task == "classification" else "target"
 
     @property
-    def option(self) -> str:
-        """The option that names the predicted column."""
-        return f"--{self.answer}-column"
+    def parameter(self) -> str:
+        """The parameter that names the predicted column, for the message of an error."""
+        return parameter(f"{self.answer}_column")
 
     def source(self, name: str) -> str:
         """The column of a field."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from autoprompt.corpus.columns import Columns, Row
-from autoprompt.errors import InputError, closest
+from autoprompt.errors import InputError, closest, parameter
 
 _MARKERS = frozenset({"", "-", "--", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "nan", "NaN", "null", "NULL"})
 """Cells that datasets and programs write where there is no gold label."""
@@ -100,7 +100,7 @@ def _refuse_lists(splits: Mapping[str, Iterable[Row]], columns: Columns) -> None
             if _LIST.fullmatch(row.label):
                 raise InputError(
                     f"{row.place} has the label {row.label[:60]!r}, a list: several labels a row are not supported, "
-                    f"since a prompt predicts one; keep one label a row, or name another {columns.option}."
+                    f"since a prompt predicts one; keep one label a row, or name another {columns.parameter}."
                 )
 
 
@@ -113,10 +113,11 @@ def _refuse_scale(source: str, rows: Sequence[Row], gold: Sequence[str], columns
         if len(gold) > (_SCALE if decimal else max(_SCALE, len(rows) // 4)):
             raise InputError(
                 f"{source}: the column {columns.label!r} holds {len(gold)} different numbers, and a prompt predicts "
-                "one of a few classes; round them to a few values, or name another --label-column."
+                f"one of a few classes; round them to a few values, or name another {parameter('label_column')}."
             )
     elif len(gold) > max(_SCALE, len(rows) // 2):
         raise InputError(
             f"{source}: the column {columns.label!r} has {len(gold)} different labels in {len(rows)} rows, too many "
-            "for classes; name another --label-column, or have texts written with --target-column."
+            f"for classes; name another {parameter('label_column')}, or have texts written with "
+            f"{parameter('target_column')}."
         )

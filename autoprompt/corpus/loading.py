@@ -21,7 +21,7 @@ from autoprompt.corpus.splits import (
 )
 from autoprompt.corpus.summary import DataSummary
 from autoprompt.corpus.types import SPLITS, Corpus, make_examples
-from autoprompt.errors import InputError, UsageError
+from autoprompt.errors import InputError, UsageError, parameter
 
 LONE_LABEL = "a label that no other row has"
 """Reason of a dropped row, in the summary of the data."""
@@ -206,8 +206,8 @@ def _columns(found: Source, reading: Reading) -> Columns:
         return choose_columns(found.tables["train"], *named)
     if any(named):
         raise UsageError(
-            f"The card of {found.name} says which columns to use; leave --text-column, --label-column and "
-            "--target-column out."
+            f"The card of {found.name} says which columns to use; leave {parameter('text_column')}, "
+            f"{parameter('label_column')} and {parameter('target_column')} out."
         )
     return Columns(found.card.fields, found.card.target_column or found.card.label_column, found.card.task)
 

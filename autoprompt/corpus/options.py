@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from autoprompt.corpus.readers import FileOptions
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,18 @@ class Reading:
         """Raise UsageError if options about files are set; called for a ``source`` that is no file."""
         if self.file_options != FileOptions():
             raise UsageError(
-                f"{source} is not a data file; leave --encoding, --delimiter, --no-header and --column-names out."
+                f"{source} is not a data file; leave {parameter('encoding')}, {parameter('delimiter')}, "
+                f"{parameter('no_header')} and {parameter('column_names')} out."
             )
 
     def __post_init__(self) -> None:
         if self.shots < 1 or self.test_rows < 0:
             raise UsageError(
-                f"--shots must be at least 1 and --test-rows at least 0, not {self.shots} and {self.test_rows}."
+                f"{parameter('shots')} must be at least 1 and {parameter('test_rows')} at least 0, not {self.shots} "
+                f"and {self.test_rows}."
             )
         if self.label_column is not None and self.target_column is not None:
-            raise UsageError("--label-column and --target-column exclude each other; give one of them.")
+            raise UsageError(
+                f"{parameter('label_column')} and {parameter('target_column')} exclude each other; give one of them."
+            )
         _ = self.file_options

@@ -15,7 +15,7 @@ from math import floor
 
 from autoprompt.corpus.columns import Row
 from autoprompt.corpus.types import content_id, normalised
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, parameter
 
 Splits = dict[str, list[Row]]
 _PARTS = 1 << 32
@@ -50,7 +50,8 @@ def merge_equal_texts(rows: Sequence[Row], *, drop: bool) -> tuple[list[Row], li
         labels = " and ".join(repr(label) for label in sorted({row.label for row in example}))
         raise InputError(
             f"{len(disputed)} texts ({count} rows) have different labels for the same text, first "
-            f"{example[0].place} with {labels}; correct them, or drop these rows with --drop-duplicates."
+            f"{example[0].place} with {labels}; correct them, or drop these rows with "
+            f"{parameter('drop_duplicates', True)}."
         )
     kept = [group[0] for key, group in groups.items() if key not in disputed]
     warnings = [f"{count} rows were dropped: their texts have different labels."] if disputed else []

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autoprompt.short_repr import short_repr
+
 _SHOWN_CLASSES = 6
 _SHOWN_COLUMNS = 6
 _ORDER = ("train", "validation", "test")
@@ -32,6 +34,9 @@ class DataSummary:
     dropped: Mapping[str, int]
     left_out: Mapping[str, str]
     sources: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.source, rows=self.rows, fields=self.fields, splits=dict(self.splits))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON, as ``search --json`` prints it under ``data``; its key ``summary`` holds the line for people."""
@@ -65,7 +70,7 @@ class DataSummary:
             more = len(self.left_out) - len(names)
             parts.append(
                 f"columns left out: {', '.join(names)}{f' and {more} more' if more else ''} "
-                "(--text-column takes them in)"
+                "(name them as text columns to use them)"
             )
         return "; ".join(parts)
 

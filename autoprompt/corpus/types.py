@@ -9,6 +9,7 @@ from typing import Literal
 from autoprompt.corpus.cells import Cells
 from autoprompt.corpus.summary import DataSummary
 from autoprompt.hashing import canonical_json, digest
+from autoprompt.short_repr import short_repr
 
 Task = Literal["classification", "generation"]
 SPLITS = ("train", "validation", "test")
@@ -25,6 +26,9 @@ class Example:
     row_id: str
     fields: Cells
     label: str
+
+    def __repr__(self) -> str:
+        return short_repr(self, dict(self.fields), label=self.label)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,10 @@ class Corpus:
             object.__setattr__(self, "fingerprint", _fingerprint(self))
         if self.test_count < 0:
             object.__setattr__(self, "test_count", len(self.test))
+
+    def __repr__(self) -> str:
+        rows = {split: len(getattr(self, split)) for split in SPLITS}
+        return short_repr(self, self.name, task=self.task, fields=self.fields, labels=self.labels, **rows)
 
     def without_test(self) -> "Corpus":
         """The same corpus without test rows, with the same fingerprint and test count."""

@@ -158,7 +158,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"X has no column {lacking[0]!r}, which fit had; its columns are {there}.")
         found = predictor.predict_proba(_with_names(_rows(X), renamed) if frame else corpora.as_rows(X, "X"))
         order = [predictor.labels.index(name) for name in _names(classes)]
-        return classes, np.asarray(found, dtype=np.float64).reshape(-1, len(order))[:, order]
+        return classes, found[:, order]
 
     def __sklearn_tags__(self) -> Any:
         """Return the tags of an estimator whose input is text."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
@@ -12,6 +15,7 @@ from autoprompt.errors import UsageError
 from autoprompt.models import FAMILIES, LanguageModel, ReentrantLock, check_device, load_model, locate_model
 from autoprompt.predicting import Predictor, labelled, tuned
 from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions, check_options, label_words_of, with_random_demos
+from autoprompt.short_repr import short_repr
 from autoprompt.template import Template
 
 KEPT_ROWS = 2000
@@ -46,6 +50,11 @@ class PromptModel:
         self._model: LanguageModel | None = None
         self._loaded_for: tuple[str, ...] = ()
         self._fitted: Fitted | None = None
+
+    def __repr__(self) -> str:
+        fitted = self._fitted
+        prompt = {} if fitted is None else {"template": fitted.predictor.candidate.template.format()}
+        return short_repr(self, self._source.name, family=self.family, **prompt)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle: that of one fit, whatever other threads do."""
@@ -137,8 +146,8 @@ class PromptModel:
         """
         return self.fitted.predictor.predict(rows)
 
-    def predict_proba(self, rows: Any) -> list[list[float]]:
-        """Return the probability of each of ``labels_`` for each row [rows][labels].
+    def predict_proba(self, rows: Any) -> NDArray[np.float64]:
+        """Return the probability of each of ``labels_`` for each row [rows, labels], as a NumPy array.
 
         Raises as ``predict`` does, and UsageError for target texts.
         """

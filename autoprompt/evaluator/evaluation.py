@@ -9,6 +9,7 @@ from os import PathLike
 
 from autoprompt.candidate import SCORING_VERSION, Candidate
 from autoprompt.hashing import canonical_json, digest
+from autoprompt.short_repr import short_repr
 
 
 class Rung(IntEnum):
@@ -51,6 +52,13 @@ class Evaluation:
     weights: str | PathLike[str] | None = None
     """Path of the fine-tuned weights (safetensors); None where they were not saved."""
 
+    def __repr__(self) -> str:
+        known = {"loss": self.loss, "n": len(self.losses)} if self.complete and self.losses else {"reason": self.reason}
+        return short_repr(
+            self, self.candidate.template.format(), rung=int(self.rung), fold=self.fold, repeat=self.repeat,
+            split=self.split, status=self.status, **known,
+        )  # fmt: skip
+
     @property
     def complete(self) -> bool:
         """Whether the evaluation ended with finite scores; only complete evaluations are ranked."""
@@ -69,6 +77,13 @@ class Evaluation:
         if not self.labels:
             return list(self.outputs)
         return [self.labels[max(range(len(row)), key=row.__getitem__)] for row in self.log_probs]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of rows whose most probable label is right; None for target texts and without scores."""
+        if not self.complete or not self.labels or not self.gold:
+            return None
+        return sum(p == self.labels[g] for p, g in zip(self.predictions, self.gold, strict=True)) / len(self.gold)
 
     def failed(self, reason: str) -> Evaluation:
         """Return the same evaluation as a failure, without scores."""

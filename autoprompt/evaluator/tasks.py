@@ -15,7 +15,7 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
-from autoprompt.errors import InputError, WorkerLostError
+from autoprompt.errors import InputError, WorkerLostError, parameter
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.halving import Milestone
 from autoprompt.evaluator.scoring import as_rows, content_free_prompts, failed_unless_finite, score_rows, to_evaluation
@@ -267,7 +267,7 @@ class CheckTask:
 
     def lost(self, reason: str) -> Readiness:
         """Raises WorkerLostError: no search can start without this check."""
-        raise WorkerLostError(f"The model could not be loaded and asked ({reason}); use fewer --workers.")
+        raise WorkerLostError(f"The model could not be loaded and asked ({reason}); use fewer {parameter('workers')}.")
 
 
 def weights_name(candidate: Candidate) -> str:

@@ -15,7 +15,7 @@ import torch
 
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
-from autoprompt.errors import UsageError, WorkerLostError, first_line
+from autoprompt.errors import UsageError, WorkerLostError, first_line, parameter
 from autoprompt.evaluator.proxy import Proxy, cross_fit, stratified_folds
 from autoprompt.models import Features, LanguageModel, is_short_memory, load_model
 
@@ -144,7 +144,8 @@ def start_worker(spec: WorkerSpec) -> None:
         if not is_short_memory(error):
             raise
         raise UsageError(
-            "The model does not fit into the memory of a worker; use fewer --workers, or a smaller --model."
+            f"The model does not fit into the memory of a worker; use fewer {parameter('workers')}, or a smaller "
+            f"{parameter('model')}."
         ) from error
 
 

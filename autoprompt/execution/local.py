@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from autoprompt import interpreter
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 from autoprompt.execution.channel import Channel
 from autoprompt.execution.ordered_map import Executor, Slot
 
@@ -193,7 +193,7 @@ def _started(variables: Mapping[str, str]) -> _Process:
                 os.close(ending)
     except OSError as error:
         raise UsageError(
-            f"A worker process cannot be started ({error.strerror or error}); use fewer --workers."
+            f"A worker process cannot be started ({error.strerror or error}); use fewer {parameter('workers')}."
         ) from error
     return _Process(running, ours, life)
 

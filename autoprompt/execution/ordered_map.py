@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from autoprompt.errors import WorkerLostError
+from autoprompt.errors import WorkerLostError, parameter
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,7 +51,9 @@ class Task:
         if self.loss is None:
             return self.value
         if lost is None:
-            raise WorkerLostError(f"A worker process was lost ({self.loss}); use fewer --workers and start again.")
+            raise WorkerLostError(
+                f"A worker process was lost ({self.loss}); use fewer {parameter('workers')} and start again."
+            )
         return lost(self.item, self.loss)
 
 

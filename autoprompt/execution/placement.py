@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import psutil
 
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 
 _WORKERS_A_CORE = 8
 _LEAST_BOUND = 32
@@ -32,7 +32,7 @@ def most_workers(*, cluster: bool = False) -> int:
 
 def check_workers(workers: int | None, per_gpu: int | None, most: int) -> None:
     """Raises UsageError for numbers below 1 or above ``most`` (see ``most_workers``)."""
-    for option, value in (("--workers", workers), ("--workers-per-gpu", per_gpu)):
+    for option, value in ((parameter("workers"), workers), (parameter("workers_per_gpu"), per_gpu)):
         if value is not None and value < 1:
             raise UsageError(f"{option} is {value}; give at least 1.")
         if value is not None and value > most:
@@ -51,7 +51,8 @@ def worker_count(device: str, workers: int | None, per_gpu: int | None, *, cores
     check_workers(workers, per_gpu, most)
     if per_gpu is not None and device == "cpu":
         raise UsageError(
-            "--workers-per-gpu is for a device cuda or mps, and the work is done on the CPU; use --workers."
+            f"{parameter('workers_per_gpu')} is for a device cuda or mps, and the work is done on the CPU; use "
+            f"{parameter('workers')}."
         )
     if workers is not None:
         return workers

@@ -26,7 +26,7 @@ import ray
 from ray import exceptions
 
 from autoprompt import interpreter
-from autoprompt.errors import UsageError, WorkerLostError, first_line
+from autoprompt.errors import UsageError, WorkerLostError, first_line, parameter
 from autoprompt.execution import ray_actor
 from autoprompt.execution.ordered_map import Executor, Slot
 from autoprompt.execution.staging import NodeFolder, StagedPath, open_depot, staged_path
@@ -103,7 +103,8 @@ def joined_cluster(address: str | None, cores: int, tell: Callable[[str], None])
     if "://" in known:
         raise UsageError(
             f"The Ray address {known!r} is that of a client or a job server, and the program that searches has to run "
-            "on a node of the cluster; start it there (`ray job submit`, `ray exec`), with --ray-address auto."
+            "on a node of the cluster; start it there (`ray job submit`, `ray exec`), with "
+            f"{parameter('ray_address', 'auto')}."
         )
     if ":" in known and not _accepts(known):
         raise _cannot_join(known, "nobody listens there")
@@ -125,7 +126,7 @@ def joined_cluster(address: str | None, cores: int, tell: Callable[[str], None])
 def _cannot_join(address: str, why: str) -> UsageError:
     return UsageError(
         f"The Ray cluster {address!r} cannot be joined ({why}); start one with `ray start --head`, or take a new one "
-        "of this machine alone: --ray-address local."
+        f"of this machine alone: {parameter('ray_address', 'local')}."
     )
 
 

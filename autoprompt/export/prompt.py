@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
-
 from autoprompt.candidate import Candidate
-from autoprompt.errors import InputError, NotFoundError
-from autoprompt.export import schema
-from autoprompt.export.schema import Weights
+from autoprompt.errors import InputError, NotFoundError, parameter
+from autoprompt.export.schema import PromptFile, Weights
 from autoprompt.hashing import canonical_json, digest
+from autoprompt.short_repr import short_repr
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from autoprompt.predicting import Session
 
-_SESSIONS = threading.Lock()
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a prompt was read: ``home``, the folder of its file; ``model``: its model's place, if that has moved."""
+
+    home: Path | None = None
+    model: str | None = None
+    device: str = "auto"
 
 
-class Prompt(BaseModel):
+@dataclass(frozen=True, eq=False, repr=False)
+class Prompt:
     """A template with its label words and settings, and where they come from. Immutable.
 
     The template holds its demonstrations as literal text. ``label_words`` are empty for a classifier and for target
@@ -40,42 +49,51 @@ class Prompt(BaseModel):
     ``asyncio.to_thread(prompt.predict, rows)``. Fork before the first prediction, not after it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: schema.Word
-    version: schema.Number
-    template: schema.Text
-    label_words: schema.LabelWordsMap
-    settings: schema.SettingsMap
-    model: schema.Name
-    corpus: schema.Text
-    fingerprint: schema.Id
-    entry: schema.Id
-    run: schema.Id
-    scores: schema.Scores
-    family: schema.Family
-    max_length: schema.Tokens
-    model_revision: schema.Name
-    chat: tuple[schema.Text, schema.Text] | None
-    labels: schema.Labels
-    label_column: schema.Column
-    target_length: schema.Written
-    model_files: schema.ModelFiles
+    format: str
+    version: int
+    template: str
+    label_words: Mapping[str, str]
+    settings: Mapping[str, Any]
+    model: str
+    corpus: str
+    fingerprint: str
+    entry: str
+    run: str
+    scores: Mapping[str, Mapping[str, Any]]
+    family: str
+    max_length: int
+    model_revision: str
+    chat: tuple[str, str] | None
+    labels: tuple[str, ...]
+    label_column: str
+    target_length: int
+    model_files: Mapping[str, str]
     weights: Weights | None = None
+    _place: _Place = field(default=_Place(), kw_only=True)
 
-    _home: Path | None = PrivateAttr(None)
-    _place: str | None = PrivateAttr(None)
-    _device: str = PrivateAttr("auto")
-    _session: Session | None = PrivateAttr(None)
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Prompt:
+        """Return the prompt of a prompt file's values. Raises ValueError for what the file format does not allow."""
+        file = PromptFile.model_validate(values)
+        return cls(**{name: getattr(file, name) for name in PromptFile.model_fields})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values of its prompt file: the inverse of ``from_dict``."""
+        values = asdict(self)
+        del values["_place"]
+        return values
 
     def __eq__(self, other: object) -> bool:
         """Whether both would be written as the same file; their places and loaded models do not count."""
-        return isinstance(other, Prompt) and self.model_dump() == other.model_dump()
+        return isinstance(other, Prompt) and self.to_dict() == other.to_dict()
+
+    def __repr__(self) -> str:
+        answers: dict[str, Any] = {"labels": self.labels} if self.labels else {"target_length": self.target_length}
+        return short_repr(self, self.template, **answers, tuning=self.settings.get("tuning"), model=self.model)
 
     def with_weights(self, folder: str, files: Mapping[str, str]) -> Prompt:
         """Return the prompt with fine-tuned weights: the folder's name beside its file, and SHA-256 by file name."""
-        weights = Weights(folder=folder, files=dict(files), binding=self.binding(files))
-        return self.model_copy(update={"weights": weights})
+        return replace(self, weights=Weights(folder, dict(files), self.binding(files)))
 
     def binding(self, files: Mapping[str, str]) -> str:
         """Return a SHA-256 over weights (SHA-256 by file name) and all that they were trained with."""
@@ -132,9 +150,9 @@ class Prompt(BaseModel):
         """
         return self.session.predictor(frozen=frozen).predict(rows)
 
-    def predict_proba(self, rows: Any, *, frozen: bool = False) -> list[list[float]]:
-        """Return the probabilities of ``labels`` for each row [rows][labels]. Raises as ``predict``, and UsageError
-        where texts are generated."""
+    def predict_proba(self, rows: Any, *, frozen: bool = False) -> NDArray[np.float64]:
+        """Return the probabilities of ``labels`` for each row [rows, labels], as a NumPy array. Raises as ``predict``,
+        and UsageError where texts are generated."""
         return self.session.predictor(frozen=frozen).predict_proba(rows)
 
     def evaluate(self, rows: Any, *, label_column: str | None = None, frozen: bool = False) -> dict[str, float]:
@@ -155,22 +173,18 @@ class Prompt(BaseModel):
     def found_at(self, folder: Path | None, model: str | None, device: str) -> Prompt:
         """Return the same prompt, read from ``folder``, where its weights are looked for. ``model``: the model's place,
         if it has moved."""
-        found = self.model_copy()
-        found._home, found._place, found._device, found._session = folder and folder.absolute(), model, device, None
-        return found
+        return replace(self, _place=_Place(folder and folder.absolute(), model, device))
 
     def __deepcopy__(self, _memo: Any = None) -> Prompt:
         """Return a copy without the loaded model; everything else is immutable."""
-        return self.found_at(self._home, self._place, self._device)
+        return replace(self)
 
     @property
     def session(self) -> Session:
         """The session for all calls, made once. Raises InputError where the file has no labels and no text length."""
-        if self._session is None:
-            session = self._new_session()
-            with _SESSIONS:  # if two threads come at the same time, both get the first one's session
-                self._session = self._session or session
-        return self._session
+        made: Session | None = vars(self).get("_session")
+        # If two threads come at the same time, both get the first one's session.
+        return made or vars(self).setdefault("_session", self._new_session())
 
     def _new_session(self) -> Session:
         from autoprompt.predicting import Loading, Session, StoredWeights
@@ -185,11 +199,10 @@ class Prompt(BaseModel):
             max_length=self.max_length,
             chat=self.chat is not None,
             files=self.model_files,
-            device=self._device,
+            device=self._place.device,
         )
-        weights = (
-            StoredWeights((self._home or Path()) / self.weights.folder, self.weights.files) if self.weights else None
-        )
+        home = self._place.home or Path()
+        weights = StoredWeights(home / self.weights.folder, self.weights.files) if self.weights else None
         return Session(loading, self.candidate, self.labels, self.label_column, self.target_length, weights)
 
     @property
@@ -199,15 +212,15 @@ class Prompt(BaseModel):
         A relative folder in the prompt file (``./`` or ``../``) is looked for from the prompt file's folder, then from
         the current one. Raises NotFoundError, which names both.
         """
-        name = self._place or self.pinned_model
-        if self._place or not name.startswith(("./", "../")):
+        name = self._place.model or self.pinned_model
+        if self._place.model or not name.startswith(("./", "../")):
             return name
-        places = list(dict.fromkeys([(self._home or Path()).absolute() / name, Path(name).absolute()]))
+        places = list(dict.fromkeys([(self._place.home or Path()).absolute() / name, Path(name).absolute()]))
         found = next((place for place in places if place.is_dir()), None)
         if found is None:
             raise NotFoundError(
                 f"The prompt's model folder {name} is not there: tried {' and '.join(map(str, places))}; say where it "
-                "is with --model (in Python: model=)."
+                f"is with {parameter('model')}."
             )
         return str(found)
 

@@ -38,7 +38,7 @@ def checked(values: Any, where: str) -> Prompt:
             "again."
         )
     try:
-        prompt = Prompt.model_validate(values)
+        prompt = Prompt.from_dict(values)
     except ValidationError as error:
         raise InputError(f"The prompt file {where} is damaged {schema_error_text(error)}; export it again.") from error
     _check_parts(prompt, where)

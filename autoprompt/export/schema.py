@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from autoprompt.models import FAMILIES
+from autoprompt.short_repr import short_repr
 from autoprompt.untrusted import relative_parts
 
 FORMAT = "autoprompt-prompt"
@@ -68,15 +70,46 @@ ModelFiles = Annotated[dict[Annotated[str, AfterValidator(_model_file)], Digest]
 WeightFiles = Annotated[dict[Annotated[str, AfterValidator(_plain)], Digest], Field(min_length=1, max_length=16)]
 
 
-class Weights(BaseModel):
+@dataclass(frozen=True)
+class Weights:
     """Fine-tuned weights beside a prompt file: their folder, and its files with their SHA-256.
 
     ``binding``: a SHA-256 over these files and everything in the prompt file that they were trained with: template,
     label words, settings, labels in their order, label column, how the model was loaded, and the model's files.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     folder: Annotated[str, AfterValidator(_place)]
     files: WeightFiles
     binding: Digest
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.folder, files=list(self.files))
+
+
+class PromptFile(BaseModel):
+    """The content of a prompt file; ``Prompt`` says what the values mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Word
+    version: Number
+    template: Text
+    label_words: LabelWordsMap
+    settings: SettingsMap
+    model: Name
+    corpus: Text
+    fingerprint: Id
+    entry: Id
+    run: Id
+    scores: Scores
+    family: Family
+    max_length: Tokens
+    model_revision: Name
+    chat: tuple[Text, Text] | None
+    labels: Labels
+    label_column: Column
+    target_length: Written
+    model_files: ModelFiles
+    weights: Weights | None = None

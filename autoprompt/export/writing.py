@@ -40,7 +40,7 @@ def save(prompt: Prompt, path: Path) -> None:
     """
     prompt.candidate.template.parts()
     if path.suffix == ".json":
-        text = json.dumps(prompt.model_dump(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(prompt.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         checked(parse_json(text.encode(), str(path)), str(path))  # a file that ``load`` refuses is not written
     elif path.suffix == ".py":
         text = _module(prompt)
@@ -51,7 +51,7 @@ def save(prompt: Prompt, path: Path) -> None:
 
 def _module(prompt: Prompt) -> str:
     """Return the source of a module with literals and ``render``, standard library only."""
-    values = prompt.model_dump()
+    values = prompt.to_dict()
     names = ("entry", "run", "model", "model_revision", "family", "max_length", "corpus", "fingerprint", "scores")
     facts = {name: values[name] for name in names}
     return _MODULE.format(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError, closest
+from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError, closest, parameter
 from autoprompt.leaderboard import records
 from autoprompt.terminal import command_line
 
@@ -32,11 +32,11 @@ def check_name(name: str | None) -> None:
     if len(name) > NAME_LIMIT:
         raise UsageError(f"The run name has {len(name)} characters; use at most {NAME_LIMIT}.")
     if not name.strip():
-        raise UsageError("The run name is blank; give a --name with letters, or none.")
+        raise UsageError(f"The run name is blank; give a {parameter('name')} with letters, or none.")
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"The run name {name!r} is not valid text; use another --name.") from error
+        raise UsageError(f"The run name {name!r} is not valid text; use another {parameter('name')}.") from error
 
 
 def check_run_status(status: str) -> None:
@@ -66,7 +66,7 @@ def check_unused(path: Path, run_id: str | None, name: str | None, runs: Iterabl
         if name is not None and its_name == name:
             shown = name if name.isprintable() else known
             raise UsageError(
-                f"The name {name!r} is used by run {known} in {path}; use another --name or "
+                f"The name {name!r} is used by run {known} in {path}; use another {parameter('name')} or "
                 f"`{command_line('resume', shown, leaderboard=path)}`."
             )
 

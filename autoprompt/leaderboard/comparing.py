@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, parameter
 from autoprompt.leaderboard.ranking import ONE_FOLD
 from autoprompt.leaderboard.records import REFINE, EvaluationRecord, RunRecord
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.metrics import compare, mean_and_deviation
 from autoprompt.registry import CLASSIFICATION_METRICS
+from autoprompt.short_repr import short_repr
 
 ID_LENGTH = 12
 
@@ -54,6 +55,12 @@ class EntryComparison:
     metric: str
     values: tuple[MeanMetric, MeanMetric]
     reported: RequestedMetric | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(
+            self, *(entry[:12] for entry in self.entries), split=self.split, rung=self.rung, n=self.n, loss=self.loss,
+            difference=self.difference, interval=self.interval,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -107,7 +114,7 @@ def compare_entries(board: Leaderboard, first: str, second: str, split: str = "v
     if not shared:
         raise InputError(
             f"{_entry_names(names)} have no complete evaluation on {split} rows of the same rung, fold and repeat; "
-            "compare others or another --split."
+            f"compare others or another {parameter('split')}."
         )
     rung = max(fold_key.rung for fold_key in shared)
     fold_keys = sorted(fold_key for fold_key in shared if fold_key.rung == rung)

@@ -19,6 +19,7 @@ from autoprompt.leaderboard.records import EntryRow, RunRecord, parent_of
 from autoprompt.leaderboard.rows import SMALL_LEADERBOARD, Rows
 from autoprompt.leaderboard.summary import Summary
 from autoprompt.results import refinement_verdict
+from autoprompt.short_repr import short_repr
 
 T = TypeVar("T")
 _SPARE_ENTRIES = 1_000
@@ -41,6 +42,11 @@ class Entry(NamedTuple):
     depth: int = 0
     parent: str | None = None
     verdict: str | None = None
+
+    def __repr__(self) -> str:
+        row = self.row
+        loss = row.validation and row.validation.loss
+        return short_repr(self, row.entry[:12], run=row.run, template=row.template, loss=loss, winner=self.wins)
 
     @property
     def wins(self) -> bool:

@@ -8,10 +8,11 @@ from typing import Any
 
 from autoprompt.leaderboard.entry_listing import Entry
 from autoprompt.leaderboard.records import REFINE
+from autoprompt.short_repr import ShortRepr
 
 
-@dataclass
-class Group:
+@dataclass(repr=False)
+class Group(ShortRepr):
     """Entries that were evaluated on the same ``n`` rows of the same data at one rung: their losses are comparable.
 
     ``corpora``: the names that their runs have for the data, best entry first. ``entries``: number of entries listed.

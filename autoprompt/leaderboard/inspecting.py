@@ -11,6 +11,7 @@ from autoprompt.errors import AutopromptError
 from autoprompt.leaderboard import checks, queries, weights
 from autoprompt.leaderboard.rows import Rows
 from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
+from autoprompt.short_repr import ShortRepr
 
 _MOST_PROBLEMS = 100
 _MOST_LINES = 10
@@ -19,8 +20,8 @@ _BATCH = 500
 _KINDS: dict[Any, str] = {Step: "steps", Origin: "origins", DataRow: "data_rows"}
 
 
-@dataclass
-class Inspection:
+@dataclass(repr=False)
+class Inspection(ShortRepr):
     """Counts of what was checked, and ``problems``: one sentence each, at most 100."""
 
     runs: int = 0

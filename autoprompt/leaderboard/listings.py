@@ -17,6 +17,7 @@ from autoprompt.errors import StorageError
 from autoprompt.leaderboard import checks, queries
 from autoprompt.leaderboard.records import RunRecord
 from autoprompt.leaderboard.rows import Rows
+from autoprompt.short_repr import short_repr
 
 T = TypeVar("T")
 Guard = Callable[[str], AbstractContextManager[None]]
@@ -36,6 +37,9 @@ class Listing(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         return self._items
+
+    def __repr__(self) -> str:
+        return short_repr(self, total=self.total, problems=len(self.problems))
 
     def problem(self, error: StorageError) -> None:
         """Note the error of an item that cannot be read."""

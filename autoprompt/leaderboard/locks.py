@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from autoprompt.errors import StorageError
+from autoprompt.errors import StorageError, parameter
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def holding(board: Path, run: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise StorageError(
-            f"The lock file {path} cannot be written ({error.strerror}); choose another --leaderboard."
+            f"The lock file {path} cannot be written ({error.strerror}); choose another {parameter('leaderboard')}."
         ) from error
     try:
         yield

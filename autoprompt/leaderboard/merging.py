@@ -13,12 +13,13 @@ from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
 from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.leaderboard.weights import copy_all, weights_of
+from autoprompt.short_repr import ShortRepr
 
 _Outcome = tuple[Any, ...]
 
 
-@dataclass
-class Merged:
+@dataclass(repr=False)
+class Merged(ShortRepr):
     """Result of a merge: ids of the other leaderboard's runs that were added, extended or already known.
 
     ``weights``: number of weight files copied. ``missing``: a sentence for each that could not be copied. ``refused``:

@@ -23,6 +23,7 @@ from autoprompt.leaderboard.ranking import rank
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord
 from autoprompt.leaderboard.rows import A, Rows, RunRow
 from autoprompt.leaderboard.summary import Summary
+from autoprompt.short_repr import short_repr
 
 T = TypeVar("T", bound="Reader")
 
@@ -44,6 +45,9 @@ class Reader:
         """
         place = Path(os.path.realpath(path))
         return cls(place, schema.connect(place, read_only=read_only), read_only=read_only)
+
+    def __repr__(self) -> str:
+        return short_repr(self, str(self.path), read_only=self.read_only)
 
     def __enter__(self: T) -> T:
         return self

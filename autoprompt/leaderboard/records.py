@@ -17,6 +17,7 @@ from autoprompt.leaderboard.stored_json import parsed
 from autoprompt.leaderboard.summary import Summary
 from autoprompt.metrics import Score
 from autoprompt.results import RunResult
+from autoprompt.short_repr import short_repr
 
 RUN_STATUSES = ("running", "finished", "stopped", "failed")
 STATUSES = ("complete", "pruned", "failed")
@@ -47,6 +48,12 @@ class RunRecord:
     finished: str | None = None
     result: RunResult | None = None
     environment: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        named = {"name": self.name} if self.name else {}
+        return short_repr(
+            self, self.id, **named, corpus=self.corpus, model=self.model, strategy=self.strategy, status=self.status
+        )
 
     @property
     def winner(self) -> str | None:
@@ -95,6 +102,15 @@ class EvaluationRecord:
     losses: list[float] = field(default_factory=list)
     """The ranking loss of each row; empty if the evaluation failed."""
 
+    def __repr__(self) -> str:
+        outcome: dict[str, Any] = (
+            {"loss": self.score.loss, "n": self.score.n} if self.score else {"reason": self.reason}
+        )
+        return short_repr(
+            self, self.entry[:12], run=self.run, split=self.split, rung=self.rung, fold=self.fold, repeat=self.repeat,
+            status=self.status, **outcome,
+        )  # fmt: skip
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the candidate, its entry and the key."""
         values = {name: getattr(self, name) for name in _SHOWN}
@@ -124,6 +140,12 @@ class EntryRow:
     seconds: float
     tokens: int
     group: str
+
+    def __repr__(self) -> str:
+        loss = self.validation and self.validation.loss
+        return short_repr(
+            self, self.entry[:12], run=self.run, template=self.template, rung=self.rung, status=self.status, loss=loss
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; no deep copies, since a listing makes tens of thousands of them."""

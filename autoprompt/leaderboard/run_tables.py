@@ -14,6 +14,7 @@ from autoprompt.leaderboard import checks
 from autoprompt.leaderboard.limits import Meter
 from autoprompt.leaderboard.records import checksum, ordered_json
 from autoprompt.leaderboard.stored_json import parsed
+from autoprompt.short_repr import short_repr
 
 
 class Step(NamedTuple):
@@ -27,6 +28,9 @@ class Step(NamedTuple):
     key: str
     value: Any
     spent: float
+
+    def __repr__(self) -> str:
+        return short_repr(self, run=self.run, kind=self.kind, key=self.key, spent=self.spent)
 
 
 class Origin(NamedTuple):
@@ -46,6 +50,9 @@ class DataRow(NamedTuple):
     row_id: str
     fields: Mapping[str, object]
     label: str
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.fields, label=self.label, run=self.run, split=self.split)
 
 
 Attached = Step | Origin | DataRow

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autoprompt.errors import StorageError
+from autoprompt.errors import StorageError, parameter
 from autoprompt.files import fsync_path
 from autoprompt.leaderboard import migrations, records, sqlite_errors
 from autoprompt.leaderboard.limits import Meter, Objects, check_objects, harden, objects
@@ -57,14 +57,16 @@ def connect(path: Path, *, read_only: bool) -> Opened:
 def _check_header(path: Path) -> None:
     """Check the file by its header, with plain reads only. Raises StorageError."""
     if not path.is_file():
-        raise StorageError(f"The leaderboard {path} is not a regular file; choose another --leaderboard.")
+        raise StorageError(f"The leaderboard {path} is not a regular file; choose another {parameter('leaderboard')}.")
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
         size = file.seek(0, os.SEEK_END)
     if not header:
         raise StorageError(f"The leaderboard {path} is empty (0 bytes); restore a backup, or delete it.")
     if not _MAGIC.startswith(header[: len(_MAGIC)]):
-        raise StorageError(f"The file {path} is not an SQLite file and was left alone; choose another --leaderboard.")
+        raise StorageError(
+            f"The file {path} is not an SQLite file and was left alone; choose another {parameter('leaderboard')}."
+        )
     if len(header) < _HEADER_BYTES:
         raise StorageError(f"The leaderboard {path} is truncated to {size} bytes; restore a backup.")
     page_size, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
@@ -72,11 +74,12 @@ def _check_header(path: Path) -> None:
     if application == _UNRELEASED_ID:
         raise StorageError(
             f"The leaderboard {path} was written by a version of autoprompt before its first release; move it away or "
-            "choose another --leaderboard, and run the search again."
+            f"choose another {parameter('leaderboard')}, and run the search again."
         )
     if application != APPLICATION_ID:
         raise StorageError(
-            f"The SQLite file {path} is not an autoprompt leaderboard and was left alone; choose another --leaderboard."
+            f"The SQLite file {path} is not an autoprompt leaderboard and was left alone; choose another "
+            f"{parameter('leaderboard')}."
         )
     refuse_newer(path, version)
     expected = (65536 if page_size == 1 else page_size) * pages
@@ -182,7 +185,7 @@ def connect_unmigrated(path: Path) -> Opened:
             return _open_to_read(path, mode)
         except sqlite3.OperationalError as error:  # for example, no -shm file can be created
             first = first or error
-    raise first or StorageError(f"The leaderboard {path} cannot be opened; choose another --leaderboard.")
+    raise first or StorageError(f"The leaderboard {path} cannot be opened; choose another {parameter('leaderboard')}.")
 
 
 def _open_to_read(path: Path, mode: _OpenMode) -> Opened:

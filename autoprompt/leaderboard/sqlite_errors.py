@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from autoprompt.errors import StorageError, first_line
+from autoprompt.errors import StorageError, first_line, parameter
 
 LOCK_SECONDS = 30.0
 MOST_BYTES = 64 * 1024 * 1024
@@ -38,7 +38,7 @@ def explain(path: Path, error: Exception) -> str:
         return f"a value is not valid text ({error.reason}); clean the data or the name it came from"
     if isinstance(error, OSError):
         room = f" ({_free(path)} bytes free)" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        return f"{error.strerror or error}{room}; choose another --leaderboard"
+        return f"{error.strerror or error}{room}; choose another {parameter('leaderboard')}"
     if isinstance(error, sqlite3.ProgrammingError):
         return f"it is not open ({first_line(error)}); open it again"
     return f"autoprompt did not write its content ({first_line(error)}); {_RUN_CHECK}"
@@ -85,7 +85,7 @@ def _not_permitted(path: Path, error: Exception) -> str:
     for file in (path, _companion(path, "wal"), _companion(path, "shm")):
         if os.path.lexists(file) and not (file.is_file() and can_access(file, os.R_OK)):
             return f"this user may not read {file}; get the right to read and write it"
-    return f"the file or its folder is not writable ({first_line(error)}); choose another --leaderboard"
+    return f"the file or its folder is not writable ({first_line(error)}); choose another {parameter('leaderboard')}"
 
 
 def can_access(path: Path, mode: int) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt import artifacts
-from autoprompt.errors import InputError, NotFoundError, UsageError, closest, first_line
+from autoprompt.errors import InputError, NotFoundError, UsageError, closest, first_line, parameter
 from autoprompt.model_folder import MAX_JSON, TOKENIZERS, check_folder, check_weights, weight_files
 from autoprompt.models.families.registry import FAMILIES, family_of
 from autoprompt.models.library_errors import as_input_error
@@ -207,7 +207,7 @@ def check_device(device: str) -> str:
     if named is None or not (named.index or 0) < counts.get(named.type, 0):
         there = [f"{kind}:{n}" if kind == "cuda" else kind for kind, count in counts.items() for n in range(count)]
         raise UsageError(
-            f"The device {device!r} is not on this machine, which has {', '.join(there)}; use --device auto or one "
-            "that is there."
+            f"The device {device!r} is not on this machine, which has {', '.join(there)}; use "
+            f"{parameter('device', 'auto')} or one that is there."
         )
     return device

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 
 
 @dataclass
@@ -20,8 +20,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.seconds is None and self.evaluations is None:
-            raise UsageError("A search needs a limit; give --budget or --max-evaluations.")
-        for name, value in (("--budget", self.seconds), ("--max-evaluations", self.evaluations)):
+            raise UsageError(f"A search needs a limit; give {parameter('budget')} or {parameter('max_evaluations')}.")
+        for name, value in ((parameter("budget"), self.seconds), (parameter("max_evaluations"), self.evaluations)):
             if value is not None and not value > 0:
                 raise UsageError(f"{name} is {value:g}; give more than 0.")
         self.started = self.started or self.clock()

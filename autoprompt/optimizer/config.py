@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from autoprompt.candidate import MOST
 from autoprompt.duration import parse_duration
-from autoprompt.errors import InputError, UsageError
+from autoprompt.errors import InputError, UsageError, parameter
 from autoprompt.registry import OPERATORS
 from autoprompt.template import MAX_PARTS
 from autoprompt.untrusted import read_toml
@@ -157,7 +157,7 @@ class SearchConfig(_Section):
         ranges: dict[str, dict[str, Any]] = {"settings": {}, "template": {}}
         for name, value in genes.items():
             if name not in GENES:
-                raise UsageError(f"--fix names the unknown gene {name!r}; use one of {', '.join(GENES)}.")
+                raise UsageError(f"{parameter('fix')} names the unknown gene {name!r}; use one of {', '.join(GENES)}.")
             if name in ("template", "label_words"):
                 _check_text(name, value)
             else:
@@ -180,9 +180,11 @@ def parse_fix(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or name not in GENES:
-            raise UsageError(f"--fix {text!r} is no NAME=VALUE of a known gene; use one of {', '.join(GENES)}.")
+            raise UsageError(
+                f"{parameter('fix')} {text!r} is no NAME=VALUE of a known gene; use one of {', '.join(GENES)}."
+            )
         if name in genes:
-            raise UsageError(f"--fix gives {name} twice; keep one.")
+            raise UsageError(f"{parameter('fix')} gives {name} twice; keep one.")
         if name == "template":
             genes[name] = value.replace("\\n", "\n")
             continue
@@ -202,7 +204,7 @@ def _check_text(name: str, value: Any) -> None:
 
 
 def _misfit(name: str, value: Any) -> str:
-    return f"--fix {name} does not take {reprlib.repr(value)}; give {_WANTED[name]}."
+    return f"{parameter('fix')} {name} does not take {reprlib.repr(value)}; give {_WANTED[name]}."
 
 
 def _refusal(where: str, values: Mapping[str, Any], place: Sequence[int | str]) -> str:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from autoprompt.duration import duration_text, rounded_up
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import CostModel
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.space import Space
@@ -93,8 +93,8 @@ def check_budget(budget: Budget, need: Need, *, default: bool) -> str | None:
         parts = ", ".join(filter(None, (f"data and model {duration_text(spent)}", str(need))))
         raise UsageError(
             f"{given} is too short: this data and model need about {duration_text(spent + need.least)} ({parts}); "
-            f"{free}give --budget {rounded_up(ROOM * whole)}, fewer --test-rows, a shorter --max-length or a smaller "
-            "--model."
+            f"{free}give {parameter('budget', rounded_up(ROOM * whole))}, fewer {parameter('test_rows')}, a shorter "
+            f"{parameter('max_length')} or a smaller {parameter('model')}."
         )
     if not budget.room(need.least + need.finalists):
         return (

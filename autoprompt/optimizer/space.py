@@ -12,7 +12,7 @@ from typing import Any
 
 from autoprompt.candidate import Candidate, Demo, Settings, derived_seed
 from autoprompt.corpus import Corpus
-from autoprompt.errors import InputError, UsageError
+from autoprompt.errors import InputError, UsageError, parameter
 from autoprompt.optimizer.config import SearchConfig
 from autoprompt.template import LABEL, Demos, LabelWords, Slot, Template, edits
 
@@ -214,10 +214,12 @@ def make_space(
     tuning = manual.settings.tuning
     for name in fix:
         if name in (*SETTINGS, "soft") and not _used(name, manual):
-            given = "without label words" if name == "calibration" else f"with --tuning {tuning}"
-            raise UsageError(f"--fix {name} changes nothing {given}; leave it out.")
+            given = "without label words" if name == "calibration" else f"with {parameter('tuning', tuning)}"
+            raise UsageError(f"{parameter('fix')} {name} changes nothing {given}; leave it out.")
     if "template" in fix and seeds:
-        raise UsageError("--fix template leaves no place for a second --template; leave one of them out.")
+        raise UsageError(
+            f"{parameter('fix')} template leaves no place for others in {parameter('templates')}; leave one out."
+        )
     template = words = None
     if "template" in fix:
         template = Template.parse(fix["template"]).bind(corpus.fields, corpus.label_column)
@@ -225,7 +227,9 @@ def make_space(
         words = LabelWords.of(fix["label_words"], corpus.labels)
     config = config.fixed(fix)
     if tuning == "soft" and 0 in (config.template.soft or ()):
-        raise InputError("Without trainable vectors --tuning soft has nothing to tune; take 0 out of soft.")
+        raise InputError(
+            f"Without trainable vectors {parameter('tuning', 'soft')} has nothing to tune; take 0 out of soft."
+        )
     most = max(config.template.demos or (0,))
     if most > len(corpus.train):
         raise InputError(

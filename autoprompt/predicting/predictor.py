@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autoprompt import corpus as corpora
 from autoprompt import metrics
 from autoprompt.candidate import Candidate
@@ -15,6 +18,7 @@ from autoprompt.corpus import Example
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import calibrated, content_free
 from autoprompt.models import CandidateFailedError, LanguageModel
+from autoprompt.short_repr import short_repr
 
 BLOCK = 50
 """Rows scored at a time, so that their prefixes fit into memory for any number of rows."""
@@ -45,6 +49,11 @@ class Predictor:
     delta: Mapping[str, Any]
     written: int = 0
 
+    def __repr__(self) -> str:
+        return short_repr(
+            self, self.candidate.template.format(), labels=self.labels, tuning=self.candidate.settings.tuning
+        )
+
     def predict(self, rows: Any) -> list[str]:
         """Return the label of each row, or its generated text. ``rows``: texts, dicts, a ``Dataset`` or a pandas frame.
 
@@ -52,12 +61,13 @@ class Predictor:
         """
         return [answer.text for answer in self.answers(corpora.inputs(rows, self.fields))]
 
-    def predict_proba(self, rows: Any) -> list[list[float]]:
-        """Return the probabilities of ``labels`` for each row [rows][labels]. Raises as ``predict``, and UsageError for
+    def predict_proba(self, rows: Any) -> NDArray[np.float64]:
+        """Return the probabilities of ``labels`` for each row [rows, labels]. Raises as ``predict``, and UsageError for
         target texts."""
         if not self.labels:
             raise UsageError("Target texts have no probabilities of labels; use predict.")
-        return [list(answer.probabilities) for answer in self.answers(corpora.inputs(rows, self.fields))]
+        found = [answer.probabilities for answer in self.answers(corpora.inputs(rows, self.fields))]
+        return np.array(found, dtype=np.float64).reshape(-1, len(self.labels))
 
     def answers(self, rows: Sequence[Example]) -> list[Answer]:
         """Return each row's label with the probabilities of all labels, or its generated text."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.candidate import Candidate, Settings
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, parameter
 from autoprompt.files import sha256
 from autoprompt.manifest import files_of
 from autoprompt.model_folder import weight_files
@@ -143,8 +143,9 @@ class Session:
         if self._weights is None:
             raise InputError(
                 "The prompt was found with a fine-tune, and its file comes without the weights; export the winner of a "
-                "run with --with-weights, call fit with labelled rows, or ask for the pretrained model as it is "
-                "(frozen=True, --frozen)."
+                f"run with {parameter('with_weights', True)}, call fit with labelled rows, or ask for the "
+                "pretrained model as it is "
+                f"({parameter('frozen', True)})."
             )
         now = files_of(self._source.folder)
         changed = [name for name, expected in self.loading.files.items() if now.get(name) != expected]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from autoprompt.errors import StorageError
+from autoprompt.errors import StorageError, parameter
 from autoprompt.files import write_atomically
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.report.comparing import comparison_of
@@ -31,7 +31,9 @@ def write(board: Leaderboard, references: Sequence[str], out: Path, *, rows: boo
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"The folder {out} cannot be made ({error.strerror}); choose another --out.") from error
+        raise StorageError(
+            f"The folder {out} cannot be made ({error.strerror}); choose another {parameter('folder')}."
+        ) from error
     for name, text in files.items():
         write_atomically(out / name, text)
     return [out / name for name in files]

@@ -1,5 +1,6 @@
 """Typed results of searches, refinements, verifications and evaluations, and their verdicts in words."""
 
+from autoprompt.results.events import CandidateEvaluated, Event, NoteGiven, PlannedStage, SearchPlanned, StageStarted
 from autoprompt.results.types import (
     Change,
     Difference,
@@ -19,17 +20,23 @@ from autoprompt.results.types import (
 from autoprompt.results.verdict import refinement_verdict, verdict
 
 __all__ = [
+    "CandidateEvaluated",
     "Change",
     "Difference",
     "EntryCheck",
     "EvaluationResult",
+    "Event",
     "LossDifference",
+    "NoteGiven",
+    "PlannedStage",
     "Refinement",
     "RepeatedEvaluation",
     "RunResult",
     "RunVerification",
     "ScoredPrompt",
+    "SearchPlanned",
     "Spread",
+    "StageStarted",
     "Transferred",
     "Verification",
     "WarmStart",

@@ -12,9 +12,10 @@ from typing import Any
 
 from autoprompt.errors import InputError
 from autoprompt.metrics import Score
+from autoprompt.short_repr import ShortRepr, short_repr
 
 
-class Result:
+class Result(ShortRepr):
     """A result with a JSON form."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -22,7 +23,7 @@ class Result:
         return {name: plain(value) for name, value in vars(self).items() if not name.startswith("_")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoredPrompt(Result):
     """A prompt of a run with its scores.
 
@@ -45,7 +46,7 @@ class ScoredPrompt(Result):
         return found if self.demos else {name: value for name, value in found.items() if name != "demos"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference(Result):
     """The winner's metric minus that of the tuned manual template, on the same ``n`` rows.
 
@@ -64,7 +65,7 @@ class Difference(Result):
         return _ends(self.low, self.high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spread(Result):
     """The winner's metric over folds and repeats: each value, their mean and standard deviation."""
 
@@ -74,7 +75,7 @@ class Spread(Result):
     deviation: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Transferred(Result):
     """Where a transferred prompt was found, and the ``split`` that it was scored on."""
 
@@ -85,7 +86,7 @@ class Transferred(Result):
     split: str = "validation"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WarmStart(Result):
     """An earlier run that a search began with: how alike its data are (0 to 1), and the number of its prompts."""
 
@@ -97,7 +98,7 @@ class WarmStart(Result):
     prompts: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Change(Result):
     """Scores before and after refining. ``clear``: whether a paired test tells them apart; None without a test."""
 
@@ -111,7 +112,7 @@ class Change(Result):
         return self.before is not None and self.after is not None and self.after.loss > self.before.loss
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LossDifference(Result):
     """A mean loss after minus before, in nats; ``low`` and ``high`` as in ``Difference``."""
 
@@ -125,7 +126,7 @@ class LossDifference(Result):
         return _ends(self.low, self.high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Refinement(Result):
     """How an entry changed when it was trained further with new rows.
 
@@ -148,7 +149,7 @@ class Refinement(Result):
         return self.new.worse and self.validation.worse
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult(Result):
     """What a run came to.
 
@@ -181,6 +182,10 @@ class RunResult(Result):
     verdict: str = ""
     refine: Refinement | None = None
 
+    def __repr__(self) -> str:
+        best = self.best and self.best.template
+        return short_repr(self, self.run, corpus=self.corpus, model=self.model, best=best, verdict=self.verdict)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; of a result that was read exactly what was read, since other versions store other keys."""
         stored = vars(self).get("_stored")
@@ -201,7 +206,7 @@ class RunResult(Result):
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvaluationResult(Result):
     """One candidate, fine-tuned on the training rows and scored on a split of ``n`` rows.
 
@@ -218,8 +223,12 @@ class EvaluationResult(Result):
     seconds: float
     data: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        known = {name: self.metrics[name] for name in ("loss", "accuracy") if name in self.metrics}
+        return short_repr(self, self.template, tuning=self.tuning, split=self.split, n=self.n, **known)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class RepeatedEvaluation(Result):
     """An evaluation, then and now. ``loss``: the stored mean loss; ``again``: the new one, None if it failed.
 
@@ -237,7 +246,7 @@ class RepeatedEvaluation(Result):
     again: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EntryCheck(Result):
     """An entry whose evaluations were repeated. ``verdict``: exact, within or different."""
 
@@ -247,7 +256,7 @@ class EntryCheck(Result):
     n: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification(EntryCheck):
     """The verification of one entry. ``changed``: how versions and machine differ from those of the run."""
 
@@ -255,8 +264,14 @@ class Verification(EntryCheck):
     changed: Sequence[str] = ()
     evaluations: Sequence[RepeatedEvaluation] = ()
 
+    def __repr__(self) -> str:
+        return short_repr(
+            self, self.entry[:12], verdict=self.verdict, flipped=self.flipped, n=self.n, run=self.run,
+            evaluations=len(self.evaluations),
+        )  # fmt: skip
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class RunVerification(Result):
     """The verification of all entries of a run; the ``verdict`` is the worst of theirs."""
 
@@ -266,6 +281,11 @@ class RunVerification(Result):
     n: int
     changed: Sequence[str]
     entries: Sequence[EntryCheck]
+
+    def __repr__(self) -> str:
+        return short_repr(
+            self, self.run, verdict=self.verdict, flipped=self.flipped, n=self.n, entries=len(self.entries)
+        )
 
 
 def _ends(low: float | None, high: float | None) -> tuple[float, float] | None:

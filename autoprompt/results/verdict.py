@@ -5,7 +5,7 @@ from __future__ import annotations
 from autoprompt.results.types import Change, Difference, Refinement, RunResult
 
 NONE_BETTER = "No prompt was measurably better than the tuned manual template"
-KEEP = "keep the manual one, or give more time (--budget) or more rows"
+KEEP = "keep the manual one, or give more time (a larger budget) or more rows"
 DIGITS = 3
 """Decimal places of a loss; two losses that are equal in them count as unchanged."""
 

@@ -11,6 +11,7 @@ from autoprompt.run.options import (
     PlaceOptions,
     Progress,
     SearchOptions,
+    budget_of,
 )
 from autoprompt.run.refining import refine
 from autoprompt.run.searching import resume, search
@@ -27,6 +28,7 @@ __all__ = [
     "PlaceOptions",
     "Progress",
     "SearchOptions",
+    "budget_of",
     "check_options",
     "evaluate",
     "export",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from autoprompt.errors import NothingSucceededError, UsageError
+from autoprompt.errors import NothingSucceededError, UsageError, parameter
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.leaderboard import Leaderboard, pinned
 from autoprompt.metrics import classification_metrics, generation_metrics
@@ -41,7 +41,7 @@ def evaluate(
     task = prepare(source_name, data, model, (template,), label_words, None, seed, on_download=on_download)
     show_data(task.corpus, progress)
     if split == "test" and not task.corpus.test:
-        raise UsageError(f"The corpus {source_name!r} has no test rows; use --split validation.")
+        raise UsageError(f"The corpus {source_name!r} has no test rows; use {parameter('split', 'validation')}.")
     candidate = replace(task.space.start, settings=task.space.start.settings.change(**changes))
     options = SearchOptions(source_name, data, model, seed=seed)
     with open_backend(model, progress) as backend, start_workers(task, options, backend) as pool:

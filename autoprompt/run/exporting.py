@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from autoprompt.candidate import Candidate
-from autoprompt.errors import InputError, UsageError
+from autoprompt.errors import InputError, UsageError, parameter
 from autoprompt.export import FORMAT, VERSION, Prompt, load, save, weights_beside, written_out
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights, pinned
 from autoprompt.models import Encoder, chat_format, load_delta, load_safely, locate_model, write_delta
@@ -52,7 +52,7 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
         "model_files": run.config.manifest.model.files,
     }
     try:
-        return Prompt(**values)
+        return Prompt.from_dict(values)
     except ValidationError as error:
         raise InputError(
             f"The entry {name[:12]} of run {run.id} cannot be a prompt file {schema_error_text(error)}; it was stored "
@@ -71,7 +71,9 @@ def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = Fa
         save(prompt, out)
         return [out]
     if out.suffix != ".json":
-        raise UsageError(f"--with-weights goes with a prompt file that predicts, not with {out}; name it best.json.")
+        raise UsageError(
+            f"{parameter('with_weights')} goes with a prompt file that predicts, not with {out}; name it best.json."
+        )
     target = Path(os.path.realpath(out))  # weights go next to the target of a symbolic link
     with weights_beside(target, _writer(_stored_weights(board, prompt), prompt)) as stored:
         named = {file.name: digest for file, digest in stored.files.items()}
@@ -108,14 +110,15 @@ def _stored_weights(board: Leaderboard, prompt: Prompt) -> Path:
     """The stored weights of the entry, from the newest run that it won. Raises InputError where there are none."""
     if prompt.settings["tuning"] == "none":
         raise InputError(
-            f"The entry {prompt.entry[:12]} was not fine-tuned and has no weights; leave --with-weights out."
+            f"The entry {prompt.entry[:12]} was not fine-tuned and has no weights; leave "
+            f"{parameter('with_weights')} out."
         )
     won = (run.result for run in board.runs() if run.winner == prompt.entry)
     name = next((result.weights for result in won if result and result.weights), None)
     if name is None:
         raise InputError(
             f"The weights of the entry {prompt.entry[:12]} were not kept: only those of a run's winner are; export it "
-            "without --with-weights, and train it with fit."
+            f"without {parameter('with_weights')}, and train it with fit."
         )
     return kept_weights(board.path, name)
 

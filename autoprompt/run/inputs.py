@@ -12,7 +12,7 @@ from typing import Any
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings, derived_seed
 from autoprompt.corpus import Corpus, Reading
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 from autoprompt.execution import check_workers, most_workers
 from autoprompt.metrics import metric_names
 from autoprompt.models import FAMILIES, ModelSource, locate_model
@@ -76,7 +76,10 @@ def prepare(
             f"{', '.join(FAMILIES[family].modes)}."
         )
     if tuning == "none" and any(template.soft for template in bound):
-        raise UsageError("Trainable vectors ({soft}) need a --tuning mode that trains them; none leaves all as it is.")
+        raise UsageError(
+            f"Trainable vectors ({{soft}}) need a {parameter('tuning')} mode that trains them; none leaves all as "
+            "it is."
+        )
     settings = Settings.default(tuning, len(corpus.train), labelled=bool(corpus.labels))
     candidates = [with_random_demos(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
     space = make_space(
@@ -121,7 +124,8 @@ def check_folds(folds: int | None, corpus: Corpus) -> None:
     if folds is not None and folds > counts[rarest]:
         what = f"the label {rarest!r} has" if corpus.labels else "there are"
         raise UsageError(
-            f"--folds is {folds}, but {what} only {counts[rarest]} training and validation rows; give fewer."
+            f"{parameter('folds')} is {folds}, but {what} only {counts[rarest]} training and validation rows; give "
+            "fewer."
         )
 
 
@@ -136,7 +140,7 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
         raise UsageError(f"The metric {metric!r} is unknown; use one of {', '.join(known)}.")
     check_workers(model.workers, model.workers_per_gpu, most_workers(cluster=EXECUTORS[model.executor].cluster))
     if data.max_length < 1:
-        raise UsageError(f"--max-length is {data.max_length}; give at least 1 token.")
+        raise UsageError(f"{parameter('max_length')} is {data.max_length}; give at least 1 token.")
 
 
 def _load(source: str, data: DataOptions, seed: int, on_download: OnDownload | None) -> Corpus:
@@ -159,7 +163,7 @@ def label_words_of(corpus: Corpus, family: str, given: dict[str, str] | None) ->
     wordless = not corpus.labels or not FAMILIES[family].takes_label_words
     if wordless and given is not None:
         what = "A classifier" if corpus.labels else "A corpus of target texts"
-        raise UsageError(f"{what} has no label words; leave --label-words out.")
+        raise UsageError(f"{what} has no label words; leave {parameter('label_words')} out.")
     return LabelWords(()) if wordless else LabelWords.of(corpus.label_words if given is None else given, corpus.labels)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.optimizer import Budget, Expected, SearchConfig
 from autoprompt.registry import STRATEGIES
@@ -132,7 +132,9 @@ class Progress(Protocol):
 def budget_of(options: SearchOptions) -> Budget:
     """The limits of a search. Raises UsageError."""
     if options.budget is not None and options.max_evaluations is not None:
-        raise UsageError("--budget and --max-evaluations exclude each other; give one of them.")
+        raise UsageError(
+            f"{parameter('budget')} and {parameter('max_evaluations')} exclude each other; give one of them."
+        )
     seconds = options.budget
     if seconds is None and options.max_evaluations is None:
         seconds = DEFAULT_BUDGET
@@ -143,15 +145,20 @@ def config_of(options: SearchOptions) -> SearchConfig:
     """The configured ranges, after a check of the search's other options. Raises UsageError, InputError."""
     strategy = STRATEGIES[options.strategy]
     if options.folds is not None and options.folds < 2:
-        raise UsageError(f"--folds is {options.folds}; give at least 2.")
+        raise UsageError(f"{parameter('folds')} is {options.folds}; give at least 2.")
     if options.repeats < 1:
-        raise UsageError(f"--repeats is {options.repeats}; give at least 1.")
+        raise UsageError(f"{parameter('repeats')} is {options.repeats}; give at least 1.")
     given = options.config
     config = SearchConfig.load(given) if isinstance(given, Path) else given or SearchConfig()
     config.fixed(options.fix)
     if options.warm_start and not strategy.breeds:
         able = " and ".join(name for name in STRATEGIES if STRATEGIES[name].breeds)
-        raise UsageError(f"--warm-start serves --strategy {able}, not {options.strategy}: leave it out.")
+        raise UsageError(
+            f"{parameter('warm_start')} serves {parameter('strategy')} {able}, not {options.strategy}: leave it out."
+        )
     if options.strategy == "gradient" and "template" in options.fix:
-        raise UsageError("--strategy gradient varies nothing but the template; leave out --fix template.")
+        raise UsageError(
+            f"{parameter('strategy', 'gradient')} varies nothing but the template; leave out {parameter('fix')} "
+            "template."
+        )
     return config

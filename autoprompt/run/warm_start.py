@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autoprompt.candidate import Candidate
-from autoprompt.errors import InputError, UsageError
+from autoprompt.errors import InputError, UsageError, parameter
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.optimizer import Space, flaw
 from autoprompt.results import WarmStart
@@ -36,7 +36,9 @@ def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> Wa
     sources = {source.run: source for file in files for source in read_sources(file)}
     if not sources:
         names = ", ".join(map(str, files))
-        raise InputError(f"No run in {names} has fine-tuned prompts to begin with; leave --warm-start out.")
+        raise InputError(
+            f"No run in {names} has fine-tuned prompts to begin with; leave {parameter('warm_start')} out."
+        )
     found = adapted_sources(list(sources.values()), task.corpus, task.space.start)
     candidates = [candidate for candidate in prompts(found) if _fits(candidate, task.space)]
     fitting = {candidate.id for candidate in candidates}

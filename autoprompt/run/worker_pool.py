@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoprompt.corpus import Corpus
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import (
     CostModel,
     Evaluation,
@@ -122,7 +122,7 @@ def check_model(pool: WorkerPool, task: Task, model: ModelOptions, progress: Pro
     tuning = task.manual.settings.tuning
     if tuning not in ready.tuning_modes:
         raise UsageError(
-            f"The {ready.family} model {model.model!r} cannot be tuned with {tuning!r}; use --tuning "
+            f"The {ready.family} model {model.model!r} cannot be tuned with {tuning!r}; use {parameter('tuning')} "
             f"{' or '.join(ready.tuning_modes)}."
         )
     for warning in warnings_of(task, ready):

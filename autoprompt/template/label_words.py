@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autoprompt.errors import InputError
+from autoprompt.short_repr import short_repr
 from autoprompt.template.parsing import check_text
 
 MAX_WORD = 2_000
@@ -33,6 +34,9 @@ class LabelWords:
             if key in seen:
                 raise InputError(f"The labels {seen[key]!r} and {label!r} share the word {word!r}; give each its own.")
             seen[key] = label
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.mapping())
 
     @classmethod
     def of(cls, words: Mapping[str, str], labels: Sequence[str]) -> LabelWords:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.errors import InputError, UsageError
+from autoprompt.short_repr import short_repr
 from autoprompt.template.parsing import check_text, format_segment, parse
 from autoprompt.template.segments import (
     LABEL,
@@ -40,6 +41,9 @@ class Template:
     def __init__(self, segments: Iterable[Segment] | str) -> None:
         given = Template.parse(segments).segments if isinstance(segments, str) else segments
         object.__setattr__(self, "segments", merge_literals(given))
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.format())
 
     @classmethod
     def parse(cls, source: str) -> Template:

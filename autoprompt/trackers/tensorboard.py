@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoprompt.errors import StorageError, UsageError
+from autoprompt.errors import StorageError, UsageError, parameter
 from autoprompt.registry import TRACKERS
 
 
@@ -15,7 +15,8 @@ class TensorBoard:
             from tensorboardX import SummaryWriter
         except ModuleNotFoundError as error:
             raise UsageError(
-                "--track needs tensorboardX, which is not installed; run pip install 'autoprompt-engine[tracking]'."
+                f"{parameter('track')} needs tensorboardX, which is not installed; run pip install "
+                "'autoprompt-engine[tracking]'."
             ) from error
         try:
             self._writer = SummaryWriter(place)

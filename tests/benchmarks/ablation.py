@@ -21,8 +21,8 @@ import boards
 from bench import SEARCHES, Cell, Cells, described, finish, interval, options, right, table
 from tasks import Task, by_length, few_shot, first_of_each
 
-from autoprompt.api import Silent
 from autoprompt.corpus import Corpus
+from autoprompt.progress import Silent
 from autoprompt.registry import OPERATORS
 
 TEST_ROWS = 400

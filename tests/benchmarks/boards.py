@@ -12,8 +12,8 @@ from typing import Any
 from bench import outcomes
 from tasks import MODEL, Task
 
-from autoprompt.api import Silent
 from autoprompt.corpus import Corpus
+from autoprompt.progress import Silent
 from autoprompt.run import ModelOptions, SearchOptions
 from autoprompt.run import search as run_search
 

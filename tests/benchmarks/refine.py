@@ -25,7 +25,6 @@ from tasks import MODEL
 
 from autoprompt import corpus as corpora
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.corpus import Corpus, Example
 from autoprompt.evaluator import Evaluation, Rung, WorkerSpec
 from autoprompt.evaluator.scoring import scored_with
@@ -34,6 +33,7 @@ from autoprompt.leaderboard import Leaderboard, kept_weights
 from autoprompt.models import locate_model
 from autoprompt.models.adaptation.peft_io import load_delta
 from autoprompt.models.types import Delta
+from autoprompt.progress import Silent
 from autoprompt.run.refine_inputs import Parent
 
 NAME, SEEDS, BATCHES, ROWS, TEST, SEARCH = "rotten-tomatoes", (1, 2), 10, 8, 200, 8

@@ -32,7 +32,7 @@ from bench import Cell, Cells, described, finish, options, table
 from simulated import Seconds, Simulated, taking_place
 
 from autoprompt import corpus as corpora
-from autoprompt.api import Silent
+from autoprompt.progress import Silent
 from autoprompt.run import ModelOptions, SearchOptions
 from autoprompt.run import search as run_search
 from autoprompt.run.backends import open_backend

@@ -30,13 +30,13 @@ from bench import SEARCHES, Cell, Cells, Interval, described, finish, interval, 
 from peers import ask
 from tasks import MODEL, Task, by_group, by_length, evaluating, few_shot, first_of_each
 
-from autoprompt.api import Silent
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.execution import default_workers
 from autoprompt.models import locate_model
 from autoprompt.optimizer.racing import best, finalists
+from autoprompt.progress import Silent
 from autoprompt.run import ModelOptions
 from autoprompt.run.inputs import prepare
 

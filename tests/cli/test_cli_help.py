@@ -18,8 +18,9 @@ import runs
 from paths import DOCS
 
 from autoprompt import run
-from autoprompt.api import Silent, search
+from autoprompt.api import search
 from autoprompt.cli import cli
+from autoprompt.progress import Silent
 
 
 def all_commands(

@@ -98,7 +98,7 @@ def test_a_score_is_no_class() -> None:
 
 
 def test_texts_are_no_classes() -> None:
-    with pytest.raises(InputError, match=r"40 different labels in 40 rows.*--target-column"):
+    with pytest.raises(InputError, match=r"40 different labels in 40 rows.*target_column"):
         _corpus_of([f"a summary {n}" for n in range(40)])
 
 

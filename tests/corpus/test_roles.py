@@ -64,7 +64,7 @@ def test_columns_without_meaning_and_copies_of_the_label_are_no_fields(make: Cal
     corpus = from_rows(_table(extra=make))
     assert corpus.fields == ("message",)
     assert _left_out(corpus) == {"extra": why}
-    assert f"extra ({why}) (--text-column takes them in)" in str(corpus.summary)
+    assert f"extra ({why}) (name them as text columns to use them)" in str(corpus.summary)
 
 
 def test_a_column_left_out_can_be_named() -> None:
@@ -159,7 +159,7 @@ def test_rows_that_a_split_column_calls_unlabelled_are_not_used() -> None:
 
 def test_several_labels_a_row_are_named() -> None:
     rows = [{"comment_text": f"a note {n}", "toxic": n % 2, "rude": n % 3 % 2, "threat": 0} for n in range(40)]
-    with pytest.raises(InputError, match=r"'toxic', 'rude' look like several labels a row.*--label-column"):
+    with pytest.raises(InputError, match=r"'toxic', 'rude' look like several labels a row.*label_column"):
         from_rows(rows)
     assert from_rows(rows, label_column="toxic").labels == ("0", "1")
 
@@ -174,7 +174,7 @@ def test_what_determines_a_target_text_is_a_field() -> None:
 
 def test_a_hundred_columns_of_text_are_not_guessed() -> None:
     rows = [{f"c{i}": f"words of {i} and {n} times {i}" for i in range(100)} | {"label": n % 2} for n in range(20)]
-    with pytest.raises(InputError, match=r"has 100 columns of text.*--text-column") as caught:
+    with pytest.raises(InputError, match=r"has 100 columns of text.*text_column") as caught:
         from_rows(rows)
     assert "and 71 more" in str(caught.value)
 

@@ -35,7 +35,7 @@ def test_it_learns_as_a_prompt_model_does(classifier, model_folders):
     model = PromptModel.from_pretrained(str(model_folders["llama"]))
     rows = [{"text": text, "label": label} for text, label in zip(X, Y, strict=True)]
     model.fit(rows, TEMPLATE, epochs=6, learning_rate=5e-3)
-    assert classifier.predict_proba(X).tolist() == model.predict_proba(X)
+    assert np.array_equal(classifier.predict_proba(X), model.predict_proba(X))
     assert classifier.predict(X).tolist() == model.predict(X)
 
 
@@ -92,7 +92,7 @@ def test_the_prompt_of_a_search(model_folders, tmp_path):
     fitted = PromptClassifier(tmp_path / "best.json").fit(X, Y)
     assert fitted.model_.candidate_.settings == settings
     assert fitted.model_.candidate_.template.format() == prompt.template
-    assert fitted.predict_proba(X).tolist() == prompt.fit(tiny.rows(0)).predict_proba(X)
+    assert np.array_equal(fitted.predict_proba(X), prompt.fit(tiny.rows(0)).predict_proba(X))
     changed = clone(PromptClassifier(prompt, tuning="lora", epochs=1)).fit(X, Y)
     assert (changed.model_.candidate_.settings.tuning, changed.model_.candidate_.settings.epochs) == ("lora", 1)
     assert changed.model_.candidate_.settings.learning_rate != settings.learning_rate, (

@@ -21,11 +21,11 @@ import runs
 
 import autoprompt
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import UsageError
 from autoprompt.execution import LocalExecutor, scratch
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.manifest import files_of
+from autoprompt.progress import Silent
 from autoprompt.run import ModelOptions
 from autoprompt.run.backends import open_backend
 from autoprompt.run.backends.ray import check_node, node_facts
@@ -299,8 +299,8 @@ def test_a_cluster_that_is_not_there(address: str, said: str, corpus_folder: Pat
 def test_places_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     for options, said in (
         (ModelOptions(executor="slurm"), "unknown; use one of local, ray"),
-        (ModelOptions(ray_address="auto"), "add --executor ray"),
-        (ModelOptions(workers=0), "--workers is 0"),
+        (ModelOptions(ray_address="auto"), "add executor='ray'"),
+        (ModelOptions(workers=0), "workers is 0"),
         (ModelOptions(device="cpu", workers_per_gpu=2), "use --workers"),
     ):
         with pytest.raises(UsageError, match=re.escape(said)), open_backend(options, Silent()):

@@ -15,9 +15,9 @@ import pytest
 import runs
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import StorageError
 from autoprompt.execution import scratch
+from autoprompt.progress import Silent
 
 _DRIVER = """
 import os, signal, sys

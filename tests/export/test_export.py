@@ -1,10 +1,13 @@
 """The winner as a file: what is written is what was found, runs anywhere, and is checked when it comes back."""
 
 import ast
+import copy
 import json
+import pickle
 import subprocess
 import sys
 import types
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from prompt_files import inert_module
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.errors import InputError, StorageError, UsageError
 from autoprompt.export import FORMAT, VERSION, Prompt, load, save, written_out
+from autoprompt.export.schema import PromptFile
 from autoprompt.template import LabelWords, Literal, Slot, Template
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -48,7 +52,7 @@ def prompt(template: str = "{text}\nMood: {label}", words: dict[str, str] | None
         "target_length": 0,
         "model_files": {},
     }
-    return Prompt.model_validate(values | changes)
+    return Prompt.from_dict(values | changes)
 
 
 @st.composite
@@ -133,7 +137,7 @@ def test_the_turns_of_a_chat_say_what_render_says(chat):
 
 @pytest.mark.parametrize("version", [0, 2, 5, True, 1.0, "1", None, 10**400])
 def test_a_file_of_another_version_is_refused(tmp_path, version):
-    values = prompt().model_dump() | {"version": version if version != 10**400 else 10**30}
+    values = prompt().to_dict() | {"version": version if version != 10**400 else 10**30}
     (tmp_path / "best.json").write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(InputError, match="upgrade autoprompt, or export it again"):
         load(tmp_path / "best.json")
@@ -287,16 +291,16 @@ def test_what_render_cannot_do(tmp_path):
 )  # fmt: skip
 def test_fault_16_a_tampered_file_is_refused(tmp_path, change):
     path = tmp_path / "best.json"
-    path.write_text(json.dumps(prompt().model_dump() | change), encoding="utf-8")
+    path.write_text(json.dumps(prompt().to_dict() | change), encoding="utf-8")
     with pytest.raises(InputError) as caught:
         load(path)
     assert caught.value.exit_code == 3
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", sorted(prompt().model_dump().keys() - {"format", "version", "weights"}))
+@pytest.mark.parametrize("key", sorted(prompt().to_dict().keys() - {"format", "version", "weights"}))
 def test_a_missing_key_is_named(tmp_path, key):
-    values = prompt().model_dump()
+    values = prompt().to_dict()
     del values[key]
     (tmp_path / "best.json").write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(InputError, match=f"'{key}'"):
@@ -315,6 +319,46 @@ def test_a_missing_file_is_refused(tmp_path):
         load(tmp_path / "none.json")
     with pytest.raises(InputError):
         load(tmp_path)
+
+
+def test_a_prompt_shows_its_own_names_only_and_holds_what_the_file_format_has():
+    found = prompt()
+    values = set(PromptFile.model_fields)
+    assert values == {field.name for field in fields(Prompt)} - {"_place"}
+    assert {name for name in dir(found) if not name.startswith("_")} == values | {
+        "binding", "candidate", "evaluate", "fit", "found_at", "from_dict", "messages", "model_place", "pinned_model",
+        "predict", "predict_proba", "render", "session", "to_dict", "with_weights",
+    }  # fmt: skip
+    assert {name for name in dir(found.with_weights("w", {"a": "b" * 64}).weights) if not name.startswith("_")} == {
+        "binding", "files", "folder",
+    }  # fmt: skip
+    with pytest.raises(AttributeError):
+        found.template = "{text}{label}"
+
+
+def test_copies_of_a_prompt_are_equal_and_keep_where_it_was_read(tmp_path):
+    save(
+        prompt(model="./model", model_revision="").with_weights("w/0", {"a.safetensors": "b" * 64}),
+        tmp_path / "best.json",
+    )
+    (tmp_path / "model").mkdir()
+    loaded = load(tmp_path / "best.json")
+    for found in (copy.copy(loaded), copy.deepcopy(loaded), pickle.loads(pickle.dumps(loaded))):  # noqa: S301
+        assert found == loaded
+        assert found.model_place == str(tmp_path / "model")
+    assert Prompt.from_dict(loaded.to_dict()) == loaded
+    assert loaded != prompt()
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(loaded)
+
+
+def test_a_prompt_is_shown_in_one_short_line():
+    assert repr(prompt()) == ("Prompt('{text}\\nMood: {label}', labels=('neg', 'pos'), tuning='tail', model='tiny')")
+    written = repr(prompt(words={}, labels=[], target_length=20))
+    assert "target_length=20" in written
+    many = [f"label {number}" for number in range(500)]
+    large = prompt("a word " * 10_000 + "{text}{label}", words={}, labels=many, model="m" * 4000)
+    assert len(repr(large)) < 300
 
 
 def test_only_two_kinds_of_files(tmp_path):

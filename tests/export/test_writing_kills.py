@@ -15,10 +15,10 @@ import pytest
 import runs
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.export import load
 from autoprompt.files import sha256
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.progress import Silent
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 EVENTS = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree", "tempfile.mk")

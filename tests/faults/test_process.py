@@ -16,12 +16,12 @@ import runs
 import torch
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import WorkerLostError
 from autoprompt.evaluator import worker as workers
 from autoprompt.execution import LocalExecutor
 from autoprompt.leaderboard import Leaderboard, RunConfig, RunRecord
 from autoprompt.optimizer import Budget
+from autoprompt.progress import Silent
 from autoprompt.run.request import stored_options
 
 

@@ -82,7 +82,7 @@ def test_runs_are_found_by_id_name_and_unique_prefix(board):
 def test_a_used_name_is_a_usage_error_that_names_resume(board):
     board.start_run(a_run("other-run-1", name="my run"))
     command = rf"`autoprompt resume 'my run' --leaderboard {board.path}`"
-    with pytest.raises(UsageError, match=f"another --name or {command}"):
+    with pytest.raises(UsageError, match=f"another name or {command}"):
         board.start_run(a_run("other-run-2", name="my run"))
     with pytest.raises(StorageError, match="already"):
         board.start_run(a_run(RUN))

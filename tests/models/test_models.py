@@ -599,7 +599,7 @@ def test_fault_49_cuda_devices_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [check_device(name) for name in ("cuda", "cuda:0", "cuda:1", "auto")] == ["cuda", "cuda:0", "cuda:1", "cuda"]
     for absent in ("cuda:2", "cuda:99", "cuda:", "cuda:x"):
-        with pytest.raises(UsageError, match=r"which has cpu, cuda:0, cuda:1; use --device auto"):
+        with pytest.raises(UsageError, match=r"which has cpu, cuda:0, cuda:1; use device='auto'"):
             check_device(absent)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match=r"'cuda' is not on this machine, which has cpu(, mps)?; use"):

@@ -101,9 +101,9 @@ def test_a_budget_that_is_too_short_is_refused_with_what_it_would_take() -> None
     said = str(caught.value)
     assert said.startswith("The budget of 1m is too short: this data and model need about 1m")
     assert "data and model 10s, baselines 4s, first proposals 24s, 2 fine-tunes 3s, 400 test rows 51s" in said
-    assert said.endswith("fewer --test-rows, a shorter --max-length or a smaller --model.")
+    assert said.endswith("fewer test_rows, a shorter max_length or a smaller model.")
     advised = 2 * 60
-    assert f"give --budget {advised // 60}m" in said
+    assert f"give budget='{advised // 60}m'" in said
     assert check_budget(budget(advised, spent=10.0), need, default=False) is None, "what is advised is enough"
     with pytest.raises(UsageError, match="The default budget of 1m is too short"):
         check_budget(budget(60.0, spent=10.0), need, default=True)

@@ -115,13 +115,13 @@ def test_finalists_are_distinct_texts_that_the_leader_does_not_beat() -> None:
 
 
 def test_a_budget_needs_a_limit_above_nothing() -> None:
-    with pytest.raises(UsageError, match="--max-evaluations"):
+    with pytest.raises(UsageError, match="max_evaluations"):
         Budget()
     for seconds in (0.0, -1.0, float("nan")):
-        with pytest.raises(UsageError, match="--budget is"):
+        with pytest.raises(UsageError, match=r"^budget is"):
             Budget(seconds=seconds)
     for evaluations in (0, -3):
-        with pytest.raises(UsageError, match="--max-evaluations is"):
+        with pytest.raises(UsageError, match=r"^max_evaluations is"):
             Budget(evaluations=evaluations)
 
 

@@ -247,10 +247,14 @@ def test_trainable_vectors_are_there_where_nothing_else_is_tuned() -> None:
 @pytest.mark.parametrize(
     ("values", "error", "part"),
     [
-        ({"fix": {"rank": 4}, "tuning": "full"}, UsageError, "--fix rank"),
-        ({"fix": {"epochs": 4}, "tuning": "none"}, UsageError, "--fix epochs"),
-        ({"fix": {"soft": 4}, "tuning": "none"}, UsageError, "--fix soft"),
-        ({"fix": {"template": "{a} {label}"}, "seeds": ["{b} {label}"]}, UsageError, "--template"),
+        ({"fix": {"rank": 4}, "tuning": "full"}, UsageError, "fix rank"),
+        ({"fix": {"epochs": 4}, "tuning": "none"}, UsageError, "fix epochs"),
+        ({"fix": {"soft": 4}, "tuning": "none"}, UsageError, "fix soft"),
+        (
+            {"fix": {"template": "{a} {label}"}, "seeds": ["{b} {label}"]},
+            UsageError,
+            "others in templates; leave one out",
+        ),
         ({"fix": {"template": "{c} {label}"}}, InputError, "{c}"),
         ({"fix": {"label_words": {"neg": "x"}}}, InputError, "pos"),
         ({"fix": {"demos": 10}}, InputError, "9 training rows"),

@@ -11,8 +11,8 @@ from reports import PAYLOADS
 from synthetic import CONFIG
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin
+from autoprompt.progress import Silent
 
 
 @pytest.fixture(scope="module")

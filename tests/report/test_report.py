@@ -15,9 +15,9 @@ from reports import Page, inert_markdown, inert_page, reported
 from synthetic import CONFIG
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError
 from autoprompt.leaderboard import DataRow, Leaderboard
+from autoprompt.progress import Silent
 from autoprompt.report import escaping, history, write
 from autoprompt.report.facts import facts_of
 
@@ -168,7 +168,7 @@ def test_what_cannot_be_reported(searched, tmp_path):
     with pytest.raises(NotFoundError):
         reported(options.leaderboard, "another", out=tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="--out"):
+    with pytest.raises(StorageError, match="choose another folder"):
         reported(options.leaderboard, result["run"], out=tmp_path / "file" / "report")
 
 

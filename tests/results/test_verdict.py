@@ -32,7 +32,7 @@ def test_an_interval_with_zero_in_it_shows_no_gain(low: float, high: float) -> N
     said = verdict(result(low, high))
     assert said.startswith("No prompt was measurably better than the tuned manual template: winner - manual_tuned")
     assert f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}, n = 400" in said
-    assert said.endswith("keep the manual one, or give more time (--budget) or more rows.")
+    assert said.endswith("keep the manual one, or give more time (a larger budget) or more rows.")
 
 
 def test_a_loss_says_so() -> None:

@@ -17,9 +17,9 @@ from runs import started
 
 import autoprompt
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import InputError, StorageError, UsageError
 from autoprompt.leaderboard import Leaderboard, RunRecord, StoredRequest
+from autoprompt.progress import Silent
 from autoprompt.run.ownership import is_own, mark_of
 from autoprompt.run.request import stored_options
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import commands
+import numpy as np
 import pytest
 import runs
 import tiny
@@ -15,7 +16,6 @@ import torch
 
 import autoprompt
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, StorageError, WorkerLostError
@@ -24,6 +24,7 @@ from autoprompt.evaluator.refining import REPLAYED, refined
 from autoprompt.evaluator.worker import Worker
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin
 from autoprompt.models import CandidateFailedError, LanguageModel
+from autoprompt.progress import Silent
 from autoprompt.template import LabelWords, Template
 
 PROMPT = tiny.prompt_of(Template.parse("{text}\nSentiment: {label}"), LabelWords.of(tiny.WORDS, tiny.LABELS), "tail")
@@ -186,7 +187,7 @@ def test_it_is_verified_to_the_last_bit_exported_with_weights_and_reported(capsy
     for name, entry in (("then", searched["best"]["entry"]), ("now", result["best"]["entry"])):
         succeed(capsys, "export", entry, "--out", tmp_path / f"{name}.json", "--with-weights", board=board)
         answers.append(autoprompt.load(tmp_path / f"{name}.json").predict_proba([text for text, _ in NEW]))
-    assert answers[0] != answers[1]
+    assert not np.array_equal(*answers)
     succeed(capsys, "report", result["run"], "--out", tmp_path / "page", board=board)
     assert result["best"]["entry"][:12] in (tmp_path / "page" / "report.md").read_text(encoding="utf-8")
 

@@ -15,10 +15,10 @@ from runs import Killed, killing, started
 
 import autoprompt
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError, UsageError
 from autoprompt.leaderboard import Leaderboard, RunConfig, Step, holding
 from autoprompt.optimizer import Budget, phrases
+from autoprompt.progress import Silent
 from autoprompt.run.resuming import StoredJournal
 
 

@@ -11,13 +11,13 @@ import commands
 import pytest
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.corpus import load
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, kept_weights
 from autoprompt.optimizer import Budget
+from autoprompt.progress import Silent
 from autoprompt.registry import OPERATORS
 
 LIMIT = 6
@@ -204,7 +204,7 @@ def test_a_refused_start_leaves_no_run_and_its_name_free(
 
 
 def test_folds_that_the_data_cannot_fill_are_refused(options: run.SearchOptions) -> None:
-    with pytest.raises(UsageError, match="--folds is 25, but the label 'positive' has only 24"):
+    with pytest.raises(UsageError, match=r"^folds is 25, but the label 'positive' has only 24"):
         run.search(replace(options, folds=25), Silent()).to_dict()
     assert not options.leaderboard.exists()
 

@@ -11,11 +11,11 @@ import pytest
 import runs
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Speed
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.optimizer import Budget
+from autoprompt.progress import Silent
 
 FIT = 10.0
 COSTS = {"PreparePrefix": 1.0, "FrozenTask": 1.0, "FitTask": FIT, "TestTask": 2.0, "CheckTask": 5.0}
@@ -151,7 +151,7 @@ def test_further_rounds_of_finalists_look_at_the_clock(options: run.SearchOption
 def test_a_budget_that_does_not_suffice_is_refused_before_anything_is_trained(
     options: run.SearchOptions, machine: Machine, seconds: float
 ) -> None:
-    with pytest.raises(UsageError, match=r"is too short: this data and model need about .*; give --budget "):
+    with pytest.raises(UsageError, match=r"is too short: this data and model need about .*; give budget='"):
         run.search(replace(options, budget=seconds), Silent()).to_dict()
     assert machine.fits == 0
     with Leaderboard.open(options.leaderboard, read_only=True) as board:

@@ -8,10 +8,10 @@ import commands
 import pytest
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.errors import InputError, NotFoundError, VerificationError
 from autoprompt.hashing import canonical_json
 from autoprompt.leaderboard import EvaluationRecord, Leaderboard
+from autoprompt.progress import Silent
 
 
 @pytest.fixture(scope="module")

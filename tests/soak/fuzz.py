@@ -194,9 +194,9 @@ _PROMPT = {
     **_FROZEN_PROMPT, "chat": ["<s>", "</s>"], "model_files": {"model.safetensors": "a" * 64},
 }  # fmt: skip
 _WEIGHTED_PROMPT = (
-    Prompt.model_validate(_PROMPT)
+    Prompt.from_dict(_PROMPT)
     .with_weights("best.weights/0123456789abcdef", {"adapter_model.safetensors": "b" * 64})
-    .model_dump()
+    .to_dict()
 )
 _ROWS = [(f"text {n} is {word}", label) for n in range(20) for word, label in (("good", "pos"), ("bad", "neg"))]
 _CSV = "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in _ROWS)

@@ -90,8 +90,8 @@ class World:
         from dataclasses import replace
 
         from autoprompt import run
-        from autoprompt.api import Silent
         from autoprompt.leaderboard import Leaderboard
+        from autoprompt.progress import Silent
         from autoprompt.run.warm_start import export_bundle
 
         self.model.parent.mkdir(parents=True)
@@ -161,10 +161,10 @@ def _prompt(world: World, rng: random.Random) -> tuple[str, list[str]]:
         with contextlib.suppress(Exception):
             from autoprompt.export import Prompt
 
-            prompt = Prompt.model_validate(json.loads((world.subject / "best.json").read_bytes()))
+            prompt = Prompt.from_dict(json.loads((world.subject / "best.json").read_bytes()))
             assert prompt.weights is not None
             bound = prompt.with_weights(prompt.weights.folder, prompt.weights.files)
-            (world.subject / "best.json").write_text(json.dumps(bound.model_dump()))
+            (world.subject / "best.json").write_text(json.dumps(bound.to_dict()))
             what += ", bound"
     return what, _predict(world, *(["--frozen"] if rng.random() < 0.5 else []))
 
@@ -191,7 +191,7 @@ def _weights(world: World, rng: random.Random) -> tuple[str, list[str]]:
             name: sha256(folder / name) for name in prompt.weights.files if (folder / name).stat().st_size < 1 << 30
         }
         bound = prompt.with_weights(prompt.weights.folder, named)
-        (world.subject / "best.json").write_text(json.dumps(bound.model_dump()))
+        (world.subject / "best.json").write_text(json.dumps(bound.to_dict()))
     return f"weights: {what}", _predict(world)
 
 

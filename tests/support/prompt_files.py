@@ -17,7 +17,7 @@ def a_prompt(model: Path, **changes) -> Prompt:
         "scores": {}, "family": "causal", "max_length": 64, "model_revision": "", "chat": None, "label_column": "label",
         "target_length": 0, "model_files": {},
     }  # fmt: skip
-    return Prompt.model_validate(values | changes)
+    return Prompt.from_dict(values | changes)
 
 
 def inert_module(path: Path, saved: Prompt) -> None:

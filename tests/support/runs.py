@@ -8,9 +8,9 @@ import commands
 import pytest
 
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.leaderboard import Leaderboard, Step
 from autoprompt.leaderboard.weights import folder_of
+from autoprompt.progress import Silent
 from autoprompt.run import ModelOptions, SearchOptions
 
 SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"

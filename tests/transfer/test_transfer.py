@@ -13,11 +13,11 @@ import runs
 
 import autoprompt
 from autoprompt import run
-from autoprompt.api import Silent
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import load
 from autoprompt.errors import InputError
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.progress import Silent
 from autoprompt.template import LabelWords, Template
 from autoprompt.transfer import (
     Lesson,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from autoprompt.corpus.readers.options import FileOptions
-from autoprompt.errors import InputError, first_line
+from autoprompt.errors import InputError, first_line, parameter
 
 COMPRESSED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 LEAST_LIMIT = 64 << 20
@@ -118,7 +118,9 @@ def text_of(path: Path, options: FileOptions) -> str:
     except UnicodeDecodeError as error:
         raise _undecodable(path, body, error, encoding, options) from error
     except (UnicodeError, ValueError) as error:
-        raise InputError(f"{path} is not {encoding} ({first_line(error)}); give another --encoding.") from error
+        raise InputError(
+            f"{path} is not {encoding} ({first_line(error)}); give another {parameter('encoding')}."
+        ) from error
     _check_text(path, text)
     return text
 
@@ -132,13 +134,14 @@ def _undecodable(path: Path, body: bytes, error: UnicodeDecodeError, encoding: s
     line = body.count(b"\n", 0, start) + 1
     if options.encoding is None and 4 * body.count(b"\0") > len(body):
         return InputError(
-            f"{path} looks like UTF-16 without a byte order mark; give --encoding utf-16-le or utf-16-be."
+            f"{path} looks like UTF-16 without a byte order mark; give {parameter('encoding', 'utf-16-le')} or "
+            "utf-16-be."
         )
     name = encoding.upper() if encoding.startswith("utf") else encoding
     advice = (
-        "save the file as UTF-8, or name its encoding (--encoding cp1252 for Windows, Western Europe)"
+        f"save the file as UTF-8, or name its encoding ({parameter('encoding', 'cp1252')} for Windows, Western Europe)"
         if options.encoding is None
-        else "give another --encoding"
+        else f"give another {parameter('encoding')}"
     )
     return InputError(f"{path}:{line} holds the byte 0x{body[start]:02x}, which is not {name}; {advice}.")
 
@@ -148,7 +151,11 @@ def _check_text(path: Path, text: str) -> None:
         place = text.index("\0")
         line = text.count("\n", 0, place) + 1
         sample = text[:1000]
-        advice = "if the file is UTF-16, give --encoding utf-16-le" if sample.count("\0") > len(sample) / 4 else ""
+        advice = (
+            f"if the file is UTF-16, give {parameter('encoding', 'utf-16-le')}"
+            if sample.count("\0") > len(sample) / 4
+            else ""
+        )
         raise InputError(f"{path}:{line} holds a NUL character; {advice or 'remove it'}.")
     if not text.isascii():
         try:

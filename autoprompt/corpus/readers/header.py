@@ -14,7 +14,7 @@ from autoprompt.corpus.cells import cell_text, plain_cell
 from autoprompt.corpus.readers.options import FileOptions
 from autoprompt.corpus.readers.quoting import NUMBER, Record
 from autoprompt.corpus.readers.table import Table
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, parameter
 
 MOST_COLUMNS = 10_000
 _MOST_TITLES = 10
@@ -41,7 +41,8 @@ def table_from_records(
         body = rows
         if len(names) != len(rows[0].cells):
             raise InputError(
-                f"{path} has {len(rows[0].cells)} columns, and --column-names names {len(names)}; name them all."
+                f"{path} has {len(rows[0].cells)} columns, and {parameter('column_names')} names {len(names)}; name "
+                "them all."
             )
     else:
         names, body = _header(path, rows, unit, messages)
@@ -85,18 +86,20 @@ def _header(path: Path, rows: list[Record], unit: str, notes: list[str]) -> tupl
         notes.append(f"{path}: {unit} {header.line} was taken as the header, and not the title above it ({shown!r}).")
     names = [cell_text(plain_cell(cell), f"{path}: {unit} {header.line}", "header").strip() for cell in header.cells]
     if not any(names):
-        raise InputError(f"{path}:{header.line} is a header without names; name the columns, or give --no-header.")
+        raise InputError(
+            f"{path}:{header.line} is a header without names; name the columns, or give {parameter('no_header', True)}."
+        )
     wider = sum(len(row.cells) > len(names) for row in body)
     if len(names) == 1 and not place and body and wider == len(body) and len(body) > 1:
         raise InputError(
             f"{path}:{header.line} has one cell, and all rows have more; remove the line if it is a title above the "
-            "header, or give --no-header if there is no header."
+            f"header, or give {parameter('no_header', True)} if there is no header."
         )
     data = _data_cell_in_header(names, body)
     if data is not None:
         raise InputError(
             f"{path}:{header.line} looks like a row of data and not like columns' names ({data!r}); is there a header? "
-            "Give --no-header if not (and --column-names), or add one."
+            f"Give {parameter('no_header', True)} if not (and {parameter('column_names')}), or add one."
         )
     if names[0] and len(names) > 1 and not any(names[1:]) and any(_text(row, 1) for row in body):
         raise InputError(

@@ -3,7 +3,7 @@
 import codecs
 from dataclasses import dataclass, fields
 
-from autoprompt.errors import InputError, UsageError
+from autoprompt.errors import InputError, UsageError, parameter
 
 _TYPED = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
@@ -30,13 +30,16 @@ class FileOptions:
             character = _TYPED.get(self.delimiter, self.delimiter)
             if len(character) != 1 or character in '"\r\n\0' or "\ud800" <= character <= "\udfff":
                 raise UsageError(
-                    f"--delimiter is {self.delimiter!r}; give one character other than a double quote or a line break "
+                    f"{parameter('delimiter')} is {self.delimiter!r}; give one character other than a double quote "
+                    "or a line break "
                     "(tab is a tabulator)."
                 )
             object.__setattr__(self, "delimiter", character)
         names = self.names
         if names and (not all(names) or len(set(names)) < len(names)):
-            raise UsageError(f"--column-names is {self.column_names!r}; give a different name for each column.")
+            raise UsageError(
+                f"{parameter('column_names')} is {self.column_names!r}; give a different name for each column."
+            )
         if self.column_names is not None:
             object.__setattr__(self, "no_header", True)
 
@@ -51,7 +54,7 @@ class FileOptions:
         """Raise InputError for an option that is set but not in ``taken``, the fields that the format uses."""
         for field in fields(self):
             if getattr(self, field.name) != field.default and field.name not in taken:
-                option = f"--{field.name.replace('_', '-')}"
+                option = parameter(field.name)
                 raise InputError(f"{source} takes no {option}, since its format says it already; leave {option} out.")
 
 
@@ -63,5 +66,6 @@ def _check_encoding(name: str) -> None:
         return  # one byte is too short for UTF-16, which is a text encoding
     except (LookupError, ValueError) as error:
         raise UsageError(
-            f"--encoding is {name!r}, which is not a text encoding of Python; give one such as cp1252 or utf-16."
+            f"{parameter('encoding')} is {name!r}, which is not a text encoding of Python; give one such as "
+            "cp1252 or utf-16."
         ) from error

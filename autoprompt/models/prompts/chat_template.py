@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from autoprompt.errors import InputError, first_line
+from autoprompt.errors import InputError, first_line, parameter
 from autoprompt.model_folder import MAX_TEMPLATE
 
 MOST_SECONDS = 1
@@ -31,7 +31,9 @@ def render_chat(template: str, messages: Sequence[Mapping[str, str]], tokens: Ma
     memory or text than the limits allow.
     """
     if len(template) > MAX_TEMPLATE:
-        raise InputError(f"The model's chat template has more than {MAX_TEMPLATE} characters; leave --chat out.")
+        raise InputError(
+            f"The model's chat template has more than {MAX_TEMPLATE} characters; leave {parameter('chat')} out."
+        )
     return _rendered(json.dumps([template, [dict(m) for m in messages], dict(tokens)], sort_keys=True))
 
 
@@ -52,7 +54,7 @@ def _rendered(request: str) -> str:
             env={name: os.environ[name] for name in ("SYSTEMROOT", "TZ") if name in os.environ},
         )
     except subprocess.TimeoutExpired as error:
-        raise InputError("The model's chat template does not end; leave --chat out.") from error
+        raise InputError(f"The model's chat template does not end; leave {parameter('chat')} out.") from error
     except OSError as error:
         raise InputError(f"The model's chat template cannot be rendered ({first_line(error)}).") from error
     try:
@@ -60,5 +62,5 @@ def _rendered(request: str) -> str:
     except ValueError:
         kind, text = "failed", f"it takes more than {MOST_SECONDS} s or {MOST_MEMORY >> 20} MiB"
     if kind != "rendered":
-        raise InputError(f"The model's chat template fails ({text}); leave --chat out.")
+        raise InputError(f"The model's chat template fails ({text}); leave {parameter('chat')} out.")
     return str(text)

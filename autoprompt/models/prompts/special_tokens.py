@@ -11,7 +11,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, pre_tokenizers
 
-from autoprompt.errors import InputError, first_line
+from autoprompt.errors import InputError, first_line, parameter
 from autoprompt.models.prompts.chat_template import render_chat
 from autoprompt.models.prompts.tokenized import CHAT_MARKER
 from autoprompt.template import LABEL, Piece
@@ -98,16 +98,20 @@ def chat_format(tokenizer: Any) -> Chat:
     Raises InputError for a template that is missing or cannot be used.
     """
     if not getattr(tokenizer, "chat_template", None):
-        raise InputError("The model's tokenizer has no chat template; leave --chat out.")
+        raise InputError(f"The model's tokenizer has no chat template; leave {parameter('chat')} out.")
     mark = "autoprompt user message"
     try:
         template = tokenizer.get_chat_template()
     except ValueError as error:
-        raise InputError(f"The model's chat template fails ({first_line(error)}); leave --chat out.") from error
+        raise InputError(
+            f"The model's chat template fails ({first_line(error)}); leave {parameter('chat')} out."
+        ) from error
     if not isinstance(template, str):
-        raise InputError("The model's chat template is no text; leave --chat out.")
+        raise InputError(f"The model's chat template is no text; leave {parameter('chat')} out.")
     text = render_chat(template, [{"role": "user", "content": mark}], tokenizer.special_tokens_map)
     before, found, after = text.partition(mark)
     if not found:
-        raise InputError("The model's chat template does not repeat the user's message; leave --chat out.")
+        raise InputError(
+            f"The model's chat template does not repeat the user's message; leave {parameter('chat')} out."
+        )
     return before, after

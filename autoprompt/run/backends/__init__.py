@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import TaskMap
 from autoprompt.executors import ExecutorKind
 from autoprompt.registry import EXECUTORS
@@ -57,7 +57,7 @@ def open_backend(model: ModelOptions, progress: Progress) -> Iterator[Backend]:
     """The backend for the options. Raises UsageError."""
     kind: ExecutorKind = EXECUTORS[model.executor]
     if model.ray_address is not None and not kind.cluster:
-        raise UsageError("--ray-address is for a Ray cluster; add --executor ray.")
+        raise UsageError(f"{parameter('ray_address')} is for a Ray cluster; add {parameter('executor', 'ray')}.")
     module, _, name = kind.home.partition(":")
     opened: Opener = getattr(import_module(module), name)
     with opened(model.place, progress.note) as backend:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoprompt.errors import UsageError
+from autoprompt.errors import UsageError, parameter
 from autoprompt.execution import default_workers, most_workers, worker_count
 from autoprompt.manifest import environment, files_of, source
 from autoprompt.run.backends import Backend, Pool
@@ -30,7 +30,8 @@ def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Backe
         from autoprompt.execution import joined_cluster
     except ImportError as error:
         raise UsageError(
-            f"--executor ray needs Ray, which cannot be imported ({error}); install it with `pip install "
+            f"{parameter('executor', 'ray')} needs Ray, which cannot be imported ({error}); install it with `pip "
+            "install "
             "'autoprompt-engine[ray]'`."
         ) from error
     cores = min(options.workers or default_workers(), most_workers())  # of a new cluster
@@ -50,7 +51,7 @@ class RayBackend(Backend):
         elif self.device != "cpu" and not (self.device == "cuda" and gpus):
             raise UsageError(
                 f"The device {self.device!r} is not to be had from the Ray cluster, which has {gpus} GPUs; use "
-                "--device auto or one that is there."
+                f"{parameter('device', 'auto')} or one that is there."
             )
         cores = max(1, cluster.total("CPU"))
         self.workers = worker_count(

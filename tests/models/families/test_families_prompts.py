@@ -244,7 +244,7 @@ def test_vectors_and_a_chat_format_go_together(chat_folder: Path) -> None:
 
 @names
 def test_without_a_chat_template_chat_is_refused(family_folder: Callable[[str], Path], name: str) -> None:
-    with pytest.raises(InputError, match="no chat template; leave --chat out"):
+    with pytest.raises(InputError, match="no chat template; leave chat out"):
         load_model(family_folder(name), labels=tiny.LABELS, chat=True)
 
 

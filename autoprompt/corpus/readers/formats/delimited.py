@@ -17,7 +17,7 @@ from autoprompt.corpus.readers.quoting import (
     tab_records,
 )
 from autoprompt.corpus.readers.table import Table
-from autoprompt.errors import InputError
+from autoprompt.errors import InputError, parameter
 from autoprompt.registry import READERS
 
 _OPTIONS = frozenset({"encoding", "delimiter", "no_header", "column_names"})
@@ -89,7 +89,7 @@ def _find_delimiter(path: Path, text: str, usual: str, options: FileOptions) -> 
     if sum(count == fitting[best] for count in fitting.values()) > 1:
         raise InputError(
             f"{path} can be read with {' or '.join(_NAMES[other] for other in fitting)} between cells; "
-            "name one with --delimiter."
+            f"name one with {parameter('delimiter')}."
         )
     return best
 

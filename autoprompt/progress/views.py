@@ -1,21 +1,18 @@
-"""Progress views: a live panel in a terminal, plain lines elsewhere, and a bar for downloads."""
+"""Progress views: a live panel in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console as RichConsole
 from rich.console import Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from autoprompt.stage_times import StageTimes, clock
-from autoprompt.terminal import Console, echo, plain, visible
+from autoprompt.terminal import echo, plain, visible
 
 if TYPE_CHECKING:  # loading torch would take seconds
     from autoprompt.evaluator import Evaluation, Evaluator
@@ -23,6 +20,22 @@ if TYPE_CHECKING:  # loading torch would take seconds
 
 PLAIN_SECONDS = 10.0
 """Seconds between two lines of a plain view while nothing important changes."""
+
+
+class Silent:
+    """A view that shows nothing."""
+
+    def stage(self, text: str) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+    def evaluated(self, evaluation: Evaluation | None, evaluator: Evaluator) -> None:
+        """Do nothing."""
+
+    def expect(self, stages: Sequence[Expected]) -> None:
+        """Do nothing."""
 
 
 class View:
@@ -137,16 +150,6 @@ class PlainView(View):
             echo(" | ".join(f"{name}: {value}" for name, value in self.facts().items()), err=True)
 
 
-class QuietView(View):
-    """A view that shows nothing."""
-
-    def note(self, text: str) -> None:
-        """Do nothing."""
-
-    def changed(self, *, important: bool) -> None:
-        """Do nothing."""
-
-
 class VerboseView(PlainView):
     """The plain view with an additional line per evaluation."""
 
@@ -160,52 +163,3 @@ class VerboseView(PlainView):
         template = evaluation.candidate.template.format()
         line = visible(f"{rung}: {outcome} | {template!r} {words} | {evaluation.seconds:.1f} s")
         echo(f"  {line}", err=True)
-
-
-@contextmanager
-def view(
-    started: float,
-    seconds: float | None,
-    evaluations: int | None,
-    console: RichConsole | None = None,
-    *,
-    quiet: bool = False,
-    verbose: bool = False,
-) -> Iterator[View]:
-    """Yield the view for a console (default: standard error): live in a terminal, else plain.
-
-    ``quiet`` and ``verbose`` choose their own view for any console. For the other arguments see ``View``.
-    """
-    console = console or Console(stderr=True)
-    if quiet or verbose or not console.is_terminal:
-        kind = QuietView if quiet else VerboseView if verbose else PlainView
-        yield kind(started, seconds, evaluations)
-        return
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        shown = LiveView(live, started, seconds, evaluations)
-        live.update(shown)
-        yield shown
-
-
-@contextmanager
-def pull_bar(name: str) -> Iterator[Callable[[str, float | None], None]]:
-    """Yield a function that updates a progress bar on standard error, for one download and conversion.
-
-    It takes the stage's name and the share that is done, from 0 to 1 (None: unknown).
-    """
-    console = Console(stderr=True)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(name, total=None)
-
-        def report(stage: str, fraction: float | None) -> None:
-            bar.update(task, description=f"{name}: {stage}", total=None if fraction is None else 1.0,
-                       completed=fraction or 0.0)  # fmt: skip
-
-        yield report
