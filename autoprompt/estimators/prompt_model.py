@@ -14,7 +14,7 @@ from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
 from autoprompt.models import FAMILIES, LanguageModel, ReentrantLock, check_device, load_model, locate_model
 from autoprompt.predicting import Predictor, labelled, tuned
-from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions, check_options, label_words_of, with_random_demos
+from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions, check_options, label_words_of, with_drawn_demos
 from autoprompt.short_repr import short_repr
 from autoprompt.template import Template
 
@@ -123,7 +123,7 @@ class PromptModel:
             train, name="train", text_column=text_column, label_column=label_column, target_column=target_column
         )
         tuning, seed = plain(tuning) or self._default_tuning(len(corpus.train)), plain(seed)
-        candidate = with_random_demos(self._candidate(corpus, template, label_words, tuning, settings), corpus, seed)
+        candidate = with_drawn_demos(self._candidate(corpus, template, label_words, tuning, settings), corpus, seed)
         model = self._load(corpus.labels)
         if tuning not in model.tuning_modes:
             modes = ", ".join(model.tuning_modes)

@@ -2,7 +2,7 @@
 
 from autoprompt.run.evaluating import evaluate, transfer
 from autoprompt.run.exporting import export, load_entry, prompt_of, winner_of
-from autoprompt.run.inputs import check_options, label_words_of, with_random_demos
+from autoprompt.run.inputs import check_options, label_words_of, with_drawn_demos
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
     DEFAULT_MODEL,
@@ -43,5 +43,5 @@ __all__ = [
     "verify",
     "verify_run",
     "winner_of",
-    "with_random_demos",
+    "with_drawn_demos",
 ]

@@ -153,11 +153,11 @@ class _TokenizerText:
     @classmethod
     def of(cls, run: RunRecord, candidate: Candidate) -> _TokenizerText:
         """The text for one candidate. The tokenizer is loaded only for a chat format or solved examples."""
-        chat_format_asked = run.config.chat
-        if not chat_format_asked and not candidate.demos:
+        chatting = run.config.chat
+        if not chatting and not candidate.demos:
             return cls()
         tokenizer = _tokenizer(run)
-        chat = chat_format(tokenizer) if chat_format_asked else None
+        chat = chat_format(tokenizer) if chatting else None
         return cls(chat, Encoder(tokenizer, run.config.max_length).demos(candidate) if candidate.demos else None)
 
 

@@ -81,7 +81,7 @@ def prepare(
             "it is."
         )
     settings = Settings.default(tuning, len(corpus.train), labelled=bool(corpus.labels))
-    candidates = [with_random_demos(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
+    candidates = [with_drawn_demos(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
     space = make_space(
         candidates[0], candidates[1:], _label_name(corpus, manual), corpus, config or SearchConfig(), fix or {}, seed
     )
@@ -167,7 +167,7 @@ def label_words_of(corpus: Corpus, family: str, given: dict[str, str] | None) ->
     return LabelWords(()) if wordless else LabelWords.of(corpus.label_words if given is None else given, corpus.labels)
 
 
-def with_random_demos(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
+def with_drawn_demos(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
     """The candidate with random solved examples, as many as its template shows. Raises InputError for too few rows."""
     rng = random.Random(derived_seed(seed, "demos"))  # noqa: S311
     return replace(candidate, demos=draw_demos(demos_of(corpus), candidate.template.demos, rng))

@@ -14,18 +14,7 @@ from autoprompt.candidate import entry_of
 from autoprompt.corpus import SPLITS, Corpus
 from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.hashing import canonical_json
-from autoprompt.leaderboard import (
-    DataRow,
-    EvaluationRecord,
-    Leaderboard,
-    Origin,
-    RunConfig,
-    RunRecord,
-    StoredManifest,
-    StoredRequest,
-    StoredTransfer,
-    StoredWarmStart,
-)
+from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunRecord, StoredManifest
 from autoprompt.manifest import Manifest
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
@@ -33,7 +22,7 @@ from autoprompt.results import Difference, ScoredPrompt, Spread
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import TRANSFER, SearchOptions
 from autoprompt.run.ownership import mark_of
-from autoprompt.run.request import RunRequest
+from autoprompt.run.request import request_of
 from autoprompt.run.resuming import diverged_error
 from autoprompt.run.worker_pool import warnings_of
 
@@ -44,8 +33,7 @@ PIECE = 100
 def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, manifest: Manifest) -> RunRecord:
     """The record of a new run."""
     id_ = uuid.uuid4().hex[:12]
-    warm_start = options.warm_start_data
-    request = RunRequest.of(options, task.space.config, workers).to_dict()
+    request = request_of(options, task.space.config, workers)
     return RunRecord(
         id=id_,
         name=options.name,
@@ -73,22 +61,17 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
             label_words=task.manual.label_words.mapping(),
             search=task.space.config.model_dump(mode="json", exclude_defaults=True),
             fix=options.fix,
-            warm_start=StoredWarmStart.from_dict(warm_start.to_dict()) if warm_start else None,
-            transfer=StoredTransfer.from_dict(options.transfer.to_dict()) if options.transfer else None,
+            warm_start=options.warm_start_data,
+            transfer=options.transfer,
             labels=list(task.corpus.labels),
             label_column=task.corpus.label_column,
             target_length=ready.target_length,
             warnings=warnings_of(task, ready),
             manifest=StoredManifest.from_dict(
-                {
-                    "data": manifest.data,
-                    "model": manifest.model,
-                    "code": manifest.code,
-                    "reading": task.corpus.summary.to_dict() if task.corpus.summary else None,
-                }
+                manifest.stored() | {"reading": task.corpus.summary.to_dict() if task.corpus.summary else None}
             ),
-            request=StoredRequest.from_dict(request),
-            mark=mark_of(id_, request),
+            request=request,
+            mark=mark_of(id_, request.to_dict()),
         ),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=dict(manifest.environment),

@@ -178,7 +178,7 @@ def _record(
     parent: Parent, corpus: Corpus, new: Sequence[str], seed: int, name: str | None, manifest: Manifest,
     notes: Sequence[str],
 ) -> RunRecord:  # fmt: skip
-    refine = RefineInputs(
+    told = RefineInputs(
         entry=parent.entry,
         run=parent.run.id,
         weights=parent.weights,
@@ -203,9 +203,9 @@ def _record(
             transfer=None,
             request=None,
             mark=mark_of(id_, None),
-            refine=refine,
+            refine=told,
             warnings=list(notes),
-            manifest=StoredManifest.from_dict({"data": manifest.data, "model": manifest.model, "code": manifest.code}),
+            manifest=StoredManifest.from_dict(manifest.stored()),
         ),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         status="running",

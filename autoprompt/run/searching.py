@@ -12,10 +12,10 @@ from typing import Any
 from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
 from autoprompt.execution import remove_leftovers
-from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, holding, keep_weights
+from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, StoredTransfer, holding, keep_weights
 from autoprompt.manifest import Manifest
 from autoprompt.optimizer import Budget, Forecast, Need, Outcome, Search, check_budget, needed
-from autoprompt.results import RunResult, verdict
+from autoprompt.results import RunResult, Transferred, verdict
 from autoprompt.run.backends import open_backend
 from autoprompt.run.inputs import Task, check_folds, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
@@ -254,8 +254,8 @@ def _result(
             for name in BASELINES
         },
         difference=difference(recorder, outcome, compared),
-        transfer=options.transfer.origin if options.transfer else None,
-        warm_start=list(options.warm_start_data.sources) if options.warm_start_data else [],
+        transfer=_origin(options.transfer),
+        warm_start=options.warm_start_data.runs if options.warm_start_data else [],
         warnings=run.config.warnings or (),
         history=[generation.to_dict() for generation in outcome.history],
         left_out=_left_out(options, outcome),
@@ -277,6 +277,13 @@ def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
             f"The finalists were scored on {outcome.rounds} of {asked} folds and repeats: no time was left for more."
         ]
     return []
+
+
+def _origin(transfer: StoredTransfer | None) -> Transferred | None:
+    """Where a transferred prompt came from, and the split that it was scored on; None for a search."""
+    if transfer is None:
+        return None
+    return Transferred(transfer.entry, transfer.run, transfer.corpus, transfer.model, transfer.split)
 
 
 def _open_test(

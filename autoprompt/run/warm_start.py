@@ -1,6 +1,6 @@
 """Warm start: prompts and operator statistics of earlier runs for a new search, and their export as a bundle.
 
-The search stores them, so that it can be resumed without the files.
+The search stores them as plain JSON, so that it can be resumed without the files.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from pathlib import Path
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError, parameter
-from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard import Leaderboard, StoredWarmStart
 from autoprompt.optimizer import Space, flaw
 from autoprompt.results import WarmStart
-from autoprompt.run.earlier_runs import WarmStartData
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
 from autoprompt.transfer import (
@@ -28,8 +27,8 @@ from autoprompt.transfer import (
 )
 
 
-def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> WarmStartData:
-    """Prompts and operator statistics for a task from the files; notes on their runs go to ``progress``.
+def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> StoredWarmStart:
+    """Prompts and operator statistics for a task from the files; notes on sources go to ``progress``.
 
     Raises StorageError, and InputError, also where no run in the files has fine-tuned prompts.
     """
@@ -45,15 +44,18 @@ def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> Wa
     counts = [sum(candidate.id in fitting for candidate, _ in one.candidates) for one in found]
     for one, count in zip(found, counts, strict=True):
         progress.note(_note(one, count))
-    # Through JSON, as a resumed run reads them, so that both begin with the same.
-    found_prompts = tuple(Candidate.from_dict(candidate.to_dict()) for candidate in candidates)
-    origins = tuple(_summary(one, count) for one, count in zip(found, counts, strict=True))
-    return WarmStartData(found_prompts, operators(found), origins)
+    return StoredWarmStart(
+        prompts=[candidate.to_dict() for candidate in candidates],
+        operators=operators(found),
+        sources=[_summary(one, count).to_dict() for one, count in zip(found, counts, strict=True)],
+    )
 
 
-def with_warm_start(space: Space, data: WarmStartData) -> Space:
-    """The search space with prompts and operator statistics of earlier runs."""
-    return replace(space, taught=list(data.prompts), credit=dict(data.operators))
+def with_warm_start(space: Space, data: StoredWarmStart) -> Space:
+    """The search space with the prompts and operator statistics of ``read_warm_start``."""
+    candidates = [Candidate.from_dict(values) for values in data.prompts]
+    credit = {name: (tries, wins) for name, (tries, wins) in data.operators.items()}
+    return replace(space, taught=candidates, credit=credit)
 
 
 def export_bundle(board: Leaderboard, reference: str | None, out: Path) -> list[Path]:
