@@ -50,6 +50,10 @@ class Manifest:
             environment=environment(device),
         )
 
+    def stored(self) -> dict[str, Any]:
+        """The parts that are stored with a run's configuration; the environment is stored beside it."""
+        return {"data": self.data, "model": self.model, "code": self.code}
+
     def differences(self, now: Manifest, parts: Iterable[str]) -> list[str]:
         """Differences of a later manifest in these parts (``code``, or ``code.scoring``), such as
         ``data.revision is now 'b', was 'a'``."""

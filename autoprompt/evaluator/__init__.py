@@ -10,6 +10,7 @@ from autoprompt.evaluator.measuring import Speed
 from autoprompt.evaluator.model_check import ModelCheck
 from autoprompt.evaluator.protocol import CandidateEvaluator
 from autoprompt.evaluator.refining import REFINING_VERSION, RefineResult, RefineTask
+from autoprompt.evaluator.scoring import calibrated, content_free
 from autoprompt.evaluator.tasks import Readiness
 from autoprompt.evaluator.worker import WorkerSpec, start_worker
 
@@ -31,6 +32,8 @@ __all__ = [
     "TaskMap",
     "WorkerSpec",
     "bar",
+    "calibrated",
+    "content_free",
     "dispatch",
     "start_worker",
 ]

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.leaderboard import StoredTransfer, StoredWarmStart
 from autoprompt.optimizer import Budget, Expected, SearchConfig
 from autoprompt.registry import STRATEGIES
-from autoprompt.run.earlier_runs import TransferredPrompt, WarmStartData
 from autoprompt.terminal import DEFAULT_LEADERBOARD
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -113,9 +113,9 @@ class SearchOptions:
     """Values that are fixed instead of searched, by name."""
     warm_start: tuple[Path, ...] = ()
     """Leaderboards and bundles from runs on other data; the search begins with their prompts."""
-    warm_start_data: WarmStartData | None = None
+    warm_start_data: StoredWarmStart | None = None
     """The content of these files, where it was read before."""
-    transfer: TransferredPrompt | None = None
+    transfer: StoredTransfer | None = None
     """Another run's prompt to score instead of a search."""
     started: float = field(default_factory=time.monotonic, compare=False)
 

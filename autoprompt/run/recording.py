@@ -11,18 +11,17 @@ from itertools import islice
 from typing import Any
 
 from autoprompt.candidate import canonical_json, entry_of
-from autoprompt.corpus import Corpus
-from autoprompt.corpus.types import SPLITS
+from autoprompt.corpus import SPLITS, Corpus
 from autoprompt.evaluator import Evaluation, Readiness
-from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
+from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunRecord, StoredManifest
 from autoprompt.manifest import Manifest
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
 from autoprompt.results import Difference, ScoredPrompt, Spread
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import TRANSFER, SearchOptions
-from autoprompt.run.ownership import MARK, mark_of
-from autoprompt.run.request import RunRequest
+from autoprompt.run.ownership import mark_of
+from autoprompt.run.request import request_of
 from autoprompt.run.resuming import diverged_error
 from autoprompt.run.worker_pool import warnings_of
 
@@ -33,7 +32,7 @@ PIECE = 100
 def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, manifest: Manifest) -> RunRecord:
     """The record of a new run."""
     id_ = uuid.uuid4().hex[:12]
-    request = RunRequest.of(options, task.space.config, workers).to_dict()
+    request = request_of(options, task.space.config, workers)
     return RunRecord(
         id=id_,
         name=options.name,
@@ -42,40 +41,37 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
         model=task.source.name,
         seed=options.seed,
         strategy=options.strategy if options.transfer is None else TRANSFER,
-        config={
-            "budget": options.budget,
-            "max_evaluations": options.max_evaluations,
-            "family": task.source.family,
-            "model_revision": task.source.revision,
-            "corpus_revision": task.corpus.revision,
-            "tuning": task.manual.settings.tuning,
-            "chat": options.model.chat,
-            "folds": options.folds,
-            "repeats": options.repeats,
-            "workers": workers,
-            "shots": options.data.shots,
-            "max_length": options.data.max_length,
-            "test_rows": options.data.test_rows,
-            "metric": task.metric,
-            "templates": [c.template.format() for c in (task.manual, *task.space.seeds)],
-            "label_words": task.manual.label_words.mapping(),
-            "search": task.space.config.model_dump(mode="json", exclude_defaults=True),
-            "fix": options.fix,
-            "warm_start": options.warm_start_data.to_dict() if options.warm_start_data else None,
-            "transfer": options.transfer.to_dict() if options.transfer else None,
-            "labels": list(task.corpus.labels),
-            "label_column": task.corpus.label_column,
-            "target_length": ready.target_length,
-            "warnings": warnings_of(task, ready),
-            "manifest": {
-                "data": manifest.data,
-                "model": manifest.model,
-                "code": manifest.code,
-                "reading": task.corpus.summary.to_dict() if task.corpus.summary else None,
-            },
-            "request": request,
-            MARK: mark_of(id_, request),
-        },
+        config=RunConfig(
+            budget=options.budget,
+            max_evaluations=options.max_evaluations,
+            family=task.source.family,
+            model_revision=task.source.revision,
+            corpus_revision=task.corpus.revision,
+            tuning=task.manual.settings.tuning,
+            chat=options.model.chat,
+            folds=options.folds,
+            repeats=options.repeats,
+            workers=workers,
+            shots=options.data.shots,
+            max_length=options.data.max_length,
+            test_rows=options.data.test_rows,
+            metric=task.metric,
+            templates=[c.template.format() for c in (task.manual, *task.space.seeds)],
+            label_words=task.manual.label_words.mapping(),
+            search=task.space.config.model_dump(mode="json", exclude_defaults=True),
+            fix=options.fix,
+            warm_start=options.warm_start_data,
+            transfer=options.transfer,
+            labels=list(task.corpus.labels),
+            label_column=task.corpus.label_column,
+            target_length=ready.target_length,
+            warnings=warnings_of(task, ready),
+            manifest=StoredManifest.from_dict(
+                manifest.stored() | {"reading": task.corpus.summary.to_dict() if task.corpus.summary else None}
+            ),
+            request=request,
+            mark=mark_of(id_, request.to_dict()),
+        ),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=dict(manifest.environment),
     )
@@ -155,7 +151,8 @@ class Recorder:
     @property
     def _reading(self) -> str:
         """The model and how it reads prompts: family, chat format or not, most tokens of a field; as JSON."""
-        return canonical_json([self.run.model, *(self.run.config[name] for name in ("family", "chat", "max_length"))])
+        config = self.run.config
+        return canonical_json([self.run.model, config.family, config.chat, config.max_length])
 
     def _origin(self, proposal: Proposal) -> Origin:
         parents = [self.entry(parent) for parent in proposal.parents]

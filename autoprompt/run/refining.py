@@ -13,13 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.candidate import Candidate
-from autoprompt.corpus import Corpus
-from autoprompt.corpus.types import SPLITS
-from autoprompt.errors import NothingSucceededError, VerificationError
+from autoprompt.corpus import SPLITS, Corpus
+from autoprompt.errors import NothingSucceededError, StorageError, VerificationError
 from autoprompt.evaluator import REFINING_VERSION, Evaluation, RefineResult, RefineTask, WorkerSpec, dispatch
-from autoprompt.execution.scratch import scratch_folder
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, keep_weights, kept_weights
-from autoprompt.leaderboard.records import REFINE, pinned
+from autoprompt.execution import scratch_folder
+from autoprompt.leaderboard import (
+    REFINE,
+    DataRow,
+    Leaderboard,
+    Origin,
+    RefineInputs,
+    RunRecord,
+    StoredManifest,
+    keep_weights,
+    kept_weights,
+    pinned,
+)
 from autoprompt.manifest import Manifest
 from autoprompt.metrics import Interval, Score, paired_bootstrap
 from autoprompt.models import locate_model
@@ -27,7 +36,7 @@ from autoprompt.results import Change, LossDifference, Refinement, RunResult
 from autoprompt.run.backends import open_backend
 from autoprompt.run.inputs import report_downloads
 from autoprompt.run.options import DataOptions, ModelOptions, Progress
-from autoprompt.run.ownership import MARK, mark_of
+from autoprompt.run.ownership import mark_of
 from autoprompt.run.recording import Recorder, data_rows, scored_prompt
 from autoprompt.run.refine_inputs import Parent, add_new_rows, corpus_of, examples_of, new_rows
 from autoprompt.run.resuming import manifest_of
@@ -69,7 +78,7 @@ def refine(
         with _refined(parent.run, corpus, task, "fine-tune", device, seed, progress) as (done, manifest):
             weights = _complete(done)
             run = _record(parent, corpus, new, seed, name, manifest, notes)
-            recorder = Recorder(board, run, run.config["metric"])
+            recorder = Recorder(board, run, run.config.metric)
             change = _change(parent, done, recorder, len(corpus.train) - len(new), len(new))
             result = RunResult(
                 corpus=run.corpus,
@@ -85,7 +94,7 @@ def refine(
                 board.start_run(run, data_rows(run, corpus))
                 recorder(done.after, "search")
                 board.add([], [Origin(run.id, best.entry, REFINE, [parent.entry])])
-                board.finish_run(run.id, "finished", result.to_dict())
+                board.finish_run(run.id, "finished", result)
     return result
 
 
@@ -96,11 +105,13 @@ def repeat_refinement(
 
     Returns the evaluations, and how versions and machine differ (see ``manifest``). Raises as ``refine`` does.
     """
-    stored = run.config["refine"]
+    stored = run.config.refine
+    if stored is None:
+        raise StorageError(f"The run {run.id} was stored without what it refined; refine the entry again.")
     rows = board.attached(DataRow, run.id)
     corpus = corpus_of(run, run.corpus, {split: examples_of(rows, split) for split in SPLITS})
-    weights = kept_weights(board.path, stored["weights"])
-    task = RefineTask(Candidate.from_dict(stored["candidate"]), weights, tuple(stored["new"]))
+    weights = kept_weights(board.path, stored.weights)
+    task = RefineTask(Candidate.from_dict(stored.candidate), weights, tuple(stored.new))
     with _refined(run, corpus, task, "verify", device, run.seed, progress) as (done, manifest):
         return done.after, manifest_of(run).differences(manifest, ("code.scoring", "code.refining", "environment"))
 
@@ -118,7 +129,7 @@ def _refined(
     """
     config = run.config
     progress.stage("model")
-    source = locate_model(pinned(run.model, config["model_revision"]), report_downloads(progress))
+    source = locate_model(pinned(run.model, config.model_revision), report_downloads(progress))
     options = ModelOptions(run.model, device, workers=1)
     with open_backend(options, progress) as backend, scratch_folder() as scratch:
         manifest = _manifest(run, corpus, source.folder, backend.device)
@@ -128,12 +139,12 @@ def _refined(
             corpus.without_test(),
             seed,
             backend.device,
-            config["max_length"],
+            config.max_length,
             backend.shared(scratch),
             scratch,
-            config["metric"],
-            family=config["family"],
-            chat=config["chat"],
+            config.metric,
+            family=config.family,
+            chat=config.chat,
         )
         with open_executor(backend, spec) as executor:
             (work,) = dispatch(executor, [task], limit=None)
@@ -142,7 +153,7 @@ def _refined(
 
 def _manifest(run: RunRecord, corpus: Corpus, folder: Path, device: str) -> Manifest:
     """The manifest of data, model, code and machine. Raises VerificationError for another model than the run's."""
-    found = Manifest.of(corpus, folder, run.config["model_revision"], device)
+    found = Manifest.of(corpus, folder, run.config.model_revision, device)
     found = replace(found, code={**found.code, "refining": REFINING_VERSION})
     changed = manifest_of(run).differences(found, ("model",))
     if changed:
@@ -167,13 +178,13 @@ def _record(
     parent: Parent, corpus: Corpus, new: Sequence[str], seed: int, name: str | None, manifest: Manifest,
     notes: Sequence[str],
 ) -> RunRecord:  # fmt: skip
-    refine = {
-        "entry": parent.entry,
-        "run": parent.run.id,
-        "weights": parent.weights,
-        "candidate": parent.candidate.to_dict(),
-        "new": list(new),
-    }
+    told = RefineInputs(
+        entry=parent.entry,
+        run=parent.run.id,
+        weights=parent.weights,
+        candidate=parent.candidate.to_dict(),
+        new=list(new),
+    )
     id_ = uuid.uuid4().hex[:12]
     return replace(
         parent.run,
@@ -183,20 +194,19 @@ def _record(
         fingerprint=corpus.fingerprint,
         seed=seed,
         strategy=REFINE,
-        config={
-            **parent.run.config,
-            "budget": None,
-            "max_evaluations": None,
-            "corpus_revision": "",
-            "templates": [],
-            "warm_start": None,
-            "transfer": None,
-            "request": None,
-            MARK: mark_of(id_, None),
-            "refine": refine,
-            "warnings": list(notes),
-            "manifest": {"data": manifest.data, "model": manifest.model, "code": manifest.code},
-        },
+        config=parent.run.config.changed(
+            budget=None,
+            max_evaluations=None,
+            corpus_revision="",
+            templates=[],
+            warm_start=None,
+            transfer=None,
+            request=None,
+            mark=mark_of(id_, None),
+            refine=told,
+            warnings=list(notes),
+            manifest=StoredManifest.from_dict(manifest.stored()),
+        ),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         status="running",
         finished=None,

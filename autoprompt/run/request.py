@@ -4,83 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.cards import has_card
+from autoprompt.corpus import has_card
 from autoprompt.errors import StorageError, UsageError
-from autoprompt.leaderboard import RunRecord
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard import RunRecord, StoredRequest, pinned
 from autoprompt.optimizer import SearchConfig
-from autoprompt.run.earlier_runs import TransferredPrompt, WarmStartData
 from autoprompt.run.foreign import own_model_options
 from autoprompt.run.options import DataOptions, ModelOptions, PlaceOptions, SearchOptions
 from autoprompt.run.ownership import is_own
 
 _OTHERWISE = (
-    "corpus",
-    "data",
-    "model",
-    "leaderboard",
-    "config",
-    "started",
-    "warm_start",
-    "warm_start_data",
-    "transfer",
+    *("corpus", "data", "model", "config"),
+    *("leaderboard", "started", "warm_start", "warm_start_data", "transfer"),
 )
 """Options that a request stores in another form, or not at all."""
 
 
-@dataclass(frozen=True)
-class RunRequest:
-    """The options of a run, with absolute paths, its number of workers and its search configuration, without its rows.
-
-    ``in_memory``: whether its rows were in memory.
-    """
-
-    options: SearchOptions
-    config: SearchConfig
-    in_memory: bool
-
-    @classmethod
-    def of(cls, options: SearchOptions, config: SearchConfig, workers: int) -> RunRequest:
-        """The request, from which the run can be resumed in another folder."""
-        in_memory = options.data.rows is not None
-        named = in_memory or has_card(options.corpus) or not os.path.exists(options.corpus)
-        folder = Path(options.model.model).expanduser()
-        local = options.model.model.startswith((".", "~")) and folder.exists()
-        model = replace(options.model, workers=workers, model=str(folder.absolute()) if local else options.model.model)
-        corpus = options.corpus if named else str(Path(options.corpus).absolute())
-        return cls(
-            replace(options, corpus=corpus, data=replace(options.data, rows=None), model=model), config, in_memory
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "corpus": self.options.corpus,
-            "in_memory": self.in_memory,
-            "data": _values(self.options.data, without=("rows",)),
-            "model": _values(self.options.model),
-            "config": self.config.model_dump(mode="json", exclude_defaults=True),
-            **_values(self.options, without=_OTHERWISE),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RunRequest:
-        """The inverse of ``to_dict``. Raises KeyError, TypeError, ValueError for values that are none."""
-        in_memory = values["in_memory"]
-        own = {name: value for name, value in values.items() if name not in (*_OTHERWISE, "in_memory")}
-        config = SearchConfig.model_validate(values["config"])
-        options = SearchOptions(
-            **own | {"templates": tuple(own["templates"])},
-            corpus=values["corpus"],
-            data=DataOptions(**values["data"]),
-            model=ModelOptions(**values["model"]),
-            config=config,
-        )
-        return cls(options, config, in_memory)
+def request_of(options: SearchOptions, config: SearchConfig, workers: int) -> StoredRequest:
+    """The options as they are stored, from which a run can be resumed in another folder."""
+    in_memory = options.data.rows is not None
+    named = in_memory or has_card(options.corpus) or not os.path.exists(options.corpus)
+    folder = Path(options.model.model).expanduser()
+    local = options.model.model.startswith((".", "~")) and folder.exists()
+    return StoredRequest(
+        corpus=options.corpus if named else str(Path(options.corpus).absolute()),
+        in_memory=in_memory,
+        data=_values(options.data, without=("rows",)),
+        model=_values(options.model)
+        | {"workers": workers, "model": str(folder.absolute()) if local else options.model.model},
+        config=config.model_dump(mode="json", exclude_defaults=True),
+        **_values(options, without=_OTHERWISE),
+    )
 
 
 def stored_options(
@@ -91,40 +48,49 @@ def stored_options(
     place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
     notify: Callable[[str], None] = lambda _: None,
 ) -> SearchOptions:
-    """The options that a run was begun with, with the workers that ``place`` names.
+    """The inverse of ``request_of``, with the workers that ``place`` names.
 
     For a run that this user did not begin, its options for workers are ignored, and ``notify`` gets a notice of them.
     Raises StorageError, UsageError for a run whose rows were in memory and are not given, and InputError for another
     user's run if its model or corpus is neither a name nor a file or folder.
     """
+    request = run.config.request
+    if request is None:
+        raise StorageError(f"The run {run.id} was stored without what it asked for; start a new search.")
     try:
-        request = RunRequest.from_dict(run.config["request"])
-        warm_start, transfer = run.config["warm_start"], run.config["transfer"]
-        options = replace(
-            request.options,
-            corpus=pinned(request.options.corpus, run.config["corpus_revision"]),
-            data=replace(request.options.data, rows=rows),
-            model=replace(
-                request.options.model, model=pinned(request.options.model.model, run.config["model_revision"])
-            ),
-            leaderboard=leaderboard,
-            warm_start_data=WarmStartData.from_dict(warm_start) if warm_start else None,
-            transfer=TransferredPrompt.from_dict(transfer) if transfer else None,
-            started=started,
-        )
+        if request.in_memory and rows is None:
+            raise UsageError(
+                f"The rows of run {run.id} were in memory; give them again in Python, as corpus=rows to "
+                "autoprompt.resume or autoprompt.verify."
+            )
+        options = _options(run, request, leaderboard, rows, started)
     except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         raise StorageError(
             f"What the run {run.id} asked for cannot be read ({type(error).__name__}); start a new search."
         ) from error
-    if request.in_memory and rows is None:
-        raise UsageError(
-            f"The rows of run {run.id} were in memory; give them again in Python, as corpus=rows to "
-            "autoprompt.resume or autoprompt.verify."
-        )
     model = options.model
     if not is_own(run):
         model = own_model_options(run.id, options.corpus, model, place, notify)
     return replace(options, model=replace(model, **place.named))
+
+
+def _options(
+    run: RunRecord, request: StoredRequest, leaderboard: Path, rows: Mapping[str, Any] | None, started: float
+) -> SearchOptions:
+    """The options as they are stored."""
+    model = request.model["model"]
+    named = {name: value for name, value in request.to_dict().items() if name not in (*_OTHERWISE, "in_memory")}
+    return SearchOptions(
+        **named | {"templates": tuple(named["templates"])},
+        corpus=pinned(request.corpus, run.config.corpus_revision),
+        data=DataOptions(**request.data, rows=rows),
+        model=ModelOptions(**{**request.model, "model": pinned(model, run.config.model_revision)}),
+        config=SearchConfig.model_validate(request.config),
+        leaderboard=leaderboard,
+        warm_start_data=run.config.warm_start,
+        transfer=run.config.transfer,
+        started=started,
+    )
 
 
 def _values(options: DataOptions | ModelOptions | SearchOptions, without: Sequence[str] = ()) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def diverged_error(run: str, what: str) -> StorageError:
 
 def manifest_of(run: RunRecord) -> Manifest:
     """The manifest of a stored run."""
-    data, model, code = (run.config["manifest"].get(part, {}) for part in ("data", "model", "code"))
+    stored = run.config.manifest.to_dict()
+    data, model, code = (stored.get(part, {}) for part in ("data", "model", "code"))
     return Manifest(data, model, code, run.environment)
 
 

@@ -11,12 +11,11 @@ from typing import Any
 
 from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
-from autoprompt.execution.scratch import sweep
-from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
-from autoprompt.leaderboard.records import REFINE
+from autoprompt.execution import sweep
+from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, StoredTransfer, holding, keep_weights
 from autoprompt.manifest import Manifest
 from autoprompt.optimizer import Budget, Forecast, Need, Outcome, Search, check_budget, needed
-from autoprompt.results import RunResult, verdict
+from autoprompt.results import RunResult, Transferred, verdict
 from autoprompt.run.backends import open_backend
 from autoprompt.run.inputs import Task, check_folds, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
@@ -66,9 +65,9 @@ def resume(
                 began = time.monotonic() if started is None else started
                 options = stored_options(run, leaderboard, rows, began, place, progress.note)
                 return _Run(options, progress, run).search()
-    if run.outcome is None or run.winner is None:
+    if run.result is None or run.winner is None:
         raise StorageError(f"The run {run.id} is finished and was stored without a winner; start a new search.")
-    return run.outcome
+    return run.result
 
 
 def _stored(leaderboard: Path, reference: str) -> RunRecord:
@@ -207,7 +206,7 @@ def _recorded(
 
     def finish(result: RunResult) -> None:
         nonlocal finished
-        board.finish_run(run.id, "finished", result.to_dict())
+        board.finish_run(run.id, "finished", result)
         finished = True
 
     if rows is not None:
@@ -235,11 +234,12 @@ def _result(
     weights: str | None,
 ) -> RunResult:
     run = recorder.run
+    reading = run.config.manifest.reading
     compared = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
     result = RunResult(
         run=run.id,
         corpus=options.corpus,
-        data=run.config["manifest"].get("reading"),
+        data=reading.to_dict() if reading else None,
         model=run.model,
         evaluations=outcome.fitted,
         frozen=outcome.frozen,
@@ -254,9 +254,9 @@ def _result(
             for name in BASELINES
         },
         difference=difference(recorder, outcome, compared),
-        transfer=options.transfer.origin if options.transfer else None,
-        warm_start=list(options.warm_start_data.sources) if options.warm_start_data else [],
-        warnings=run.config["warnings"],
+        transfer=_origin(options.transfer),
+        warm_start=options.warm_start_data.runs if options.warm_start_data else [],
+        warnings=run.config.warnings or (),
         history=[generation.to_dict() for generation in outcome.history],
         left_out=_left_out(options, outcome),
     )
@@ -277,6 +277,13 @@ def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
             f"The finalists were scored on {outcome.rounds} of {asked} folds and repeats: no time was left for more."
         ]
     return []
+
+
+def _origin(transfer: StoredTransfer | None) -> Transferred | None:
+    """Where a transferred prompt came from, and the split that it was scored on; None for a search."""
+    if transfer is None:
+        return None
+    return Transferred(transfer.entry, transfer.run, transfer.corpus, transfer.model, transfer.split)
 
 
 def _open_test(

@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, NothingSucceededError
 from autoprompt.evaluator import Evaluator, Rung
-from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard import Leaderboard, StoredTransfer
 from autoprompt.optimizer import Outcome, Proposal
-from autoprompt.results import Transferred
-from autoprompt.run.earlier_runs import TransferredPrompt
-from autoprompt.run.inputs import Task, with_random_demos
+from autoprompt.run.inputs import Task, with_drawn_demos
 from autoprompt.run.recording import Recorder
-from autoprompt.transfer import adapt, profile_in, profile_of
+from autoprompt.transfer import Profile, adapt, profile_in, profile_of
 
 OPERATOR = "transfer"
 
 
-def prompt_to_transfer(board: Leaderboard, entry: str, split: str) -> TransferredPrompt:
-    """An entry's prompt, from the newest run that has it. ``split``: the rows to score. Raises NotFoundError."""
+def prompt_to_transfer(board: Leaderboard, entry: str, split: str) -> StoredTransfer:
+    """Data of an entry for a transfer: its candidate, and id, corpus, model and data profile of the
+    newest run that has it. ``split``: the rows to score. Raises NotFoundError."""
     evaluations = board.entry(entry)
     having = {evaluation.run for evaluation in evaluations}
     run = next(run for run in board.runs() if run.id in having)
-    origin = Transferred(evaluations[0].entry, run.id, run.corpus, run.model, split)
-    return TransferredPrompt(origin, evaluations[0].candidate, profile_in(board, run))
+    return StoredTransfer(
+        entry=evaluations[0].entry,
+        run=run.id,
+        corpus=run.corpus,
+        model=run.model,
+        split=split,
+        candidate=evaluations[0].candidate.to_dict(),
+        profile=asdict(profile_in(board, run)),
+    )
 
 
-def adapted_prompt(transfer: TransferredPrompt, task: Task, seed: int) -> Candidate:
+def adapted_prompt(transfer: StoredTransfer, task: Task, seed: int) -> Candidate:
     """The prompt with this task's fields, labels and solved examples.
 
     It keeps its settings if this task has the same tuning mode. Raises InputError where its fields do not fit the data.
     """
-    source, own = transfer.profile, profile_of(task.corpus)
-    found = adapt(transfer.candidate, source, own, task.space.start)
+    source, own = Profile(**transfer.profile), profile_of(task.corpus)
+    found = adapt(Candidate.from_dict(transfer.candidate), source, own, task.space.start)
     if found is None:
         raise InputError(
-            f"The prompt of entry {transfer.origin.entry[:12]} shows the fields {', '.join(source.fields)}, and "
+            f"The prompt of entry {transfer.entry[:12]} shows the fields {', '.join(source.fields)}, and "
             f"{task.corpus.name!r} has {', '.join(own.fields)}; choose an entry with as many."
         )
-    return with_random_demos(found, task.corpus, seed)
+    return with_drawn_demos(found, task.corpus, seed)
 
 
 def score_transfer(
-    evaluator: Evaluator, task: Task, transfer: TransferredPrompt, seed: int, recorder: Recorder
+    evaluator: Evaluator, task: Task, transfer: StoredTransfer, seed: int, recorder: Recorder
 ) -> Outcome:
     """Fine-tune both prompts. Raises InputError as ``adapted_prompt`` does, NothingSucceededError where one fails."""
     candidate, manual = adapted_prompt(transfer, task, seed), task.space.manual_tuned

@@ -1,6 +1,6 @@
 """Warm start: prompts and operator statistics of earlier runs for a new search, and their export as a bundle.
 
-The search stores them, so that it can be resumed without the files.
+The search stores them as plain JSON, so that it can be resumed without the files.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from pathlib import Path
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
-from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard import Leaderboard, StoredWarmStart
 from autoprompt.optimizer import Space, flaw
 from autoprompt.results import WarmStart
-from autoprompt.run.earlier_runs import WarmStartData
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
 from autoprompt.transfer import Taught, operators, prompts, read_sources, sources_of, taught, write_bundle
 
 
-def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> WarmStartData:
-    """Prompts and operator statistics for a task from the files; notes on their runs go to ``progress``.
+def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> StoredWarmStart:
+    """Prompts and operator statistics for a task from the files; notes on sources go to ``progress``.
 
     Raises StorageError, and InputError, also where no run in the files has fine-tuned prompts.
     """
@@ -35,15 +34,18 @@ def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> Wa
     counts = [sum(candidate.id in fitting for candidate, _ in one.candidates) for one in found]
     for one, count in zip(found, counts, strict=True):
         progress.note(_note(one, count))
-    # Through JSON, as a resumed run reads them, so that both begin with the same.
-    found_prompts = tuple(Candidate.from_dict(candidate.to_dict()) for candidate in candidates)
-    origins = tuple(_source(one, count) for one, count in zip(found, counts, strict=True))
-    return WarmStartData(found_prompts, operators(found), origins)
+    return StoredWarmStart(
+        prompts=[candidate.to_dict() for candidate in candidates],
+        operators=operators(found),
+        sources=[_summary(one, count).to_dict() for one, count in zip(found, counts, strict=True)],
+    )
 
 
-def with_warm_start(space: Space, data: WarmStartData) -> Space:
-    """The search space with prompts and operator statistics of earlier runs."""
-    return replace(space, taught=list(data.prompts), credit=dict(data.operators))
+def with_warm_start(space: Space, data: StoredWarmStart) -> Space:
+    """The search space with the prompts and operator statistics of ``read_warm_start``."""
+    candidates = [Candidate.from_dict(values) for values in data.prompts]
+    credit = {name: (tries, wins) for name, (tries, wins) in data.operators.items()}
+    return replace(space, taught=candidates, credit=credit)
 
 
 def export_bundle(board: Leaderboard, reference: str | None, out: Path) -> list[Path]:
@@ -71,9 +73,9 @@ def _fits(candidate: Candidate, space: Space) -> bool:
     return flaw(space.bounded(candidate), replace(space, label_anywhere=True)) is None
 
 
-def _source(one: Taught, count: int) -> WarmStart:
-    source, alike = one.source, one.similarity
-    return WarmStart(source.run, source.corpus, source.model, alike.value, dict(alike.parts), count)
+def _summary(one: Taught, count: int) -> WarmStart:
+    source, similarity = one.source, one.similarity
+    return WarmStart(source.run, source.corpus, source.model, similarity.value, similarity.parts, count)
 
 
 def _note(one: Taught, count: int) -> str:

@@ -20,7 +20,7 @@ from autoprompt.evaluator import (
     WorkerSpec,
     start_worker,
 )
-from autoprompt.execution.scratch import scratch_folder
+from autoprompt.execution import scratch_folder
 from autoprompt.run.backends import Backend, Pool
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import ModelOptions, Progress, SearchOptions
