@@ -2,8 +2,8 @@
 
     python docs/examples/scikit_learn_pipeline.py
 
-`PromptClassifier` fine-tunes a pretrained model with one prompt and searches nothing. Here the model is a small encoder
-(22 million parameters) with a head for the labels. To use the winner of a search: `PromptClassifier("best.json")`.
+`PromptClassifier` fine-tunes a pretrained model with one prompt and searches nothing. To use the winner of a search:
+`PromptClassifier("best.json")`. With 60 rows and 2 folds the accuracies are rough: more rows say more, and take longer.
 """
 
 from pathlib import Path
@@ -24,15 +24,19 @@ def without_line_breaks(texts):
     return [" ".join(text.split()) for text in texts]
 
 
-rows = pd.read_json(TICKETS, lines=True).groupby("intent").head(10)
+rows = pd.read_json(TICKETS, lines=True)
+rows = rows[rows["intent"].isin(["account", "delivery", "technical"])].groupby("intent").head(20)
 texts, intents = rows["text"].to_numpy(), rows["intent"].to_numpy()
 folds = StratifiedKFold(2, shuffle=True, random_state=0)
 
-prompt = make_pipeline(FunctionTransformer(without_line_breaks), PromptClassifier(model="minilm-l6", max_length=64, epochs=8))
+template = "{text}\nThe message is about: {label}"
+prompt = make_pipeline(FunctionTransformer(without_line_breaks), PromptClassifier(template=template, max_length=64))
 words = make_pipeline(TfidfVectorizer(), LogisticRegression())
 for name, pipeline in (("prompt", prompt), ("TF-IDF", words)):
     scores = cross_val_score(pipeline, texts, intents, cv=folds)
-    print(f"{name}: accuracy {scores.mean():.1%}, folds {', '.join(f'{score:.1%}' for score in scores)}, n = {len(rows)}")
+    print(
+        f"{name}: accuracy {scores.mean():.1%}, folds {', '.join(f'{score:.1%}' for score in scores)}, n = {len(rows)}"
+    )
 
 prompt.fit(texts, intents)
 print(prompt.predict(["Where is my parcel? It was due on Monday."])[0])
