@@ -55,7 +55,7 @@ browser: ## Chromium (by apt, where there is none) and axe-core (by npm), for th
 	npm install --silent --no-save --prefix .browser axe-core@$(AXE)
 
 docs: $(STAMP) ## write docs/commands.md from the help texts, and the documentation's site into site/
-	$(BIN)/python tests/command_reference.py > docs/commands.md
+	$(BIN)/python tests/site/command_reference.py > docs/commands.md
 	@# the variable silences an announcement of the theme, which is no warning about these documents
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench import described, finish, options, table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 import synthetic
 
 RUNS = 5

@@ -30,7 +30,7 @@ import odd_tables
 import torch
 from safetensors.torch import save
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 
 def _watching() -> AbstractContextManager[Any]:
@@ -226,7 +226,7 @@ def _arrow(path: Path) -> bytes:
 
 
 def _leaderboard(path: Path) -> bytes:
-    from test_leaderboard import a_run, an_evaluation
+    from boards import a_run, an_evaluation
 
     run: RunRecord = a_run(name="seed")
     with Leaderboard.open(path) as board:

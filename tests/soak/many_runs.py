@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from synthetic import write
 
@@ -39,7 +39,7 @@ finally:
 """
 _ADDED = f"""
 import sys, time
-sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]}
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]}
 from memory import peak
 from dataclasses import replace
 from pathlib import Path

@@ -1,0 +1,276 @@
+"""Going on with a run: killed anywhere, it ends as if nothing had happened, or says why it cannot."""
+
+import json
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import commands
+import pytest
+import runs
+from runs import Killed, killing, started
+
+import autoprompt
+from autoprompt import run
+from autoprompt.api import Silent
+from autoprompt.errors import NotFoundError, StorageError, UsageError
+from autoprompt.leaderboard import Leaderboard, Step, holding
+from autoprompt.optimizer import Budget, phrases
+from autoprompt.run.resuming import StoredJournal
+
+
+@pytest.fixture
+def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path) -> run.SearchOptions:
+    return runs.small(model_folders["llama"], corpus_folder, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process():
+    with commands.inline():
+        yield
+
+
+def resumed(options: run.SearchOptions, reference: str, **more: Any) -> dict[str, Any]:
+    return run.resume(reference, options.leaderboard, Silent(), **more).to_dict()
+
+
+def changed(folder: Path, to: Path) -> Path:
+    """A copy of the corpus with another word in one training row."""
+    commands.copied(folder, to)
+    path = next(to.glob("train*"))
+    path.write_text(path.read_text(encoding="utf-8").replace("good", "fine", 1), encoding="utf-8")
+    return to
+
+
+@pytest.mark.parametrize(("strategy", "kills"), [("hybrid", 3), pytest.param("gradient", 2, marks=pytest.mark.slow)])
+def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(
+    options, strategy, kills, tmp_path, monkeypatch
+):
+    options = replace(options, strategy=strategy)
+    with pytest.MonkeyPatch.context() as patch:
+        count = killing(patch, -1)
+        whole = runs.facts(options.leaderboard, run.search(options, Silent()).to_dict())
+    step = count[0] / kills
+    for number in range(kills):
+        other = replace(options, leaderboard=tmp_path / f"{number}.sqlite")
+        monkeypatch.setattr("autoprompt.run.recording.PIECE", (100, 3, 1)[number % 3])
+        reference = started(other, round((number + 0.6) * step))
+        assert runs.facts(other.leaderboard, resumed(other, reference)) == whole, f"killed at {number + 0.6} of {kills}"
+        assert not list(tmp_path.glob("*.lock"))
+
+
+@pytest.mark.slow
+def test_fault_29_a_run_that_is_killed_again_and_again_ends_all_the_same(options, tmp_path):
+    whole = runs.facts(options.leaderboard, run.search(options, Silent()).to_dict())
+    other = replace(options, leaderboard=tmp_path / "other.sqlite")
+    reference = started(other, 5)
+    ended = None
+    for _ in range(100):
+        with pytest.MonkeyPatch.context() as patch:
+            killing(patch, 7)
+            try:
+                ended = resumed(other, reference)
+                break
+            except Killed:
+                continue
+    assert ended is not None
+    assert runs.facts(other.leaderboard, ended) == whole
+
+
+def test_a_row_that_was_stored_before_the_kill_is_stored_once(options):
+    """Killed between the rows and what follows: what is repeated finds its rows there."""
+    reference = started(options, 30)
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        before = board.evaluations(reference)
+    assert before
+    result = resumed(options, reference)
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        after = board.evaluations(reference)
+    assert result["run"] == reference
+    assert after[: len(before)] == before
+    assert len({e.key for e in after}) == len(after)
+
+
+def test_fault_31_what_waits_to_be_stored_is_stored_when_a_run_is_stopped(options, tmp_path, monkeypatch):
+    def stored(place: Path) -> list[Any]:
+        reference = started(replace(options, leaderboard=place), 22, KeyboardInterrupt)
+        with Leaderboard.open(place, read_only=True) as board:
+            assert board.run(reference).status == "stopped"
+            return [(e.key, e.role, e.losses) for e in board.evaluations(reference)]
+
+    at_once = stored(tmp_path / "at once.sqlite")
+    monkeypatch.setattr("autoprompt.run.recording.PIECE", 1)
+    assert stored(tmp_path / "in pieces.sqlite") == at_once
+    add = Leaderboard.add
+
+    def interrupted(board: Leaderboard, *given: Any) -> None:
+        add(board, *given)
+        if waiting:
+            waiting.pop()
+            raise KeyboardInterrupt
+
+    waiting = [True]
+    monkeypatch.setattr(Leaderboard, "add", interrupted)
+    assert len(stored(tmp_path / "twice.sqlite")) == 1, "what was stored just before the signal is not stored again"
+
+
+def test_results_that_come_at_once_are_stored_at_once_before_any_is_waited_for(options):
+    reference = started(options, 5)
+    with Leaderboard.open(options.leaderboard) as board:
+        kept = len(board.attached(Step, reference))
+        journal = StoredJournal(board, reference, Budget(evaluations=1))
+        for number in range(3):
+            journal.note(f"task {number}", {"value": number})
+        assert len(board.attached(Step, reference)) == kept
+        journal.flush()
+        journal.flush()
+        assert [step.key for step in board.attached(Step, reference)[kept:]] == ["task 0", "task 1", "task 2"]
+
+
+def test_time_spent_counts_when_a_run_goes_on(options):
+    options = replace(options, max_evaluations=None, budget=3600.0, started=time.monotonic() - 3500)
+    result = resumed(options, started(options, 10), started=time.monotonic() - 98)
+    assert result["seconds"] > 3598
+    assert result["finalists"] == 0
+    assert result["evaluations"] <= 3
+
+
+def test_a_finished_run_gives_its_result_again(options):
+    result = run.search(replace(options, name="the first"), Silent()).to_dict()
+    assert resumed(options, result["run"]) == result
+    assert resumed(options, "the first") == result
+    with pytest.raises(NotFoundError):
+        resumed(options, "another")
+
+
+def test_a_run_goes_on_from_another_folder(options, monkeypatch, tmp_path):
+    monkeypatch.chdir(Path(options.corpus).parent)
+    reference = started(replace(options, corpus=f"./{Path(options.corpus).name}"), 20)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert resumed(options, reference)["evaluations"] == 7
+
+
+def test_fault_50_changed_data(options, tmp_path):
+    copy = changed(Path(options.corpus), tmp_path / "corpus")
+    commands.copied(Path(options.corpus), tmp_path / "original")
+    mine = replace(options, corpus=str(tmp_path / "original"))
+    reference = started(mine, 20)
+    next((tmp_path / "original").glob("train*")).write_bytes(next(copy.glob("train*")).read_bytes())
+    with pytest.raises(StorageError, match=r"data\.fingerprint is now .*data\.rows\.train\.sha256"):
+        resumed(mine, reference)
+
+
+def test_fault_50_another_model_in_the_same_place(options, model_folders, tmp_path):
+    folder = commands.copied(model_folders["llama"], tmp_path / "model")
+    mine = replace(options, model=replace(options.model, model=str(folder)))
+    reference = started(mine, 20)
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(StorageError, match=r"model\.files\.model\.safetensors is now"):
+        resumed(mine, reference)
+
+
+def test_fault_50_a_program_that_decides_otherwise(options, monkeypatch):
+    reference = started(options, 30)
+    monkeypatch.setattr(phrases, "tails", lambda *_: [" Well then: "])
+    with pytest.raises(StorageError, match=r"repeating its first part gave .* where it was"):
+        resumed(options, reference)
+
+
+def test_a_run_that_lacks_its_request(options):
+    result = run.search(options, Silent()).to_dict()
+    with Leaderboard.open(options.leaderboard) as board:
+        old = board.run(result["run"])
+        config = {name: value for name, value in old.config.items() if name != "request"}
+        board.start_run(replace(old, id="old", config=config, status="stopped", result=None))
+    with pytest.raises(StorageError, match=r"lacks the value 'request'.*search again"):
+        resumed(options, "old")
+
+
+def test_fault_29_a_run_whose_driver_lives(options):
+    reference = started(options, 20)
+    with holding(options.leaderboard, reference), pytest.raises(StorageError, match="another process"):
+        resumed(options, reference)
+    assert resumed(options, reference)["evaluations"] == 7
+
+
+def test_a_run_that_lost_its_driver_is_shown_as_interrupted(options, capsys):
+    reference = started(options, 20)
+    with Leaderboard.open(options.leaderboard) as board:
+        board.finish_run(reference, "running")  # as a driver leaves it that is killed
+
+    def status() -> str:
+        shown = commands.call(capsys, "leaderboard", "runs", "--leaderboard", options.leaderboard, "--json")
+        return json.loads(shown.out)["runs"][0]["status"]
+
+    assert status() == "interrupted"
+    with holding(options.leaderboard, reference):
+        assert status() == "running"
+
+
+def test_rows_in_memory_are_given_again(options):
+    rows = {
+        split: [{"text": f"{split} {word} {n}", "label": label} for n in range(12) for word, label in
+                (("good", "pos"), ("bad", "neg"))] for split in ("train", "validation")
+    }  # fmt: skip
+    mine = replace(options, corpus="rows", data=run.DataOptions(rows=rows))
+    reference = started(mine, 20)
+    with pytest.raises(UsageError, match="in memory"):
+        resumed(mine, reference)
+    result = resumed(mine, reference, rows=rows)
+    assert result["evaluations"] == 7
+    entry = result["best"]["entry"]
+    with pytest.raises(UsageError, match=r"autoprompt\.verify"):
+        autoprompt.verify(entry, leaderboard=mine.leaderboard).to_dict()
+    with commands.inline():
+        assert autoprompt.verify(entry, corpus=rows, leaderboard=mine.leaderboard).to_dict()["verdict"] == "exact"
+    other = started(replace(mine, seed=1), 20)
+    rows["train"][0]["text"] = "another text"
+    with pytest.raises(StorageError, match=r"data\.fingerprint"):
+        resumed(mine, other, rows=rows)
+
+
+def test_the_command(options, capsys):
+    reference = started(options, 20)
+    shown = commands.call(capsys, "resume", reference, "--leaderboard", options.leaderboard, "--json")
+    assert shown.code == 0, shown.err
+    result = json.loads(shown.out)
+    assert result["run"] == reference
+    again = commands.call(capsys, "resume", reference, "--leaderboard", options.leaderboard, "--json")
+    assert json.loads(again.out) == result
+    commands.refused(commands.call(capsys, "resume", "nobody", "--leaderboard", options.leaderboard), 3, "nobody")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_fault_29_a_killed_command_is_resumed_at_once(options, tmp_path, monkeypatch):
+    arguments = ("--leaderboard", options.leaderboard, "--json")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    process = commands.start(
+        "search", options.corpus, "--model", options.model.model, "--max-evaluations", 12, "--workers", 2,
+        "--config", options.config, "--fix", "epochs=1", "--name", "killed", *arguments,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "generation 0" in line:
+            break
+    blocked = commands.spawn("resume", "killed", *arguments)
+    commands.refused(blocked, 4, "another process")
+    left = set(temporary.iterdir())
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert left
+    ended = commands.spawn("resume", "killed", *arguments)
+    assert ended.code == 0, ended.err
+    assert not list(temporary.iterdir()), "what workers shared goes with the next run at the latest"
+    whole = replace(options, max_evaluations=12, leaderboard=tmp_path / "whole.sqlite")
+    expected = runs.facts(whole.leaderboard, run.search(whole, Silent()).to_dict())
+    assert runs.facts(options.leaderboard, json.loads(ended.out))[:2] == expected[:2]
