@@ -8,9 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from paths import DOCS
 
-ROOT = Path(__file__).parent.parent.parent
-EXAMPLES = ROOT / "docs" / "examples"
+EXAMPLES = DOCS / "examples"
 SCRIPTS = {  # what each prints, and the files that it leaves behind
     "classify_tickets.py": (["manual_tuned:", ": Please close my account."], ["tickets.csv", "tickets.json"]),
     "scikit_learn_pipeline.py": (["prompt: accuracy ", "TF-IDF: accuracy "], []),
@@ -22,7 +22,7 @@ NOTEBOOK = EXAMPLES / "first_search.ipynb"
 def test_every_example_is_run_and_stands_in_the_guide():
     found = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
     assert found == {*SCRIPTS, NOTEBOOK.name}
-    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    guide = (DOCS / "guide.md").read_text(encoding="utf-8")
     assert [name for name in sorted(found) if f"(examples/{name})" not in guide] == []
 
 
