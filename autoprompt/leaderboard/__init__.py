@@ -2,16 +2,16 @@
 
 from autoprompt.leaderboard.checks import DamagedError
 from autoprompt.leaderboard.comparing import EntryComparison, MeanMetric, compare_entries
-from autoprompt.leaderboard.entry_stream import Entry
+from autoprompt.leaderboard.entry_listing import Entry
 from autoprompt.leaderboard.groups import Group, Groups
 from autoprompt.leaderboard.inspecting import Inspection
+from autoprompt.leaderboard.listings import Listing
 from autoprompt.leaderboard.locks import holding, is_held
 from autoprompt.leaderboard.merging import Merged, merge
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
 from autoprompt.leaderboard.removing import remove
 from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
-from autoprompt.leaderboard.streaming import Listing
 from autoprompt.leaderboard.weights import keep_weights, kept_weights
 
 __all__ = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import queries, schema, weights
-from autoprompt.leaderboard.failures import explain
+from autoprompt.leaderboard.sqlite_errors import explain
 from autoprompt.leaderboard.stored_json import parsed
 
 
@@ -31,8 +31,8 @@ def back_up(path: Path, place: Path) -> BackedUp:
     try:
         if os.path.lexists(place):
             raise FileExistsError(place)
-        with schema.copied(schema.connect_as_it_is(path).connection, path, place) as new:
-            brought, missing = weights.bring_all(place, path, _named_in(new))
+        with schema.temporary_copy(schema.connect_unmigrated(path).connection, path, place) as new:
+            brought, missing = weights.copy_all(place, path, _named_in(new))
             schema.publish(new, place)
     except FileExistsError as error:
         raise StorageError(f"The file {place} exists and was left alone; name a new one.") from error
@@ -55,6 +55,6 @@ def named_in_texts(config: object, result: object) -> list[str]:
     """Names of the weights in a run's stored JSON; empty where this program did not write that JSON."""
     try:
         read = [None if text is None else parsed(text, "A run") for text in (config, result)]
-        return [name for name in weights.named_by(*read) if weights.is_name(name)]
+        return [name for name in weights.names_of_run(*read) if weights.is_name(name)]
     except (InputError, AttributeError):  # `leaderboard check` reports it
         return []

@@ -84,7 +84,7 @@ def check_row(path: Path, table: str, row: Any, values: Sequence[Any], check: ob
 def check_count(path: Path, table: str, run: str, found: int, expected: int, why: str = "") -> None:
     """Raise DamagedError where a run does not have the expected number of rows.
 
-    Damage can hide rows, and no checksum can show that. ``why``: the result of ``integrity``.
+    Damage can hide rows, and no checksum can show that. ``why``: the result of ``integrity_problem``.
     """
     if found != expected:
         raise DamagedError(
@@ -93,14 +93,14 @@ def check_count(path: Path, table: str, run: str, found: int, expected: int, why
         )
 
 
-def integrity(connection: sqlite3.Connection) -> str:
+def integrity_problem(connection: sqlite3.Connection) -> str:
     """The first problem that SQLite's integrity check finds; empty where it finds none."""
     rows = connection.execute("PRAGMA integrity_check(1)").fetchall()
     first = " ".join(str(rows[0][0]).split())[:200] if rows else ""
     return "" if first == "ok" else f"SQLite's integrity check says: {first}"
 
 
-def refused(path: Path, table: str, row: Any, error: Exception) -> RefusedError:
+def refusal(path: Path, table: str, row: Any, error: Exception) -> RefusedError:
     """RefusedError for a row that matches its checksum, but whose content cannot be used."""
     return RefusedError(
         f"Row {row} of table {table} in the leaderboard {path} is refused: {str(error).rstrip('.')}; it comes from "

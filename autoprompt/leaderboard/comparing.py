@@ -15,7 +15,7 @@ from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.metrics import compare, mean_and_deviation
 from autoprompt.registry import CLASSIFICATION_METRICS
 
-SHOWN = 12
+ID_LENGTH = 12
 
 
 class MeanMetric(NamedTuple):
@@ -26,7 +26,7 @@ class MeanMetric(NamedTuple):
     folds: int
 
 
-class Reported(NamedTuple):
+class RequestedMetric(NamedTuple):
     """A metric that both entries were asked for, with its values."""
 
     metric: str
@@ -53,7 +53,7 @@ class EntryComparison:
     p_first_better: float
     metric: str
     values: tuple[MeanMetric, MeanMetric]
-    reported: Reported | None = None
+    reported: RequestedMetric | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -76,7 +76,7 @@ def _spreads(values: Sequence[MeanMetric]) -> list[dict[str, float]]:
     return [value._asdict() for value in values]
 
 
-class _Place(NamedTuple):
+class _FoldKey(NamedTuple):
     """Rung, fold and repeat of evaluations that were trained on the same rows.
 
     ``parts``: number of cross-validation folds; 0 for the data's own split, and for that split with its training and
@@ -89,7 +89,7 @@ class _Place(NamedTuple):
     repeat: int
 
 
-_Placed = Mapping[_Place, Sequence[EvaluationRecord]]
+_ByFold = Mapping[_FoldKey, Sequence[EvaluationRecord]]
 
 
 def compare_entries(board: Leaderboard, first: str, second: str, split: str = "validation") -> EntryComparison:
@@ -102,21 +102,21 @@ def compare_entries(board: Leaderboard, first: str, second: str, split: str = "v
     runs = {run.id: run for run in board.runs()}
     names = (sides[0][0].entry, sides[1][0].entry)
     _check_data(names, [runs[side[0].run] for side in sides])
-    placed = (_placed(sides[0], runs, split), _placed(sides[1], runs, split))
-    shared = placed[0].keys() & placed[1].keys()
+    by_fold = (_by_fold(sides[0], runs, split), _by_fold(sides[1], runs, split))
+    shared = by_fold[0].keys() & by_fold[1].keys()
     if not shared:
         raise InputError(
-            f"{_shown(names)} have no complete evaluation on {split} rows of the same rung, fold and repeat; compare "
-            "others or another --split."
+            f"{_entry_names(names)} have no complete evaluation on {split} rows of the same rung, fold and repeat; "
+            "compare others or another --split."
         )
-    rung = max(place.rung for place in shared)
-    places = sorted(place for place in shared if place.rung == rung)
-    pairs = [_pair(placed[0][place], placed[1][place]) for place in places]
+    rung = max(fold_key.rung for fold_key in shared)
+    fold_keys = sorted(fold_key for fold_key in shared if fold_key.rung == rung)
+    pairs = [_pair(by_fold[0][fold_key], by_fold[1][fold_key]) for fold_key in fold_keys]
     metric = _metric(names, pairs)
     rows = _rows(names, pairs)
     losses = [[math.fsum(both[side] for both in seen) / len(seen) for seen in rows.values()] for side in (0, 1)]
     found = compare(losses[0], losses[1], list(rows), list(rows))
-    parts = {place.parts for place in places}
+    parts = {fold_key.parts for fold_key in fold_keys}
     return EntryComparison(
         entries=names,
         split=split,
@@ -127,18 +127,18 @@ def compare_entries(board: Leaderboard, first: str, second: str, split: str = "v
         interval=found.ends,
         p_first_better=found.p_better,
         metric=metric,
-        values=(_values(placed[0], rung, parts, metric), _values(placed[1], rung, parts, metric)),
-        reported=_reported(placed, pairs, rung, parts, metric),
+        values=(_mean_metric(by_fold[0], rung, parts, metric), _mean_metric(by_fold[1], rung, parts, metric)),
+        reported=_requested_metric(by_fold, pairs, rung, parts, metric),
     )
 
 
 def _check_data(names: tuple[str, str], runs: Sequence[RunRecord]) -> None:
     if runs[0].fingerprint != runs[1].fingerprint:
-        corpora = " and ".join(f"{run.corpus!r} ({run.fingerprint[:SHOWN]})" for run in runs)
-        raise InputError(f"{_shown(names)} are of different data, {corpora}; compare entries of the same rows.")
+        corpora = " and ".join(f"{run.corpus!r} ({run.fingerprint[:ID_LENGTH]})" for run in runs)
+        raise InputError(f"{_entry_names(names)} are of different data, {corpora}; compare entries of the same rows.")
 
 
-def _placed(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord], split: str) -> _Placed:
+def _by_fold(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord], split: str) -> _ByFold:
     """The complete evaluations of one split, grouped by place, in the order of insertion.
 
     All evaluations of a refined entry count as one rung, so that both its old validation rows and its new rows are
@@ -150,7 +150,7 @@ def _placed(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord], 
             refined = runs[record.run].strategy == REFINE
             parts = (runs[record.run].config.get("folds") or 0) if record.fold and not refined else 0
             rung = min(record.rung, ONE_FOLD) if refined else record.rung
-            found[_Place(rung, parts, record.fold, record.repeat)].append(record)
+            found[_FoldKey(rung, parts, record.fold, record.repeat)].append(record)
     return found
 
 
@@ -159,14 +159,14 @@ def _pair(
 ) -> tuple[EvaluationRecord, EvaluationRecord]:
     """One evaluation of each entry: preferably of one run, then of one metric, then the newest."""
     choices = [(a, b) for a in reversed(first) for b in reversed(second)]
-    return max(choices, key=lambda pair: _alike(*pair))
+    return max(choices, key=lambda pair: _pair_preference(*pair))
 
 
-def _alike(first: EvaluationRecord, second: EvaluationRecord) -> tuple[bool, bool]:
-    return first.run == second.run, _judged(first) == _judged(second)
+def _pair_preference(first: EvaluationRecord, second: EvaluationRecord) -> tuple[bool, bool]:
+    return first.run == second.run, _displayed_metric(first) == _displayed_metric(second)
 
 
-def _judged(record: EvaluationRecord) -> str:
+def _displayed_metric(record: EvaluationRecord) -> str:
     """The metric that people read: accuracy for labels, the metric itself for generated texts."""
     metric = record.score.metric if record.score else "accuracy"
     return "accuracy" if metric in CLASSIFICATION_METRICS else metric
@@ -174,10 +174,10 @@ def _judged(record: EvaluationRecord) -> str:
 
 def _metric(names: tuple[str, str], pairs: Sequence[tuple[EvaluationRecord, EvaluationRecord]]) -> str:
     """The metric of all pairs. Raises InputError for several: losses of different metrics cannot be compared."""
-    found = {_judged(record) for pair in pairs for record in pair}
+    found = {_displayed_metric(record) for pair in pairs for record in pair}
     if len(found) > 1:
         raise InputError(
-            f"{_shown(names)} were judged by {' and '.join(sorted(found))}; compare entries with the same metric."
+            f"{_entry_names(names)} were judged by {' and '.join(sorted(found))}; compare entries with the same metric."
         )
     return found.pop()
 
@@ -194,36 +194,39 @@ def _rows(
     if len(rows) < 2:
         count = "one row" if rows else "no rows"
         raise InputError(
-            f"{_shown(names)} share {count} of the same fold and repeat; a comparison needs two, so compare others."
+            f"{_entry_names(names)} share {count} of the same fold and repeat; a comparison needs two, so "
+            "compare others."
         )
     return rows
 
 
-def _reported(
-    placed: tuple[_Placed, _Placed],
+def _requested_metric(
+    by_fold: tuple[_ByFold, _ByFold],
     pairs: Sequence[tuple[EvaluationRecord, EvaluationRecord]],
     rung: int,
     parts: set[int],
     judged: str,
-) -> Reported | None:
+) -> RequestedMetric | None:
     """The metric that both runs were asked for, with its values; None where they differ or it is ``judged``."""
     names = {record.score.metric for pair in pairs for record in pair if record.score}
     if len(names) != 1 or names == {judged}:
         return None
     (name,) = names
-    return Reported(name, (_values(placed[0], rung, parts, name), _values(placed[1], rung, parts, name)))
+    return RequestedMetric(
+        name, (_mean_metric(by_fold[0], rung, parts, name), _mean_metric(by_fold[1], rung, parts, name))
+    )
 
 
-def _values(placed: _Placed, rung: int, parts: set[int], metric: str) -> MeanMetric:
+def _mean_metric(by_fold: _ByFold, rung: int, parts: set[int], metric: str) -> MeanMetric:
     """Spread of one entry's metric over its folds and repeats at the rung, with the newest evaluation of each."""
     values = []
-    for place, records in placed.items():
-        found = [r.score for r in records if r.score and metric in (r.score.metric, _judged(r))]
-        if found and place.rung == rung and place.parts in parts:
+    for fold_key, records in by_fold.items():
+        found = [r.score for r in records if r.score and metric in (r.score.metric, _displayed_metric(r))]
+        if found and fold_key.rung == rung and fold_key.parts in parts:
             value = found[-1].accuracy if metric == "accuracy" else found[-1].value
             values += [] if value is None else [value]
     return MeanMetric(*mean_and_deviation(values), len(values))
 
 
-def _shown(names: tuple[str, str]) -> str:
-    return f"The entries {names[0][:SHOWN]} and {names[1][:SHOWN]}"
+def _entry_names(names: tuple[str, str]) -> str:
+    return f"The entries {names[0][:ID_LENGTH]} and {names[1][:ID_LENGTH]}"

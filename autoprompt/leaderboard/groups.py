@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from autoprompt.leaderboard.entry_stream import Entry
+from autoprompt.leaderboard.entry_listing import Entry
 from autoprompt.leaderboard.records import REFINE
 
 

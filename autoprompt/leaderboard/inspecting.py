@@ -15,7 +15,7 @@ from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
 _MOST_PROBLEMS = 100
 _MOST_LINES = 10
 """Lines of SQLite's integrity check, which can report the same problem for every row."""
-_PIECE = 500
+_BATCH = 500
 _KINDS: dict[Any, str] = {Step: "steps", Origin: "origins", DataRow: "data_rows"}
 
 
@@ -50,7 +50,7 @@ def inspect(rows: Rows) -> Inspection:
     for row in rows.connection.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
         found.note(f"Row {row[1]} of table {row[0]} belongs to nothing in table {row[2]}.")
     counted = _evaluations(rows, found)
-    for row in _each(rows, found, "runs", queries.RUNS, "number"):
+    for row in _table_rows(rows, found, "runs", queries.RUNS, "number"):
         _run(rows, found, counted, row)
     return found
 
@@ -72,7 +72,7 @@ def _run(rows: Rows, found: Inspection, counted: Counter[str], row: Any) -> None
             setattr(found, name, getattr(found, name) + len(rows.attached(kind, run)))
         except AutopromptError as error:
             found.note(error)
-    for name in weights.named_by(known.record.config, known.record.result):
+    for name in weights.names_of_run(known.record.config, known.record.result):
         try:
             weights.kept_weights(rows.path, name)
             found.weights += 1
@@ -83,24 +83,24 @@ def _run(rows: Rows, found: Inspection, counted: Counter[str], row: Any) -> None
 def _evaluations(rows: Rows, found: Inspection) -> Counter[str]:
     """Read every evaluation in full. Returns their number for each run."""
     counted: Counter[str] = Counter()
-    for row in _each(rows, found, "evaluations", queries.FULL, "e.number"):
+    for row in _table_rows(rows, found, "evaluations", queries.FULL, "e.number"):
         found.evaluations += 1
         try:
-            counted[rows.full(row).run] += 1
+            counted[rows.evaluation(row).run] += 1
         except AutopromptError as error:
             found.note(error)
     return counted
 
 
-def _each(rows: Rows, found: Inspection, table: str, query: str, number: str) -> Iterator[Any]:
-    """Yield all rows of a table in the order of their numbers, read ``_PIECE`` at a time."""
+def _table_rows(rows: Rows, found: Inspection, table: str, query: str, number: str) -> Iterator[Any]:
+    """Yield all rows of a table in the order of their numbers, read ``_BATCH`` at a time."""
     last = -(2**63)
     while True:
-        piece = rows.all(f"{query} WHERE {number} > ? ORDER BY {number} LIMIT {_PIECE}", (last,))
-        yield from piece
-        if len(piece) < _PIECE:
+        batch = rows.all(f"{query} WHERE {number} > ? ORDER BY {number} LIMIT {_BATCH}", (last,))
+        yield from batch
+        if len(batch) < _BATCH:
             return
-        if piece[-1][0] <= last:
+        if batch[-1][0] <= last:
             found.note(f"Table {table} lists its rows again and again.")
             return
-        last = piece[-1][0]
+        last = batch[-1][0]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard.failures import MOST_BYTES
+from autoprompt.leaderboard.sqlite_errors import MOST_BYTES
 
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MOST_BYTES,

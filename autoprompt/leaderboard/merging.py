@@ -12,7 +12,7 @@ from autoprompt.leaderboard.locks import is_held
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
 from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
-from autoprompt.leaderboard.weights import bring_all, named_by
+from autoprompt.leaderboard.weights import copy_all, names_of_run
 
 _Outcome = tuple[Any, ...]
 
@@ -57,11 +57,11 @@ def merge(board: Leaderboard, other: Leaderboard) -> Merged:
     refused: list[StorageError] = [*theirs.problems]
     for run in reversed(ids):  # oldest first, so that they are stored in the order of their start
         try:
-            named = _take(merged, board, other, other.run(run))
+            named = _copy_run(merged, board, other, other.run(run))
         except RefusedError as error:
             refused.append(error)
             continue
-        brought, missing = bring_all(board.path, other.path, named)
+        brought, missing = copy_all(board.path, other.path, named)
         merged.weights += brought
         merged.missing += missing
     merged.refused = [str(error) for error in refused]
@@ -72,34 +72,34 @@ def merge(board: Leaderboard, other: Leaderboard) -> Merged:
     return merged
 
 
-def _take(merged: Merged, board: Leaderboard, other: Leaderboard, run: RunRecord) -> list[str]:
+def _copy_run(merged: Merged, board: Leaderboard, other: Leaderboard, run: RunRecord) -> list[str]:
     """Copy one run. Returns the names of the weights that it needs. Raises RefusedError before anything is stored."""
-    evaluations, beside = other.evaluations(run.id), _beside(other, run.id)
-    _tell_differing(merged, board, evaluations)
+    evaluations, attached = other.evaluations(run.id), _attached_rows(other, run.id)
+    _note_differing(merged, board, evaluations)
     known = board.find(run.id)
     if known is not None:
-        return _unite(merged, board, known, run, evaluations, beside)
-    taken = board.user_of(run.name)
+        return _join_run(merged, board, known, run, evaluations, attached)
+    taken = board.run_id_of_name(run.name)
     if taken is not None:
         merged.conflicts.append(f"run {run.id}: its name {run.name!r} is run {taken}'s here")
         run = replace(run, name=None)
-    board.take_in(_stopped(run), evaluations, beside)
+    board.import_run(_as_stopped(run), evaluations, attached)
     merged.added.append(run.id)
     merged.evaluations += len(evaluations)
-    return named_by(run.config, run.result)
+    return names_of_run(run.config, run.result)
 
 
-def _unite(
+def _join_run(
     merged: Merged,
     board: Leaderboard,
     known: RunRecord,
     run: RunRecord,
     theirs: list[EvaluationRecord],
-    beside: Sequence[Attached],
+    attached: Sequence[Attached],
 ) -> list[str]:
     """Join two copies of a run, of which one may be further. Returns the names of the weights that it needs here."""
-    ours = _of_run(board.evaluations(run.id))
-    new = _of_run(theirs)
+    ours = _outcomes_by_key(board.evaluations(run.id))
+    new = _outcomes_by_key(theirs)
     shared = ours.keys() & new.keys()
     if any(ours[key] != new[key] for key in shared) or (ours.keys() - new.keys() and new.keys() - ours.keys()):
         merged.conflicts.append(f"run {run.id}: the two copies went different ways")
@@ -111,23 +111,23 @@ def _unite(
         )
     else:
         missing = [record for record in theirs if record.key not in ours]
-        board.take_in(_stopped(replace(run, name=known.name)), missing, beside)
+        board.import_run(_as_stopped(replace(run, name=known.name)), missing, attached)
         merged.extended.append(run.id)
         merged.evaluations += len(missing)
-        return named_by(run.config, run.result)
-    return named_by(known.config, known.result)
+        return names_of_run(run.config, run.result)
+    return names_of_run(known.config, known.result)
 
 
-def _beside(board: Leaderboard, run: str) -> list[Attached]:
+def _attached_rows(board: Leaderboard, run: str) -> list[Attached]:
     return [*board.attached(DataRow, run), *board.attached(Origin, run), *board.attached(Step, run)]
 
 
-def _stopped(run: RunRecord) -> RunRecord:
+def _as_stopped(run: RunRecord) -> RunRecord:
     """The run with status ``stopped`` in place of ``running``: its driver, if there is one, works on another file."""
     return replace(run, status="stopped") if run.status == "running" else run
 
 
-def _of_run(records: Iterable[EvaluationRecord]) -> dict[str, _Outcome]:
+def _outcomes_by_key(records: Iterable[EvaluationRecord]) -> dict[str, _Outcome]:
     return {record.key: _outcome(record) for record in records}
 
 
@@ -135,7 +135,7 @@ def _outcome(record: EvaluationRecord) -> _Outcome:
     return record.status, tuple(record.losses), tuple(record.predictions)
 
 
-def _tell_differing(merged: Merged, board: Leaderboard, theirs: Iterable[EvaluationRecord]) -> None:
+def _note_differing(merged: Merged, board: Leaderboard, theirs: Iterable[EvaluationRecord]) -> None:
     """Note a conflict for each key that another run here has with a different outcome."""
     for record in theirs:
         if record.status != "complete":

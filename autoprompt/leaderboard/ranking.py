@@ -45,7 +45,7 @@ class RunData(NamedTuple):
 UNKNOWN = RunData()
 
 
-class Placed(Protocol):
+class Rankable(Protocol):
     """Fields of an evaluation that affect the order."""
 
     @property
@@ -70,7 +70,7 @@ class Placed(Protocol):
     def readability(self) -> float | None: ...
 
 
-P = TypeVar("P", bound=Placed)
+P = TypeVar("P", bound=Rankable)
 
 
 def data_of(runs: Iterable[tuple[str, str, str]]) -> dict[str, RunData]:
@@ -95,14 +95,14 @@ def rank(summaries: Iterable[Summary], runs: Iterable[RunRecord] = ()) -> list[E
             found.setdefault((summary.run, summary.entry), []).append(summary)
     data = data_of((run.id, run.fingerprint, run.strategy) for run in runs)
     groups = [(group, data.get(group[0].run, UNKNOWN)) for group in found.values()]
-    return [line(group, of_run) for group, of_run in sorted(groups, key=lambda each: place(*each))]
+    return [leaderboard_line(group, of_run) for group, of_run in sorted(groups, key=lambda each: sort_key(*each))]
 
 
-def place(group: Sequence[Placed], data: RunData) -> tuple[Any, ...]:
+def sort_key(group: Sequence[Rankable], data: RunData) -> tuple[Any, ...]:
     """Sort key of one entry of one run. ``group``: its evaluations in the order of insertion."""
     if len(group) == 1:  # a fast path: true for most of many thousands of entries
-        return _place_of_one(group[0], data)
-    top = _judging(group, data)
+        return _sort_key_of_one(group[0], data)
+    top = _ranking_evaluations(group, data)
     scored = [each for each in top if each.loss is not None]
     weights = _weights([each.n or 0 for each in scored])
     loss = math.fsum(w * (each.loss or 0.0) for w, each in zip(weights, scored, strict=True)) if scored else math.inf
@@ -111,12 +111,12 @@ def place(group: Sequence[Placed], data: RunData) -> tuple[Any, ...]:
     judged = sum(each.n or 0 for each in scored)
     first = top[0]
     return (
-        *(status, -first.rung, data.newness, -judged, _rows_of(top, status, data)),
+        *(status, -first.rung, data.newness, -judged, _rows_key(top, status, data)),
         *(loss, first.length, perplexity, first.entry, first.run),
     )
 
 
-def _place_of_one(only: Placed, data: RunData) -> tuple[Any, ...]:
+def _sort_key_of_one(only: Rankable, data: RunData) -> tuple[Any, ...]:
     status = STATUSES.index(only.status)
     scored = only.loss is not None
     return (
@@ -124,7 +124,7 @@ def _place_of_one(only: Placed, data: RunData) -> tuple[Any, ...]:
         -only.rung,
         data.newness,
         -(only.n or 0) if scored else 0,
-        _rows_of((only,), status, data),
+        _rows_key((only,), status, data),
         only.loss if scored else math.inf,
         only.length,
         math.inf if only.readability is None else only.readability,
@@ -133,14 +133,14 @@ def _place_of_one(only: Placed, data: RunData) -> tuple[Any, ...]:
     )
 
 
-def line(group: Sequence[Summary], data: RunData) -> EntryRow:
+def leaderboard_line(group: Sequence[Summary], data: RunData) -> EntryRow:
     """Leaderboard line of one entry of one run. ``group``: its evaluations in the order of insertion."""
-    top = _judging(group, data)
+    top = _ranking_evaluations(group, data)
     # The worst status counts: a mean over fewer folds than other entries have is no fair comparison.
     worst = max(top, key=lambda summary: STATUSES.index(summary.status))
     baseline = next((summary.role for summary in group if summary.role in BASELINES), None)
     values = candidate_dict(top[0].candidate)
-    rows = _rows_of(top, STATUSES.index(worst.status), data)
+    rows = _rows_key(top, STATUSES.index(worst.status), data)
     return EntryRow(
         entry=worst.entry,
         run=worst.run,
@@ -161,7 +161,7 @@ def line(group: Sequence[Summary], data: RunData) -> EntryRow:
     )
 
 
-def _judging(group: Sequence[P], data: RunData) -> Sequence[P]:
+def _ranking_evaluations(group: Sequence[P], data: RunData) -> Sequence[P]:
     """The evaluations that rank an entry: those at its highest rung.
 
     A refined entry is ranked by fold 0, its validation rows: its other folds are a few new rows, on which no other
@@ -173,7 +173,7 @@ def _judging(group: Sequence[P], data: RunData) -> Sequence[P]:
     return [each for each in group if each.rung == rung]
 
 
-def _rows_of(top: Sequence[Placed], status: int, data: RunData) -> tuple[Any, ...]:
+def _rows_key(top: Sequence[Rankable], status: int, data: RunData) -> tuple[Any, ...]:
     """Key of the rows behind an entry's loss: data fingerprint, folds with their numbers of rows, generation metrics.
 
     The metric of generated texts belongs to it because it defines their loss. Repeats use the same rows again.
@@ -182,12 +182,12 @@ def _rows_of(top: Sequence[Placed], status: int, data: RunData) -> tuple[Any, ..
         return data.fingerprint, (), ()
     if len(top) == 1:
         (only,) = top
-        return data.fingerprint, ((only.fold, only.n or 0),), (_judging_metric(only),)
+        return data.fingerprint, ((only.fold, only.n or 0),), (_generation_metric(only),)
     folds = tuple(sorted({(each.fold, each.n or 0) for each in top}))
-    return data.fingerprint, folds, tuple(sorted(set(map(_judging_metric, top))))
+    return data.fingerprint, folds, tuple(sorted(set(map(_generation_metric, top))))
 
 
-def _judging_metric(each: Placed) -> str:
+def _generation_metric(each: Rankable) -> str:
     return "" if each.metric in CLASSIFICATION_METRICS else each.metric or ""
 
 

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 from autoprompt.candidate import canonical_json, digest
 from autoprompt.leaderboard import (
-    entry_stream,
-    failures,
+    entry_listing,
     inspecting,
+    listings,
     queries,
     schema,
-    streaming,
+    sqlite_errors,
 )
 from autoprompt.leaderboard.ranking import rank
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
@@ -54,7 +54,7 @@ class Reader:
 
     def close(self) -> None:
         """Write the -wal file back into the database and close it. Raises StorageError when the disk refuses."""
-        with failures.guard(self.path, "closed"):
+        with sqlite_errors.storage_errors(self.path, "closed"):
             try:
                 if not self.read_only:
                     # Other processes may still be reading: then the last one to close completes this.
@@ -85,7 +85,7 @@ class Reader:
                 return None
             return self._rows.run_of_id(run).record
 
-    def user_of(self, name: str | None) -> str | None:
+    def run_id_of_name(self, name: str | None) -> str | None:
         """The id of the run with this name; None if there is none."""
         with self._guard("read"), self._connection:
             self._begin_reading()
@@ -126,17 +126,17 @@ class Reader:
             self._begin_reading()
             return inspecting.inspect(self._rows)
 
-    def listed_runs(self, limit: int | None = None) -> streaming.Listing[RunRecord]:
+    def listed_runs(self, limit: int | None = None) -> listings.Listing[RunRecord]:
         """At most ``limit`` runs one by one, newest first, and an error for each run that cannot be read."""
-        return streaming.of_runs(self._rows, self._guard, limit)
+        return listings.list_runs(self._rows, self._guard, limit)
 
-    def listed_entries(self, run: str | None = None, limit: int | None = None) -> streaming.Listing[entry_stream.Entry]:
+    def listed_entries(self, run: str | None = None, limit: int | None = None) -> listings.Listing[entry_listing.Entry]:
         """At most ``limit`` lines of ``entries`` one by one, and an error for each entry that cannot be read.
 
         Of entries that are not listed, only the columns used for ranking are needed. Raises NotFoundError for an
         unknown run (its exact id).
         """
-        return entry_stream.of_entries(self._rows, self._guard, run, limit)
+        return entry_listing.list_entries(self._rows, self._guard, run, limit)
 
     def evaluations(self, run: str | None = None) -> list[EvaluationRecord]:
         """All evaluations of a run (its exact id) or of all runs, in the order of insertion.
@@ -145,8 +145,8 @@ class Reader:
         """
         with self._guard("read"), self._connection:
             self._begin_reading()
-            found = [self._rows.full(row) for row in self._of(queries.FULL, run)]
-            self._count(Counter(record.run for record in found), run)
+            found = [self._rows.evaluation(row) for row in self._rows_of_run(queries.FULL, run)]
+            self._check_counts(Counter(record.run for record in found), run)
         return found
 
     def summaries(self, run: str | None = None) -> list[Summary]:
@@ -156,8 +156,8 @@ class Reader:
         """
         with self._guard("read"), self._connection:
             self._begin_reading()
-            found = [self._rows.summary(row[0], row[1], row[2:]) for row in self._of(queries.SUMMARIES, run)]
-            self._count(Counter(summary.run for summary in found), run)
+            found = [self._rows.summary(row[0], row[1], row[2:]) for row in self._rows_of_run(queries.SUMMARIES, run)]
+            self._check_counts(Counter(summary.run for summary in found), run)
         return found
 
     def entries(self, run: str | None = None) -> list[EntryRow]:
@@ -180,7 +180,7 @@ class Reader:
         with self._guard("read"), self._connection:
             self._begin_reading()
             rows = self._rows.all(queries.FULL + queries.OF_KEY, (key,))
-            return self._rows.full(rows[0]) if rows else None
+            return self._rows.evaluation(rows[0]) if rows else None
 
     def attached(self, kind: type[A], run: str) -> list[A]:
         """Steps, origins or data rows of a run (its exact id), in order.
@@ -199,8 +199,8 @@ class Reader:
         """
         with self._guard("read"), self._connection:
             self._begin_reading()
-            found = [self._rows.checked(row) for row in self._of(queries.FULL, run)]
-            self._count(Counter(summary.run for summary, *_ in found), run)
+            found = [self._rows.parts(row) for row in self._rows_of_run(queries.FULL, run)]
+            self._check_counts(Counter(summary.run for summary, *_ in found), run)
         lines = [
             canonical_json([s.entry, s.rung, s.fold, s.repeat, s.split, s.status, repr(s.loss), digest(examples[0])])
             for s, examples, _ in found
@@ -218,20 +218,20 @@ class Reader:
     # steps, and leave the transaction open.
 
     def _guard(self, doing: str) -> AbstractContextManager[None]:
-        return failures.guard(self.path, doing)
+        return sqlite_errors.storage_errors(self.path, doing)
 
     def _begin_reading(self) -> None:
         """Begin a transaction: one snapshot, without later writes of others."""
         self._connection.execute("BEGIN")
         self._rows.meter.begin()
 
-    def _of(self, query: str, run: str | None) -> list[Any]:
+    def _rows_of_run(self, query: str, run: str | None) -> list[Any]:
         if run is None:
             return self._rows.all(query + queries.IN_ORDER)
         self._rows.run_of_id(run)
         return self._rows.all(query + queries.OF_RUN, (run,))
 
-    def _count(self, found: Counter[str], run: str | None) -> None:
+    def _check_counts(self, found: Counter[str], run: str | None) -> None:
         known: list[RunRow] = self._rows.runs() if run is None else [self._rows.run_of_id(run)]
         for row in known:
             self._rows.count(row.record.id, found[row.record.id], row.evaluations)

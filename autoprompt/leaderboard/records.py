@@ -200,7 +200,7 @@ def run_record(values: Sequence[Any]) -> RunRecord:
     row = dict(zip(RUN_COLUMNS, values, strict=True))
     for name in ("config", "result", "environment"):
         row[name] = None if name == "result" and row[name] is None else parsed(row[name], f"The {name} of a run")
-    contents().check(contents().Run, row, "The run")
+    row_schema().check(row_schema().Run, row, "The run")
     del row["evaluations"]
     return RunRecord(**row)
 
@@ -209,13 +209,13 @@ def check_summary(values: Sequence[Any]) -> None:
     """Raise InputError for an evaluation's row that this program did not write."""
     row = dict(zip(EVALUATION_COLUMNS, values, strict=True))
     row["candidate"] = parsed(row["candidate"], "The candidate of an evaluation")
-    contents().check(contents().Evaluation, row, "The evaluation")
+    row_schema().check(row_schema().Evaluation, row, "The evaluation")
 
 
 @cache
-def contents() -> Any:
-    """The module ``contents``, imported on first use because it loads slowly."""
-    from autoprompt.leaderboard import contents as found
+def row_schema() -> Any:
+    """The module ``row_schema``, imported on first use because it loads slowly."""
+    from autoprompt.leaderboard import row_schema as found
 
     return found
 
@@ -260,7 +260,7 @@ def _read_examples(examples: Sequence[str], losses: str) -> dict[str, Any]:
     where = "The examples of an evaluation"
     row = {name: parsed(text, where) for name, text in zip(EXAMPLE_COLUMNS, examples, strict=True)}
     row["losses"] = parsed(losses, where)
-    contents().check(contents().Examples, row, where)
+    row_schema().check(row_schema().Examples, row, where)
     return row
 
 

@@ -27,4 +27,4 @@ def remove(board: Leaderboard, reference: str) -> int:
         board.remove(number)
     names = backups.named_in_texts(config, result)
     free = [name for name in names if not board.names_weights(name)]
-    return sum(weights.forget(board.path, name) for name in free)
+    return sum(weights.delete(board.path, name) for name in free)

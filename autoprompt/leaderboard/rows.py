@@ -15,7 +15,7 @@ from autoprompt.leaderboard.records import EvaluationRecord, RunRecord, Summary
 A = TypeVar("A", run_tables.Step, run_tables.Origin, run_tables.DataRow)
 _SUGGESTED = 1_000
 """Newest runs whose ids and names are searched for the one closest to an unknown name."""
-WHOLE = 2_000
+SMALL_LEADERBOARD = 2_000
 """Maximum evaluations of a small leaderboard, in which readers also check rows and indices that they could skip."""
 
 
@@ -65,7 +65,7 @@ class Rows:
         try:
             return RunRow(number, records.run_record(values), values[-1])
         except InputError as error:
-            raise checks.refused(self.path, "runs", _named(number, values[0]), error) from error
+            raise checks.refusal(self.path, "runs", _named(number, values[0]), error) from error
 
     def runs(self) -> list[RunRow]:
         """All runs, oldest first."""
@@ -99,7 +99,7 @@ class Rows:
     def unknown_run(self, reference: str, matches: int) -> StorageError | InputError:
         """The error for a reference that names no run; DamagedError if the table has the run and its index does not."""
         if _is_text(reference) and self.value(queries.UNINDEXED_RUN, (reference, reference)):
-            why = checks.integrity(self.connection)
+            why = checks.integrity_problem(self.connection)
             return checks.DamagedError(
                 f"The leaderboard {self.path} is damaged: an index lacks the run {reference!r}"
                 f"{f' ({why})' if why else ''}; restore a backup."
@@ -116,10 +116,10 @@ class Rows:
         try:
             records.check_summary(values)
         except InputError as error:
-            raise checks.refused(self.path, "evaluations", number, error) from error
+            raise checks.refusal(self.path, "evaluations", number, error) from error
         return Summary._make(values)
 
-    def checked(self, row: Sequence[Any]) -> tuple[Summary, Sequence[str], str]:
+    def parts(self, row: Sequence[Any]) -> tuple[Summary, Sequence[str], str]:
         """Summary, examples, losses in a row of ``queries.FULL``."""
         number, check, example_check, losses_check, losses, *rest = row
         width = len(records.EXAMPLE_COLUMNS)
@@ -129,18 +129,18 @@ class Rows:
         checks.check_row(self.path, "losses", number, (summary.run, summary.key, losses), losses_check)
         return summary, examples, losses
 
-    def full(self, row: Sequence[Any]) -> EvaluationRecord:
+    def evaluation(self, row: Sequence[Any]) -> EvaluationRecord:
         """The evaluation in a row of ``queries.FULL``."""
-        checked = self.checked(row)
+        parts = self.parts(row)
         try:
-            return records.evaluation_record(*checked)
+            return records.evaluation_record(*parts)
         except InputError as error:
-            raise checks.refused(self.path, "evaluations", row[0], error) from error
+            raise checks.refusal(self.path, "evaluations", row[0], error) from error
 
     def count(self, run: str, found: int, expected: int) -> None:
         """Raise DamagedError where a run does not have the expected number of evaluations."""
         if found != expected:
-            why = checks.integrity(self.connection)
+            why = checks.integrity_problem(self.connection)
             checks.check_count(self.path, "evaluations", run, found, expected, why)
 
     def of_entry(self, prefix: str) -> list[EvaluationRecord]:
@@ -152,12 +152,12 @@ class Rows:
             raise checks.not_found("entry", prefix, len(names), self.path, "leaderboard list")
         rows = self.all(queries.FULL + queries.OF_ENTRY, names)
         if self.is_small() and self.value(queries.UNINDEXED_ENTRY, names) != len(rows):
-            why = checks.integrity(self.connection)
+            why = checks.integrity_problem(self.connection)
             raise checks.DamagedError(
                 f"The leaderboard {self.path} is damaged: an index lacks evaluations of the entry {names[0][:12]!r}"
                 f"{f' ({why})' if why else ''}; restore a backup."
             )
-        found = [self.full(row) for row in rows]
+        found = [self.evaluation(row) for row in rows]
         for run in {record.run for record in found}:
             self.check_known(run)
         return found
@@ -172,11 +172,11 @@ class Rows:
 
     def is_small(self) -> bool:
         """Whether there are so few evaluations that any command can check all of them."""
-        return bool(self.value(queries.COUNT_UP_TO, (WHOLE + 1,)) <= WHOLE)
+        return bool(self.value(queries.COUNT_UP_TO, (SMALL_LEADERBOARD + 1,)) <= SMALL_LEADERBOARD)
 
     def attached(self, kind: type[A], run: str) -> list[A]:
         """Steps, origins or data rows of a run (its exact id), in order."""
-        return run_tables.of_run(self.connection, self.meter, self.path, kind, run)
+        return run_tables.rows_of_run(self.connection, self.meter, self.path, kind, run)
 
 
 def _named(number: Any, run: Any) -> str:
@@ -191,6 +191,6 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def names(rows: Iterable[Sequence[Any]]) -> list[tuple[str, str | None]]:
+def ids_and_names(rows: Iterable[Sequence[Any]]) -> list[tuple[str, str | None]]:
     """Ids and names of runs, as text."""
     return [(str(run), None if name is None else str(name)) for run, name in rows]

@@ -101,7 +101,7 @@ def count_of(connection: sqlite3.Connection, path: Path, kind: str, run: str) ->
     return int(found[0])
 
 
-def of_run(connection: sqlite3.Connection, meter: Meter, path: Path, kind: type[A], run: str) -> list[A]:
+def rows_of_run(connection: sqlite3.Connection, meter: Meter, path: Path, kind: type[A], run: str) -> list[A]:
     """A run's rows of one kind, in the order of insertion.
 
     Raises DamagedError for a row that is damaged or missing, RefusedError for one that this program does not write.
@@ -115,21 +115,21 @@ def of_run(connection: sqlite3.Connection, meter: Meter, path: Path, kind: type[
         try:
             found.append(kind._make(_read(kind, values)))
         except InputError as error:
-            raise checks.refused(path, table.name, number, error) from error
+            raise checks.refusal(path, table.name, number, error) from error
     expected = count_of(connection, path, table.name, run)
     if len(found) != expected:
-        why = checks.integrity(connection)
+        why = checks.integrity_problem(connection)
         checks.check_count(path, table.name, run, len(found), expected, why)
     return found
 
 
-def forget_steps(connection: sqlite3.Connection, run: str) -> None:
+def delete_steps(connection: sqlite3.Connection, run: str) -> None:
     """Delete a run's steps and their count."""
     connection.execute("DELETE FROM steps WHERE run = ?", (run,))
     connection.execute("DELETE FROM counts WHERE run = ? AND kind = 'steps'", (run,))
 
 
-def forget_all(connection: sqlite3.Connection, run: Any) -> None:
+def delete_all(connection: sqlite3.Connection, run: Any) -> None:
     """Delete all steps, origins, data rows and counts of a run."""
     for name in (*(table.name for table in _TABLES.values()), "counts"):
         connection.execute(f"DELETE FROM {name} WHERE run = ?", (run,))  # noqa: S608
@@ -137,11 +137,11 @@ def forget_all(connection: sqlite3.Connection, run: Any) -> None:
 
 def _read(kind: type[Attached], values: Sequence[Any]) -> list[Any]:
     """A row's values with the JSON parsed. Raises InputError for values that this program never stores."""
-    from autoprompt.leaderboard import contents
+    from autoprompt.leaderboard import row_schema
 
     where, table = f"The {kind.__name__} of a run", _TABLES[kind]
     read = [
         parsed(value, where) if name == table.json else value for name, value in zip(kind._fields, values, strict=True)
     ]
-    contents.check(getattr(contents, kind.__name__), dict(zip(kind._fields, read, strict=True)), where)
+    row_schema.check(getattr(row_schema, kind.__name__), dict(zip(kind._fields, read, strict=True)), where)
     return read

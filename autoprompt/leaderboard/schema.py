@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import failures, migrations, records
-from autoprompt.leaderboard.copies import beside
-from autoprompt.leaderboard.failures import explain, guard, may
+from autoprompt.leaderboard import migrations, records, sqlite_errors
 from autoprompt.leaderboard.limits import Meter, Objects, check_objects, harden, objects
+from autoprompt.leaderboard.sqlite_errors import can_access, explain, storage_errors
+from autoprompt.leaderboard.temporary_folders import temporary_folder
 
 APPLICATION_ID = 0x61506D74  # "aPmt"
 _UNRELEASED_ID = 0x61507274  # "aPrt", in files of builds before the first release; their versions count differently
@@ -44,16 +44,16 @@ def connect(path: Path, *, read_only: bool) -> Opened:
 
     Raises StorageError for a file that is no leaderboard, is damaged, too new, or cannot be read or written.
     """
-    with guard(path, "opened"):
+    with storage_errors(path, "opened"):
         if not path.exists():
             if read_only:
                 raise StorageError(f"There is no leaderboard at {path}; run `autoprompt search` first.")
             _create(path)
-        _look(path)
+        _check_header(path)
         return connect_to_read(path) if read_only else _connect_to_write(path)
 
 
-def _look(path: Path) -> None:
+def _check_header(path: Path) -> None:
     """Check the file by its header, with plain reads only. Raises StorageError."""
     if not path.is_file():
         raise StorageError(f"The leaderboard {path} is no regular file; choose another --leaderboard.")
@@ -97,9 +97,9 @@ def _wal(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def _raw(path: Path, query: str) -> Opened:
+def _open_hardened(path: Path, query: str) -> Opened:
     uri = f"{path.absolute().as_uri()}?{query}"
-    connection = sqlite3.connect(uri, uri=True, timeout=failures.LOCK_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(uri, uri=True, timeout=sqlite_errors.LOCK_SECONDS, isolation_level=None)
     try:
         return Opened(connection, harden(connection, path))
     except BaseException:
@@ -108,7 +108,7 @@ def _raw(path: Path, query: str) -> Opened:
 
 
 def _connect_to_write(path: Path) -> Opened:
-    opened = _raw(path, "mode=rw")
+    opened = _open_hardened(path, "mode=rw")
     connection = opened.connection
     try:
         connection.execute("PRAGMA synchronous = FULL")
@@ -124,7 +124,7 @@ def _connect_to_write(path: Path) -> Opened:
     return opened
 
 
-class _Way(NamedTuple):
+class _OpenMode(NamedTuple):
     """One way to open a file for reading.
 
     ``alone``: hold the index of the -wal file in memory, under a lock on the whole file, because no -shm file can be
@@ -137,7 +137,7 @@ class _Way(NamedTuple):
 
 def connect_to_read(path: Path) -> Opened:
     """Open for reading. Of an older file, open a migrated copy, which does not see later writes to the file."""
-    opened = connect_as_it_is(path)
+    opened = connect_unmigrated(path)
     try:
         older = version_of(opened.connection) < migrations.SCHEMA_VERSION
         return _migrated_copy(opened.connection, path) if older else opened
@@ -163,32 +163,32 @@ def _migrated_copy(older: sqlite3.Connection, path: Path) -> Opened:
     return Opened(connection, meter)
 
 
-def connect_as_it_is(path: Path) -> Opened:
+def connect_unmigrated(path: Path) -> Opened:
     """Open a file of this or an older version for reading, even on a full disk or in a read-only folder.
 
     In a writable folder, an ordinary connection that refuses changes is best: unlike ``mode=ro`` it removes its -wal
     and -shm files on closing. ``immutable`` ignores a -wal file, so it is only used where that is missing or empty.
     """
-    writable = may(path, os.W_OK) and may(path.absolute().parent, os.W_OK)
-    ways = ([_Way("mode=rw")] if writable else []) + [_Way("mode=ro")]
+    writable = can_access(path, os.W_OK) and can_access(path.absolute().parent, os.W_OK)
+    modes = ([_OpenMode("mode=rw")] if writable else []) + [_OpenMode("mode=ro")]
     if not _wal(path).exists() or _wal(path).stat().st_size == 0:
-        ways.append(_Way("mode=ro&immutable=1"))
+        modes.append(_OpenMode("mode=ro&immutable=1"))
     elif writable:
-        ways.append(_Way("mode=rw", alone=True))
+        modes.append(_OpenMode("mode=rw", alone=True))
     first: sqlite3.OperationalError | None = None
-    for way in ways:
+    for mode in modes:
         try:
-            return _read_through(path, way)
+            return _open_to_read(path, mode)
         except sqlite3.OperationalError as error:  # for example, no -shm file can be created
             first = first or error
     raise first or StorageError(f"The leaderboard {path} cannot be opened; choose another --leaderboard.")
 
 
-def _read_through(path: Path, way: _Way) -> Opened:
-    opened = _raw(path, way.query)
+def _open_to_read(path: Path, mode: _OpenMode) -> Opened:
+    opened = _open_hardened(path, mode.query)
     connection = opened.connection
     try:
-        if way.alone:
+        if mode.alone:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA query_only = ON")
         with connection:  # one snapshot: another process may be migrating the file
@@ -210,11 +210,11 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 def _check_objects(connection: sqlite3.Connection, path: Path, version: int) -> None:
     """Raise StorageError if the schema differs from what this program creates for this version."""
-    check_objects(connection, path, _made(version, migrations.MIGRATIONS))
+    check_objects(connection, path, _expected_objects(version, migrations.MIGRATIONS))
 
 
 @cache
-def _made(version: int, _migrations: tuple[Any, ...]) -> Objects:
+def _expected_objects(version: int, _migrations: tuple[Any, ...]) -> Objects:
     """Schema objects of a new file of this version."""
     with closing(sqlite3.connect(":memory:")) as fresh:
         _migrate(fresh, version)
@@ -224,10 +224,10 @@ def _made(version: int, _migrations: tuple[Any, ...]) -> Objects:
 def _create(path: Path) -> None:
     """Build an empty leaderboard in a temporary folder and link it to ``path``, unless another process was faster."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with beside(path.parent) as folder:
+    with temporary_folder(path.parent) as folder:
         new = folder / "new.sqlite"
         new.touch()
-        with closing(_raw(new, "mode=rw").connection) as connection:
+        with closing(_open_hardened(new, "mode=rw").connection) as connection:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -299,7 +299,7 @@ def _back_up(path: Path, version: int) -> None:
     """Copy the committed data to a backup file, which replaces an earlier backup of the same version."""
     place = path.with_name(f"{path.name}.v{version}.backup")
     try:
-        with copied(_raw(path, "mode=rw").connection, path, place) as new:
+        with temporary_copy(_open_hardened(path, "mode=rw").connection, path, place) as new:
             new.replace(place)
             _sync(place.parent)
     except (sqlite3.Error, OSError) as error:
@@ -310,12 +310,12 @@ def _back_up(path: Path, version: int) -> None:
 
 
 @contextmanager
-def copied(source: sqlite3.Connection, path: Path, place: Path) -> Iterator[Path]:
+def temporary_copy(source: sqlite3.Connection, path: Path, place: Path) -> Iterator[Path]:
     """A complete copy in a temporary folder beside ``place``, flushed to the disk.
 
     ``source``: a separate connection, closed at the end, since the caller's own may hold the write lock.
     """
-    with closing(source), beside(place.parent) as folder:
+    with closing(source), temporary_folder(place.parent) as folder:
         new = folder / "new.sqlite"
         with closing(sqlite3.connect(new)) as copy:
             source.backup(copy)

@@ -14,15 +14,15 @@ from autoprompt.errors import StorageError, UsageError
 from autoprompt.leaderboard import backups, checks, queries, records, run_tables, schema
 from autoprompt.leaderboard.reader import Reader
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
-from autoprompt.leaderboard.rows import names
+from autoprompt.leaderboard.rows import ids_and_names
 from autoprompt.leaderboard.run_tables import Attached
 
 
 class Leaderboard(Reader):
     """Runs and evaluations in one file. Every row read is checked; a damaged one raises StorageError."""
 
-    def start_run(self, record: RunRecord, beside: Sequence[Attached] = ()) -> None:
-        """Store a new run, and its first steps, origins and data rows (``beside``).
+    def start_run(self, record: RunRecord, attached: Sequence[Attached] = ()) -> None:
+        """Store a new run, and its first steps, origins and data rows (``attached``).
 
         Raises UsageError for a name that is invalid or in use, StorageError for an id in use.
         """
@@ -35,7 +35,7 @@ class Leaderboard(Reader):
             self._begin_writing()
             self._check_unused(record.id, record.name)
             self._connection.execute(queries.ADD_RUN, (*values, records.checksum(values)))
-            run_tables.add(self._connection, self.path, beside)
+            run_tables.add(self._connection, self.path, attached)
 
     def check_name(self, name: str | None) -> None:
         """Raise UsageError for a run name that is invalid or in use."""
@@ -57,7 +57,7 @@ class Leaderboard(Reader):
             changed = replace(known.record, status=status, finished=finished, result=result)
             self._change_run(changed, known.evaluations)
             if status == "finished":
-                run_tables.forget_steps(self._connection, run_id)
+                run_tables.delete_steps(self._connection, run_id)
 
     def attach(self, items: Sequence[Attached]) -> None:
         """Store steps, origins or data rows of runs. When this returns, they survive a power cut.
@@ -68,15 +68,15 @@ class Leaderboard(Reader):
             self._begin_writing()
             run_tables.add(self._connection, self.path, items)
 
-    def add(self, evaluations: Sequence[EvaluationRecord], beside: Sequence[Attached] = ()) -> None:
-        """Store evaluations, and steps, origins or data rows (``beside``), all or none.
+    def add(self, evaluations: Sequence[EvaluationRecord], attached: Sequence[Attached] = ()) -> None:
+        """Store evaluations, and steps, origins or data rows (``attached``), all or none.
 
         When this returns, they survive a power cut. Raises StorageError for a key that the run already has,
         NotFoundError for an unknown run, InputError for a record that must not be stored (a score that is not finite, a
         failure without a reason).
         """
         rows = [_row(evaluation) for evaluation in evaluations]
-        if not rows and not beside:
+        if not rows and not attached:
             return
         with self._guard("written"), self._connection:
             self._begin_writing()
@@ -85,9 +85,9 @@ class Leaderboard(Reader):
                 self._change_run(known.record, known.evaluations + added)
             for row in rows:
                 self._add_row(*row)
-            run_tables.add(self._connection, self.path, beside)
+            run_tables.add(self._connection, self.path, attached)
 
-    def take_in(self, run: RunRecord, evaluations: Sequence[EvaluationRecord], beside: Sequence[Attached]) -> None:
+    def import_run(self, run: RunRecord, evaluations: Sequence[EvaluationRecord], attached: Sequence[Attached]) -> None:
         """Store a run of another leaderboard with its evaluations and other rows, all or none.
 
         If a run with its id is already here, ``evaluations`` are added to it, and its steps are replaced. Raises as
@@ -99,13 +99,13 @@ class Leaderboard(Reader):
             known = self._rows.value(queries.NUMBER_OF_ID, (run.id,))
             if known is not None:
                 self._change_run(run, self._rows.run_of_id(run.id).evaluations + len(rows))
-                run_tables.forget_steps(self._connection, run.id)
+                run_tables.delete_steps(self._connection, run.id)
             else:
                 values = records.run_values(run, len(rows))
                 self._connection.execute(queries.ADD_RUN, (*values, records.checksum(values)))
             for row in rows:
                 self._add_row(*row)
-            run_tables.add(self._connection, self.path, beside)
+            run_tables.add(self._connection, self.path, attached)
 
     def remove(self, number: int) -> None:
         """Remove the run with this row number and everything stored for it, even if its rows are damaged.
@@ -115,7 +115,7 @@ class Leaderboard(Reader):
         with self._guard("written"), self._connection:
             self._begin_writing()
             (run,) = self._connection.execute(queries.ID_OF_NUMBER, (number,)).fetchone() or (None,)
-            run_tables.forget_all(self._connection, run)
+            run_tables.delete_all(self._connection, run)
             for query in queries.REMOVE_EVALUATIONS:
                 self._connection.execute(query, (run,))
             self._connection.execute(queries.REMOVE_RUN, (number,))
@@ -149,7 +149,7 @@ class Leaderboard(Reader):
 
     def _check_unused(self, run_id: str | None, name: str | None) -> None:
         found = self._rows.all(queries.USED, (run_id, name))
-        checks.check_unused(self.path, run_id, name, names(found))
+        checks.check_unused(self.path, run_id, name, ids_and_names(found))
 
     def _begin_writing(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -10,8 +10,8 @@ from autoprompt.errors import InputError, StorageError
 
 MOST_DEPTH = 40
 """Maximum levels of nested JSON."""
-WHOLE = 2**63
-REAL = 1e150
+INT64_BOUND = 2**63
+FLOAT_BOUND = 1e150
 """Maximum absolute value of a number: its square is still finite."""
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 
@@ -56,13 +56,13 @@ def _depth(text: str) -> int:
 
 def _finite(text: str) -> float:
     value = float(text)
-    if not -REAL <= value <= REAL:
+    if not -FLOAT_BOUND <= value <= FLOAT_BOUND:
         raise ValueError(f"the number {text[:20]} is too large")
     return value
 
 
 def _of_64_bits(text: str) -> int:
-    if len(text) > 20 or not -WHOLE <= int(text) < WHOLE:
+    if len(text) > 20 or not -INT64_BOUND <= int(text) < INT64_BOUND:
         raise ValueError(f"the number {text[:20]} does not fit in 64 bits")
     return int(text)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from autoprompt.errors import StorageError
 from autoprompt.files import sha256
-from autoprompt.leaderboard.copies import beside
+from autoprompt.leaderboard.temporary_folders import temporary_folder
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -27,7 +27,7 @@ def is_name(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-def named_by(config: Mapping[str, Any] | None, result: Mapping[str, Any] | None) -> list[str]:
+def names_of_run(config: Mapping[str, Any] | None, result: Mapping[str, Any] | None) -> list[str]:
     """Names of the weights that a run needs: those of its winner, and those that a refinement started from."""
     found = [(result or {}).get("weights"), ((config or {}).get("refine") or {}).get("weights")]
     return list(dict.fromkeys(name for name in found if name and isinstance(name, str)))
@@ -38,10 +38,10 @@ def keep_weights(board: Path, file: Path) -> str:
     folder = folder_of(board)
     try:
         name = sha256(file)
-        place = _place(folder, name)
+        place = _weights_path(folder, name)
         if not place.exists():
             folder.mkdir(exist_ok=True)
-            with beside(folder) as own:
+            with temporary_folder(folder) as own:
                 shutil.copyfile(file, own / "weights")
                 if sha256(own / "weights") != name:
                     raise StorageError(f"The weights {file} changed while they were copied; do it again.")
@@ -55,7 +55,7 @@ def keep_weights(board: Path, file: Path) -> str:
 
 def kept_weights(board: Path, name: str) -> Path:
     """Path of the stored file with this name, content checked. Raises StorageError if it is missing or changed."""
-    place = _place(folder_of(board), name)
+    place = _weights_path(folder_of(board), name)
     try:
         found = sha256(place)
     except OSError as error:
@@ -67,7 +67,7 @@ def kept_weights(board: Path, name: str) -> Path:
     return place
 
 
-def bring_all(board: Path, other: Path, names: Iterable[str]) -> tuple[int, list[str]]:
+def copy_all(board: Path, other: Path, names: Iterable[str]) -> tuple[int, list[str]]:
     """Copy the named weights from another leaderboard, except those that are here already and undamaged.
 
     Returns the number of files copied, and a sentence for each that could not be copied.
@@ -81,7 +81,7 @@ def bring_all(board: Path, other: Path, names: Iterable[str]) -> tuple[int, list
             pass  # missing or damaged here: the other leaderboard's copy replaces it
         try:
             source = kept_weights(other, name)
-            place = _place(folder_of(board), name)
+            place = _weights_path(folder_of(board), name)
             place.unlink(missing_ok=True)
             keep_weights(board, source)
         except (StorageError, OSError) as error:
@@ -91,9 +91,9 @@ def bring_all(board: Path, other: Path, names: Iterable[str]) -> tuple[int, list
     return brought, missing
 
 
-def forget(board: Path, name: str) -> bool:
+def delete(board: Path, name: str) -> bool:
     """Delete the file with this name. Returns whether there was one. Raises StorageError."""
-    place = _place(folder_of(board), name)
+    place = _weights_path(folder_of(board), name)
     try:
         place.unlink()
     except FileNotFoundError:
@@ -103,7 +103,7 @@ def forget(board: Path, name: str) -> bool:
     return True
 
 
-def _place(folder: Path, name: str) -> Path:
+def _weights_path(folder: Path, name: str) -> Path:
     if not is_name(name):
         raise StorageError(f"{str(name)[:80]!r} names no weights; restore a backup of the leaderboard.")
     return folder / f"{name}.safetensors"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from markupsafe import Markup
 
-from autoprompt.report.course import Point, SettingFacts, Tried
+from autoprompt.report.history import Point, SettingFacts, TunedPrompt
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def progress(points: Sequence[Point]) -> list[Markup]:
     ]
 
 
-def front(prompts: Sequence[Tried], best: Sequence[Tried]) -> Markup:
+def front(prompts: Sequence[TunedPrompt], best: Sequence[TunedPrompt]) -> Markup:
     """Chart of loss against length, with the Pareto front marked."""
     known = sorted((p.loss, p.length) for p in prompts if p.loss is not None)
     drawn = thinned(known, MOST_POINTS)

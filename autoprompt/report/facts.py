@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord
 from autoprompt.leaderboard.ranking import rank
-from autoprompt.report import commands, course, outcome
+from autoprompt.report import commands, history, outcome
 from autoprompt.results import RunResult, refinement_verdict, verdict
 
 SHOWN_ENTRIES = 40
@@ -15,26 +15,26 @@ SHOWN_ENTRIES = 40
 
 @dataclass(frozen=True)
 class Facts:
-    """See the modules ``course`` and ``outcome`` for the parts. Parts that a run has not reached are empty or None.
+    """See the modules ``history`` and ``outcome`` for the parts. Parts that a run has not reached are empty or None.
 
-    ``total``: number of entries, of which ``lines`` are the first. ``opened``: number of evaluations on the test rows
-    of this data, over all runs of the leaderboard.
+    ``total``: number of entries, of which ``lines`` are the first. ``test_evaluations``: number of evaluations
+    on the test rows of this data, over all runs of the leaderboard.
     """
 
     run: RunRecord
-    judged: Sequence[outcome.Judged]
+    tested_prompts: Sequence[outcome.TestedPrompt]
     lines: Sequence[outcome.Line]
     total: int
-    tried: Sequence[course.Tried]
-    progress: Sequence[course.Point]
-    front: Sequence[course.Tried]
-    operators: Sequence[course.OperatorFacts]
-    settings: Sequence[course.SettingFacts]
-    family: Sequence[course.Ancestor]
+    tuned_prompts: Sequence[history.TunedPrompt]
+    progress: Sequence[history.Point]
+    front: Sequence[history.TunedPrompt]
+    operators: Sequence[history.OperatorFacts]
+    settings: Sequence[history.SettingFacts]
+    ancestors: Sequence[history.Ancestor]
     confusion: outcome.Confusion | None
-    worst: Sequence[outcome.Mistake]
+    worst_mistakes: Sequence[outcome.Mistake]
     rows: Mapping[str, int]
-    opened: int
+    test_evaluations: int
     repeat: str | None
     verify: Sequence[str]
     export: str | None
@@ -83,26 +83,26 @@ def facts_of(board: Leaderboard, reference: str) -> Facts:
     entries = rank(summaries, [run])
     origins = board.attached(Origin, run.id)
     data = board.attached(DataRow, run.id)
-    tried = course.tried(summaries)
+    tuned_prompts = history.tuned_prompts(summaries)
     named = run.winner or (entries[0].entry if entries else "")
-    test = outcome.tested(board, run)
+    test = outcome.test_evaluation(board, run)
     test_rows = {row.row_id: row for row in data if row.split == "test"}
     counts = {split: sum(row.split == split for row in data) for split in ("train", "validation", "test")}
     return Facts(
         run=run,
-        judged=outcome.judged(run.outcome),
+        tested_prompts=outcome.tested_prompts(run.outcome),
         lines=outcome.lines(board, run, entries[:SHOWN_ENTRIES]),
         total=len(entries),
-        tried=tried,
-        progress=course.progress(summaries),
-        front=course.front(tried),
-        operators=course.operators(tried, origins),
-        settings=course.settings(tried),
-        family=course.family(named, tried, origins),
+        tuned_prompts=tuned_prompts,
+        progress=history.progress(summaries),
+        front=history.pareto_front(tuned_prompts),
+        operators=history.operators(tuned_prompts, origins),
+        settings=history.settings(tuned_prompts),
+        ancestors=history.ancestors(named, tuned_prompts, origins),
         confusion=outcome.confusion(test, test_rows) if test else None,
-        worst=outcome.worst(test, test_rows) if test else [],
+        worst_mistakes=outcome.worst_mistakes(test, test_rows) if test else [],
         rows=counts,
-        opened=board.count_test_evaluations(run.fingerprint),
+        test_evaluations=board.count_test_evaluations(run.fingerprint),
         repeat=commands.repeat(run),
         verify=commands.verify(run),
         export=commands.export(run),

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from autoprompt.report.comparing import Compared, Comparison
+from autoprompt.report.comparing import ComparedRun, Comparison
 from autoprompt.report.escaping import markdown, markdown_code
 from autoprompt.report.facts import Facts
-from autoprompt.report.wording import (
+from autoprompt.report.formatting import (
     accuracy,
     clock,
-    cut,
-    depends,
+    common_to_all,
     gain,
     interval,
-    metric_of,
+    manifest_items,
     moment,
     number,
-    own_settings,
+    other_settings,
     points,
     settings_text,
-    shared,
+    shortened,
+    test_metric,
 )
 from autoprompt.terminal import visible
 
@@ -30,15 +30,15 @@ def run_text(facts: Facts) -> str:
     """The report of one run."""
     parts = [
         _head(facts),
-        _answer(facts),
-        _board(facts),
+        _winner(facts),
+        _leaderboard(facts),
         _table("Progress", ["fine-tunes", "seconds", "tokens", "lowest loss"],
                [[p.evaluations, f"{p.seconds:.1f}", p.tokens, _real(p.loss)] for p in facts.progress]),
         _table("Loss, length and readability", ["entry", "loss", "characters", "perplexity", "prompt"],
                [[markdown(p.entry[:8]), _real(p.loss), p.length, _real(p.readability, 1), markdown_code(p.template)]
                 for p in facts.front]),
         _confusion(facts),
-        _worst(facts),
+        _mistakes(facts),
         _table("Which operators paid off",
                ["operator", "proposed", "fine-tuned", "better than a fine-tuned parent", "lowest loss"],
                [[markdown(o.operator), o.proposed, o.tuned, f"{o.better} of {o.compared}" if o.compared else "",
@@ -46,8 +46,8 @@ def run_text(facts: Facts) -> str:
         _table("Settings and loss", ["setting", "value", "fine-tunes", "median loss", "lowest loss"],
                [[markdown(s.name.replace("_", " ")), markdown(number(s.value)), len(s.losses), _real(s.median),
                  _real(s.losses[0])] for s in facts.settings]),
-        _family(facts),
-        _again(facts),
+        _ancestors(facts),
+        _reproduction(facts),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -55,27 +55,27 @@ def run_text(facts: Facts) -> str:
 def comparison_text(comparison: Comparison) -> str:
     """The report of several runs."""
     rows = [[markdown(row.name), markdown(row.run.corpus), markdown(row.run.model), markdown(row.run.strategy),
-             row.run.seed, *_found(row)] for row in comparison.runs]  # fmt: skip
+             row.run.seed, *_result_cells(row)] for row in comparison.runs]  # fmt: skip
     head = ["run", "corpus", "model", "strategy", "seed", "fine-tunes", "time", "test accuracy", "95 % interval",
             "metric", "n", "manual_tuned", "winner"]  # fmt: skip
     pairs = [[markdown(p.first), markdown(p.second), p.n, f"{100 * p.value:+.1f}",
               points(p.ends), p.verdict] for p in comparison.pairs]  # fmt: skip
-    travellers = [[markdown(t.entry[:8]), markdown(t.home), *map(gain, t.gains), markdown_code(t.template)]
-                  for t in comparison.travellers]  # fmt: skip
+    transferred = [[markdown(t.entry[:8]), markdown(t.origin), *map(gain, t.gains), markdown_code(t.template)]
+                  for t in comparison.transferred]  # fmt: skip
     parts = [
         f"# {len(comparison.runs)} runs compared",
         _table("What each found", head, rows),
         _table("Winners on the same test rows", ["first", "second", "n", "points", "95 % interval", "verdict"], pairs),
         _table(
-            "Where prompts travel: each minus the tuned manual template of the place",
-            ["entry", "home", *map(markdown, comparison.places), "prompt"],
-            travellers,
+            "Transferred prompts: each minus the tuned manual template on the same corpus and model",
+            ["entry", "found on", *map(markdown, comparison.places), "prompt"],
+            transferred,
         ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _found(row: Compared) -> list[Any]:
+def _result_cells(row: ComparedRun) -> list[Any]:
     if row.winner is None:
         return [""] * 7 + [f"{markdown(row.run.status)}: no winner"]
     test, result = row.winner.test, row.run.outcome
@@ -103,7 +103,7 @@ def _head(facts: Facts) -> str:
     return "\n\n".join([*lines, *(f"Note: {markdown(text)}" for text in run.warnings)])
 
 
-def _answer(facts: Facts) -> str:
+def _winner(facts: Facts) -> str:
     best = facts.result.best if facts.result else None
     if best is None:
         leading = markdown_code(facts.lines[0].entry.template) if facts.lines else ""
@@ -115,23 +115,23 @@ def _answer(facts: Facts) -> str:
     lines += [f"- Settings: {markdown(settings_text(best.settings))}", f"- Entry: {markdown_code(best.entry)}"]
     lines += [f"- Refined: {markdown(facts.refined)}"] if facts.refined else []
     rows = []
-    for row in facts.judged:
+    for row in facts.tested_prompts:
         test, validation = row.test, row.prompt.validation
         rows.append([markdown(row.name), accuracy(row), interval(row.interval),
                      _real(test.value) if test else "", test.n if test else "",
                      _real(validation.loss) if validation else "", validation.n if validation else "",
                      markdown_code(row.prompt.template)])  # fmt: skip
-    head = ["", "test accuracy", "95 % interval", markdown(metric_of(facts)), "n", "validation loss", "n", "prompt"]
+    head = ["", "test accuracy", "95 % interval", markdown(test_metric(facts)), "n", "validation loss", "n", "prompt"]
     table = _table("", head, rows)
-    opened = (
-        f"Test rows were looked at once, at the end; {facts.opened} evaluations in this leaderboard have seen test "
-        "rows of this data."
+    note = (
+        f"The test rows were scored once, at the end; this leaderboard holds {facts.test_evaluations} evaluations on "
+        "test rows of this data."
     )
-    return "\n\n".join(["## The answer", "\n".join(lines), f"**{markdown(facts.verdict)}**", table, opened])
+    return "\n\n".join(["## The answer", "\n".join(lines), f"**{markdown(facts.verdict)}**", table, note])
 
 
-def _board(facts: Facts) -> str:
-    settings, words = shared([line.entry for line in facts.lines])
+def _leaderboard(facts: Facts) -> str:
+    settings, words = common_to_all([line.entry for line in facts.lines])
     rows = []
     for line in facts.lines:
         entry, score = line.entry, line.entry.validation
@@ -139,7 +139,7 @@ def _board(facts: Facts) -> str:
         rows.append(["★" if line.winner else "≈" if line.tied else "", markdown_code(entry.template) + role,
                      _real(score.loss) if score else markdown(entry.status), _real(score.accuracy) if score else "",
                      score.n if score else "", entry.rung, *([] if words else [_words(entry.label_words)]),
-                     markdown(own_settings(entry, settings)), markdown(entry.entry[:8])])  # fmt: skip
+                     markdown(other_settings(entry, settings)), markdown(entry.entry[:8])])  # fmt: skip
     head = ["", "prompt", "loss", "accuracy", "n", "rung", *([] if words else ["label words"]), "settings", "entry"]
     notes = [
         "★ the winner; ≈ what a paired test (95 %) on their validation rows cannot tell from it.",
@@ -167,36 +167,42 @@ def _confusion(facts: Facts) -> str:
     return _table("The winner on the test rows", ["label \\ predicted", *labels], rows)
 
 
-def _worst(facts: Facts) -> str:
+def _mistakes(facts: Facts) -> str:
     rows = []
-    for mistake in facts.worst:
+    for mistake in facts.worst_mistakes:
         several = len(mistake.fields) > 1
-        text = " ".join(
-            (f"{markdown(name)}: " if several else "") + markdown(cut(value)) for name, value in mistake.fields.items()
+        cells = [(markdown(name), markdown(shortened(value))) for name, value in mistake.fields.items()]
+        text = " ".join(f"{name}: {value}" if several else value for name, value in cells)
+        rows.append(
+            [
+                text,
+                markdown(shortened(mistake.label)),
+                markdown(shortened(mistake.predicted)),
+                _real(mistake.probability),
+            ]
         )
-        rows.append([text, markdown(cut(mistake.label)), markdown(cut(mistake.predicted)), _real(mistake.probability)])
     return _table("Its worst mistakes", ["row", "label", "predicted", "chance of the label"], rows)
 
 
-def _family(facts: Facts) -> str:
-    if not facts.family:
+def _ancestors(facts: Facts) -> str:
+    if not facts.ancestors:
         return ""
     lines = ["## Where the winner came from", ""]
-    for number_, step in enumerate(facts.family, 1):
+    for number_, step in enumerate(facts.ancestors, 1):
         changed = f" ({markdown('; '.join(step.changed))})" if step.changed else ""
-        loss = markdown(step.tried.status) if step.tried.loss is None else f"loss {step.tried.loss:.3f}"
-        lines.append(f"{number_}. {markdown(step.operator)}{changed}: {loss}, {markdown_code(step.tried.template)}")
+        loss = markdown(step.prompt.status) if step.prompt.loss is None else f"loss {step.prompt.loss:.3f}"
+        lines.append(f"{number_}. {markdown(step.operator)}{changed}: {loss}, {markdown_code(step.prompt.template)}")
     return "\n".join(lines)
 
 
-def _again(facts: Facts) -> str:
+def _reproduction(facts: Facts) -> str:
     commands = [facts.repeat, *facts.verify, facts.export]
     shown = "\n".join(f"    {visible(command)}" for command in commands if command)
     counts = facts.rows
     lines = [
         f"- Rows: {counts['train']} training, {counts['validation']} validation, {counts['test']} test",
         f"- Data fingerprint: {markdown_code(facts.run.fingerprint)}",
-        *(f"- {markdown(name)}: {markdown_code(value)}" for name, value in depends(facts.run).items()),
+        *(f"- {markdown(name)}: {markdown_code(value)}" for name, value in manifest_items(facts.run).items()),
     ]
     return "\n\n".join(["## What it depended on, and how to do it again", shown, "\n".join(lines)])
 

@@ -13,7 +13,7 @@ from autoprompt.results import RunResult, ScoredPrompt
 SHOWN_WORST = 8
 
 
-class Judged(NamedTuple):
+class TestedPrompt(NamedTuple):
     """A prompt with its score on the test rows. ``interval``: the 95 % interval of its accuracy."""
 
     name: str
@@ -51,18 +51,21 @@ class Line(NamedTuple):
     tied: bool | None
 
 
-def judged(result: RunResult | None) -> list[Judged]:
+def tested_prompts(result: RunResult | None) -> list[TestedPrompt]:
     """The winner and the baselines, in the order of the result; empty where it names no winner."""
     if result is None or result.best is None:
         return []
-    return [_judged("winner", result.best), *(_judged(name, row) for name, row in result.baselines.items() if row)]
+    return [
+        _tested_prompt("winner", result.best),
+        *(_tested_prompt(name, row) for name, row in result.baselines.items() if row),
+    ]
 
 
-def _judged(name: str, prompt: ScoredPrompt) -> Judged:
+def _tested_prompt(name: str, prompt: ScoredPrompt) -> TestedPrompt:
     test = prompt.test
     if test is None or test.accuracy is None:
-        return Judged(name, prompt, None)
-    return Judged(name, prompt, proportion_interval(round(test.accuracy * test.n), test.n))
+        return TestedPrompt(name, prompt, None)
+    return TestedPrompt(name, prompt, proportion_interval(round(test.accuracy * test.n), test.n))
 
 
 def lines(board: Leaderboard, run: RunRecord, entries: Sequence[EntryRow]) -> list[Line]:
@@ -96,13 +99,13 @@ def _tied(ours: Mapping[str, float], theirs: Mapping[str, float]) -> bool | None
     return None if found.ends is None else found.ends[0] <= 0 <= found.ends[1]
 
 
-def tested(board: Leaderboard, run: RunRecord) -> EvaluationRecord | None:
+def test_evaluation(board: Leaderboard, run: RunRecord) -> EvaluationRecord | None:
     """The winner's evaluation on the test rows."""
     records = board.entry(run.winner) if run.winner else []
     return next((r for r in records if r.run == run.id and r.split == "test" and r.status == "complete"), None)
 
 
-def gold_of(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[str] | None:
+def gold_labels(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[str] | None:
     """The right label of each row; None for generated texts, and where rows or predictions were not stored."""
     gold = [rows[row].label for row in test.row_ids if row in rows]
     whole = len(gold) == len(test.row_ids) == len(test.predictions) and min(map(len, test.log_probs), default=0) >= 2
@@ -110,8 +113,8 @@ def gold_of(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[str] | 
 
 
 def confusion(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> Confusion | None:
-    """The confusion matrix of a test; None where ``gold_of`` is None."""
-    gold = gold_of(test, rows)
+    """The confusion matrix of a test; None where ``gold_labels`` is None."""
+    gold = gold_labels(test, rows)
     if gold is None:
         return None
     labels = list(dict.fromkeys([*test.candidate.label_words.mapping(), *sorted({*gold, *test.predictions})]))
@@ -121,7 +124,7 @@ def confusion(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> Confusion 
     return Confusion(labels, counts)
 
 
-def worst(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[Mistake]:
+def worst_mistakes(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[Mistake]:
     """The mistakes with the highest loss; empty where predictions or losses were not stored."""
     found: list[Mistake] = []
     if not len(test.row_ids) == len(test.predictions) == len(test.losses) == len(test.log_probs):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from autoprompt.report import charts, wording
+from autoprompt.report import charts, formatting
 from autoprompt.report.comparing import Comparison
 from autoprompt.report.escaping import highlighted
 from autoprompt.report.facts import Facts
@@ -23,15 +23,15 @@ def run_page(facts: Facts) -> str:
     """The report of one run."""
     drawn = {
         "progress": charts.progress(facts.progress),
-        "front": charts.front(facts.tried, facts.front),
+        "front": charts.front(facts.tuned_prompts, facts.front),
         "settings": [
             charts.setting(name, list(group)) for name, group in groupby(facts.settings, lambda row: row.name)
         ],
     }
-    settings, words = wording.shared([line.entry for line in facts.lines])
-    return rendered(
-        "run.html.j2", facts=facts, charts=drawn, metric=wording.metric_of(facts), depends=wording.depends(facts.run),
-        common_settings=settings, common_words=words,
+    settings, words = formatting.common_to_all([line.entry for line in facts.lines])
+    return render(
+        "run.html.j2", facts=facts, charts=drawn, metric=formatting.test_metric(facts),
+        manifest=formatting.manifest_items(facts.run), common_settings=settings, common_words=words,
     )  # fmt: skip
 
 
@@ -43,10 +43,10 @@ def comparison_page(comparison: Comparison) -> str:
         if row.winner and row.winner.test and row.winner.test.accuracy is not None and row.winner.interval
     ]
     chart = charts.intervals("Test accuracy of each run's winner", "test accuracy", rows) if rows else ""
-    return rendered("comparison.html.j2", comparison=comparison, chart=chart)
+    return render("comparison.html.j2", comparison=comparison, chart=chart)
 
 
-def rendered(name: str, **values: Any) -> str:
+def render(name: str, **values: Any) -> str:
     """A Jinja template of this package, filled with the values. All are escaped, except ``Markup``."""
     from importlib.metadata import version
 
@@ -66,11 +66,11 @@ def _environment() -> Environment:
     environment.filters |= {
         "visible": visible,
         "slots": highlighted,
-        "settings": wording.settings_text,
-        "own": wording.own_settings,
+        "settings": formatting.settings_text,
+        "other_settings": formatting.other_settings,
         **{
-            name: getattr(wording, name)
-            for name in ("number", "clock", "moment", "cut", "accuracy", "interval", "gain", "points")
+            name: getattr(formatting, name)
+            for name in ("number", "clock", "moment", "shortened", "accuracy", "interval", "gain", "points")
         },
     }
     return environment

@@ -23,7 +23,7 @@ def write(board: Leaderboard, references: Sequence[str], out: Path, *, rows: boo
     """
     if len(references) == 1:
         facts = facts_of(board, references[0])
-        facts = facts if rows else replace(facts, worst=[])
+        facts = facts if rows else replace(facts, worst_mistakes=[])
         files = {"report.html": run_page(facts), "report.md": run_text(facts)}
     else:
         comparison = comparison_of(board, references)

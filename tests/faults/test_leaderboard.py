@@ -237,7 +237,7 @@ def test_reading_where_there_is_none_says_to_run_a_search(tmp_path):
 
 
 def test_a_lock_that_is_held_for_too_long_is_told(copy, monkeypatch):
-    monkeypatch.setattr("autoprompt.leaderboard.failures.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("autoprompt.leaderboard.sqlite_errors.LOCK_SECONDS", 0.2)
     holder = sqlite3.connect(copy, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="another process"):

@@ -13,7 +13,7 @@ from boards import a_run, an_evaluation, writing
 
 from autoprompt.errors import StorageError
 from autoprompt.leaderboard import Leaderboard
-from autoprompt.leaderboard.failures import explain
+from autoprompt.leaderboard.sqlite_errors import explain
 
 
 @pytest.fixture

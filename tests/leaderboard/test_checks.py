@@ -231,9 +231,9 @@ def test_what_a_killed_backup_left_behind_is_swept_and_nothing_else(board, tmp_p
 
 
 def test_a_backup_that_is_going_on_is_not_swept(board, tmp_path):
-    from autoprompt.leaderboard.copies import beside
+    from autoprompt.leaderboard.temporary_folders import temporary_folder
 
-    with beside(tmp_path) as folder:
+    with temporary_folder(tmp_path) as folder:
         (folder / "new.sqlite").write_text("in progress")
         with Leaderboard.open(board, read_only=True) as opened:
             opened.back_up(tmp_path / "copy.sqlite")

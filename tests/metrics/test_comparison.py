@@ -8,7 +8,7 @@ import typed
 from shown import COMPARISON, RESULT
 
 from autoprompt.metrics import FEW, paired_bootstrap, proportion_interval
-from autoprompt.report import wording
+from autoprompt.report import formatting
 from autoprompt.report.comparing import Gain, Pair
 
 ROUNDS = 400
@@ -85,7 +85,9 @@ def test_what_is_told_of_a_difference_has_an_interval_or_says_why_not(capsys, mo
     assert said in next(line for line in capsys.readouterr().out.splitlines() if "+50.0 points" in line)
     ends = typed.result(result).difference.ends
     assert ends == (None if said == "too few" else (0.25, 0.75))
-    assert wording.gain(Gain("accuracy", 0.5, ends, "test")).startswith("+50.0 points" + (" (+25.0" if ends else ","))
+    assert formatting.gain(Gain("accuracy", 0.5, ends, "test")).startswith(
+        "+50.0 points" + (" (+25.0" if ends else ",")
+    )
     told = Pair("a", "b", 5, 0.5, ends)
     assert told.verdict == ("the first is better" if ends else "too few rows to tell")
 

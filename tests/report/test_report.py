@@ -17,7 +17,7 @@ from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError
 from autoprompt.leaderboard import DataRow, Leaderboard
-from autoprompt.report import course, escaping, write
+from autoprompt.report import escaping, history, write
 from autoprompt.report.facts import facts_of
 
 
@@ -63,16 +63,16 @@ def test_the_facts_fit_the_result(searched):
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         facts = facts_of(board, result["run"])
         stored = board.evaluations(result["run"])
-    assert facts.progress[-1].evaluations == result["evaluations"] == len(facts.tried)
-    losses = [prompt.loss for prompt in facts.tried if prompt.loss is not None]
+    assert facts.progress[-1].evaluations == result["evaluations"] == len(facts.tuned_prompts)
+    losses = [prompt.loss for prompt in facts.tuned_prompts if prompt.loss is not None]
     assert facts.progress[-1].loss == min(losses)
     assert facts.progress[-1].tokens <= sum(e.tokens for e in stored)
     assert sum(map(sum, facts.confusion.counts)) == result["best"]["test"]["n"]
     right = sum(facts.confusion.counts[i][i] for i in range(len(facts.confusion.labels)))
     assert right / result["best"]["test"]["n"] == pytest.approx(result["best"]["test"]["accuracy"])
-    assert facts.worst == sorted(facts.worst, key=lambda mistake: -mistake.loss)
-    assert all(mistake.label != mistake.predicted for mistake in facts.worst)
-    assert facts.family[-1].tried.entry == result["best"]["entry"]
+    assert facts.worst_mistakes == sorted(facts.worst_mistakes, key=lambda mistake: -mistake.loss)
+    assert all(mistake.label != mistake.predicted for mistake in facts.worst_mistakes)
+    assert facts.ancestors[-1].prompt.entry == result["best"]["entry"]
     assert facts.rows["test"] == result["best"]["test"]["n"]
     assert sum(row.tuned for row in facts.operators) + 3 == result["evaluations"], "all but the baselines"
 
@@ -207,16 +207,16 @@ def test_several_runs_are_compared(hostile, tmp_path):
     assert not {tag for tag, _ in page.elements} & {"script", "img", "a"}
 
 
-def tried(entry: str, loss: float | None, length: int, readability: float | None) -> course.Tried:
-    return course.Tried(entry, "search", "complete", "{text}{label}", {}, {}, loss, length, readability)
+def tried(entry: str, loss: float | None, length: int, readability: float | None) -> history.TunedPrompt:
+    return history.TunedPrompt(entry, "search", "complete", "{text}{label}", {}, {}, loss, length, readability)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.3]), st.integers(0, 3), st.sampled_from([1.0, 2.0, None]))))
 def test_the_front_is_what_nothing_beats(goals: list) -> None:
     prompts = [tried(str(n), *goal) for n, goal in enumerate(goals)]
-    found = course.front(prompts)
+    found = history.pareto_front(prompts)
 
-    def beats(a: course.Tried, b: course.Tried) -> bool:
+    def beats(a: history.TunedPrompt, b: history.TunedPrompt) -> bool:
         pairs = [(a.loss, b.loss), (a.length, b.length), (a.readability or 9e9, b.readability or 9e9)]
         return all(x <= y for x, y in pairs)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from autoprompt.cli import listing, tables
 from autoprompt.leaderboard import Entry, EntryComparison, EntryRow, EvaluationRecord, Group, MeanMetric, RunRecord
-from autoprompt.leaderboard.comparing import Reported
+from autoprompt.leaderboard.comparing import RequestedMetric
 from autoprompt.metrics import Score
 from autoprompt.results import (
     Change,
@@ -115,7 +115,7 @@ def comparison(values: Values) -> EntryComparison:
     found, reported = values["difference"], values.get("reported")
     ends = None if found["low"] is None else (found["low"], found["high"])
     means = tuple(MeanMetric(**one) for one in values["values"])
-    more = reported and Reported(reported["metric"], tuple(MeanMetric(**one) for one in reported["values"]))
+    more = reported and RequestedMetric(reported["metric"], tuple(MeanMetric(**one) for one in reported["values"]))
     changed = {"difference": found["mean"], "interval": ends, "values": means, "reported": more}
     return _made(EntryComparison, values, **changed)
 

@@ -425,7 +425,7 @@ def test_an_entry_is_scored_on_other_data_beside_the_manual_prompt(searched, els
     assert run.resume(result["run"], board, Silent()).to_dict() == result
     for asked, said in (
         ([result["run"]], "strategy transfer"),
-        ([result["run"], result["transfer"]["run"]], "Where prompts travel"),
+        ([result["run"], result["transfer"]["run"]], "Transferred prompts"),
     ):
         shown = commands.call(capsys, "report", *asked, "--out", tmp_path / said, "--leaderboard", board)
         assert shown.code == 0, shown.err

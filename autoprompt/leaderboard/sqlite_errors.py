@@ -15,13 +15,13 @@ from autoprompt.errors import StorageError, first_line
 LOCK_SECONDS = 30.0
 MOST_BYTES = 64 * 1024 * 1024
 """Maximum size of one value or row."""
-_NO_ROOM = 1024 * 1024
+_FULL_BELOW = 1024 * 1024
 """Free bytes below which a disk that refuses to write is reported as full."""
-_TELL = "run `autoprompt leaderboard check` on it"
+_RUN_CHECK = "run `autoprompt leaderboard check` on it"
 
 
 @contextmanager
-def guard(path: Path, doing: str) -> Iterator[None]:
+def storage_errors(path: Path, doing: str) -> Iterator[None]:
     """Turn the errors of SQLite and of the file system into StorageError."""
     try:
         yield
@@ -33,7 +33,7 @@ def explain(path: Path, error: Exception) -> str:
     """Text: what happened, and what to do. Only content that SQLite calls malformed is reported as damaged."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
-        return _explained(path, error, code)
+        return _explain_sqlite(path, error, code)
     if isinstance(error, UnicodeEncodeError):
         return f"a value is not valid text ({error.reason}); clean the data or the name it came from"
     if isinstance(error, OSError):
@@ -41,10 +41,10 @@ def explain(path: Path, error: Exception) -> str:
         return f"{error.strerror or error}{room}; choose another --leaderboard"
     if isinstance(error, sqlite3.ProgrammingError):
         return f"it is not open ({first_line(error)}); open it again"
-    return f"its content is none of this program's ({first_line(error)}); {_TELL}"
+    return f"its content is none of this program's ({first_line(error)}); {_RUN_CHECK}"
 
 
-def _explained(path: Path, error: Exception, code: int) -> str:
+def _explain_sqlite(path: Path, error: Exception, code: int) -> str:
     primary = code & 0xFF
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return f"it is damaged ({first_line(error)}); restore a backup"
@@ -55,12 +55,14 @@ def _explained(path: Path, error: Exception, code: int) -> str:
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return _not_permitted(path, error)
     if primary == sqlite3.SQLITE_TOOBIG:
-        return f"a value in it is larger than {MOST_BYTES // 1024**2} MiB, which no value of this program is; {_TELL}"
+        return (
+            f"a value in it is larger than {MOST_BYTES // 1024**2} MiB, which no value of this program is; {_RUN_CHECK}"
+        )
     if primary == sqlite3.SQLITE_INTERRUPT:
-        return f"reading it takes far more steps than its size explains; {_TELL}"
+        return f"reading it takes far more steps than its size explains; {_RUN_CHECK}"
     if primary == sqlite3.SQLITE_NOMEM:
         return "there is not enough memory; end other programs"
-    return f"its content is none of this program's ({first_line(error)}); {_TELL}"
+    return f"its content is none of this program's ({first_line(error)}); {_RUN_CHECK}"
 
 
 def _refused_by_disk(path: Path, error: Exception, code: int) -> str:
@@ -71,7 +73,7 @@ def _refused_by_disk(path: Path, error: Exception, code: int) -> str:
         return f"the limit of {limit} bytes a file (`ulimit -f`) is reached; raise it and resume"
     free = _free(path)
     room = code in (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMMAP)
-    if code == sqlite3.SQLITE_FULL or ((writing or room) and free < _NO_ROOM):
+    if code == sqlite3.SQLITE_FULL or ((writing or room) and free < _FULL_BELOW):
         return f"the disk is full ({free} bytes free); make room and resume"
     if writing:
         return f"the disk refuses to write ({name}, {free} bytes free); see to the disk or its quota, then resume"
@@ -83,12 +85,12 @@ def _refused_by_disk(path: Path, error: Exception, code: int) -> str:
 
 def _not_permitted(path: Path, error: Exception) -> str:
     for file in (path, _companion(path, "wal"), _companion(path, "shm")):
-        if os.path.lexists(file) and not (file.is_file() and may(file, os.R_OK)):
+        if os.path.lexists(file) and not (file.is_file() and can_access(file, os.R_OK)):
             return f"this user may not read {file}; get the right to read and write it"
     return f"the file or its folder is not writable ({first_line(error)}); choose another --leaderboard"
 
 
-def may(path: Path, mode: int) -> bool:
+def can_access(path: Path, mode: int) -> bool:
     """Whether this process may access a file in this mode (``os.R_OK``, ``os.W_OK``), by its effective user id."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 

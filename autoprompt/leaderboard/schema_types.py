@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from autoprompt.leaderboard.stored_json import REAL
+from autoprompt.leaderboard.stored_json import FLOAT_BOUND
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,127}$")]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -17,7 +17,7 @@ Text = Annotated[str, Field(max_length=1_000_000)]
 TemplateText = Annotated[str, Field(max_length=100_000)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Small = Annotated[int, Field(ge=0, le=1_000_000)]
-Real = Annotated[float, Field(ge=-REAL, le=REAL, allow_inf_nan=False)]
+Real = Annotated[float, Field(ge=-FLOAT_BOUND, le=FLOAT_BOUND, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1.000001)]
 """A mean may come out slightly above 1."""
 Seconds = Annotated[float, Field(ge=0, le=1e12)]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from autoprompt.leaderboard.values import (
+from autoprompt.leaderboard.schema_types import (
     ABSENT,
     Count,
     Demo,
@@ -29,7 +29,7 @@ from autoprompt.leaderboard.values import (
 )
 
 
-class _Named(Part):
+class _ResultCandidate(Part):
     """A candidate in a run's result."""
 
     entry: Id = ""
@@ -62,7 +62,7 @@ class _Scores(Part):
     clear: bool | None = None
 
 
-class _Refined(Part):
+class _Refinement(Part):
     """The value of ``refine``: in a run's config the inputs of the refinement, in its result the outcome."""
 
     entry: Id = ""
@@ -102,13 +102,13 @@ class _Source(Part):
     prompts: Count = 0
 
 
-class _Warmth(Part):
+class _WarmStart(Part):
     prompts: list[PlainCandidate] = ABSENT
     operators: dict[Line, Annotated[list[Real], Field(min_length=2, max_length=2)]] = ABSENT
     sources: list[_Source] = ABSENT
 
 
-class _DataAsked(Part):
+class _DataRequest(Part):
     encoding: Line | None = None
     delimiter: Line | None = None
     no_header: bool = False
@@ -123,7 +123,7 @@ class _DataAsked(Part):
     shots: Small = 1
 
 
-class _ModelAsked(Part):
+class _ModelRequest(Part):
     model: Line = ""
     device: Line | None = None
     workers: Annotated[int, Field(gt=0, le=100_000)] | None = None
@@ -135,13 +135,13 @@ class _ModelAsked(Part):
     workers_per_gpu: Annotated[int, Field(gt=0, le=100_000)] | None = None
 
 
-class _Asked(Part):
+class _Request(Part):
     """The request that ``resume`` continues with."""
 
     corpus: Line = ""
     in_memory: bool = False
-    data: _DataAsked = _DataAsked()
-    model: _ModelAsked = _ModelAsked()
+    data: _DataRequest = _DataRequest()
+    model: _ModelRequest = _ModelRequest()
     config: dict[Word, dict[Word, JsonValue]] = ABSENT
     templates: list[TemplateText] = ABSENT
     label_words: dict[Text, Text] | None = None
@@ -172,7 +172,7 @@ class _ModelFacts(Part):
     files: dict[Line, Line] = ABSENT
 
 
-class _Reading(Part):
+class _DataSummary(Part):
     """Summary of the data that was read, in the form of ``DataSummary.to_dict``."""
 
     summary: Text = ""
@@ -191,7 +191,7 @@ class _Manifest(Part):
     data: _DataFacts = _DataFacts()
     model: _ModelFacts = _ModelFacts()
     code: dict[Word, str | int] = ABSENT
-    reading: _Reading | None = None
+    reading: _DataSummary | None = None
 
 
 class Config(Part):
@@ -215,16 +215,16 @@ class Config(Part):
     label_words: dict[Text, Text] | None = None
     search: dict[Word, JsonValue] = ABSENT
     fix: dict[Word, JsonValue] = ABSENT
-    warm_start: _Warmth | None = None
+    warm_start: _WarmStart | None = None
     transfer: _Transfer | None = None
     labels: list[Text] = ABSENT
     label_column: Line = ""
     target_length: Small = 0
     warnings: list[Text] | None = None
     manifest: _Manifest = ABSENT
-    request: _Asked | None = None
+    request: _Request | None = None
     mark: Line | None = None
-    refine: _Refined | None = None
+    refine: _Refinement | None = None
 
 
 class Result(Part):
@@ -232,17 +232,17 @@ class Result(Part):
 
     run: Id | None = None
     corpus: Line = ""
-    data: _Reading | None = None
+    data: _DataSummary | None = None
     model: Line = ""
     evaluations: Count = 0
     frozen: Count = 0
     generations: Count = 0
     finalists: Count = 0
     seconds: Seconds = 0.0
-    best: _Named | None = None
+    best: _ResultCandidate | None = None
     weights: Hash | None = None
     spread: _Spread | None = None
-    baselines: dict[Word, _Named | None] = ABSENT
+    baselines: dict[Word, _ResultCandidate | None] = ABSENT
     difference: _Difference | None = None
     transfer: _Transfer | None = None
     warm_start: list[_Source] = ABSENT
@@ -250,4 +250,4 @@ class Result(Part):
     history: list[dict[Line, JsonValue]] = ABSENT
     left_out: list[Text] = ABSENT
     verdict: Text | None = None
-    refine: _Refined | None = None
+    refine: _Refinement | None = None

@@ -9,20 +9,20 @@ from typing import Any
 from autoprompt.leaderboard import EntryRow, RunRecord
 from autoprompt.report.comparing import Gain
 from autoprompt.report.facts import Facts
-from autoprompt.report.outcome import Judged
+from autoprompt.report.outcome import TestedPrompt
 from autoprompt.terminal import visible
 
 LONGEST = 600
 """Most characters of a data field that are shown."""
 
 
-def metric_of(facts: Facts) -> str:
+def test_metric(facts: Facts) -> str:
     """The name of the metric that is reported next to accuracy."""
-    tests = [row.test.metric for row in facts.judged if row.test]
+    tests = [row.test.metric for row in facts.tested_prompts if row.test]
     return tests[0] if tests else "metric"
 
 
-def depends(run: RunRecord) -> dict[str, str]:
+def manifest_items(run: RunRecord) -> dict[str, str]:
     """The manifest as names and values."""
     data, model, code = (run.config["manifest"][part] for part in ("data", "model", "code"))
     found = {
@@ -42,7 +42,7 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     return ", ".join([*words, *(f"{k.replace('_', ' ')} {number(v)}" for k, v in settings.items() if k != "tuning")])
 
 
-def shared(entries: Sequence[EntryRow]) -> tuple[dict[str, Any], dict[str, str]]:
+def common_to_all(entries: Sequence[EntryRow]) -> tuple[dict[str, Any], dict[str, str]]:
     """Settings that all entries of the first one's tuning mode share, and label words that all entries share."""
     if not entries:
         return {}, {}
@@ -51,7 +51,7 @@ def shared(entries: Sequence[EntryRow]) -> tuple[dict[str, Any], dict[str, str]]
     return settings, first.label_words if all(e.label_words == first.label_words for e in entries) else {}
 
 
-def own_settings(entry: EntryRow, common: Mapping[str, Any]) -> str:
+def other_settings(entry: EntryRow, common: Mapping[str, Any]) -> str:
     """The settings that are not common to all; all settings where the entry has another tuning mode."""
     if entry.settings.get("tuning") != common.get("tuning"):
         return settings_text(entry.settings)
@@ -63,7 +63,7 @@ def number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def accuracy(row: Judged) -> str:
+def accuracy(row: TestedPrompt) -> str:
     """``84.0 %``; empty where there is none."""
     if row.test is None or row.test.accuracy is None:
         return ""
@@ -102,7 +102,7 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def cut(value: Any) -> str:
+def shortened(value: Any) -> str:
     """A data field as text, cut after ``LONGEST`` characters."""
     text = visible(value if isinstance(value, str) else str(value))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -19,29 +19,29 @@ from filelock import FileLock, Timeout
 
 _NAME = re.compile(r"\.autoprompt-([0-9a-f]{32})")
 _OWNER, _LOCK = "owner", "lock"
-_MADE = ("new.sqlite", "new.sqlite-journal", "new.sqlite-wal", "new.sqlite-shm", "weights", _LOCK)
+_FILES = ("new.sqlite", "new.sqlite-journal", "new.sqlite-wal", "new.sqlite-shm", "weights", _LOCK)
 
 
 @contextmanager
-def beside(parent: Path) -> Iterator[Path]:
+def temporary_folder(parent: Path) -> Iterator[Path]:
     """A new folder in ``parent``, removed at the end; folders left there by killed processes are removed first.
 
     The caller names its files ``new.sqlite`` or ``weights``. Raises OSError.
     """
-    sweep(parent)
+    remove_leftovers(parent)
     name = uuid.uuid4().hex
     folder = parent / f".autoprompt-{name}"
     folder.mkdir(mode=0o700)
     try:
         lock = FileLock(folder / _LOCK, timeout=0)
         with lock:
-            (folder / _OWNER).write_text(_mark(name), encoding="ascii")
+            (folder / _OWNER).write_text(_owner_text(name), encoding="ascii")
             yield folder
     finally:
         _remove(folder)
 
 
-def sweep(parent: Path) -> None:
+def remove_leftovers(parent: Path) -> None:
     """Remove the folders that killed processes of this program and this user left in ``parent``."""
     with contextlib.suppress(OSError):
         for folder in list(parent.iterdir()):
@@ -57,18 +57,18 @@ def _is_ours(folder: Path, name: str) -> bool:
         if folder.is_symlink() or mark.is_symlink() or not mark.is_file() or (folder / _LOCK).is_symlink():
             return False
         mine = not hasattr(os, "geteuid") or folder.stat().st_uid == mark.stat().st_uid == os.geteuid()
-        return mine and mark.stat().st_size < 200 and mark.read_bytes() == _mark(name).encode("ascii")
+        return mine and mark.stat().st_size < 200 and mark.read_bytes() == _owner_text(name).encode("ascii")
     except OSError:
         return False
 
 
-def _mark(name: str) -> str:
+def _owner_text(name: str) -> str:
     return f"autoprompt leaderboard: work in progress {name}\n"
 
 
 def _remove(folder: Path) -> None:
     """Delete the files with the names used here, the file ``owner`` last, then the folder if it is empty."""
-    for name in (*_MADE, _OWNER):
+    for name in (*_FILES, _OWNER):
         with contextlib.suppress(OSError):
             (folder / name).unlink()
     with contextlib.suppress(OSError):

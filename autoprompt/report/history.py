@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from autoprompt.leaderboard import Origin, Summary
 from autoprompt.leaderboard.records import candidate_dict
 
-TUNED = 1
+SHORT_RUNG = 1
 """The rung of the short fine-tunes, whose losses can be compared within a run: one fold, one seed."""
 
 
-class Tried(NamedTuple):
+class TunedPrompt(NamedTuple):
     """A prompt that was fine-tuned. ``loss``: on the validation rows; None where it was stopped early or failed."""
 
     entry: str
@@ -66,14 +66,14 @@ class SettingFacts(NamedTuple):
 class Ancestor(NamedTuple):
     """A prompt in a line of ancestors. ``changed``: what differs from its parent, in words."""
 
-    tried: Tried
+    prompt: TunedPrompt
     operator: str
     changed: list[str]
 
 
-def tried(summaries: Iterable[Summary]) -> list[Tried]:
+def tuned_prompts(summaries: Iterable[Summary]) -> list[TunedPrompt]:
     """The fine-tunes of the search phase and its baselines, in order."""
-    return [_tried(s) for s in summaries if _is_tuned(s)]
+    return [_tuned_prompt(s) for s in summaries if _is_tuned(s)]
 
 
 def progress(summaries: Iterable[Summary]) -> list[Point]:
@@ -96,18 +96,18 @@ def progress(summaries: Iterable[Summary]) -> list[Point]:
     return points
 
 
-def front(prompts: Iterable[Tried]) -> list[Tried]:
+def pareto_front(prompts: Iterable[TunedPrompt]) -> list[TunedPrompt]:
     """The Pareto front of loss, length and perplexity: prompts for which no other is as good in all three."""
     known = [p for p in prompts if p.loss is not None]
-    best: list[Tried] = []
-    for prompt in sorted(known, key=lambda p: (_goals(p), p.entry)):
-        goals = _goals(prompt)
-        if not any(all(a <= b for a, b in zip(_goals(other), goals, strict=True)) for other in best):
+    best: list[TunedPrompt] = []
+    for prompt in sorted(known, key=lambda p: (_objectives(p), p.entry)):
+        objectives = _objectives(prompt)
+        if not any(all(a <= b for a, b in zip(_objectives(other), objectives, strict=True)) for other in best):
             best.append(prompt)
     return best
 
 
-def operators(prompts: Sequence[Tried], origins: Sequence[Origin]) -> list[OperatorFacts]:
+def operators(prompts: Sequence[TunedPrompt], origins: Sequence[Origin]) -> list[OperatorFacts]:
     """Results by operator, sorted by the share of prompts that beat their parent (smoothed), highest first."""
     losses = {p.entry: p.loss for p in prompts}
     facts = []
@@ -124,7 +124,7 @@ def operators(prompts: Sequence[Tried], origins: Sequence[Origin]) -> list[Opera
     return sorted(facts, key=lambda f: (-(f.better + 1) / (f.compared + 2), -f.tuned, f.operator))
 
 
-def settings(prompts: Iterable[Tried]) -> list[SettingFacts]:
+def settings(prompts: Iterable[TunedPrompt]) -> list[SettingFacts]:
     """The losses by value of each setting that varied."""
     losses: dict[str, dict[Any, list[float]]] = {}
     for prompt in prompts:
@@ -139,21 +139,21 @@ def settings(prompts: Iterable[Tried]) -> list[SettingFacts]:
     ]
 
 
-def family(entry: str, prompts: Iterable[Tried], origins: Iterable[Origin]) -> list[Ancestor]:
+def ancestors(entry: str, prompts: Iterable[TunedPrompt], origins: Iterable[Origin]) -> list[Ancestor]:
     """The line of fine-tuned ancestors (by first parent), oldest first, up to the entry itself."""
     by_entry = {p.entry: p for p in prompts}
     source = {origin.entry: origin for origin in origins}
     chain: list[Ancestor] = []
-    while entry in by_entry and all(a.tried.entry != entry for a in chain):
+    while entry in by_entry and all(a.prompt.entry != entry for a in chain):
         prompt, origin = by_entry[entry], source.get(entry)
         parent = origin.parents[0] if origin is not None and origin.parents else ""
-        changed = differing(by_entry[parent], prompt) if parent in by_entry else []
+        changed = changes(by_entry[parent], prompt) if parent in by_entry else []
         chain.append(Ancestor(prompt, origin.operator if origin else prompt.role, changed))
         entry = parent
     return chain[::-1]
 
 
-def differing(before: Tried, after: Tried) -> list[str]:
+def changes(before: TunedPrompt, after: TunedPrompt) -> list[str]:
     """The changes in words: the template, the label words, or settings with both values."""
     changed = ["template"] if before.template != after.template else []
     changed += ["label words"] if before.label_words != after.label_words else []
@@ -167,12 +167,12 @@ def _change(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> s
 
 
 def _is_tuned(summary: Summary) -> bool:
-    return summary.rung == TUNED and summary.split == "validation" and summary.role not in ("finalist", "manual")
+    return summary.rung == SHORT_RUNG and summary.split == "validation" and summary.role not in ("finalist", "manual")
 
 
-def _tried(summary: Summary) -> Tried:
+def _tuned_prompt(summary: Summary) -> TunedPrompt:
     values = candidate_dict(summary.candidate)
-    return Tried(
+    return TunedPrompt(
         entry=summary.entry,
         role=summary.role,
         status=summary.status,
@@ -185,6 +185,6 @@ def _tried(summary: Summary) -> Tried:
     )
 
 
-def _goals(prompt: Tried) -> tuple[float, float, float]:
+def _objectives(prompt: TunedPrompt) -> tuple[float, float, float]:
     readability = float("inf") if prompt.readability is None else prompt.readability
     return float("inf") if prompt.loss is None else prompt.loss, float(prompt.length), readability

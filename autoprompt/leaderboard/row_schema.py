@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from autoprompt.errors import InputError
-from autoprompt.leaderboard.run_contents import Config, Result
-from autoprompt.leaderboard.stored_json import WHOLE
-from autoprompt.leaderboard.values import (
+from autoprompt.leaderboard.run_schema import Config, Result
+from autoprompt.leaderboard.schema_types import (
     Canonical,
     Count,
     Id,
@@ -28,6 +27,7 @@ from autoprompt.leaderboard.values import (
     Text,
     Word,
 )
+from autoprompt.leaderboard.stored_json import INT64_BOUND
 
 _SHOWN = 60
 
@@ -40,7 +40,7 @@ class Run(Part):
     corpus: Line
     fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{0,128}$")]
     model: Line
-    seed: Annotated[int, Field(ge=-WHOLE, lt=WHOLE)]
+    seed: Annotated[int, Field(ge=-INT64_BOUND, lt=INT64_BOUND)]
     strategy: Word
     config: Config
     started: Moment
@@ -157,7 +157,7 @@ def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool | float):
         return repr(value)
     if isinstance(value, int):
-        return repr(value) if -WHOLE <= value < WHOLE else "a huge number"
+        return repr(value) if -INT64_BOUND <= value < INT64_BOUND else "a huge number"
     if isinstance(value, str):
         return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
     return f"a {type(value).__name__}"

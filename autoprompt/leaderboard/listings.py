@@ -1,8 +1,8 @@
 """Listings of a leaderboard, one item at a time so that memory does not grow with the rows; the listing of runs.
 
 A run or entry that cannot be read is skipped and reported; all others are listed. A listing of entries checks the
-checksums of all rows in a leaderboard of up to ``rows.WHOLE`` evaluations and runs, and in a larger one those of the
-listed rows.
+checksums of all rows in a leaderboard of up to ``rows.SMALL_LEADERBOARD`` evaluations and runs, and in a larger one
+those of the listed rows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Listing(Generic[T]):
             self.problems.append(error)
 
 
-def of_runs(rows: Rows, guard: Guard, limit: int | None) -> Listing[RunRecord]:
+def list_runs(rows: Rows, guard: Guard, limit: int | None) -> Listing[RunRecord]:
     """At most ``limit`` runs, newest first."""
 
     def items(listing: Listing[RunRecord]) -> Iterator[RunRecord]:

@@ -1,6 +1,6 @@
 """Listing of leaderboard entries one by one: best first within each group, refined entries under their parents.
 
-All entries are sorted by a few columns, and only listed entries are read in full. ``streaming`` says which rows are
+All entries are sorted by a few columns, and only listed entries are read in full. ``listings`` says which rows are
 skipped and which are checked.
 """
 
@@ -14,18 +14,18 @@ from typing import Any, NamedTuple, TypeVar
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import checks, queries
-from autoprompt.leaderboard.ranking import UNKNOWN, RunData, data_of, line, place
+from autoprompt.leaderboard.listings import Guard, Listing, snapshot
+from autoprompt.leaderboard.ranking import UNKNOWN, RunData, data_of, leaderboard_line, sort_key
 from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, candidate_dict, parent_of
-from autoprompt.leaderboard.rows import WHOLE, Rows
-from autoprompt.leaderboard.streaming import Guard, Listing, snapshot
+from autoprompt.leaderboard.rows import SMALL_LEADERBOARD, Rows
 from autoprompt.results import refinement_verdict
 
 T = TypeVar("T")
-_SPARE = 1_000
+_SPARE_ENTRIES = 1_000
 """Entries beyond the limit that are sorted as well, to replace entries that cannot be read."""
-_PIECE = 200
+_BATCH = 200
 """Entries, or evaluations, that are read at a time."""
-_KEPT = 500
+_CACHED_RUNS = 500
 """Runs cached in memory, since the next entry may belong to one of them."""
 
 
@@ -71,7 +71,7 @@ class _Ranked(NamedTuple):
     """Whether the row can be sorted; if not, it is read in full to find out what is wrong with it."""
 
 
-def of_entries(rows: Rows, guard: Guard, run: str | None, limit: int | None) -> Listing[Entry]:
+def list_entries(rows: Rows, guard: Guard, run: str | None, limit: int | None) -> Listing[Entry]:
     """Entries of a run (its exact id) or of all: best first within each group, refined ones under their parents."""
 
     def items(listing: Listing[Entry]) -> Iterator[Entry]:
@@ -88,15 +88,15 @@ Name = tuple[str, str]
 """Run id and entry id."""
 
 
-class _Placed(NamedTuple):
-    """An entry's sort key (``ranking.place``), which ends with entry and run id, and its evaluations' numbers."""
+class _SortedEntry(NamedTuple):
+    """An entry's sort key (``ranking.sort_key``), which ends with entry and run id, and its evaluations' numbers."""
 
-    place: tuple[Any, ...]
+    sort_key: tuple[Any, ...]
     numbers: list[int]
 
     @property
     def name(self) -> Name:
-        return self.place[-1], self.place[-2]
+        return self.sort_key[-1], self.sort_key[-2]
 
 
 class _Entries:
@@ -115,9 +115,9 @@ class _Entries:
         self._parents = self._parents_of(run)
         wanted = set(self._parents.values())
         there: set[Name] = set()
-        children: dict[Name, list[_Placed]] = {}
+        children: dict[Name, list[_SortedEntry]] = {}
 
-        def tops() -> Iterator[_Placed]:
+        def tops() -> Iterator[_SortedEntry]:
             for found in self._groups(run):
                 if found.name in wanted:
                     there.add(found.name)
@@ -129,8 +129,8 @@ class _Entries:
         best = _first(tops(), limit)
         orphans = [child for parent in list(children) if parent not in there for child in children.pop(parent)]
         shown = 0
-        for piece in _pieces(_first([*best, *orphans], limit)):
-            for entry in self._read(piece, children):
+        for batch in _batches(_first([*best, *orphans], limit)):
+            for entry in self._read(batch, children):
                 if shown == limit:
                     return
                 shown += 1
@@ -153,7 +153,7 @@ class _Entries:
         runs = ((name, self._run(name)) for name in refined)
         return {name: parent for name, record in runs if record is not None and (parent := parent_of(record))}
 
-    def _groups(self, run: str | None) -> Iterator[_Placed]:
+    def _groups(self, run: str | None) -> Iterator[_SortedEntry]:
         """Yield the sort key and the evaluations' row numbers of each entry of each run."""
         query = queries.RANKED_OF_ALL if run is None else queries.RANKED_OF_RUN
         members: list[_Ranked] = []
@@ -164,7 +164,7 @@ class _Entries:
             members.append(row)
         yield from self._group(members)
 
-    def _group(self, members: list[_Ranked]) -> Iterator[_Placed]:
+    def _group(self, members: list[_Ranked]) -> Iterator[_SortedEntry]:
         bad = next((row for row in members if not row.plausible), None)
         if bad is not None:
             self.listing.problem(self._fault(bad.number))
@@ -173,7 +173,7 @@ class _Entries:
                 members.sort()
             self.listing.total += 1
             data = self._data.get(members[0].run, UNKNOWN)
-            yield _Placed(place(members, data), [row.number for row in members])
+            yield _SortedEntry(sort_key(members, data), [row.number for row in members])
 
     def _fault(self, number: int) -> StorageError:
         """The error in an evaluation that cannot be sorted or found."""
@@ -187,7 +187,7 @@ class _Entries:
             "evaluations; restore a backup."
         )
 
-    def _read(self, tops: Sequence[_Placed], children: dict[Name, list[_Placed]]) -> Iterator[Entry]:
+    def _read(self, tops: Sequence[_SortedEntry], children: dict[Name, list[_SortedEntry]]) -> Iterator[Entry]:
         """Yield the entries at these places, each followed by the entries refined from it."""
         found = self._summaries([number for top in tops for number in top.numbers])
         for top in tops:
@@ -205,29 +205,29 @@ class _Entries:
     def _summaries(self, numbers: Sequence[int]) -> dict[int, Summary | StorageError]:
         return {
             row[0]: self._summary(row)
-            for piece in _pieces(numbers)
-            for row in self.rows.all(queries.summaries_of(piece), piece)
+            for batch in _batches(numbers)
+            for row in self.rows.all(queries.summaries_of(batch), batch)
         }
 
-    def _entry(self, placed: _Placed, found: dict[int, Summary | StorageError], depth: int) -> Entry | None:
+    def _entry(self, item: _SortedEntry, found: dict[int, Summary | StorageError], depth: int) -> Entry | None:
         """The entry at this place; None where it cannot be read."""
-        summaries = [found[number] for number in placed.numbers if number in found]
+        summaries = [found[number] for number in item.numbers if number in found]
         good = [summary for summary in summaries if isinstance(summary, Summary)]
-        if len(good) < len(placed.numbers):
+        if len(good) < len(item.numbers):
             errors = [error for error in summaries if isinstance(error, StorageError)]
-            self.listing.problem(errors[0] if errors else self._fault(placed.numbers[0]))
+            self.listing.problem(errors[0] if errors else self._fault(item.numbers[0]))
             return None
         run = self._run(good[0].run)
         if run is None:
             return None
-        row = line(good, self._data.get(run.id, UNKNOWN))
+        row = leaderboard_line(good, self._data.get(run.id, UNKNOWN))
         parent = self._parents.get(run.id)
         try:
-            said = refinement_verdict(run.outcome.refine) if parent and run.outcome else None
+            verdict = refinement_verdict(run.outcome.refine) if parent and run.outcome else None
         except InputError as error:
-            self.listing.problem(checks.refused(self.rows.path, "runs", run.id, error))
+            self.listing.problem(checks.refusal(self.rows.path, "runs", run.id, error))
             return None
-        return Entry(row, run, depth, parent[1] if parent else None, said)
+        return Entry(row, run, depth, parent[1] if parent else None, verdict)
 
     def _summary(self, row: Any) -> Summary | StorageError:
         try:
@@ -236,13 +236,13 @@ class _Entries:
         except (checks.DamagedError, checks.RefusedError) as error:
             return error
         except InputError as error:
-            return checks.refused(self.rows.path, "evaluations", row[0], error)
+            return checks.refusal(self.rows.path, "evaluations", row[0], error)
         return summary
 
     def _run(self, run: str) -> RunRecord | None:
         """The run with this id, cached; None where it cannot be read."""
         if run not in self._runs:
-            if len(self._runs) >= _KEPT:
+            if len(self._runs) >= _CACHED_RUNS:
                 self._runs.clear()
             try:
                 row = self.rows.run_of_id(run)
@@ -254,13 +254,13 @@ class _Entries:
         return self._runs[run]
 
 
-def _first(placed: Iterable[_Placed], limit: int | None) -> list[_Placed]:
-    return sorted(placed) if limit is None else heapq.nsmallest(limit + _SPARE, placed)
+def _first(entries: Iterable[_SortedEntry], limit: int | None) -> list[_SortedEntry]:
+    return sorted(entries) if limit is None else heapq.nsmallest(limit + _SPARE_ENTRIES, entries)
 
 
 def _check_all(rows: Rows, listing: Listing[Entry], run: str | None) -> None:
     """Check all runs and evaluations of a small leaderboard: otherwise, one that damage ranks too low is missed."""
-    if not rows.is_small() or int(rows.value(queries.COUNT_RUNS)) > WHOLE:
+    if not rows.is_small() or int(rows.value(queries.COUNT_RUNS)) > SMALL_LEADERBOARD:
         return
     found: Counter[str] = Counter()
     query = queries.SUMMARIES + (queries.IN_ORDER if run is None else queries.OF_RUN)
@@ -279,5 +279,5 @@ def _check_all(rows: Rows, listing: Listing[Entry], run: str | None) -> None:
             listing.problem(error)
 
 
-def _pieces(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[start : start + _PIECE] for start in range(0, len(items), _PIECE))
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
