@@ -178,6 +178,7 @@ def entries_of(desk: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # some forty commands
 @pytest.mark.parametrize("text", [README, GUIDE], ids=["readme", "guide"])
 def test_every_command_runs(capsys, desk, corpus_folder, text):
     """In order, in one folder; a second leaderboard is the other machine's."""
