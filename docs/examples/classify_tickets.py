@@ -23,7 +23,7 @@ else:
     data = "tickets.csv"
     pd.read_json(TICKETS, lines=True).to_csv(data, index=False)
 
-result = autoprompt.search(data, max_evaluations=5, shots=8, test_rows=60, leaderboard="tickets.sqlite")
+result = autoprompt.search(data, max_evaluations=4, shots=6, test_rows=48, leaderboard="tickets.sqlite")
 print(result)
 for warning in result.warnings:
     print("note:", warning)
