@@ -3,8 +3,8 @@
     python docs/examples/classify_tickets.py              # writes tickets.csv from the repository's own tickets
     python docs/examples/classify_tickets.py my.csv       # a file of your own with a column of texts and one of labels
 
-The search is small, so that it ends in about a minute on two cores. For real work replace the three limits of `search`
-by a budget: `budget="5m"`. All files are written to the current folder.
+The search is small, so that it ends soon. For real work replace the three limits of `search` by a budget:
+`budget="5m"`. All files are written to the current folder.
 """
 
 import sys

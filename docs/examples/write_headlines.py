@@ -3,8 +3,8 @@
     python docs/examples/write_headlines.py
 
 The rows are the repository's own 160 articles with headlines. Candidates are ranked by the likelihood of the target
-texts. The finalists and the test rows are written out and judged by ROUGE-L. The search is small, so that it ends in
-about a minute on two cores, and finds little: for real work give it all rows, a budget (`budget="15m"`), and no `fix`.
+texts. The finalists and the test rows are written out and judged by ROUGE-L. The search is small, so that it ends soon,
+and finds little: for real work give it all rows, a budget (`budget="15m"`), and no `fix`.
 """
 
 import json
