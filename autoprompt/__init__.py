@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autoprompt.api import refine, resume, search, verify
     from autoprompt.errors import AutopromptError
-    from autoprompt.estimators.prompt_classifier import PromptClassifier
-    from autoprompt.estimators.prompt_model import PromptModel
+    from autoprompt.estimators import PromptClassifier, PromptModel
     from autoprompt.export import Prompt, load
     from autoprompt.search_result import SearchResult
     from autoprompt.template import LabelWords, Template
@@ -33,8 +32,8 @@ _HOME = {
     "AutopromptError": "autoprompt.errors",
     "LabelWords": "autoprompt.template",
     "Prompt": "autoprompt.export",
-    "PromptClassifier": "autoprompt.estimators.prompt_classifier",
-    "PromptModel": "autoprompt.estimators.prompt_model",
+    "PromptClassifier": "autoprompt.estimators",
+    "PromptModel": "autoprompt.estimators",
     "SearchResult": "autoprompt.search_result",
     "Template": "autoprompt.template",
     "load": "autoprompt.export",

@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprompt.stage_times import StageTimes, clock
-from autoprompt.terminal import echo, visible
-from autoprompt.terminal.console import Console, plain
+from autoprompt.terminal import Console, echo, plain, visible
 
 if TYPE_CHECKING:  # loading torch would take seconds
     from autoprompt.evaluator import Evaluation, Evaluator

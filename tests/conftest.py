@@ -136,12 +136,12 @@ def finished(
 def own_cluster() -> Iterator[Any]:
     """A Ray cluster of this process alone, with three cores and what it takes for a GPU; its workers find the tests'
     modules."""
-    from autoprompt.execution.ray_cluster import joined, ray
+    from autoprompt.execution.ray_cluster import joined_cluster, ray
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         ray.init(address="local", num_cpus=3, num_gpus=1, include_dashboard=False, log_to_driver=False)
-        with joined(None, 1, print) as cluster:
+        with joined_cluster(None, 1, print) as cluster:
             yield cluster
         assert ray.is_initialized(), "who joined leaves it as it was"
         ray.shutdown()

@@ -55,7 +55,7 @@ def test_search_gives_what_the_command_prints(corpus_folder, model_folders, tmp_
     with Leaderboard.open(board, read_only=True) as opened:
         record = opened.run(result["run"])
         assert (record.status, record.name) == ("finished", "a first try")
-        assert record.result == result
+        assert record.result.to_dict() == result
         assert "Seed: {text} = {label}" in {e.candidate.template.format() for e in opened.evaluations(record.id)}
 
 

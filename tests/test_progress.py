@@ -12,7 +12,6 @@ from shown import COMPARISON, EVALUATION, GROUP, RESULT, ROW, RUN, SCORE, SETTIN
 
 from autoprompt import progress
 from autoprompt.candidate import Candidate
-from autoprompt.cli import tables
 from autoprompt.evaluator import Evaluation
 from autoprompt.template import LabelWords, Template
 
@@ -103,11 +102,11 @@ def test_tables_show_markup_as_text(capsys, monkeypatch, width):
         "entry": lambda: typed.show_entry(ROW | {"evaluations": [EVALUATION, EVALUATION | {"score": None}]}),
         "result": lambda: typed.show_result(RESULT, Path("[x] lb.sqlite")),
         "comparison": lambda: typed.show_comparison(COMPARISON),
-        "card": lambda: tables.show_card({"name": "[red]", "template": "[/]\n{label}"}),
+        "card": lambda: typed.show_card({"name": "[red]", "template": "[/]\n{label}"}),
         "evaluation": lambda: typed.show_evaluation(
             {"split": "test", "n": 3, "tuning": "tail", "seconds": 1.0, "metrics": {"accuracy": 0.5}}
         ),
-        "artifacts": lambda: tables.show_artifacts(
+        "artifacts": lambda: typed.show_artifacts(
             [{"name": "[red]", "description": "a [/] b", "licence": "[MIT]", "pulled": True}]
         ),
     }

@@ -13,10 +13,12 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from autoprompt.cli.interruption import interrupted
+
 if TYPE_CHECKING:
     from autoprompt.cli.root import cli
 
-__all__ = ["cli", "main", "stopped"]
+__all__ = ["cli", "main"]
 
 _received: list[int] = []
 """Signals received so far."""
@@ -46,7 +48,7 @@ def main() -> NoReturn:
         if not _received and not isinstance(error, KeyboardInterrupt):
             raise
         if sys.stderr is not None:
-            print(stopped(), file=sys.stderr)
+            print(interrupted(), file=sys.stderr)
         code = 128 + (_received or [signal.SIGINT])[0]
     finally:
         for number in _received:
@@ -67,13 +69,6 @@ def _run() -> int:
     return run()
 
 
-def stopped() -> str:
-    """Return the message for a command that a signal ended."""
-    if "autoprompt.progress" not in sys.modules:  # imported when work begins
-        return "Stopped before anything was done."
-    return "Stopped; a search that had begun is in the leaderboard, and `autoprompt resume` goes on with it."
-
-
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     """Raise on the first signal, so that the work ends in order; exit at once on the second, which loses nothing.
 
@@ -85,7 +80,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             with contextlib.suppress(OSError):
-                os.write(2, f"{_SHOW_CURSOR if os.isatty(2) else ''}{stopped()}\n".encode())
+                os.write(2, f"{_SHOW_CURSOR if os.isatty(2) else ''}{interrupted()}\n".encode())
             _stop_at_once(number, frame)
         frame = frame.f_back
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

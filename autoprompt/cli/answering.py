@@ -21,7 +21,7 @@ from autoprompt.terminal import echo
 
 if TYPE_CHECKING:
     from autoprompt.cli.rows import Waiting
-    from autoprompt.corpus.readers import Table
+    from autoprompt.corpus import Table
     from autoprompt.predicting import Answer, Predictor
 
 

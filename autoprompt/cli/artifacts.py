@@ -69,9 +69,9 @@ def corpora_show(name: str, as_json: bool) -> None:
     from autoprompt import corpus
     from autoprompt.cli.tables import show_card
 
-    card = asdict(corpus.card(name))
+    card = corpus.card(name)
     if as_json:
-        print_json(card)
+        print_json(asdict(card))
     else:
         show_card(card)
 
@@ -94,22 +94,22 @@ def corpora_pull(name: str) -> None:
 
 def _list_artifacts(kind: Any, as_json: bool) -> None:
     from autoprompt import artifacts
-    from autoprompt.cli.tables import show_artifacts
+    from autoprompt.cli.tables import ListedArtifact, show_artifacts
 
     rows = [
-        {"name": item.name, "description": item.description, "licence": item.licence, "pulled": pulled}
+        ListedArtifact(item.name, item.description, item.licence, pulled)
         for item, pulled in artifacts.list_artifacts(kind)
     ]
     if kind == "corpus":
         from autoprompt import corpus
 
         rows += [
-            {"name": card.name, "description": card.title, "licence": card.licence, "pulled": True}
+            ListedArtifact(card.name, card.title, card.licence, pulled=True)
             for card in corpus.list_cards()
             if card.files  # shipped with the package
         ]
     if as_json:
-        print_json({"models" if kind == "model" else "corpora": rows})
+        print_json({"models" if kind == "model" else "corpora": [row._asdict() for row in rows]})
     else:
         show_artifacts(rows)
 

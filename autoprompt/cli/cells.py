@@ -12,8 +12,7 @@ from rich.text import Text
 
 from autoprompt.metrics import Score
 from autoprompt.registry import CLASSIFICATION_METRICS
-from autoprompt.terminal import printable
-from autoprompt.terminal.console import Console, plain
+from autoprompt.terminal import Console, plain, printable
 
 WIDE = 100
 """Terminal width, in characters, from which less important columns are shown."""

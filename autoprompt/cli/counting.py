@@ -22,7 +22,7 @@ def counted(total: int | None, *, shown: bool = True) -> Iterator[Count]:
     if not shown or verbosity() == Verbosity.QUIET:
         yield lambda _: None
         return
-    from autoprompt.terminal.console import Console
+    from autoprompt.terminal import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:

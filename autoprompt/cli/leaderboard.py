@@ -113,7 +113,7 @@ def leaderboard_show(entry: str, leaderboard_file: Path, as_json: bool) -> None:
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         evaluations = board.entry(entry)
         runs = [board.run(name) for name in dict.fromkeys(evaluation.run for evaluation in evaluations)]
-    said = [found for run in runs if run.outcome and (found := refinement_verdict(run.outcome.refine))]
+    said = [found for run in runs if run.result and (found := refinement_verdict(run.result.refine))]
     if as_json:
         rows = [evaluation.to_dict() for evaluation in evaluations]
         prompt = evaluations[0].candidate.to_dict()

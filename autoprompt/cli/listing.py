@@ -10,7 +10,7 @@ from rich.text import Text
 from autoprompt.cli import cells
 from autoprompt.cli.cells import WIDE, Column
 from autoprompt.leaderboard import Entry, Group
-from autoprompt.terminal.console import Console, plain
+from autoprompt.terminal import Console, plain
 
 UNDER = "└"
 """Marks a refined entry, under its parent."""

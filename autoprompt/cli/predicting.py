@@ -118,7 +118,7 @@ def _waiting(
 ) -> Waiting:
     """Return the rows to answer. ``given``: the file options. Raises UsageError, InputError."""
     from autoprompt.cli import rows
-    from autoprompt.corpus.readers import FileOptions
+    from autoprompt.corpus import FileOptions
 
     options = FileOptions(**given)
     if options != FileOptions() and (input_file is None or str(input_file) == "-"):

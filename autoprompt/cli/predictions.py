@@ -12,7 +12,7 @@ from autoprompt.errors import InputError
 from autoprompt.terminal import visible
 
 if TYPE_CHECKING:
-    from autoprompt.corpus.readers import Table
+    from autoprompt.corpus import Table
     from autoprompt.predicting import Answer
 
 _ACTS = frozenset("=+-@")
@@ -100,7 +100,7 @@ def as_json_lines(stream: TextIO, labels: Sequence[str], added: Added) -> Write:
     return write
 
 
-def _check_later(row: Mapping[str, Any], own: Sequence[str]) -> None:
+def _check_later(row: Mapping[str, object], own: Sequence[str]) -> None:
     """Raise InputError if a later row has a column with the name of an added one."""
     taken = next((name for name in own if name in row), None)
     if taken is not None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from autoprompt.cli import artifacts, layout, leaderboard, predicting, refining, reporting, searching, stopped
+from autoprompt.cli import artifacts, layout, leaderboard, predicting, refining, reporting, searching
+from autoprompt.cli.interruption import interrupted
 from autoprompt.cli.verbosity import Verbosity, talkative, verbosity
 from autoprompt.errors import AutopromptError
 from autoprompt.terminal import echo, visible
@@ -95,7 +96,7 @@ def run() -> int:
         echo(visible(f"Error: {error}"), err=True)
         return error.exit_code
     except click.exceptions.Abort:
-        echo(stopped(), err=True)
+        echo(interrupted(), err=True)
         return 130
     except click.ClickException as error:
         said = io.StringIO()

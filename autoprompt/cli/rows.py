@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoprompt.cli.verbosity import say
-from autoprompt.corpus import inputs, require_columns
-from autoprompt.corpus.readers import FileOptions, Table, check_characters, json_row, read_inputs
+from autoprompt.corpus import FileOptions, Table, check_characters, inputs, json_row, read_inputs, require_columns
 from autoprompt.errors import InputError
 
 STDIN = "standard input"

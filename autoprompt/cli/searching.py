@@ -40,7 +40,7 @@ class SearchCommand(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help text."""
-        from autoprompt.corpus.readers import format_names
+        from autoprompt.corpus import format_names
 
         shown = copy.copy(self)
         shown.help = (self.help or "").replace("FORMATS", format_names(extras=True))
@@ -163,7 +163,7 @@ def resume(
 
     with Leaderboard.open(leaderboard_file, read_only=True) as board:
         config = board.run(reference).config
-    with viewed(config.get("budget"), config.get("max_evaluations")) as shown, tracked(shown, track) as watched:
+    with viewed(config.budget, config.max_evaluations) as shown, tracked(shown, track) as watched:
         result = run.resume(reference, leaderboard_file, watched, started=STARTED, place=place_of(place))
     if as_json:
         print_json(result.to_dict())

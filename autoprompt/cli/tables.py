@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
 from autoprompt.cli import cells
 from autoprompt.cli.cells import NARROW, WIDE, Column
+from autoprompt.corpus import Card
 from autoprompt.leaderboard import EntryComparison, EvaluationRecord, MeanMetric, RunRecord
 from autoprompt.metrics import FEW
 from autoprompt.results import (
@@ -26,8 +27,7 @@ from autoprompt.results import (
     verdict,
 )
 from autoprompt.stage_times import clock
-from autoprompt.terminal import command_line, visible
-from autoprompt.terminal.console import Console, plain
+from autoprompt.terminal import Console, command_line, plain, visible
 
 
 def show_result(result: RunResult, leaderboard: Path) -> None:
@@ -215,7 +215,7 @@ def show_runs(runs: Sequence[RunRecord]) -> None:
     ]  # fmt: skip
     rows: list[dict[str, str | Text]] = []
     for run in runs:
-        best = run.outcome.best if run.outcome else None
+        best = run.result.best if run.result else None
         started = run.started.replace("T", " ")
         rows.append({
             "run": run.id, "name": run.name or "", "corpus": run.corpus,
@@ -290,19 +290,28 @@ def _mean(value: MeanMetric | None) -> str:
     return f"{value.mean:.3f}{spread}"
 
 
-def show_artifacts(rows: Sequence[dict[str, Any]]) -> None:
+class ListedArtifact(NamedTuple):
+    """An embedded model or corpus. ``pulled``: whether it is on this machine."""
+
+    name: str
+    description: str
+    licence: str
+    pulled: bool
+
+
+def show_artifacts(rows: Sequence[ListedArtifact]) -> None:
     """Print a table of embedded models or corpora."""
     table = Table(show_edge=False)
     for name in ("name", "pulled", "licence", "description"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        texts = (row["name"], "yes" if row["pulled"] else "no", row["licence"], row["description"])
+        texts = (row.name, "yes" if row.pulled else "no", row.licence, row.description)
         table.add_row(*map(plain, texts))
     Console().print(table)
 
 
-def show_card(card: dict[str, Any]) -> None:
+def show_card(card: Card) -> None:
     """Print a corpus card without its empty fields."""
     console = Console()
-    for name, value in ((name, value) for name, value in card.items() if value):
+    for name, value in ((name, value) for name, value in vars(card).items() if value):
         console.print(plain(f"{name}: {value!r}" if name == "template" else f"{name}: {value}"))

@@ -12,10 +12,12 @@ import enum
 import math
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from autoprompt.errors import InputError
 
+Cells: TypeAlias = Mapping[str, object]
+"""A row: its cells by column."""
 MOST_LEVELS = 64
 """The deepest nesting of lists and dicts in a cell."""
 _MISSING_TYPES = ("NAType", "NaTType")
@@ -153,7 +155,7 @@ def _refusal(value: Any, place: str, column: str) -> InputError:
     )
 
 
-def check_characters(row: Mapping[str, Any], place: str) -> None:
+def check_characters(row: Cells, place: str) -> None:
     """Raise InputError for lone surrogates, which UTF-8 cannot encode, and for NUL characters."""
     try:
         text = "\n".join(_texts(row))

@@ -8,6 +8,7 @@ message, on separate lines; with several turns, each message in the text follows
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autoprompt.corpus.cells import Cells
 from autoprompt.corpus.readers import Table
 from autoprompt.errors import InputError
 
@@ -49,7 +50,7 @@ def _role(message: Mapping[str, Any]) -> str | None:
     return _ROLES.get(role.casefold(), role.casefold()) if isinstance(role, str) else None
 
 
-def _turned(cell: Any, place: str, column: str, *, answered: bool) -> dict[str, Any]:
+def _turned(cell: Any, place: str, column: str, *, answered: bool) -> Cells:
     if not isinstance(cell, list) or not cell:
         raise InputError(f"{place} has no chat in the column {column!r}; give a list of messages of role and content.")
     turns = [_turn(message, place, column) for message in cell]

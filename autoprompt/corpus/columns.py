@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from autoprompt.corpus import cells
+from autoprompt.corpus.cells import Cells
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.types import Task
 from autoprompt.errors import InputError
@@ -52,7 +52,7 @@ class Row:
     Splits are drawn within each ``group``: a class, or all rows of a generation corpus.
     """
 
-    fields: Mapping[str, Any]
+    fields: Cells
     label: str
     place: str
     group: str
@@ -76,7 +76,7 @@ def select_rows(table: Table, columns: Columns) -> list[Row]:
     return rows
 
 
-def select_fields(table: Table, fields: Sequence[str]) -> list[Mapping[str, Any]]:
+def select_fields(table: Table, fields: Sequence[str]) -> list[Cells]:
     """The fields of rows without labels. Raises InputError for a row that lacks a field, or a bad cell."""
     sources = {name: column_of(table, name) for name in fields}
     for row, place in zip(table.rows, table.places, strict=True):

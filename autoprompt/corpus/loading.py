@@ -51,7 +51,9 @@ def of(train: Any, validation: Any = None, test: Any = None, *, name: str = "row
     """
     reading = Reading(**options)
     reading.check_no_file(name)
-    given = {split: rows for split, rows in zip(SPLITS, (train, validation, test), strict=True) if rows is not None}
+    given: Mapping[str, Any] = {
+        split: rows for split, rows in zip(SPLITS, (train, validation, test), strict=True) if rows is not None
+    }
     notes: tuple[str, ...] = ()
     if len(given) == 1:
         given, notes = splits_of(train, name)

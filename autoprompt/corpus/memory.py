@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autoprompt.corpus.cells import check_characters, plain
+from autoprompt.corpus.cells import Cells, check_characters, plain
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.split_names import split_of
 from autoprompt.errors import InputError, UsageError
@@ -15,7 +15,7 @@ _EXPECTED = (
 )
 
 
-def splits_of(data: Any, source: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def splits_of(data: Any, source: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """Return split -> rows from a dict of splits (such as a DatasetDict), and notes; any other data is train alone.
 
     Splits are named like the files of a folder: ``dev`` is validation. Raises UsageError for a dict of splits without
@@ -152,7 +152,7 @@ def _is_a(data: Any, module: str, name: str) -> bool:
     return kind is not None and isinstance(data, kind)
 
 
-def _row(row: Any, place: str) -> dict[str, Any]:
+def _row(row: Any, place: str) -> Cells:
     if not isinstance(row, Mapping):
         raise InputError(
             f"{place} is no dict but a {type(row).__name__}; give each row as a dict of its columns: "

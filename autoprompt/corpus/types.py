@@ -6,8 +6,9 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from autoprompt.corpus.cells import Cells
 from autoprompt.corpus.summary import DataSummary
 
 Task = Literal["classification", "generation"]
@@ -23,7 +24,7 @@ class Example:
     """
 
     row_id: str
-    fields: Mapping[str, Any]
+    fields: Cells
     label: str
 
 
@@ -88,7 +89,7 @@ def default_label_words(labels: Iterable[str]) -> dict[str, str]:
     return {label: label.lower().replace("_", " ") for label in labels}
 
 
-def make_examples(rows: Iterable[tuple[Mapping[str, Any], str]], seen: dict[str, int]) -> tuple[Example, ...]:
+def make_examples(rows: Iterable[tuple[Cells, str]], seen: dict[str, int]) -> tuple[Example, ...]:
     """Examples with their row ids; ``seen`` counts equal rows across calls."""
     examples = []
     for fields, label in rows:
@@ -99,7 +100,7 @@ def make_examples(rows: Iterable[tuple[Mapping[str, Any], str]], seen: dict[str,
     return tuple(examples)
 
 
-def content_id(fields: Mapping[str, Any], label: str) -> str:
+def content_id(fields: Cells, label: str) -> str:
     """A hash of the row's content, 16 hex digits."""
     return hashlib.sha256(canonical([fields, label]).encode()).hexdigest()[:16]
 
@@ -109,7 +110,7 @@ def canonical(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def normalised(fields: Mapping[str, Any]) -> str:
+def normalised(fields: Cells) -> str:
     """A key that is equal for rows with the same text: NFC, case folded, white space collapsed."""
     parts = []
     for name in sorted(fields):

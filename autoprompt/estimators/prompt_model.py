@@ -12,8 +12,7 @@ from autoprompt.errors import UsageError
 from autoprompt.models import FAMILIES, LanguageModel, check_device, load_model, locate_model
 from autoprompt.models.locks import Turn
 from autoprompt.predicting import Predictor, labelled, tuned
-from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions
-from autoprompt.run.inputs import check_options, shown, words_of
+from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions, check_options, label_words_of, with_drawn_demos
 from autoprompt.template import Template
 
 KEPT_ROWS = 2000
@@ -116,7 +115,7 @@ class PromptModel:
             train, name="train", text_column=text_column, label_column=label_column, target_column=target_column
         )
         tuning, seed = plain(tuning) or self._default_tuning(len(corpus.train)), plain(seed)
-        candidate = shown(self._candidate(corpus, template, label_words, tuning, settings), corpus, seed)
+        candidate = with_drawn_demos(self._candidate(corpus, template, label_words, tuning, settings), corpus, seed)
         model = self._load(corpus.labels)
         if tuning not in model.tuning_modes:
             modes = ", ".join(model.tuning_modes)
@@ -186,7 +185,7 @@ class PromptModel:
         changes: Mapping[str, Any],
     ) -> Candidate:
         parsed = template if isinstance(template, Template) else Template.parse(template or corpus.manual_template)
-        words = words_of(corpus, self.family, None if label_words is None else dict(label_words))
+        words = label_words_of(corpus, self.family, None if label_words is None else dict(label_words))
         default = Settings.default(tuning, len(corpus.train), labelled=bool(corpus.labels))
         known = {*default.to_dict(), "calibration"} - {"tuning"}
         if set(changes) - known:

@@ -86,7 +86,7 @@ class Cluster:
 
 
 @contextmanager
-def joined(address: str | None, cores: int, tell: Callable[[str], None]) -> Iterator[Cluster]:
+def joined_cluster(address: str | None, cores: int, tell: Callable[[str], None]) -> Iterator[Cluster]:
     """Join the Ray cluster at ``address``. Without an address, join the one of RAY_ADDRESS, else one that runs on this
     machine, else a new one of this machine with ``cores`` cores; "local" always starts a new one. If the process is
     connected already, use that connection and leave it open.

@@ -4,18 +4,34 @@ from autoprompt.leaderboard.checks import DamagedError
 from autoprompt.leaderboard.comparing import EntryComparison, MeanMetric, compare_entries
 from autoprompt.leaderboard.entry_listing import Entry
 from autoprompt.leaderboard.groups import Group, Groups
-from autoprompt.leaderboard.inspecting import Inspection
-from autoprompt.leaderboard.listings import Listing
 from autoprompt.leaderboard.locks import holding, is_held
-from autoprompt.leaderboard.merging import Merged, merge
-from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
+from autoprompt.leaderboard.merging import merge
+from autoprompt.leaderboard.ranking import rank
+from autoprompt.leaderboard.records import (
+    EVALUATED_SPLITS,
+    REFINE,
+    EntryRow,
+    EvaluationRecord,
+    RunRecord,
+    pinned,
+)
 from autoprompt.leaderboard.removing import remove
-from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
+from autoprompt.leaderboard.run_config import (
+    RefineInputs,
+    RunConfig,
+    StoredManifest,
+    StoredRequest,
+    StoredTransfer,
+    StoredWarmStart,
+)
+from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
+from autoprompt.leaderboard.summary import Summary
 from autoprompt.leaderboard.weights import keep_weights, kept_weights
 
 __all__ = [
-    "Attached",
+    "EVALUATED_SPLITS",
+    "REFINE",
     "DamagedError",
     "DataRow",
     "Entry",
@@ -24,14 +40,17 @@ __all__ = [
     "EvaluationRecord",
     "Group",
     "Groups",
-    "Inspection",
     "Leaderboard",
-    "Listing",
     "MeanMetric",
-    "Merged",
     "Origin",
+    "RefineInputs",
+    "RunConfig",
     "RunRecord",
     "Step",
+    "StoredManifest",
+    "StoredRequest",
+    "StoredTransfer",
+    "StoredWarmStart",
     "Summary",
     "compare_entries",
     "holding",
@@ -39,5 +58,7 @@ __all__ = [
     "keep_weights",
     "kept_weights",
     "merge",
+    "pinned",
+    "rank",
     "remove",
 ]

@@ -148,7 +148,7 @@ def _by_fold(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord],
     for record in records:
         if record.split == split and record.status == "complete":
             refined = runs[record.run].strategy == REFINE
-            parts = (runs[record.run].config.get("folds") or 0) if record.fold and not refined else 0
+            parts = (runs[record.run].config.folds or 0) if record.fold and not refined else 0
             rung = min(record.rung, ONE_FOLD) if refined else record.rung
             found[_FoldKey(rung, parts, record.fold, record.repeat)].append(record)
     return found

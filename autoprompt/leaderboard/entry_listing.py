@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import checks, queries
 from autoprompt.leaderboard.listings import Guard, Listing, snapshot
 from autoprompt.leaderboard.ranking import UNKNOWN, RunData, data_of, leaderboard_line, sort_key
-from autoprompt.leaderboard.records import EntryRow, RunRecord, Summary, candidate_dict, parent_of
+from autoprompt.leaderboard.records import EntryRow, RunRecord, parent_of
 from autoprompt.leaderboard.rows import SMALL_LEADERBOARD, Rows
+from autoprompt.leaderboard.summary import Summary
 from autoprompt.results import refinement_verdict
 
 T = TypeVar("T")
@@ -222,17 +222,13 @@ class _Entries:
             return None
         row = leaderboard_line(good, self._data.get(run.id, UNKNOWN))
         parent = self._parents.get(run.id)
-        try:
-            verdict = refinement_verdict(run.outcome.refine) if parent and run.outcome else None
-        except InputError as error:
-            self.listing.problem(checks.refusal(self.rows.path, "runs", run.id, error))
-            return None
+        verdict = refinement_verdict(run.result.refine) if parent and run.result else None
         return Entry(row, run, depth, parent[1] if parent else None, verdict)
 
     def _summary(self, row: Any) -> Summary | StorageError:
         try:
             summary = self.rows.summary(row[0], row[1], row[2:])
-            Candidate.from_dict(candidate_dict(summary.candidate))
+            summary.parsed()
         except (checks.DamagedError, checks.RefusedError) as error:
             return error
         except InputError as error:

@@ -72,7 +72,7 @@ def _run(rows: Rows, found: Inspection, counted: Counter[str], row: Any) -> None
             setattr(found, name, getattr(found, name) + len(rows.attached(kind, run)))
         except AutopromptError as error:
             found.note(error)
-    for name in weights.names_of_run(known.record.config, known.record.result):
+    for name in weights.weights_of(known.record):
         try:
             weights.kept_weights(rows.path, name)
             found.weights += 1

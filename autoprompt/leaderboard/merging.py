@@ -12,7 +12,7 @@ from autoprompt.leaderboard.locks import is_held
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
 from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
-from autoprompt.leaderboard.weights import copy_all, names_of_run
+from autoprompt.leaderboard.weights import copy_all, weights_of
 
 _Outcome = tuple[Any, ...]
 
@@ -86,7 +86,7 @@ def _copy_run(merged: Merged, board: Leaderboard, other: Leaderboard, run: RunRe
     board.import_run(_as_stopped(run), evaluations, attached)
     merged.added.append(run.id)
     merged.evaluations += len(evaluations)
-    return names_of_run(run.config, run.result)
+    return weights_of(run)
 
 
 def _join_run(
@@ -114,8 +114,8 @@ def _join_run(
         board.import_run(_as_stopped(replace(run, name=known.name)), missing, attached)
         merged.extended.append(run.id)
         merged.evaluations += len(missing)
-        return names_of_run(run.config, run.result)
-    return names_of_run(known.config, known.result)
+        return weights_of(run)
+    return weights_of(known)
 
 
 def _attached_rows(board: Leaderboard, run: str) -> list[Attached]:

@@ -19,10 +19,9 @@ from autoprompt.leaderboard.records import (
     STATUSES,
     EntryRow,
     RunRecord,
-    Summary,
-    candidate_dict,
     ordered_json,
 )
+from autoprompt.leaderboard.summary import Summary
 from autoprompt.metrics import Score
 from autoprompt.registry import CLASSIFICATION_METRICS
 
@@ -139,7 +138,7 @@ def leaderboard_line(group: Sequence[Summary], data: RunData) -> EntryRow:
     # The worst status counts: a mean over fewer folds than other entries have is no fair comparison.
     worst = max(top, key=lambda summary: STATUSES.index(summary.status))
     baseline = next((summary.role for summary in group if summary.role in BASELINES), None)
-    values = candidate_dict(top[0].candidate)
+    prompt = top[0].plain
     rows = _rows_key(top, STATUSES.index(worst.status), data)
     return EntryRow(
         entry=worst.entry,
@@ -148,10 +147,10 @@ def leaderboard_line(group: Sequence[Summary], data: RunData) -> EntryRow:
         status=worst.status,
         reason=worst.reason,
         role=baseline or top[0].role,
-        template=values["template"],
-        label_words=values["label_words"],
-        settings=values["settings"],
-        demos=values.get("demos", []),
+        template=prompt.template,
+        label_words=prompt.label_words,
+        settings=prompt.settings,
+        demos=prompt.demos,
         validation=_mean([summary.score for summary in top]),
         readability=next((s.readability for s in reversed(group) if s.readability is not None), None),
         evaluations=len(group),

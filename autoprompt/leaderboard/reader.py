@@ -20,8 +20,9 @@ from autoprompt.leaderboard import (
     sqlite_errors,
 )
 from autoprompt.leaderboard.ranking import rank
-from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord, Summary
+from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord
 from autoprompt.leaderboard.rows import A, Rows, RunRow
+from autoprompt.leaderboard.summary import Summary
 
 T = TypeVar("T", bound="Reader")
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache, cached_property
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 from autoprompt.candidate import Candidate, canonical_json, digest
 from autoprompt.errors import InputError
+from autoprompt.leaderboard.run_config import RunConfig
 from autoprompt.leaderboard.stored_json import parsed
+from autoprompt.leaderboard.summary import Summary
 from autoprompt.metrics import Score
 from autoprompt.results import RunResult
 
@@ -19,7 +21,8 @@ RUN_STATUSES = ("running", "finished", "stopped", "failed")
 STATUSES = ("complete", "pruned", "failed")
 BASELINES = ("manual", "manual_tuned", "null", "random")
 ROLES = ("search", *BASELINES, "finalist")
-SPLITS = ("frozen", "validation", "test")
+EVALUATED_SPLITS = ("frozen", "validation", "test")
+"""What evaluations are made on, in the order of a search; ``frozen`` stands for the rows of a frozen score."""
 REFINE = "refine"
 """The strategy of a run that refined an entry, and the operator in the refined entry's origin."""
 _SHOWN = ("run", "role", "split", "rung", "fold", "repeat", "status", "reason", "readability", "seconds", "tokens",
@@ -37,38 +40,33 @@ class RunRecord:
     model: str
     seed: int
     strategy: str
-    config: dict[str, Any]
+    config: RunConfig
     started: str
     status: str = "running"
     finished: str | None = None
-    result: dict[str, Any] | None = None
+    result: RunResult | None = None
     environment: dict[str, str] = field(default_factory=dict)
-
-    @cached_property
-    def outcome(self) -> RunResult | None:
-        """The result with its types; None unless the run has finished. Raises InputError for unusable values."""
-        return RunResult.from_dict(self.result) if self.result else None
 
     @property
     def winner(self) -> str | None:
         """The best entry in the run's result; None without a result."""
-        best = (self.result or {}).get("best") or {}
-        return best.get("entry")
+        return self.result.best.entry or None if self.result and self.result.best else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return values | {"config": self.config.to_dict(), "result": self.result.to_dict() if self.result else None}
 
     @property
-    def warnings(self) -> list[str]:
+    def warnings(self) -> Sequence[str]:
         """Warnings for readers of the results: about data and model, and with a result also about the machines."""
-        return [str(text) for text in (self.result or self.config).get("warnings") or []]
+        return (self.result.warnings if self.result else self.config.warnings) or ()
 
 
 def parent_of(run: RunRecord) -> tuple[str, str] | None:
     """Ids of the run and the entry that a refining run started from; None for any other run."""
-    told = run.config.get("refine") or {}
-    return (str(told["run"]), str(told["entry"])) if {"run", "entry"} <= told.keys() else None
+    told = run.config.refine
+    return (told.run, told.entry) if told and {"run", "entry"} <= told.to_dict().keys() else None
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,8 @@ class EntryRow:
     role: str
     template: str
     label_words: dict[str, str]
-    settings: dict[str, Any]
-    demos: list[dict[str, Any]]
+    settings: Mapping[str, Any]
+    demos: Sequence[Mapping[str, Any]]
     validation: Score | None
     readability: float | None
     evaluations: int
@@ -129,41 +127,6 @@ class EntryRow:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; no deep copies, since a listing makes tens of thousands of them."""
         return vars(self) | {"validation": self.validation.to_dict() if self.validation else None}
-
-
-class Summary(NamedTuple):
-    """An evaluation's row, without per-example data; the fields are the columns.
-
-    A tuple, because a listing makes tens of thousands of them.
-    """
-
-    run: str
-    key: str
-    entry: str
-    role: str
-    split: str
-    rung: int
-    fold: int
-    repeat: int
-    status: str
-    reason: str | None
-    loss: float | None
-    accuracy: float | None
-    metric: str | None
-    value: float | None
-    n: int | None
-    readability: float | None
-    seconds: float
-    tokens: int
-    length: int
-    candidate: str
-
-    @property
-    def score(self) -> Score | None:
-        """The score; None if the evaluation has none."""
-        if self.loss is None or self.metric is None or self.value is None or self.n is None:
-            return None
-        return Score(self.loss, self.accuracy, self.metric, self.value, self.n)
 
 
 # Column order of the rows' payloads, which the checksums cover.
@@ -187,8 +150,8 @@ def run_values(record: RunRecord, evaluations: int) -> tuple[Any, ...]:
     """The payload of a run's row. Raises InputError for values that JSON cannot hold or the schema refuses."""
     values = (
         *(record.id, record.name, record.corpus, record.fingerprint, record.model, record.seed),
-        *(record.strategy, ordered_json(record.config), record.started, record.status, record.finished),
-        None if record.result is None else ordered_json(record.result),
+        *(record.strategy, ordered_json(record.config.to_dict()), record.started, record.status, record.finished),
+        None if record.result is None else ordered_json(record.result.to_dict()),
         *(ordered_json(record.environment), evaluations),
     )
     run_record(values)
@@ -202,6 +165,8 @@ def run_record(values: Sequence[Any]) -> RunRecord:
         row[name] = None if name == "result" and row[name] is None else parsed(row[name], f"The {name} of a run")
     row_schema().check(row_schema().Run, row, "The run")
     del row["evaluations"]
+    row["config"] = RunConfig.from_dict(row["config"])
+    row["result"] = None if row["result"] is None else RunResult.from_dict(row["result"])
     return RunRecord(**row)
 
 
@@ -255,7 +220,7 @@ def losses_value(record: EvaluationRecord) -> str:
     return ordered_json([_real(value) for value in record.losses])
 
 
-def _read_examples(examples: Sequence[str], losses: str) -> dict[str, Any]:
+def _read_examples(examples: Sequence[str], losses: str) -> Mapping[str, Any]:
     """Parsed columns of examples and losses. Raises InputError for values that this program never stores."""
     where = "The examples of an evaluation"
     row = {name: parsed(text, where) for name, text in zip(EXAMPLE_COLUMNS, examples, strict=True)}
@@ -272,7 +237,7 @@ def evaluation_record(summary: Summary, examples: Sequence[str], losses: str) ->
         run=summary.run,
         key=summary.key,
         entry=summary.entry,
-        candidate=Candidate.from_dict(candidate_dict(summary.candidate)),
+        candidate=summary.parsed(),
         role=summary.role,
         split=summary.split,
         rung=summary.rung,
@@ -296,12 +261,6 @@ def pinned(name: str, revision: str | None) -> str:
     return f"{name.partition('@')[0]}@{revision}" if revision else name
 
 
-def candidate_dict(canonical: str) -> dict[str, Any]:
-    """A candidate's canonical JSON as the plain dict of ``Candidate.to_dict``."""
-    values: dict[str, Any] = parsed(canonical, "The candidate of an evaluation")
-    return values | {"label_words": dict(values["label_words"])}
-
-
 def ordered_json(value: Any) -> str:
     """JSON that preserves the order of keys, since labels are ordered. Raises InputError for NaN and non-JSON types."""
     try:
@@ -317,7 +276,7 @@ def _real(value: float | None) -> float | None:
 
 def _check(record: EvaluationRecord) -> None:
     where = f"The evaluation {record.key!r} of run {record.run!r}"
-    for name, known in (("status", STATUSES), ("role", ROLES), ("split", SPLITS)):
+    for name, known in (("status", STATUSES), ("role", ROLES), ("split", EVALUATED_SPLITS)):
         if getattr(record, name) not in known:
             raise InputError(f"{where} has the {name} {getattr(record, name)!r}; use one of {', '.join(known)}.")
     if record.status == "complete" and record.score is None:

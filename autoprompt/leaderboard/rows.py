@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import checks, queries, records, run_tables, schema
 from autoprompt.leaderboard.limits import Meter
-from autoprompt.leaderboard.records import EvaluationRecord, RunRecord, Summary
+from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
+from autoprompt.leaderboard.summary import Summary
 
 A = TypeVar("A", run_tables.Step, run_tables.Origin, run_tables.DataRow)
 _SUGGESTED = 1_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -44,7 +44,7 @@ class DataRow(NamedTuple):
     run: str
     split: str
     row_id: str
-    fields: dict[str, Any]
+    fields: Mapping[str, object]
     label: str
 
 

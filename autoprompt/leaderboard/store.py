@@ -16,6 +16,7 @@ from autoprompt.leaderboard.reader import Reader
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
 from autoprompt.leaderboard.rows import ids_and_names
 from autoprompt.leaderboard.run_tables import Attached
+from autoprompt.results import RunResult
 
 
 class Leaderboard(Reader):
@@ -44,10 +45,10 @@ class Leaderboard(Reader):
             self._begin_reading()
             self._check_unused(None, name)
 
-    def finish_run(self, run_id: str, status: str, result: dict[str, Any] | None = None) -> None:
+    def finish_run(self, run_id: str, status: str, result: RunResult | None = None) -> None:
         """Set a run's status and result; the status ``running`` resumes a stopped run, ``finished`` deletes the steps.
 
-        Raises NotFoundError for an unknown id, InputError for a result that is not plain JSON.
+        Raises NotFoundError for an unknown id, InputError for a result that the schema refuses.
         """
         checks.check_run_status(status)
         finished = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")

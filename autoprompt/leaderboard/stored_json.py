@@ -20,10 +20,15 @@ class Stored(dict[str, Any]):
     """A JSON object of a leaderboard. A missing key raises StorageError: the file is at fault, not the program."""
 
     def __missing__(self, key: str) -> NoReturn:
-        raise StorageError(
-            f"A run of the leaderboard lacks the value {key!r}, which this needs; it was stored in part or by another "
-            "program, so search again."
-        )
+        raise lacking(key)
+
+
+def lacking(name: str) -> StorageError:
+    """The error for a value that a run was stored without."""
+    return StorageError(
+        f"A run of the leaderboard lacks the value {name!r}, which this needs; it was stored in part or by another "
+        "program, so search again."
+    )
 
 
 def parsed(text: Any, where: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from autoprompt.errors import StorageError
 from autoprompt.files import sha256
+from autoprompt.leaderboard.records import RunRecord
 from autoprompt.leaderboard.temporary_folders import temporary_folder
 
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -27,8 +28,13 @@ def is_name(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-def names_of_run(config: Mapping[str, Any] | None, result: Mapping[str, Any] | None) -> list[str]:
+def weights_of(run: RunRecord) -> list[str]:
     """Names of the weights that a run needs: those of its winner, and those that a refinement started from."""
+    return names_of_run(run.config.to_dict(), run.result.to_dict() if run.result else None)
+
+
+def names_of_run(config: Mapping[str, Any] | None, result: Mapping[str, Any] | None) -> list[str]:
+    """As ``weights_of``, for the JSON of a run that may be damaged."""
     found = [(result or {}).get("weights"), ((config or {}).get("refine") or {}).get("weights")]
     return list(dict.fromkeys(name for name in found if name and isinstance(name, str)))
 

@@ -15,7 +15,7 @@ from autoprompt.metrics.comparison import (
     paired_bootstrap,
     proportion_interval,
 )
-from autoprompt.metrics.generation import TextMetric, example_values, generation_metrics, generation_score
+from autoprompt.metrics.generation import example_values, generation_metrics, generation_score
 from autoprompt.metrics.types import Score, metric_names
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Comparison",
     "Interval",
     "Score",
-    "TextMetric",
     "chance_better",
     "chances_better",
     "classification_metrics",

@@ -13,7 +13,7 @@ from autoprompt import metrics
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
 from autoprompt.errors import NothingSucceededError, UsageError
-from autoprompt.evaluator.scoring import calibrated, content_free
+from autoprompt.evaluator import calibrated, content_free
 from autoprompt.models import FitFailedError, LanguageModel
 
 BLOCK = 50

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from autoprompt.leaderboard import RunRecord
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard import RunRecord, pinned
 from autoprompt.terminal import command_line
 
 # Options of `autoprompt search` by their names in a stored run, with their defaults, which a command leaves out.
@@ -23,31 +22,31 @@ def repeat(run: RunRecord) -> str | None:
     None where no command can express the run: a refined entry, rows in memory, ranges from a configuration file, a warm
     start.
     """
-    asked = run.config["request"]
-    if asked is None or asked["in_memory"] or run.config["warm_start"]:
+    asked = run.config.request
+    if asked is None or asked.in_memory or run.config.warm_start:
         return None
-    if any(name not in asked["fix"] for section in asked["config"].values() for name in section):
+    if any(name not in asked.fix for section in asked.config.values() for name in section):
         return None
-    transfer = run.config["transfer"]
-    corpus = pinned(asked["corpus"], run.config["corpus_revision"])
-    words = _options(asked["data"], _DATA)
-    words += _options(asked["model"] | {"model": pinned(asked["model"]["model"], run.config["model_revision"])}, _MODEL)
+    transfer = run.config.transfer
+    corpus = pinned(asked.corpus, run.config.corpus_revision)
+    words = _options(asked.data, _DATA)
+    words += _options({**asked.model, "model": pinned(asked.model["model"], run.config.model_revision)}, _MODEL)
     if transfer:
-        split = [] if transfer["split"] == "validation" else ["--split", transfer["split"]]
-        words += ["--entry", transfer["entry"][:12], *split, *_options(asked, {"seed": 0})]
+        split = [] if transfer.split == "validation" else ["--split", transfer.split]
+        words += ["--entry", transfer.entry[:12], *split, *_options(asked.to_dict(), {"seed": 0})]
         return command_line("evaluate", corpus, options=words)
-    words += _options(asked, _SEARCH)
-    for template in asked["templates"]:
+    words += _options(asked.to_dict(), _SEARCH)
+    for template in asked.templates:
         words += ["--template", template.replace("\n", "\\n")]
-    if asked["label_words"]:
-        words += ["--label-words", json.dumps(asked["label_words"], ensure_ascii=False)]
-    for name, value in asked["fix"].items():
+    if asked.label_words:
+        words += ["--label-words", json.dumps(asked.label_words, ensure_ascii=False)]
+    for name, value in asked.fix.items():
         words += ["--fix", f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"]
-    if run.outcome is not None:
-        words += ["--max-evaluations", str(run.outcome.evaluations)]
-    elif asked["max_evaluations"] is not None or asked["budget"] is not None:
-        limit = ["--max-evaluations", str(asked["max_evaluations"])]
-        words += limit if asked["max_evaluations"] is not None else ["--budget", f"{asked['budget']:g}s"]
+    if run.result is not None:
+        words += ["--max-evaluations", str(run.result.evaluations)]
+    elif asked.max_evaluations is not None or asked.budget is not None:
+        limit = ["--max-evaluations", str(asked.max_evaluations)]
+        words += limit if asked.max_evaluations is not None else ["--budget", f"{asked.budget:g}s"]
     return command_line("search", corpus, options=words)
 
 
@@ -59,7 +58,7 @@ def verify(run: RunRecord) -> list[str]:
 
 def export(run: RunRecord) -> str | None:
     """The command that exports the winner for other programs; None where there is no winner."""
-    weights = ["--with-weights"] if run.outcome and run.outcome.weights else []
+    weights = ["--with-weights"] if run.result and run.result.weights else []
     return command_line("export", run.winner[:12], options=["--out", "best.json", *weights]) if run.winner else None
 
 

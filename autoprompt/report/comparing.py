@@ -95,7 +95,7 @@ def comparison_of(board: Leaderboard, references: Sequence[str]) -> Comparison:
 
 
 def _compared(run: RunRecord) -> ComparedRun:
-    found = {row.name: row for row in outcome.tested_prompts(run.outcome)}
+    found = {row.name: row for row in outcome.tested_prompts(run.result)}
     return ComparedRun(run, found.get("winner"), found.get("manual_tuned"))
 
 
@@ -104,10 +104,10 @@ def _transferred(runs: Sequence[RunRecord]) -> tuple[list[str], list[Transferred
     gains: dict[tuple[str, str], Gain] = {}
     origins: dict[str, tuple[str, str]] = {}
     for run in runs:
-        source, found = (run.outcome.transfer, run.outcome.difference) if run.outcome else (None, None)
+        source, found = (run.result.transfer, run.result.difference) if run.result else (None, None)
         entry = source.entry if source else run.winner
-        if source and entry:
-            origins[entry] = (run.config["transfer"]["candidate"]["template"], _place(source.corpus, source.model))
+        if source and entry and run.config.transfer:
+            origins[entry] = (run.config.transfer.candidate["template"], _place(source.corpus, source.model))
         if entry and found:
             split = source.split if source else "test"
             gains[entry, _place(run.corpus, run.model)] = Gain(found.metric, found.value, found.ends, split)

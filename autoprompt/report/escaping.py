@@ -7,8 +7,7 @@ import re
 from markupsafe import Markup, escape
 
 from autoprompt.errors import InputError
-from autoprompt.template import Literal, Template
-from autoprompt.template.parsing import written
+from autoprompt.template import Literal, Template, format_segment
 from autoprompt.terminal import visible
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~^$:@])")
@@ -36,6 +35,6 @@ def highlighted(template: str) -> Markup:
         return escape(visible(template))
     parts = []
     for segment in segments:
-        text = escape(visible(written(segment)))
+        text = escape(visible(format_segment(segment)))
         parts.append(text if isinstance(segment, Literal) else Markup("<mark>{}</mark>").format(text))
     return Markup("").join(parts)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord
-from autoprompt.leaderboard.ranking import rank
+from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, rank
 from autoprompt.report import commands, history, outcome
 from autoprompt.results import RunResult, refinement_verdict, verdict
 
@@ -47,22 +46,22 @@ class Facts:
     @property
     def result(self) -> RunResult | None:
         """What the run came to; None unless it has finished."""
-        return self.run.outcome
+        return self.run.result
 
     @property
     def data(self) -> str:
         """One line on what was read of the data; empty for a run that refined an entry."""
-        reading = self.run.config["manifest"].get("reading")
-        return str(reading["summary"]) if reading else ""
+        reading = self.run.config.manifest.reading
+        return reading.summary if reading else ""
 
     @property
     def warm_start(self) -> list[str]:
         """One sentence for each earlier run of a warm start."""
-        warmth = self.run.config["warm_start"]
+        warmth = self.run.config.warm_start
         return [
-            f"Warm start: {source['prompts']} prompts of run {source['run']} on {source['corpus']}, whose data are "
-            f"{source['similarity']:.0%} alike."
-            for source in (warmth["sources"] if warmth else ())
+            f"Warm start: {source.prompts} prompts of run {source.run} on {source.corpus}, whose data are "
+            f"{source.similarity:.0%} alike."
+            for source in (warmth.runs if warmth else ())
         ]
 
     @property
@@ -90,7 +89,7 @@ def facts_of(board: Leaderboard, reference: str) -> Facts:
     counts = {split: sum(row.split == split for row in data) for split in ("train", "validation", "test")}
     return Facts(
         run=run,
-        tested_prompts=outcome.tested_prompts(run.outcome),
+        tested_prompts=outcome.tested_prompts(run.result),
         lines=outcome.lines(board, run, entries[:SHOWN_ENTRIES]),
         total=len(entries),
         tuned_prompts=tuned_prompts,

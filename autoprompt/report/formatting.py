@@ -24,13 +24,13 @@ def test_metric(facts: Facts) -> str:
 
 def manifest_items(run: RunRecord) -> dict[str, str]:
     """The manifest as names and values."""
-    data, model, code = (run.config["manifest"][part] for part in ("data", "model", "code"))
+    facts = run.config.manifest
     found = {
-        "Model revision": model["revision"],
-        **{f"{name}, SHA-256": value for name, value in model["files"].items()},
-        "Data revision": data["revision"],
-        "Source, SHA-256": code["source"],
-        "Commit": code["commit"],
+        "Model revision": facts.model.revision,
+        **{f"{name}, SHA-256": value for name, value in facts.model.files.items()},
+        "Data revision": facts.data.revision,
+        "Source, SHA-256": facts.code.source,
+        "Commit": facts.code.commit,
         **run.environment,
     }
     return {name: str(value) for name, value in found.items() if value}
@@ -42,7 +42,7 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     return ", ".join([*words, *(f"{k.replace('_', ' ')} {number(v)}" for k, v in settings.items() if k != "tuning")])
 
 
-def common_to_all(entries: Sequence[EntryRow]) -> tuple[dict[str, Any], dict[str, str]]:
+def common_to_all(entries: Sequence[EntryRow]) -> tuple[Mapping[str, Any], Mapping[str, str]]:
     """Settings that all entries of the first one's tuning mode share, and label words that all entries share."""
     if not entries:
         return {}, {}

@@ -7,7 +7,6 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from autoprompt.leaderboard import Origin, Summary
-from autoprompt.leaderboard.records import candidate_dict
 
 SHORT_RUNG = 1
 """The rung of the short fine-tunes, whose losses can be compared within a run: one fold, one seed."""
@@ -21,7 +20,7 @@ class TunedPrompt(NamedTuple):
     status: str
     template: str
     label_words: dict[str, str]
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     loss: float | None
     length: int
     readability: float | None
@@ -171,14 +170,14 @@ def _is_tuned(summary: Summary) -> bool:
 
 
 def _tuned_prompt(summary: Summary) -> TunedPrompt:
-    values = candidate_dict(summary.candidate)
+    prompt = summary.plain
     return TunedPrompt(
         entry=summary.entry,
         role=summary.role,
         status=summary.status,
-        template=values["template"],
-        label_words=values["label_words"],
-        settings=values["settings"],
+        template=prompt.template,
+        label_words=prompt.label_words,
+        settings=prompt.settings,
         loss=summary.loss if summary.status == "complete" else None,
         length=summary.length,
         readability=summary.readability,

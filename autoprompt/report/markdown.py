@@ -78,7 +78,7 @@ def comparison_text(comparison: Comparison) -> str:
 def _result_cells(row: ComparedRun) -> list[Any]:
     if row.winner is None:
         return [""] * 7 + [f"{markdown(row.run.status)}: no winner"]
-    test, result = row.winner.test, row.run.outcome
+    test, result = row.winner.test, row.run.result
     value = f"{test.value:.3f} {markdown(test.metric)}" if test else ""
     spent = [result.evaluations, clock(result.seconds)] if result else ["", ""]
     return [*spent, accuracy(row.winner), interval(row.winner.interval), value, test.n if test else "",

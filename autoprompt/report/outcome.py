@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autoprompt.leaderboard import DataRow, EntryRow, EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.metrics import Score, compare, proportion_interval
@@ -36,7 +36,7 @@ class Confusion(NamedTuple):
 class Mistake(NamedTuple):
     """A test row that the winner got wrong. ``probability``: of the right label; None for generated texts."""
 
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
     label: str
     predicted: str
     probability: float | None

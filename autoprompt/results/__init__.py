@@ -8,7 +8,6 @@ from autoprompt.results.types import (
     LossDifference,
     Refinement,
     RepeatedEvaluation,
-    Result,
     RunResult,
     RunVerification,
     ScoredPrompt,
@@ -16,7 +15,6 @@ from autoprompt.results.types import (
     Transferred,
     Verification,
     WarmStart,
-    plain,
 )
 from autoprompt.results.verdict import refinement_verdict, verdict
 
@@ -28,7 +26,6 @@ __all__ = [
     "LossDifference",
     "Refinement",
     "RepeatedEvaluation",
-    "Result",
     "RunResult",
     "RunVerification",
     "ScoredPrompt",
@@ -36,7 +33,6 @@ __all__ = [
     "Transferred",
     "Verification",
     "WarmStart",
-    "plain",
     "refinement_verdict",
     "verdict",
 ]

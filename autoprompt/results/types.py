@@ -181,6 +181,11 @@ class RunResult(Result):
     verdict: str = ""
     refine: Refinement | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; of a result that was read exactly what was read, since other versions store other keys."""
+        stored = vars(self).get("_stored")
+        return super().to_dict() if stored is None else dict(stored)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunResult:
         """The inverse of ``to_dict``; a missing value takes its default. Raises InputError for other types."""
@@ -192,6 +197,7 @@ class RunResult(Result):
         except ValidationError as error:
             where = ".".join(map(str, error.errors()[0]["loc"]))
             raise InputError(f"The result of a run has an unusable value at {where!r}; restore a backup.") from error
+        vars(found)["_stored"] = values
         return found
 
 

@@ -2,7 +2,7 @@
 
 from autoprompt.run.evaluating import evaluate, transfer
 from autoprompt.run.exporting import export, load_entry, prompt_of, winner_of
-from autoprompt.run.inputs import Task, prepare
+from autoprompt.run.inputs import check_options, label_words_of, with_drawn_demos
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
     DEFAULT_MODEL,
@@ -13,13 +13,12 @@ from autoprompt.run.options import (
     SearchOptions,
 )
 from autoprompt.run.refining import refine
-from autoprompt.run.searching import BASELINES, resume, search
+from autoprompt.run.searching import resume, search
 from autoprompt.run.verifying import verify, verify_run
 from autoprompt.run.warm_start import export_bundle
 from autoprompt.terminal import DEFAULT_LEADERBOARD
 
 __all__ = [
-    "BASELINES",
     "DEFAULT_BUDGET",
     "DEFAULT_LEADERBOARD",
     "DEFAULT_MODEL",
@@ -28,12 +27,12 @@ __all__ = [
     "PlaceOptions",
     "Progress",
     "SearchOptions",
-    "Task",
+    "check_options",
     "evaluate",
     "export",
     "export_bundle",
+    "label_words_of",
     "load_entry",
-    "prepare",
     "prompt_of",
     "refine",
     "resume",
@@ -42,4 +41,5 @@ __all__ = [
     "verify",
     "verify_run",
     "winner_of",
+    "with_drawn_demos",
 ]

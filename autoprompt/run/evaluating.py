@@ -9,8 +9,7 @@ from typing import Any
 
 from autoprompt.errors import NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Rung
-from autoprompt.leaderboard import Leaderboard
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard import Leaderboard, pinned
 from autoprompt.metrics import classification_metrics, generation_metrics
 from autoprompt.models import FAMILIES, locate_model
 from autoprompt.results import EvaluationResult, RunResult
@@ -89,11 +88,11 @@ def transfer(
     """
     with Leaderboard.open(leaderboard, read_only=True) as board:
         found = transfer_of(board, entry, split)
-        run = board.run(found["run"])
+        run = board.run(found.run)
     if own_model:
-        model = replace(model, model=pinned(run.model, run.config["model_revision"]), chat=run.config["chat"])
+        model = replace(model, model=pinned(run.model, run.config.model_revision), chat=run.config.chat)
     family = model.family or locate_model(model.model, pulling(progress)).family
-    tuning = found["candidate"]["settings"]["tuning"]
+    tuning = found.candidate["settings"]["tuning"]
     if model.tuning is None and tuning in FAMILIES[family].modes:
         model = replace(model, tuning=tuning)
     options = SearchOptions(corpus, data, model, max_evaluations=2, seed=seed, leaderboard=leaderboard, transfer=found)

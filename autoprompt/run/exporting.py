@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
 from autoprompt.export import FORMAT, VERSION, Prompt, load, save, weights_beside, written_out
-from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights, pinned
 from autoprompt.models import locate_model
 from autoprompt.models.adaptation.peft_io import load_delta, write_delta
 from autoprompt.models.loading import loaded
@@ -47,14 +46,14 @@ def prompt_of(board: Leaderboard, entry: str) -> Prompt:
         "entry": name,
         "run": run.id,
         "scores": _scores(board, run, name, evaluations),
-        "family": run.config["family"],
-        "max_length": run.config["max_length"],
-        "model_revision": run.config["model_revision"],
+        "family": run.config.family,
+        "max_length": run.config.max_length,
+        "model_revision": run.config.model_revision,
         "chat": reading.chat,
-        "labels": run.config["labels"],
-        "label_column": run.config["label_column"],
-        "target_length": run.config["target_length"],
-        "model_files": run.config["manifest"]["model"]["files"],
+        "labels": run.config.labels,
+        "label_column": run.config.label_column,
+        "target_length": run.config.target_length,
+        "model_files": run.config.manifest.model.files,
     }
     try:
         return Prompt(**values)
@@ -115,7 +114,7 @@ def _kept(board: Leaderboard, prompt: Prompt) -> Path:
         raise InputError(
             f"The entry {prompt.entry[:12]} was not fine-tuned and has no weights; leave --with-weights out."
         )
-    won = (run.outcome for run in board.runs() if run.winner == prompt.entry)
+    won = (run.result for run in board.runs() if run.winner == prompt.entry)
     name = next((result.weights for result in won if result and result.weights), None)
     if name is None:
         raise InputError(
@@ -155,16 +154,16 @@ class _Reading:
     @classmethod
     def of(cls, run: RunRecord, candidate: Candidate) -> _Reading:
         """The text for one candidate. The tokenizer is loaded only for a chat format or solved examples."""
-        chatting = run.config["chat"]
+        chatting = run.config.chat
         if not chatting and not candidate.demos:
             return cls()
         tokenizer = _tokenizer(run)
         chat = chat_format(tokenizer) if chatting else None
-        return cls(chat, Encoder(tokenizer, run.config["max_length"]).demos(candidate) if candidate.demos else None)
+        return cls(chat, Encoder(tokenizer, run.config.max_length).demos(candidate) if candidate.demos else None)
 
 
 def _tokenizer(run: RunRecord) -> Any:
     from transformers import AutoTokenizer
 
-    name = pinned(run.model, run.config["model_revision"])
+    name = pinned(run.model, run.config.model_revision)
     return loaded(locate_model(name).folder, AutoTokenizer.from_pretrained)

@@ -68,7 +68,7 @@ def prepare(
     manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
     found = locate_model(model.model, pulling)
     family = model.family or found.family
-    words = words_of(corpus, family, label_words)
+    words = label_words_of(corpus, family, label_words)
     tuning = model.tuning or FAMILIES[family].tuning
     if tuning not in FAMILIES[family].modes:
         raise UsageError(
@@ -78,7 +78,7 @@ def prepare(
     if tuning == "none" and any(template.soft for template in bound):
         raise UsageError("Trainable vectors ({soft}) need a --tuning mode that trains them; none leaves all as it is.")
     settings = Settings.default(tuning, len(corpus.train), labelled=bool(corpus.labels))
-    candidates = [shown(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
+    candidates = [with_drawn_demos(Candidate(t, words, settings), corpus, seed) for t in (manual, *bound[1:])]
     space = make_space(
         candidates[0], candidates[1:], _label_name(corpus, manual), corpus, config or SearchConfig(), fix or {}, seed
     )
@@ -118,7 +118,7 @@ def _load(source: str, data: DataOptions, seed: int, pulling: Progress | None) -
     return corpora.load(source, seed=seed, progress=pulling, **options)
 
 
-def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
+def label_words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
     """The label words; none for target texts and for a classifier, whose head replaces them.
 
     Raises UsageError, InputError.
@@ -135,7 +135,7 @@ def words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> Label
     return LabelWords(()) if wordless else LabelWords.of(corpus.label_words if given is None else given, corpus.labels)
 
 
-def shown(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
+def with_drawn_demos(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:
     """The candidate with random solved examples, as many as its template shows. Raises InputError for too few rows."""
     rng = random.Random(derived_seed(seed, "demos"))  # noqa: S311
     return replace(candidate, demos=draw_demos(demos_of(corpus), candidate.template.demos, rng))

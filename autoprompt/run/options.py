@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.leaderboard import StoredTransfer, StoredWarmStart
 from autoprompt.optimizer import Budget, Expected, SearchConfig
 from autoprompt.registry import STRATEGIES
 from autoprompt.terminal import DEFAULT_LEADERBOARD
@@ -112,9 +113,9 @@ class SearchOptions:
     """Values that are fixed instead of searched, by name."""
     warm_start: tuple[Path, ...] = ()
     """Leaderboards and bundles from runs on other data; the search begins with their prompts."""
-    warmth: Mapping[str, Any] | None = None
+    warmth: StoredWarmStart | None = None
     """The content of these files, where it was read before (see ``run.warm_start.warmth_of``)."""
-    transfer: Mapping[str, Any] | None = None
+    transfer: StoredTransfer | None = None
     """Another run's prompt to score instead of a search (see ``run.transfer.transfer_of``)."""
     started: float = field(default_factory=time.monotonic, compare=False)
 

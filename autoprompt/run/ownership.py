@@ -19,8 +19,6 @@ import platformdirs
 from autoprompt.candidate import canonical_json
 from autoprompt.leaderboard import RunRecord
 
-MARK = "mark"
-"""The mark's name in a run's configuration."""
 _KEY_BYTES = 32
 
 
@@ -32,10 +30,10 @@ def mark_of(run: str, request: Mapping[str, Any] | None) -> str:
 
 def is_own(run: RunRecord) -> bool:
     """Whether this user began the run and its request has not changed since."""
-    found = run.config.get(MARK)
+    found, asked = run.config.mark, run.config.request
     key = _read(_place()) if isinstance(found, str) and found else None
     return key is not None and hmac.compare_digest(
-        str(found).encode(), _mark(key, run.id, run.config.get("request")).encode()
+        str(found).encode(), _mark(key, run.id, asked.to_dict() if asked else None).encode()
     )
 
 

@@ -11,16 +11,15 @@ from itertools import islice
 from typing import Any
 
 from autoprompt.candidate import canonical_json, entry_of
-from autoprompt.corpus import Corpus
-from autoprompt.corpus.types import SPLITS
+from autoprompt.corpus import SPLITS, Corpus
 from autoprompt.evaluator import Evaluation, Readiness
-from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
+from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunRecord, StoredManifest
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
 from autoprompt.results import Difference, ScoredPrompt, Spread
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import TRANSFER, SearchOptions
-from autoprompt.run.ownership import MARK, mark_of
+from autoprompt.run.ownership import mark_of
 from autoprompt.run.resuming import diverged, request
 from autoprompt.run.worker_pool import warnings_of
 
@@ -40,38 +39,38 @@ def new_run(options: SearchOptions, task: Task, workers: int, ready: Readiness, 
         model=task.source.name,
         seed=options.seed,
         strategy=options.strategy if options.transfer is None else TRANSFER,
-        config={
-            "budget": options.budget,
-            "max_evaluations": options.max_evaluations,
-            "family": task.source.family,
-            "model_revision": task.source.revision,
-            "corpus_revision": task.corpus.revision,
-            "tuning": task.manual.settings.tuning,
-            "chat": options.model.chat,
-            "folds": options.folds,
-            "repeats": options.repeats,
-            "workers": workers,
-            "shots": options.data.shots,
-            "max_length": options.data.max_length,
-            "test_rows": options.data.test_rows,
-            "metric": task.metric,
-            "templates": [c.template.format() for c in (task.manual, *task.space.seeds)],
-            "label_words": task.manual.label_words.mapping(),
-            "search": task.space.config.model_dump(mode="json", exclude_defaults=True),
-            "fix": options.fix,
-            "warm_start": options.warmth,
-            "transfer": options.transfer,
-            "labels": list(task.corpus.labels),
-            "label_column": task.corpus.label_column,
-            "target_length": ready.target_length,
-            "warnings": warnings_of(task, ready),
-            "manifest": {
-                **{part: facts[part] for part in ("data", "model", "code")},
-                "reading": task.corpus.summary.to_dict() if task.corpus.summary else None,
-            },
-            "request": asked,
-            MARK: mark_of(id_, asked),
-        },
+        config=RunConfig(
+            budget=options.budget,
+            max_evaluations=options.max_evaluations,
+            family=task.source.family,
+            model_revision=task.source.revision,
+            corpus_revision=task.corpus.revision,
+            tuning=task.manual.settings.tuning,
+            chat=options.model.chat,
+            folds=options.folds,
+            repeats=options.repeats,
+            workers=workers,
+            shots=options.data.shots,
+            max_length=options.data.max_length,
+            test_rows=options.data.test_rows,
+            metric=task.metric,
+            templates=[c.template.format() for c in (task.manual, *task.space.seeds)],
+            label_words=task.manual.label_words.mapping(),
+            search=task.space.config.model_dump(mode="json", exclude_defaults=True),
+            fix=options.fix,
+            warm_start=options.warmth,
+            transfer=options.transfer,
+            labels=list(task.corpus.labels),
+            label_column=task.corpus.label_column,
+            target_length=ready.target_length,
+            warnings=warnings_of(task, ready),
+            manifest=StoredManifest.from_dict(
+                {part: facts[part] for part in ("data", "model", "code")}
+                | {"reading": task.corpus.summary.to_dict() if task.corpus.summary else None}
+            ),
+            request=asked,
+            mark=mark_of(id_, asked.to_dict()),
+        ),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=facts["environment"],
     )
@@ -151,7 +150,8 @@ class Recorder:
     @property
     def _reading(self) -> str:
         """The model and how it reads prompts: family, chat format or not, most tokens of a field; as JSON."""
-        return canonical_json([self.run.model, *(self.run.config[name] for name in ("family", "chat", "max_length"))])
+        config = self.run.config
+        return canonical_json([self.run.model, config.family, config.chat, config.max_length])
 
     def _origin(self, proposal: Proposal) -> Origin:
         parents = [self.entry(parent) for parent in proposal.parents]

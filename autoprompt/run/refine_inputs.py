@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate
-from autoprompt.corpus import Corpus, Example, normalised
-from autoprompt.corpus.cards import has_card
-from autoprompt.corpus.types import SPLITS
+from autoprompt.corpus import SPLITS, Corpus, Example, has_card, normalised
 from autoprompt.errors import InputError
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord
 from autoprompt.run.options import DataOptions, Progress
@@ -32,7 +30,7 @@ class Parent:
         evaluations = board.entry(entry)
         name, candidate = evaluations[0].entry, evaluations[0].candidate
         won = (run for run in board.runs() if run.winner == name)
-        found = next(((run, run.outcome.weights) for run in won if run.outcome and run.outcome.weights), None)
+        found = next(((run, run.result.weights) for run in won if run.result and run.result.weights), None)
         if found is None:
             why = "is frozen" if candidate.settings.tuning == "none" else "has none: those of a run's winner are kept"
             raise InputError(f"The entry {name[:12]} {why}; refine the winner of a run, as `leaderboard runs` has it.")
@@ -50,7 +48,7 @@ class Parent:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the data, in the order of the scores; empty for target texts."""
-        return tuple(self.run.config["labels"])
+        return tuple(self.run.config.labels)
 
 
 def examples_of(rows: Sequence[DataRow], split: str) -> tuple[Example, ...]:
@@ -62,7 +60,7 @@ def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress)
     columns = {name: getattr(data, name) for name in ("text_column", "label_column", "target_column")}
     if not any(columns.values()) and not (data.rows is None and has_card(source)):
         answer = "label_column" if parent.labels else "target_column"
-        columns |= {"text_column": ",".join(parent.fields), answer: parent.run.config["label_column"]}
+        columns |= {"text_column": ",".join(parent.fields), answer: parent.run.config.label_column}
     about_files = {name: getattr(data, name) for name in ("encoding", "delimiter", "no_header", "column_names")}
     options = {**columns, "drop_empty": data.drop_empty, "trains": False}
     if data.rows is None:
@@ -114,16 +112,16 @@ def joined(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]
 
 
 def corpus_of(run: RunRecord, name: str, rows: Mapping[str, tuple[Example, ...]]) -> Corpus:
-    labels = tuple(run.config["labels"])
+    labels = tuple(run.config.labels)
     return Corpus(
         name=name,
         fields=tuple(rows["train"][0].fields),
-        label_column=run.config["label_column"],
+        label_column=run.config.label_column,
         labels=labels,
         train=rows["train"],
         validation=rows["validation"],
         test=rows["test"],
-        metric=run.config["metric"],
-        label_words=run.config["label_words"],
+        metric=run.config.metric,
+        label_words=run.config.label_words or {},
         task="classification" if labels else "generation",
     )

@@ -13,15 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.candidate import Candidate
-from autoprompt.corpus import Corpus
-from autoprompt.corpus.types import SPLITS
-from autoprompt.errors import NothingSucceededError, VerificationError
+from autoprompt.corpus import SPLITS, Corpus
+from autoprompt.errors import NothingSucceededError, StorageError, VerificationError
 from autoprompt.evaluator import Evaluation, WorkerSpec
 from autoprompt.evaluator.refining import REFINING_VERSION, Refined, refined
 from autoprompt.evaluator.worker import Worker
-from autoprompt.execution.scratch import scratch_folder
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, keep_weights, kept_weights
-from autoprompt.leaderboard.records import REFINE, pinned
+from autoprompt.execution import scratch_folder
+from autoprompt.leaderboard import (
+    REFINE,
+    DataRow,
+    Leaderboard,
+    Origin,
+    RefineInputs,
+    RunRecord,
+    StoredManifest,
+    keep_weights,
+    kept_weights,
+    pinned,
+)
 from autoprompt.manifest import differences, manifest
 from autoprompt.metrics import Interval, Score, paired_bootstrap
 from autoprompt.models import check_device, locate_model
@@ -29,7 +38,7 @@ from autoprompt.models.adaptation.peft_io import load_delta
 from autoprompt.models.saving import save
 from autoprompt.results import Change, LossDifference, Refinement, RunResult
 from autoprompt.run.options import DataOptions, Progress
-from autoprompt.run.ownership import MARK, mark_of
+from autoprompt.run.ownership import mark_of
 from autoprompt.run.recording import Recorder, data_rows, described
 from autoprompt.run.refine_inputs import Parent, corpus_of, examples_of, joined, new_rows
 from autoprompt.run.resuming import manifest_of
@@ -74,7 +83,7 @@ def refine(
             done = refined(worker, parent.candidate, load_delta(kept_weights(board.path, parent.weights)), new)
         _check(done)
         run = _record(parent, corpus, new, seed, name, facts, notes)
-        recorder = Recorder(board, run, run.config["metric"])
+        recorder = Recorder(board, run, run.config.metric)
         change = _change(parent, done, recorder, len(corpus.train) - len(new), len(new))
         result = RunResult(
             corpus=run.corpus,
@@ -90,7 +99,7 @@ def refine(
             board.start_run(run, data_rows(run, corpus))
             recorder(done.after, "search")
             board.add([], [Origin(run.id, best.entry, REFINE, [parent.entry])])
-            board.finish_run(run.id, "finished", result.to_dict())
+            board.finish_run(run.id, "finished", result)
     return result
 
 
@@ -101,14 +110,16 @@ def done_again(
 
     Returns the evaluations, and how versions and machine differ (see ``manifest``). Raises as ``refine`` does.
     """
-    told = run.config["refine"]
+    told = run.config.refine
+    if told is None:
+        raise StorageError(f"The run {run.id} was stored without what it refined; refine the entry again.")
     rows = board.attached(DataRow, run.id)
     corpus = corpus_of(run, run.corpus, {split: examples_of(rows, split) for split in SPLITS})
-    candidate = Candidate.from_dict(told["candidate"])
+    candidate = Candidate.from_dict(told.candidate)
     with _worker(run, corpus, device, run.seed, progress) as worker:
         facts = _facts(run, corpus, worker)
         progress.stage("verify")
-        done = refined(worker, candidate, load_delta(kept_weights(board.path, told["weights"])), told["new"])
+        done = refined(worker, candidate, load_delta(kept_weights(board.path, told.weights)), told.new)
     return done.after, differences(manifest_of(run), facts, ("code.scoring", "code.refining", "environment"))
 
 
@@ -118,7 +129,7 @@ def done_again(
 @contextmanager
 def _worker(run: RunRecord, corpus: Corpus, device: str, seed: int, progress: Progress) -> Iterator[Worker]:
     """A worker in this process, with the run's model and the data."""
-    source = locate_model(pinned(run.model, run.config["model_revision"]), pulling(progress))
+    source = locate_model(pinned(run.model, run.config.model_revision), pulling(progress))
     config = run.config
     with scratch_folder() as scratch:
         yield Worker(
@@ -127,12 +138,12 @@ def _worker(run: RunRecord, corpus: Corpus, device: str, seed: int, progress: Pr
                 corpus.without_test(),
                 seed,
                 check_device(device),
-                config["max_length"],
+                config.max_length,
                 scratch,
                 scratch,
-                config["metric"],
-                family=config["family"],
-                chat=config["chat"],
+                config.metric,
+                family=config.family,
+                chat=config.chat,
             )
         )
 
@@ -140,7 +151,7 @@ def _worker(run: RunRecord, corpus: Corpus, device: str, seed: int, progress: Pr
 def _facts(run: RunRecord, corpus: Corpus, worker: Worker) -> dict[str, Any]:
     """The manifest of data, model, code and machine. Raises VerificationError for another model than the run's."""
     folder = Path(worker.spec.model_folder)
-    facts = manifest(corpus, corpus.test, folder, run.config["model_revision"], worker.spec.device)
+    facts = manifest(corpus, corpus.test, folder, run.config.model_revision, worker.spec.device)
     facts["code"]["refining"] = REFINING_VERSION
     changed = differences(manifest_of(run), facts, ("model",))
     if changed:
@@ -163,13 +174,13 @@ def _record(
     parent: Parent, corpus: Corpus, new: Sequence[str], seed: int, name: str | None, facts: Mapping[str, Any],
     notes: Sequence[str],
 ) -> RunRecord:  # fmt: skip
-    told = {
-        "entry": parent.entry,
-        "run": parent.run.id,
-        "weights": parent.weights,
-        "candidate": parent.candidate.to_dict(),
-        "new": list(new),
-    }
+    told = RefineInputs(
+        entry=parent.entry,
+        run=parent.run.id,
+        weights=parent.weights,
+        candidate=parent.candidate.to_dict(),
+        new=list(new),
+    )
     id_ = uuid.uuid4().hex[:12]
     return replace(
         parent.run,
@@ -179,20 +190,19 @@ def _record(
         fingerprint=corpus.fingerprint,
         seed=seed,
         strategy=REFINE,
-        config={
-            **parent.run.config,
-            "budget": None,
-            "max_evaluations": None,
-            "corpus_revision": "",
-            "templates": [],
-            "warm_start": None,
-            "transfer": None,
-            "request": None,
-            MARK: mark_of(id_, None),
-            "refine": told,
-            "warnings": list(notes),
-            "manifest": {part: facts[part] for part in ("data", "model", "code")},
-        },
+        config=parent.run.config.changed(
+            budget=None,
+            max_evaluations=None,
+            corpus_revision="",
+            templates=[],
+            warm_start=None,
+            transfer=None,
+            request=None,
+            mark=mark_of(id_, None),
+            refine=told,
+            warnings=list(notes),
+            manifest=StoredManifest.from_dict({part: facts[part] for part in ("data", "model", "code")}),
+        ),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         status="running",
         finished=None,

@@ -9,11 +9,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.cards import has_card
+from autoprompt.corpus import has_card
 from autoprompt.errors import StorageError, UsageError
 from autoprompt.evaluator import Journal
-from autoprompt.leaderboard import Leaderboard, RunRecord, Step
-from autoprompt.leaderboard.records import pinned
+from autoprompt.leaderboard import Leaderboard, RunRecord, Step, StoredRequest, pinned
 from autoprompt.manifest import INPUTS, differences
 from autoprompt.optimizer import Budget, SearchConfig
 from autoprompt.run.foreign import foreign
@@ -81,21 +80,21 @@ def diverged(run: str, what: str) -> StorageError:
     )
 
 
-def request(options: SearchOptions, config: SearchConfig, workers: int) -> dict[str, Any]:
-    """The options as plain JSON, from which a run can be resumed in another folder."""
+def request(options: SearchOptions, config: SearchConfig, workers: int) -> StoredRequest:
+    """The options as they are stored, from which a run can be resumed in another folder."""
     in_memory = options.data.rows is not None
     named = in_memory or has_card(options.corpus) or not os.path.exists(options.corpus)
     folder = Path(options.model.model).expanduser()
     local = options.model.model.startswith((".", "~")) and folder.exists()
-    return {
-        "corpus": options.corpus if named else str(Path(options.corpus).absolute()),
-        "in_memory": in_memory,
-        "data": _values(options.data, without=("rows",)),
-        "model": _values(options.model)
+    return StoredRequest(
+        corpus=options.corpus if named else str(Path(options.corpus).absolute()),
+        in_memory=in_memory,
+        data=_values(options.data, without=("rows",)),
+        model=_values(options.model)
         | {"workers": workers, "model": str(folder.absolute()) if local else options.model.model},
-        "config": config.model_dump(mode="json", exclude_defaults=True),
+        config=config.model_dump(mode="json", exclude_defaults=True),
         **_values(options, without=_UNASKED),
-    }
+    )
 
 
 def requested(
@@ -112,14 +111,16 @@ def requested(
     Raises StorageError, UsageError for a run whose rows were in memory and are not given, and InputError for another
     user's run if its model or corpus is neither a name nor a file or folder.
     """
-    asked = run.config["request"]
+    asked = run.config.request
+    if asked is None:
+        raise StorageError(f"The run {run.id} was stored without what it asked for; start a new search.")
     try:
-        if asked["in_memory"] and rows is None:
+        if asked.in_memory and rows is None:
             raise UsageError(
                 f"The rows of run {run.id} were in memory; give them again in Python, as corpus=rows to "
                 "autoprompt.resume or autoprompt.verify."
             )
-        options = _options(run, leaderboard, rows, started)
+        options = _options(run, asked, leaderboard, rows, started)
     except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         raise StorageError(
             f"What the run {run.id} asked for cannot be read ({type(error).__name__}); start a new search."
@@ -130,27 +131,28 @@ def requested(
     return replace(options, model=replace(model, **place.named))
 
 
-def _options(run: RunRecord, leaderboard: Path, rows: Mapping[str, Any] | None, started: float) -> SearchOptions:
+def _options(
+    run: RunRecord, asked: StoredRequest, leaderboard: Path, rows: Mapping[str, Any] | None, started: float
+) -> SearchOptions:
     """The options as they are stored."""
-    asked = run.config["request"]
-    model = asked["model"]["model"]
-    named = {name: value for name, value in asked.items() if name not in (*_UNASKED, "in_memory")}
+    model = asked.model["model"]
+    named = {name: value for name, value in asked.to_dict().items() if name not in (*_UNASKED, "in_memory")}
     return SearchOptions(
         **named | {"templates": tuple(named["templates"])},
-        corpus=pinned(asked["corpus"], run.config["corpus_revision"]),
-        data=DataOptions(**asked["data"], rows=rows),
-        model=ModelOptions(**asked["model"] | {"model": pinned(model, run.config["model_revision"])}),
-        config=SearchConfig.model_validate(asked["config"]),
+        corpus=pinned(asked.corpus, run.config.corpus_revision),
+        data=DataOptions(**asked.data, rows=rows),
+        model=ModelOptions(**{**asked.model, "model": pinned(model, run.config.model_revision)}),
+        config=SearchConfig.model_validate(asked.config),
         leaderboard=leaderboard,
-        warmth=run.config["warm_start"],
-        transfer=run.config["transfer"],
+        warmth=run.config.warm_start,
+        transfer=run.config.transfer,
         started=started,
     )
 
 
 def manifest_of(run: RunRecord) -> dict[str, Any]:
     """The manifest of a run, with all four parts."""
-    return {**run.config["manifest"], "environment": run.environment}
+    return {**run.config.manifest.to_dict(), "environment": run.environment}
 
 
 def check_unchanged(run: RunRecord, now: Mapping[str, Any], progress: Progress) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 
 from autoprompt.errors import StorageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness
-from autoprompt.execution.scratch import sweep
-from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord, holding, keep_weights
-from autoprompt.leaderboard.records import REFINE
+from autoprompt.execution import sweep
+from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, StoredTransfer, holding, keep_weights
 from autoprompt.manifest import manifest
 from autoprompt.optimizer import Budget, Need, Outcome, Search, check_budget, needed
-from autoprompt.results import RunResult, Transferred, WarmStart, verdict
+from autoprompt.results import RunResult, Transferred, verdict
 from autoprompt.run.backends import placed
 from autoprompt.run.inputs import Task, check_folds
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
@@ -65,9 +64,9 @@ def resume(
                 began = time.monotonic() if started is None else started
                 options = requested(run, leaderboard, rows, began, place, progress.note)
                 return _Run(options, progress, run).search()
-    if run.outcome is None or run.winner is None:
+    if run.result is None or run.winner is None:
         raise StorageError(f"The run {run.id} is finished and was stored without a winner; start a new search.")
-    return run.outcome
+    return run.result
 
 
 def _stored(leaderboard: Path, reference: str) -> RunRecord:
@@ -164,7 +163,7 @@ class _Run:
         trained = evaluator.with_weights(outcome.trained)
         winner = trained[0]
         tests: dict[str, Evaluation] = {}
-        if options.transfer is None or options.transfer["split"] == "test":
+        if options.transfer is None or options.transfer.split == "test":
             tests = _open_test(task, evaluator, trained, recorder, progress)
         kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
         return _result(options, recorder, outcome, tests, self.budget, kept)
@@ -209,7 +208,7 @@ def _recorded(
 
     def finish(result: RunResult) -> None:
         nonlocal finished
-        board.finish_run(run.id, "finished", result.to_dict())
+        board.finish_run(run.id, "finished", result)
         finished = True
 
     if rows is not None:
@@ -237,11 +236,12 @@ def _result(
     weights: str | None,
 ) -> RunResult:
     run = recorder.run
+    reading = run.config.manifest.reading
     judged = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
     result = RunResult(
         run=run.id,
         corpus=options.corpus,
-        data=run.config["manifest"].get("reading"),
+        data=reading.to_dict() if reading else None,
         model=run.model,
         evaluations=outcome.fitted,
         frozen=outcome.frozen,
@@ -257,8 +257,8 @@ def _result(
         },
         difference=difference(recorder, outcome, judged),
         transfer=_origin(options.transfer),
-        warm_start=[WarmStart(**source) for source in (options.warmth or {}).get("sources", [])],
-        warnings=run.config["warnings"],
+        warm_start=options.warmth.runs if options.warmth else [],
+        warnings=run.config.warnings or (),
         history=outcome.history,
         left_out=_left_out(options, outcome),
     )
@@ -281,10 +281,11 @@ def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
     return []
 
 
-def _origin(transfer: Mapping[str, Any] | None) -> Transferred | None:
+def _origin(transfer: StoredTransfer | None) -> Transferred | None:
     """Where a transferred prompt came from, and the split that it was scored on; None for a search."""
-    names = ("entry", "run", "corpus", "model", "split")
-    return None if transfer is None else Transferred(**{name: transfer[name] for name in names})
+    if transfer is None:
+        return None
+    return Transferred(transfer.entry, transfer.run, transfer.corpus, transfer.model, transfer.split)
 
 
 def _open_test(

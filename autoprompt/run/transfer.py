@@ -2,59 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, NothingSucceededError
 from autoprompt.evaluator import Evaluator, Rung
-from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard import Leaderboard, StoredTransfer
 from autoprompt.optimizer import Outcome, Proposal
-from autoprompt.run.inputs import Task, shown
+from autoprompt.run.inputs import Task, with_drawn_demos
 from autoprompt.run.recording import Recorder
 from autoprompt.transfer import Profile, adapt, profile_in, profile_of
 
 OPERATOR = "transfer"
 
 
-def transfer_of(board: Leaderboard, entry: str, split: str) -> dict[str, Any]:
-    """Data of an entry for a transfer, as plain JSON: its candidate, and id, corpus, model and data profile of the
+def transfer_of(board: Leaderboard, entry: str, split: str) -> StoredTransfer:
+    """Data of an entry for a transfer: its candidate, and id, corpus, model and data profile of the
     newest run that has it. ``split``: the rows to score. Raises NotFoundError."""
     evaluations = board.entry(entry)
     having = {evaluation.run for evaluation in evaluations}
     run = next(run for run in board.runs() if run.id in having)
-    return {
-        "entry": evaluations[0].entry,
-        "run": run.id,
-        "corpus": run.corpus,
-        "model": run.model,
-        "split": split,
-        "candidate": evaluations[0].candidate.to_dict(),
-        "profile": asdict(profile_in(board, run)),
-    }
+    return StoredTransfer(
+        entry=evaluations[0].entry,
+        run=run.id,
+        corpus=run.corpus,
+        model=run.model,
+        split=split,
+        candidate=evaluations[0].candidate.to_dict(),
+        profile=asdict(profile_in(board, run)),
+    )
 
 
-def transferred(transfer: Mapping[str, Any], task: Task, seed: int) -> Candidate:
+def transferred(transfer: StoredTransfer, task: Task, seed: int) -> Candidate:
     """The prompt with this task's fields, labels and solved examples.
 
     It keeps its settings if this task has the same tuning mode. Raises InputError where its fields do not fit the data.
     """
-    source, own = Profile(**transfer["profile"]), profile_of(task.corpus)
-    found = adapt(Candidate.from_dict(transfer["candidate"]), source, own, task.space.start)
+    source, own = Profile(**transfer.profile), profile_of(task.corpus)
+    found = adapt(Candidate.from_dict(transfer.candidate), source, own, task.space.start)
     if found is None:
         raise InputError(
-            f"The prompt of entry {transfer['entry'][:12]} shows the fields {', '.join(source.fields)}, and "
+            f"The prompt of entry {transfer.entry[:12]} shows the fields {', '.join(source.fields)}, and "
             f"{task.corpus.name!r} has {', '.join(own.fields)}; choose an entry with as many."
         )
-    return shown(found, task.corpus, seed)
+    return with_drawn_demos(found, task.corpus, seed)
 
 
-def scored(evaluator: Evaluator, task: Task, transfer: Mapping[str, Any], seed: int, recorder: Recorder) -> Outcome:
+def scored(evaluator: Evaluator, task: Task, transfer: StoredTransfer, seed: int, recorder: Recorder) -> Outcome:
     """Fine-tune both prompts. Raises InputError as ``transferred`` does, NothingSucceededError where one fails."""
     candidate, manual = transferred(transfer, task, seed), task.space.manual_tuned
     # Target texts are generated only on the last rung.
-    rung = Rung.TUNED if task.corpus.labels or transfer["split"] == "test" else Rung.REPEATED
+    rung = Rung.TUNED if task.corpus.labels or transfer.split == "test" else Rung.REPEATED
     found = evaluator.fit(list(dict.fromkeys([manual, candidate])), rung=rung)
     recorder(found[:1], "manual_tuned")
     recorder(found[1:], "search", [Proposal(candidate, OPERATOR)])

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, VerificationError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
-from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
-from autoprompt.leaderboard.records import REFINE, SPLITS
+from autoprompt.leaderboard import EVALUATED_SPLITS, REFINE, EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.manifest import INPUTS, differences, manifest
 from autoprompt.results import EntryCheck, RepeatedEvaluation, RunVerification, Verification
 from autoprompt.run.backends import Place, placed
@@ -235,7 +234,7 @@ def _kinds(records: Sequence[EvaluationRecord]) -> dict[_Kind, list[EvaluationRe
     for record in records:
         kind = _Kind(record.split, record.rung, record.fold, record.repeat, record.status == "pruned")
         groups.setdefault(kind, []).append(record)
-    return dict(sorted(groups.items(), key=lambda item: (SPLITS.index(item[0].split), item[0])))
+    return dict(sorted(groups.items(), key=lambda item: (EVALUATED_SPLITS.index(item[0].split), item[0])))
 
 
 def _evaluated(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequence[Candidate]) -> list[Evaluation]:

@@ -5,25 +5,24 @@ The search stores them as plain JSON, so that it can be resumed without the file
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError
-from autoprompt.leaderboard import Leaderboard
+from autoprompt.leaderboard import Leaderboard, StoredWarmStart
 from autoprompt.optimizer import Space, flaw
+from autoprompt.results import WarmStart
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
 from autoprompt.transfer import Taught, operators, prompts, read_sources, sources_of, taught, write_bundle
 
 
-def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str, Any]:
-    """Prompts and operator statistics for a task from the files, as plain JSON; notes on sources go to ``progress``.
+def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> StoredWarmStart:
+    """Prompts and operator statistics for a task from the files; notes on sources go to ``progress``.
 
-    ``prompts``: the most promising first. ``operators``: tries and wins by name. ``sources``: runs with their
-    similarity. Raises StorageError, and InputError, also where no run in the files has fine-tuned prompts.
+    Raises StorageError, and InputError, also where no run in the files has fine-tuned prompts.
     """
     sources = {source.run: source for file in files for source in read_sources(file)}
     if not sources:
@@ -35,17 +34,17 @@ def warmth_of(files: Sequence[Path], task: Task, progress: Progress) -> dict[str
     counts = [sum(candidate.id in fitting for candidate, _ in one.candidates) for one in found]
     for one, count in zip(found, counts, strict=True):
         progress.note(_told(one, count))
-    return {
-        "prompts": [candidate.to_dict() for candidate in candidates],
-        "operators": operators(found),
-        "sources": [_facts(one, count) for one, count in zip(found, counts, strict=True)],
-    }
+    return StoredWarmStart(
+        prompts=[candidate.to_dict() for candidate in candidates],
+        operators=operators(found),
+        sources=[_summary(one, count).to_dict() for one, count in zip(found, counts, strict=True)],
+    )
 
 
-def warmed(space: Space, warmth: Mapping[str, Any]) -> Space:
+def warmed(space: Space, warmth: StoredWarmStart) -> Space:
     """The search space with the prompts and operator statistics of ``warmth_of``."""
-    candidates = [Candidate.from_dict(values) for values in warmth["prompts"]]
-    credit = {name: (tries, wins) for name, (tries, wins) in warmth["operators"].items()}
+    candidates = [Candidate.from_dict(values) for values in warmth.prompts]
+    credit = {name: (tries, wins) for name, (tries, wins) in warmth.operators.items()}
     return replace(space, taught=candidates, credit=credit)
 
 
@@ -74,16 +73,9 @@ def _fits(candidate: Candidate, space: Space) -> bool:
     return flaw(space.bounded(candidate), replace(space, label_anywhere=True)) is None
 
 
-def _facts(one: Taught, count: int) -> dict[str, Any]:
-    source = one.source
-    return {
-        "run": source.run,
-        "corpus": source.corpus,
-        "model": source.model,
-        "similarity": one.similarity.value,
-        "parts": dict(one.similarity.parts),
-        "prompts": count,
-    }
+def _summary(one: Taught, count: int) -> WarmStart:
+    source, similarity = one.source, one.similarity
+    return WarmStart(source.run, source.corpus, source.model, similarity.value, similarity.parts, count)
 
 
 def _told(one: Taught, count: int) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Evaluator, Readiness, WorkerSpec, start_worker
-from autoprompt.execution.scratch import scratch_folder
+from autoprompt.execution import scratch_folder
 from autoprompt.run.backends import Place
 from autoprompt.run.inputs import Task, prepare
 from autoprompt.run.options import ModelOptions, Progress, SearchOptions, config_of

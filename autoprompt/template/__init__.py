@@ -4,6 +4,7 @@ A template is parsed once into literal and slot segments, and rendered segment b
 """
 
 from autoprompt.template.label_words import LabelWords
+from autoprompt.template.parsing import format_segment
 from autoprompt.template.segments import LABEL, MAX_CHARACTERS, MAX_PARTS, Demos, Literal, Piece, Segment, Slot, Soft
 from autoprompt.template.template import Template, render_value
 
@@ -19,5 +20,6 @@ __all__ = [
     "Slot",
     "Soft",
     "Template",
+    "format_segment",
     "render_value",
 ]

@@ -50,7 +50,7 @@ def _slot(source: str, position: int, name: str) -> Segment:
     return Slot(name)
 
 
-def written(segment: Segment) -> str:
+def format_segment(segment: Segment) -> str:
     """A segment as it is written in a template."""
     match segment:
         case Literal(text):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.errors import InputError, UsageError
-from autoprompt.template.parsing import check_text, parse, written
+from autoprompt.template.parsing import check_text, format_segment, parse
 from autoprompt.template.segments import (
     LABEL,
     MAX_CHARACTERS,
@@ -95,7 +95,7 @@ class Template:
 
     def format(self) -> str:
         """The template as text; ``Template.parse`` of it gives the template back."""
-        return "".join(written(segment) for segment in self.segments)
+        return "".join(format_segment(segment) for segment in self.segments)
 
     def __str__(self) -> str:
         return self.format()

@@ -3,12 +3,11 @@
 from autoprompt.transfer.adapting import Taught, adapt, operators, prompts, taught
 from autoprompt.transfer.bundle import read_bundle, read_sources, write_bundle
 from autoprompt.transfer.lessons import Lesson, Source, profile_in, sources_of
-from autoprompt.transfer.profile import Profile, Similarity, profile_of, similarity
+from autoprompt.transfer.profile import Profile, profile_of, similarity
 
 __all__ = [
     "Lesson",
     "Profile",
-    "Similarity",
     "Source",
     "Taught",
     "adapt",

@@ -82,9 +82,9 @@ def profile_in(board: Leaderboard, run: RunRecord) -> Profile:
     """The profile of a run's data, from the training and validation rows stored with it. Raises StorageError."""
     rows = [row.fields for row in board.attached(DataRow, run.id) if row.split != "test"]
     fields = tuple(dict.fromkeys(name for row in rows for name in row))
-    labels = tuple(run.config["labels"])
+    labels = tuple(run.config.labels)
     task = "classification" if labels else "generation"
-    return Profile(task, run.config["label_column"], labels, fields, texts_of(rows))
+    return Profile(task, run.config.label_column, labels, fields, texts_of(rows))
 
 
 def _source(board: Leaderboard, run: RunRecord) -> Source:

@@ -16,9 +16,10 @@ import autoprompt
 from autoprompt import run
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.cli import cli
-from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunConfig, RunRecord
 from autoprompt.metrics import Score
 from autoprompt.report.escaping import markdown
+from autoprompt.results import RunResult
 from autoprompt.template import LabelWords, Template
 
 KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}
@@ -112,7 +113,7 @@ def test_a_search_says_first_what_it_read(searched, capsys, tmp_path):
         label: counts["all"] for label, counts in data["classes"].items()
     }
     with Leaderboard.open(board, read_only=True) as opened:
-        assert opened.run(values["run"]).config["manifest"]["reading"] == data
+        assert opened.run(values["run"]).config.manifest.reading.to_dict() == data
     out = commands.call(capsys, "report", values["run"], "--leaderboard", board, "--out", tmp_path / "report")
     assert out.code == 0, out.err
     begins = f"{data['source']}: {data['rows']} rows read"
@@ -252,7 +253,7 @@ def stored(board, template, score, model="tiny", **changes):
     demo = Demo.of("r1", {"talk": 'a {talk} \\ "b"'}, "{label}'s")
     words, settings = LabelWords(()), Settings("none")
     candidate = Candidate(Template.parse(template), words, settings, **({"demos": (demo,)} | changes))
-    config = synthetic.CONFIG | {"labels": [], "target_length": 8}
+    config = RunConfig.from_dict(synthetic.CONFIG | {"labels": [], "target_length": 8})
     run = RunRecord("a" * 12, None, "talks", "f" * 64, model, 0, "grid", config, "2026-01-01T00:00:00+00:00")
     record = EvaluationRecord(
         run=run.id, key="k", entry=candidate.entry(run.fingerprint, run.model, run.seed), candidate=candidate,
@@ -262,7 +263,8 @@ def stored(board, template, score, model="tiny", **changes):
     with Leaderboard.open(board) as opened:
         opened.start_run(run)
         opened.add([record])
-        opened.finish_run(run.id, "finished", {"best": candidate.to_dict() | {"test": score.to_dict()}})
+        best = candidate.to_dict() | {"test": score.to_dict()}
+        opened.finish_run(run.id, "finished", RunResult.from_dict({"best": best}))
     return record.entry
 
 

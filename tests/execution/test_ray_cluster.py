@@ -146,7 +146,7 @@ def test_fault_52_two_nodes_give_what_one_process_gives(
         out, _ = ended(started(nodes, model_folders["llama"], corpus_folder, "--workers", 2))
     assert digest(nodes.folder / "lb.sqlite", json.loads(out)["run"]) == expected
     with Leaderboard.open(nodes.folder / "lb.sqlite", read_only=True) as board:
-        assert board.runs()[0].config["workers"] == 2
+        assert board.runs()[0].config.workers == 2
     assert left_behind(nodes.folder) == []
 
 

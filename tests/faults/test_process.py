@@ -20,7 +20,7 @@ from autoprompt.api import Silent
 from autoprompt.errors import WorkerLostError
 from autoprompt.evaluator import worker as workers
 from autoprompt.execution import LocalExecutor
-from autoprompt.leaderboard import Leaderboard, RunRecord
+from autoprompt.leaderboard import Leaderboard, RunConfig, RunRecord
 from autoprompt.optimizer import Budget
 from autoprompt.run.resuming import requested
 
@@ -235,7 +235,7 @@ def test_fault_22_a_run_goes_on_with_the_commit_that_it_began_with(tmp_path):
     }  # fmt: skip
     revisions = {"model_revision": began["revision"], "corpus_revision": "c" * 40}
     config = {"request": request, "warm_start": None, "transfer": None, **revisions}
-    stored = RunRecord("id", None, "", "", "owner/tiny", 0, "hybrid", config, "")
+    stored = RunRecord("id", None, "", "", "owner/tiny", 0, "hybrid", RunConfig.from_dict(config), "")
     asked = requested(stored, tmp_path / "lb.sqlite", None, 0.0)
     assert asked.corpus == f"hub:owner/rows@{'c' * 40}"
     (tmp_path / "new").mkdir()

@@ -13,6 +13,7 @@ from boards import RUN, a_run, an_evaluation
 
 from autoprompt.errors import NotFoundError, StorageError
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, holding, keep_weights, kept_weights
+from autoprompt.results import RunResult
 
 OTHER = "fedcba9876543210"
 ROWS = [DataRow(RUN, "train", f"r{n}", {"text": f"text {n}"}, "pos") for n in range(300)]
@@ -106,7 +107,7 @@ def test_weights_travel_with_a_backup_and_a_merge_also_later(board, tmp_path, ca
     name, base = weights(board, b"winner"), weights(board, b"base")
     with Leaderboard.open(board) as opened:
         opened.start_run(a_run(OTHER, config={"refine": {"weights": base}}))
-        opened.finish_run(OTHER, "finished", {"weights": name})
+        opened.finish_run(OTHER, "finished", RunResult(weights=name))
     for command, place in (("backup", tmp_path / "copy.sqlite"), ("merge", tmp_path / "here.sqlite")):
         kept_weights(board, name).rename(tmp_path / "away")
         arguments = (place, "--leaderboard", board) if command == "backup" else (board, "--leaderboard", place)
@@ -129,7 +130,7 @@ def test_weights_travel_with_a_backup_and_a_merge_also_later(board, tmp_path, ca
 def test_weights_that_are_damaged_do_not_travel_and_better_ones_replace_them(board, tmp_path, capsys):
     name = weights(board, b"winner")
     with Leaderboard.open(board) as opened:
-        opened.finish_run(RUN, "finished", {"weights": name})
+        opened.finish_run(RUN, "finished", RunResult(weights=name))
     kept_weights(board, name).write_bytes(b"damage")
     done = commands.call(capsys, "leaderboard", "backup", tmp_path / "copy.sqlite", "--leaderboard", board)
     assert done.code == 0
@@ -146,10 +147,10 @@ def test_weights_that_are_damaged_do_not_travel_and_better_ones_replace_them(boa
 def test_a_run_is_removed_with_all_that_is_its_own(board, capsys):
     shared, own = weights(board, b"shared"), weights(board, b"own")
     with Leaderboard.open(board) as opened:
-        opened.finish_run(RUN, "stopped", {"weights": own})
+        opened.finish_run(RUN, "stopped", RunResult(weights=own))
         opened.start_run(a_run(OTHER, config={"refine": {"weights": shared}}), [replace_run(ROWS[0])])
         opened.add([an_evaluation("k1", run=OTHER)])
-        opened.finish_run(OTHER, "finished", {"weights": own})
+        opened.finish_run(OTHER, "finished", RunResult(weights=own))
         before = opened.evaluations(RUN)
     assert commands.call(capsys, "leaderboard", "remove", OTHER, "--yes", "--leaderboard", board).code == 0
     assert kept_weights(board, own).exists(), "another run names it"
@@ -190,7 +191,7 @@ def test_a_linked_leaderboard_is_the_one_it_points_to(board, tmp_path, capsys):
     name = weights(link, b"weights")
     assert kept_weights(board, name) == kept_weights(link, name)
     with Leaderboard.open(link) as opened:
-        opened.finish_run(RUN, "finished", {"weights": name})
+        opened.finish_run(RUN, "finished", RunResult(weights=name))
     assert commands.call(capsys, "leaderboard", "list", "--leaderboard", link).code == 0
     assert commands.call(capsys, "leaderboard", "backup", tmp_path / "copy.sqlite", "--leaderboard", link).code == 0
     assert kept_weights(tmp_path / "copy.sqlite", name).read_bytes() == b"weights"

@@ -20,6 +20,7 @@ from autoprompt.leaderboard import (
     merge,
     schema,
 )
+from autoprompt.results import RunResult
 
 OTHER = "fedcba9876543210"
 
@@ -77,7 +78,7 @@ def test_a_run_that_went_on_elsewhere_is_brought_up_to_date(tmp_path):
     shutil.copy(here, there)
     with Leaderboard.open(there) as board:
         board.add([an_evaluation("k3", loss=0.25)])
-        board.finish_run(a_run().id, "finished", {"best": {}})
+        board.finish_run(a_run().id, "finished", RunResult())
     assert merged(here, there) == {
         "added": [], "extended": [a_run().id], "known": [], "evaluations": 1, "weights": 0, "conflicts": [],
         "missing": [], "refused": [],

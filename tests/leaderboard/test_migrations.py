@@ -155,7 +155,7 @@ def expected():
 
 def check_old_rows(board):
     (run,) = board.runs()
-    assert (run.name, run.status, run.result) == ("old", "finished", {"best": None})
+    assert (run.name, run.status, run.result.to_dict()) == ("old", "finished", {"best": None})
     assert board.evaluations(RUN) == board.evaluations() == expected()
     assert board.entry("b9fbf1917d") == expected()[:1]
     assert [row.status for row in board.entries()] == ["complete", "failed"]

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from autoprompt.candidate import Candidate, Demo, Settings
-from autoprompt.leaderboard import EvaluationRecord, Groups, Leaderboard, RunRecord
+from autoprompt.leaderboard import EvaluationRecord, Groups, Leaderboard, RunConfig, RunRecord
 from autoprompt.metrics import Score
 from autoprompt.report.facts import facts_of
 from autoprompt.results import RunResult, refinement_verdict
@@ -21,9 +21,10 @@ DATA, GROWN = "f" * 64, "a" * 64
 def a_run(name: str, **changes: object) -> RunRecord:
     run = RunRecord(
         id=name.ljust(12, "0"), name=name, corpus="reviews", fingerprint=DATA, model="tiny", seed=0, strategy="hybrid",
-        config=synthetic.CONFIG, started="2026-01-01T00:00:00+00:00", status="finished", environment={"device": "cpu"},
+        config=RunConfig.from_dict(synthetic.CONFIG), started="2026-01-01T00:00:00+00:00", status="finished",
+        environment={"device": "cpu"},
     )  # fmt: skip
-    return replace(run, **changes)  # type: ignore[arg-type]
+    return replace(run, **synthetic.typed(changes))
 
 
 def candidate(text: str, demos: tuple[Demo, ...] = ()) -> Candidate:
@@ -211,7 +212,7 @@ def test_parents_that_descend_from_their_children_are_listed_once(capsys, tmp_pa
     with Leaderboard.open(path) as board:
         for run in runs:
             told = {"entry": names[above[run.id]], "run": above[run.id]}
-            board.start_run(replace(run, config={"refine": told}))
+            board.start_run(replace(run, config=RunConfig.from_dict({"refine": told})))
             board.add(refined(run, text))
     found = entries(capsys, path)["entries"]
     assert sorted(entry["run"] for entry in found) == sorted(run.id for run in runs)
@@ -237,7 +238,7 @@ def test_the_report_and_show_take_the_old_rows_of_a_refined_entry(capsys, path):
     with Leaderboard.open(path) as board:
         monday = board.run("monday")
         entry = board.entries(monday.id)[0].entry
-        board.finish_run(monday.id, "finished", monday.result | {"best": monday.result["best"] | {"entry": entry}})
+        board.finish_run(monday.id, "finished", replace(monday.result, best=replace(monday.result.best, entry=entry)))
     with Leaderboard.open(path, read_only=True) as board:
         facts = facts_of(board, "monday")
     assert facts.lines[0].entry.validation.n == 32

@@ -14,6 +14,7 @@ from autoprompt.candidate import Demo
 from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step
 from autoprompt.metrics import Score
+from autoprompt.results import RunResult
 from autoprompt.template import LabelWords
 
 
@@ -53,17 +54,17 @@ def test_a_loss_of_minus_zero_is_no_damage(board):
 
 def test_a_finished_run_keeps_its_result_in_order(board):
     result = {"best": {"label_words": {"z": "last", "a": "first"}}}
-    board.finish_run(RUN, "finished", result)
+    board.finish_run(RUN, "finished", RunResult.from_dict(result))
     run = board.run(RUN)
-    assert (run.status, run.result) == ("finished", result)
-    assert list(run.result["best"]["label_words"]) == ["z", "a"]
+    assert (run.status, run.result.to_dict()) == ("finished", result)
+    assert list(run.result.best.label_words) == ["z", "a"]
     assert run.finished > "2026"
     board.finish_run(RUN, "running")
     assert (board.run(RUN).status, board.run(RUN).finished, board.run(RUN).result) == ("running", None, None)
     with pytest.raises(NotFoundError):
         board.finish_run("unknown-run", "finished")
     with pytest.raises(InputError):
-        board.finish_run(RUN, "finished", {"loss": float("nan")})
+        board.finish_run(RUN, "finished", RunResult(seconds=float("nan")))
     with pytest.raises(InputError, match="'done'"):
         board.finish_run(RUN, "done")
 
@@ -370,7 +371,7 @@ def test_what_is_attached_to_a_run_is_read_back(board, item):
     assert all(board.attached(type(other), RUN) == [] for other in ATTACHED if other is not item)
     with pytest.raises(StorageError):
         board.attach([item._replace(run="another")])
-    board.finish_run(RUN, "finished", {})
+    board.finish_run(RUN, "finished", RunResult())
     assert board.attached(type(item), RUN) == ([] if isinstance(item, Step) else [item])
     with pytest.raises(NotFoundError):
         board.attached(type(item), "another")

@@ -219,8 +219,8 @@ def test_fixed_settings_and_words_hold_for_all_but_the_manual_baseline(search, p
         "--config", str(place), "--fix", "epochs=2", "--fix", "learning_rate=1e-3",
         "--fix", f"label_words={json.dumps(words)}",
     )  # fmt: skip
-    assert record.config["fix"] == {"epochs": 2, "learning_rate": 1e-3, "label_words": words}
-    assert record.config["search"]["settings"]["batch_size"] == [4, 12]
+    assert record.config.fix == {"epochs": 2, "learning_rate": 1e-3, "label_words": words}
+    assert record.config.search["settings"]["batch_size"] == [4, 12]
     assert values["baselines"]["manual"]["label_words"] != words
     assert values["baselines"]["manual_tuned"]["label_words"] == words
     tuned = [e.candidate for e in stored if e.role != "manual" and e.candidate.settings.tuning != "none"]

@@ -1,12 +1,14 @@
 """Which module may import which: the architecture, checked on the syntax tree of every file."""
 
 import ast
+import re
 import tomllib
 
 import pytest
 from paths import ROOT as REPOSITORY
 
 ROOT = REPOSITORY / "autoprompt"
+MODULE_NAME = re.compile(r"autoprompt(\.\w+){2,}(?=:\w+$|$)")
 
 ABOVE_RUN = {
     *("artifacts", "corpus", "template", "candidate", "metrics", "models", "evaluator", "optimizer", "execution"),
@@ -69,6 +71,19 @@ MAY_IMPORT = {
     "tracking": {"evaluator", "run", "optimizer", "trackers"},
     "progress": ABOVE_RUN | {"run", "api", "stage_times"},
 }
+# Modules of another package that are imported past its door, and why.
+PAST_THE_DOOR = {
+    "autoprompt.corpus.readers.formats": "a registry names where its members are",
+    "autoprompt.metrics.classification": "a registry names where its members are",
+    "autoprompt.metrics.generation": "a registry names where its members are",
+    "autoprompt.optimizer.operators": "a registry names where its members are",
+    "autoprompt.optimizer.strategies": "a registry names where its members are",
+    "autoprompt.models.adaptation.methods": "the table of tuning modes names the class of each, without loading torch",
+    "autoprompt.run.backends.local": "the table of executors names the function that opens each, without loading any",
+    "autoprompt.run.backends.ray": "the table of executors names the function that opens each, without loading any",
+}
+OPEN_DOORS = {"models", "evaluator"}
+"""Packages whose modules others may still import."""
 # Only inside functions: loading the module must not load them.
 LAZILY = {"export": {"predicting"}}
 METADATA = {"__version__"}
@@ -128,6 +143,50 @@ def violations(root):
             elif target in LAZILY.get(name, ()) and not inside:
                 found.append(f"{where}:{line}: {name} may import {target} inside functions only")
     return found
+
+
+def past_doors(root):
+    """(place, module) of each import of a module inside another package; module names in strings count, too."""
+    packages = {path.parent.name for path in root.glob("*/__init__.py")}
+    for path in sorted(root.rglob("*.py")):
+        where, name = path.relative_to(root), owner(path, root)
+        package = ("autoprompt", *where.parts[:-1])
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            named = _named(node, package)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named = [found[0]] if (found := MODULE_NAME.match(node.value)) else []
+            for module in named:
+                parts = module.split(".")
+                if parts[0] == "autoprompt" and len(parts) > 2 and parts[1] in packages - {name}:
+                    yield f"{where}:{node.lineno}", module
+
+
+def test_what_a_package_needs_of_another_is_at_its_door():
+    found = [(place, module) for place, module in past_doors(ROOT) if module not in PAST_THE_DOOR]
+    assert [(place, module) for place, module in found if module.split(".")[1] not in OPEN_DOORS] == []
+
+
+def test_each_exception_at_the_doors_is_needed():
+    assert {module for _, module in past_doors(ROOT)} >= set(PAST_THE_DOOR)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from autoprompt.models.loading import load",
+        "from ..models.loading import load",
+        "def f():\n    import autoprompt.models.loading",
+        "HOME = 'autoprompt.models.loading:load'",
+    ],
+)
+def test_an_import_past_a_door_is_found(tmp_path, source):
+    for name in ("models", "run"):
+        (tmp_path / name).mkdir()
+        door = "from autoprompt.models import load\nDOC = 'autoprompt.models has it'"
+        (tmp_path / name / "__init__.py").write_text(door)
+    (tmp_path / "run" / "a.py").write_text(source)
+    ((place, module),) = past_doors(tmp_path)
+    assert (place.partition(":")[0], module) == ("run/a.py", "autoprompt.models.loading")
 
 
 def test_every_module_imports_only_what_its_row_names():

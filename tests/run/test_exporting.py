@@ -3,6 +3,7 @@
 import runpy
 
 import pytest
+import synthetic
 import tiny
 import tiny_families
 from transformers import AutoTokenizer
@@ -30,7 +31,7 @@ def config(**changes):
 
 def a_run(name, **changes):
     values = {"corpus": "rows", "fingerprint": "f" * 64, "model": "tiny", "config": config()}
-    values |= changes
+    values = synthetic.typed(values | changes)
     return RunRecord(id=name * 12, name=None, seed=0, strategy="grid", started="2026-01-01T00:00:00+00:00", **values)
 
 

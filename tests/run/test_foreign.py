@@ -19,8 +19,8 @@ import autoprompt
 from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import InputError, StorageError, UsageError
-from autoprompt.leaderboard import Leaderboard, RunRecord
-from autoprompt.run.ownership import MARK, is_own, mark_of
+from autoprompt.leaderboard import Leaderboard, RunRecord, StoredRequest
+from autoprompt.run.ownership import is_own, mark_of
 from autoprompt.run.resuming import requested
 
 THERE = {"executor": "ray", "ray_address": "203.0.113.7:6379", "workers": 64, "workers_per_gpu": 8, "device": "cuda:3"}
@@ -62,8 +62,9 @@ def stored(options: run.SearchOptions, reference: str) -> RunRecord:
 
 def asking(record: RunRecord, **model: Any) -> RunRecord:
     """The run as a stranger has changed it."""
-    asked = record.config["request"]
-    return replace(record, config={**record.config, "request": {**asked, "model": {**asked["model"], **model}}})
+    asked = record.config.request
+    changed = replace(record.config, request=replace(asked, model={**asked.model, **model}))
+    return replace(record, config=changed)
 
 
 def of_model(record: RunRecord, place: run.PlaceOptions | None = None) -> tuple[run.ModelOptions, list[str]]:
@@ -88,10 +89,10 @@ def test_an_own_run_keeps_its_workers(options, stopped):
     [
         lambda record: asking(record, **THERE),
         lambda record: replace(asking(record, **THERE), id="another"),
-        lambda record: replace(record, config=asking(record, **THERE).config | {MARK: ""}),
-        lambda record: replace(record, config=asking(record, **THERE).config | {MARK: None}),
-        lambda record: replace(record, config=asking(record, **THERE).config | {MARK: {"a": 1}}),
-        lambda record: replace(record, config=asking(record, **THERE).config | {MARK: "é" * 64}),
+        lambda record: replace(record, config=replace(asking(record, **THERE).config, mark="")),
+        lambda record: replace(record, config=replace(asking(record, **THERE).config, mark=None)),
+        lambda record: replace(record, config=replace(asking(record, **THERE).config, mark={"a": 1})),
+        lambda record: replace(record, config=replace(asking(record, **THERE).config, mark="é" * 64)),
     ],
 )
 def test_what_a_strangers_run_says_of_workers_is_not_taken_over(options, stopped, forged):
@@ -113,7 +114,7 @@ def test_the_mark_of_another_user_or_machine_does_not_count(options, stopped, mo
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
     assert not is_own(record)
     assert not (tmp_path / "another").exists(), "reading makes no key"
-    assert mark_of(record.id, record.config["request"]) != record.config[MARK]
+    assert mark_of(record.id, record.config.request.to_dict()) != record.config.mark
     monkeypatch.undo()
     assert is_own(record)
 
@@ -185,9 +186,9 @@ def test_a_place_that_is_no_file_and_no_folder_is_not_opened(
 ):
     record = stored(options, stopped)
     named = place(tmp_path)
-    asked = record.config["request"]
-    changed = {"corpus": named} if what == "corpus" else {"model": {**asked["model"], "model": named}}
-    forged = replace(record, config={**record.config, "request": {**asked, **changed}})
+    asked = record.config.request
+    changed = {"corpus": named} if what == "corpus" else {"model": {**asked.model, "model": named}}
+    forged = replace(record, config=replace(record.config, request=replace(asked, **changed)))
     with pytest.raises((InputError, StorageError), match=r"start a new search\.$"):
         of_model(forged)
 
@@ -195,18 +196,16 @@ def test_a_place_that_is_no_file_and_no_folder_is_not_opened(
 @pytest.mark.parametrize(
     "changed",
     [
-        [], "x", 7, {"whole": True}, {"whole": True, "in_memory": False}, {"model": []},
+        {"whole": True}, {"whole": True, "in_memory": False}, {"model": []},
         {"model": {"model": "a", "exec": "b"}}, {"data": {"x": 1}}, {"config": {"search": {"pool": "many"}}},
         {"config": 7}, {"templates": 7}, {"unknown": 1},
     ],
 )  # fmt: skip
 def test_a_request_that_cannot_be_read(options, stopped, changed):
     record = stored(options, stopped)
-    whole = changed.pop("whole", False) if isinstance(changed, dict) else True
-    forged = replace(
-        record, config={**record.config, "request": changed if whole else record.config["request"] | changed}
-    )
-    with pytest.raises(StorageError, match="cannot be read"):
+    asked = {} if changed.pop("whole", False) else record.config.request.to_dict()
+    forged = replace(record, config=replace(record.config, request=StoredRequest.from_dict(asked | changed)))
+    with pytest.raises(StorageError, match=r"cannot be read|lacks the value"):
         of_model(forged)
 
 

@@ -17,7 +17,7 @@ import autoprompt
 from autoprompt import run
 from autoprompt.api import Silent
 from autoprompt.errors import NotFoundError, StorageError, UsageError
-from autoprompt.leaderboard import Leaderboard, Step, holding
+from autoprompt.leaderboard import Leaderboard, RunConfig, Step, holding
 from autoprompt.optimizer import Budget, phrases
 from autoprompt.run.resuming import StoredJournal
 
@@ -187,8 +187,8 @@ def test_a_run_that_lacks_its_request(options):
     result = run.search(options, Silent()).to_dict()
     with Leaderboard.open(options.leaderboard) as board:
         old = board.run(result["run"])
-        config = {name: value for name, value in old.config.items() if name != "request"}
-        board.start_run(replace(old, id="old", config=config, status="stopped", result=None))
+        config = {name: value for name, value in old.config.to_dict().items() if name != "request"}
+        board.start_run(replace(old, id="old", config=RunConfig.from_dict(config), status="stopped", result=None))
     with pytest.raises(StorageError, match=r"lacks the value 'request'.*search again"):
         resumed(options, "old")
 

@@ -174,7 +174,7 @@ def test_a_run_tells_of_cut_fields(options: run.SearchOptions) -> None:
     (warning,) = [text for text in result["warnings"] if "cut" in text]
     assert warning in notes
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
-        assert board.run(result["run"]).config["warnings"] == result["warnings"]
+        assert board.run(result["run"]).config.warnings == result["warnings"]
 
 
 def test_a_model_in_another_chat_or_length_is_another_entry(options: run.SearchOptions) -> None:

@@ -45,7 +45,7 @@ def test_a_search_with_each_family(capsys, folders, corpus_folder, tmp_path, nam
     assert (found["baselines"]["manual"] is None) == (name == "encoder")
     with Leaderboard.open(tmp_path / "lb.sqlite", read_only=True) as board:
         (run,) = board.runs()
-        assert run.config["family"] == tiny_families.FAMILY[name]
+        assert run.config.family == tiny_families.FAMILY[name]
         statuses = {e.reason for e in board.evaluations(run.id) if e.status == "failed"}
     assert all("cannot be tuned" in reason for reason in statuses), statuses
 

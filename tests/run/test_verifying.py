@@ -139,7 +139,7 @@ def test_the_manifest_names_what_a_run_depends_on(searched):
     options, result = searched
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         record = board.run(result["run"])
-    facts = record.config["manifest"]
+    facts = record.config.manifest.to_dict()
     assert {"fingerprint", "rows", "revision"} <= facts["data"].keys()
     assert facts["data"]["rows"]["train"]["n"] == 24
     assert len(facts["model"]["files"]["model.safetensors"]) == 64

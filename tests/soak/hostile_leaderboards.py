@@ -31,6 +31,7 @@ from memory import peak
 from synthetic import write
 
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, records
+from autoprompt.results import RunResult
 
 FINISHED, STOPPED = "0123456789ab", "ba9876543210"
 SECONDS, MEGABYTES = 10.0, 1024
@@ -157,7 +158,8 @@ def build(path: Path) -> str:
     with Leaderboard.open(path) as board:
         run = board.run(FINISHED)
         entry = run.winner or ""
-        board.finish_run(FINISHED, "finished", {**(run.result or {}), **copy.deepcopy(RESULT)})
+        stored = run.result.to_dict() if run.result else {}
+        board.finish_run(FINISHED, "finished", RunResult.from_dict({**stored, **copy.deepcopy(RESULT)}))
         write_stopped(board)
     return entry
 

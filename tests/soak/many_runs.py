@@ -58,7 +58,7 @@ def build(path: Path, runs: int) -> str:
     first = write(path, ROWS)
     with Leaderboard.open(path, read_only=True) as board:
         record, evaluations = board.run(first), board.evaluations(first)[:ROWS]
-    config = dict(record.config) | {"templates": ["Review: {text}\nMood: {label}"] * 20}
+    config = record.config.to_dict() | {"templates": ["Review: {text}\nMood: {label}"] * 20}
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")

@@ -5,9 +5,10 @@ import sys
 from dataclasses import replace
 
 from paths import ROOT, TESTS
+from synthetic import typed
 
 from autoprompt.candidate import Candidate, Settings
-from autoprompt.leaderboard import EvaluationRecord, RunRecord
+from autoprompt.leaderboard import EvaluationRecord, RunConfig, RunRecord
 from autoprompt.metrics import Score
 from autoprompt.template import LabelWords, Template
 
@@ -16,10 +17,9 @@ WORDS = LabelWords((("pos", "great"), ("neg", "bad")))
 
 
 def a_run(run=RUN, **changes):
-    base = RunRecord(
-        run, None, "reviews", "f" * 64, "tiny", 7, "hybrid", {"budget": "5m", "n": 1}, "2026-01-01T00:00:00+00:00"
-    )
-    return replace(base, **changes)
+    config = RunConfig.from_dict({"budget": "5m", "n": 1})
+    base = RunRecord(run, None, "reviews", "f" * 64, "tiny", 7, "hybrid", config, "2026-01-01T00:00:00+00:00")
+    return replace(base, **typed(changes))
 
 
 def a_candidate(text="Review: {text}\nSentiment: {label}", tuning="tail"):

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from autoprompt.candidate import Candidate, Settings
-from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunRecord
+from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunRecord
 from autoprompt.metrics import Score
+from autoprompt.results import RunResult
 from autoprompt.template import LabelWords, Template
 
 LABELS = ("negative", "positive")
@@ -29,10 +30,11 @@ def write(path: Path, entries: int, *, run: str = "0123456789ab", seed: int = 0,
     rng = random.Random(seed)  # noqa: S311
     record = RunRecord(
         id=run, name=None, corpus="reviews", fingerprint="f" * 64, model="tiny", seed=seed, strategy="hybrid",
-        config=CONFIG, started="2026-01-01T00:00:00+00:00", status="finished", finished="2026-01-01T10:00:00+00:00",
+        config=RunConfig.from_dict(CONFIG), started="2026-01-01T00:00:00+00:00", status="finished",
+        finished="2026-01-01T10:00:00+00:00",
         environment={"device": "cpu", "torch": "2.13.0"},
     )  # fmt: skip
-    record = replace(record, **changes)  # type: ignore[arg-type]
+    record = replace(record, **typed(changes))
     gold = [LABELS[row % 2] for row in range(TESTED)]
     data = [DataRow(run, split, f"{split}{n}", {"text": f"{rng.choice(_WORDS)} {n}"}, gold[n])
             for split, count in _SPLITS for n in range(count)]  # fmt: skip
@@ -53,8 +55,17 @@ def write(path: Path, entries: int, *, run: str = "0123456789ab", seed: int = 0,
     with Leaderboard.open(path) as board:
         board.start_run(record, data)
         board.add(records, origins)
-        board.finish_run(run, "finished", result)
+        board.finish_run(run, "finished", RunResult.from_dict(result))
     return run
+
+
+def typed(changes):
+    """Changes of a run, whose config and result may be plain dicts here, as in a file."""
+    kinds = {"config": RunConfig, "result": RunResult}
+    return {
+        name: kinds[name].from_dict(value) if name in kinds and isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
 
 
 def _candidates(rng: random.Random, count: int):

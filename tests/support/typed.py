@@ -7,7 +7,17 @@ from types import SimpleNamespace
 from typing import Any
 
 from autoprompt.cli import listing, tables
-from autoprompt.leaderboard import Entry, EntryComparison, EntryRow, EvaluationRecord, Group, MeanMetric, RunRecord
+from autoprompt.corpus import Card
+from autoprompt.leaderboard import (
+    Entry,
+    EntryComparison,
+    EntryRow,
+    EvaluationRecord,
+    Group,
+    MeanMetric,
+    RunConfig,
+    RunRecord,
+)
 from autoprompt.leaderboard.comparing import RequestedMetric
 from autoprompt.metrics import Score
 from autoprompt.results import (
@@ -66,10 +76,9 @@ def result(values: Values) -> RunResult:
 
 def run(values: Values) -> RunRecord:
     missing = {"id": "", "name": None, "corpus": "", "fingerprint": "", "model": "", "seed": 0, "strategy": "",
-               "config": {}, "started": ""}  # fmt: skip
-    record: RunRecord = _made(RunRecord, missing | dict(values))
-    if record.result:
-        vars(record)["outcome"] = result(record.result)
+               "config": RunConfig.from_dict({}), "started": ""}  # fmt: skip
+    won = values.get("result")
+    record: RunRecord = _made(RunRecord, missing | dict(values) | {"result": won and result(won)})
     return record
 
 
@@ -144,6 +153,14 @@ def show_evaluation(values: Values) -> None:
 def show_verification(values: Values) -> None:
     rows = [RepeatedEvaluation(**{"exact": False} | one) for one in values["evaluations"]]
     tables.show_verification(_made(Verification, values, evaluations=rows))
+
+
+def show_artifacts(rows: Sequence[Values]) -> None:
+    tables.show_artifacts([tables.ListedArtifact(**row) for row in rows])
+
+
+def show_card(values: Values) -> None:
+    tables.show_card(_made(Card, {**dict.fromkeys((one.name for one in fields(Card)), ""), **values}))
 
 
 def show_run_verification(values: Values) -> None:

@@ -28,9 +28,9 @@ from shown import COMPARISON, EVALUATION, GROUP, RESULT, ROW, RUN, SCORE, evalua
 
 from autoprompt import progress
 from autoprompt.candidate import Demo
-from autoprompt.cli import tables
 from autoprompt.errors import InputError
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.results import RunResult
 from autoprompt.template import LabelWords, Template
 from autoprompt.terminal import command_line, printable, visible
 from autoprompt.terminal.console import Console
@@ -158,8 +158,8 @@ def test_no_table_lets_a_stored_text_act(capsys, monkeypatch):
         lambda: typed.show_verification(spoilt(verified)),
         lambda: typed.show_run_verification(spoilt(whole)),
         lambda: typed.show_evaluation(measured),
-        lambda: tables.show_artifacts([spoilt({"name": "n", "pulled": True, "licence": "l", "description": "d"})]),
-        lambda: tables.show_card(spoilt({"name": "n", "template": "t", "fields": ["f"]})),
+        lambda: typed.show_artifacts([spoilt({"name": "n", "pulled": True, "licence": "l", "description": "d"})]),
+        lambda: typed.show_card(spoilt({"name": "n", "template": "t", "fields": ["f"]})),
     ]  # fmt: skip
     for show in shows:
         show()
@@ -177,7 +177,7 @@ def board(tmp_path_factory):
         run = opened.runs()[0]
         (first, *_), result = opened.evaluations(run.id), spoilt_result(run.result)
         stored = replace(run, id="fedcba9876543210"[:12], name=HOSTILE, corpus=HOSTILE, model=HOSTILE,
-                         config=run.config | {"warnings": [HOSTILE]}, result=result,
+                         config=run.config.changed(warnings=[HOSTILE]), result=result,
                          environment={"device": HOSTILE})  # fmt: skip
         opened.start_run(stored)
         demos = (Demo.of(HOSTILE, {"text": HOSTILE}, HOSTILE),)
@@ -191,9 +191,9 @@ def board(tmp_path_factory):
     return path
 
 
-def spoilt_result(result: dict[str, Any]) -> dict[str, Any]:
-    named = dict.fromkeys(("corpus", "model", "verdict"), HOSTILE) | {"left_out": [HOSTILE]}
-    return result | named | {"warnings": [HOSTILE], "best": result["best"] | {"entry": "e" * 64, "template": HOSTILE}}
+def spoilt_result(result: RunResult) -> RunResult:
+    named = dict.fromkeys(("corpus", "model", "verdict"), HOSTILE) | {"left_out": [HOSTILE], "warnings": [HOSTILE]}
+    return replace(result, **named, best=replace(result.best, entry="e" * 64, template=HOSTILE))
 
 
 @pytest.mark.parametrize(

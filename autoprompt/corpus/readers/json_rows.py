@@ -3,12 +3,12 @@
 import json
 from typing import Any, NoReturn
 
-from autoprompt.corpus.cells import check_characters
+from autoprompt.corpus.cells import Cells, check_characters
 from autoprompt.errors import InputError
 from autoprompt.untrusted import unique_keys
 
 
-def json_row(place: str, line: str) -> dict[str, Any]:
+def json_row(place: str, line: str) -> Cells:
     """Return the line's JSON object. Raises InputError for anything else."""
     try:
         row = loads(line)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from autoprompt.corpus.cells import Cells
 from autoprompt.errors import InputError
 
 
@@ -17,7 +17,7 @@ class Table:
 
     source: str
     columns: tuple[str, ...]
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[Cells, ...]
     places: tuple[str, ...]
     class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from autoprompt.run.backends import Place, Pool
 from autoprompt.run.options import PlaceOptions
 
 if TYPE_CHECKING:
-    from autoprompt.execution.ray_cluster import Cluster
+    from autoprompt.execution import Cluster
 
 _SAME = ("source", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
 """Facts that must be the same on a node and the driver, since a run's manifest holds one version of each."""
@@ -27,14 +27,14 @@ _ALIKE = ("processor", "kernels")
 def opened(options: PlaceOptions, tell: Callable[[str], None]) -> Iterator[Place]:
     """The cluster at the options' address. Raises UsageError for one that cannot be joined, and without Ray."""
     try:
-        from autoprompt.execution.ray_cluster import joined
+        from autoprompt.execution import joined_cluster
     except ImportError as error:
         raise UsageError(
             f"--executor ray needs Ray, which cannot be imported ({error}); install it with `pip install "
             "'autoprompt-engine[ray]'`."
         ) from error
     cores = min(options.workers or default_workers(), most_workers())  # of a new cluster
-    with joined(options.ray_address, cores, tell) as cluster:
+    with joined_cluster(options.ray_address, cores, tell) as cluster:
         yield OnRay(cluster, options)
 
 
@@ -62,7 +62,7 @@ class OnRay(Place):
         self.warnings = []
 
     def executor(self, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Pool:
-        from autoprompt.execution.ray_cluster import RayExecutor
+        from autoprompt.execution import RayExecutor
 
         return RayExecutor(
             self._cluster, self.workers, initializer, arguments,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autoprompt.corpus.cells import check_characters
+from autoprompt.corpus.cells import Cells, check_characters
 from autoprompt.corpus.readers.content import text_of
 from autoprompt.corpus.readers.format import Format
 from autoprompt.corpus.readers.json_rows import json_row, loads
@@ -101,7 +101,7 @@ def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
-def _from_split(path: Path, value: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _from_split(path: Path, value: Mapping[str, Any]) -> list[Cells]:
     names, rows = value["columns"], value["data"]
     fits = isinstance(names, list) and isinstance(rows, list)
     if not fits or len(set(map(str, names))) < len(names) or not all(
@@ -111,7 +111,7 @@ def _from_split(path: Path, value: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(map(str, names), row, strict=True)) for row in rows]
 
 
-def _from_nested(path: Path, value: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _from_nested(path: Path, value: Mapping[str, Mapping[str, Any]]) -> list[Cells]:
     """Read column -> row number -> cell (pandas' default) or row number -> row (orient="index"). Raises InputError."""
     keys = list(next(iter(value.values())))
     even = all(list(inner) == keys for inner in value.values())
