@@ -111,8 +111,8 @@ class SearchRules(_Section):
     operators: Annotated[tuple[_Operator, ...], _SOME[0], _SOME[1]] | None = None
     """Of the genetic strategies; None: all that change a gene which is not fixed."""
     immigrants: _Flag = True
-    """Whether the genetic strategies draw half of a generation's pool anew, all genes that are free, whatever the
-    operators, and breed but the other half."""
+    """Whether the genetic strategies draw half of each later generation's pool anew, all genes that are free, whatever
+    the operators, and breed but the other half."""
     ladder: _Flag = True
     """Whether frozen scores choose who is fine-tuned; without them it is the order of the proposals."""
     halving: _Flag = True

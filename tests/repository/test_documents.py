@@ -60,9 +60,9 @@ def test_links_lead_to_files_and_headings(place: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[a](README.md) [b](README.md#two-commands) [c](#what-is-this) [d](https://a.org/b)\n# What *is* this?", []),
+        ("[a](README.md) [b](README.md#other-ways) [c](#what-is-this) [d](https://a.org/b)\n# What *is* this?", []),
         ("[a](READ.md)", ["READ.md"]),
-        ("[a](README.md#three-commands)", ["README.md#three-commands"]),
+        ("[a](README.md#no-ways)", ["README.md#no-ways"]),
         ("[a](#twice)\n# Twice\n## Twice", ["#twice"]),
         ("[a](../x.md) [b](docs)", ["../x.md", "docs"]),
         ("`[a](READ.md)`\n```sh\n# [a](READ.md)\n```\n[b](#a)", ["#a"]),

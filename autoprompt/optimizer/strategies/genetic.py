@@ -25,7 +25,7 @@ T = TypeVar("T")
 ELITE = 2
 """The best fine-tuned candidates, for which the model is asked what to change."""
 IMMIGRANTS = 0.5
-"""Share of a generation's pool that is drawn anew, not bred (random immigrants, Grefenstette 1992)."""
+"""Share of each later generation's pool that is drawn anew, not bred (random immigrants, Grefenstette 1992)."""
 HINTED_WORDS = 4
 """Label words that the model ranks for one of them."""
 TAUGHT_SHARE = 0.5
