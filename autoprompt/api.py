@@ -10,7 +10,7 @@ from typing import Any, Literal
 from autoprompt.duration import parse_duration
 from autoprompt.errors import UsageError
 from autoprompt.leaderboard import Leaderboard
-from autoprompt.progress import Callback, chosen
+from autoprompt.progress import Callback, choose_view
 from autoprompt.results import Verification
 from autoprompt.run import (
     DEFAULT_LEADERBOARD,
@@ -167,7 +167,7 @@ def search(
     )
     limits = budget_of(options)
     with (
-        chosen(progress, callback, seconds=limits.seconds, evaluations=limits.evaluations) as shown,
+        choose_view(progress, callback, seconds=limits.seconds, evaluations=limits.evaluations) as shown,
         tracked(shown, None if track is None else str(track)) as view,
     ):
         return SearchResult(run_search(options, view), options.leaderboard)
@@ -205,7 +205,7 @@ def resume(
     file, rows = Path(leaderboard), _rows(corpus)
     with Leaderboard.open(file, read_only=True) as board:
         config = board.run(run).config
-    with chosen(progress, callback, seconds=config.budget, evaluations=config.max_evaluations) as view:
+    with choose_view(progress, callback, seconds=config.budget, evaluations=config.max_evaluations) as view:
         return SearchResult(run_resume(run, file, view, rows=rows, place=place), file)
 
 
@@ -239,7 +239,7 @@ def verify(
     """
     place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
     rows = _rows(corpus)
-    with chosen(progress, callback) as view:
+    with choose_view(progress, callback) as view:
         return run_verify(entry, Path(leaderboard), view, rows=rows, place=place)
 
 
@@ -293,7 +293,7 @@ def refine(
     )
     source, data = _source(corpus, data)
     file = Path(leaderboard)
-    with chosen(progress, callback) as view:
+    with choose_view(progress, callback) as view:
         return SearchResult(run_refine(entry, source, file, view, data=data, device=device, seed=seed, name=name), file)
 
 

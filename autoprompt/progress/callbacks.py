@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # loading torch would take seconds
 Callback = Callable[[Event], object]
 
 
-class Told:
+class CallbackView:
     """A view that forwards each call to another view, and gives a callback the event.
 
     What the callback raises ends the work, as any other error does.

@@ -12,7 +12,7 @@ from rich.console import Console as RichConsole
 from rich.live import Live
 
 from autoprompt.errors import UsageError
-from autoprompt.progress.callbacks import Callback, Told
+from autoprompt.progress.callbacks import Callback, CallbackView
 from autoprompt.progress.notebook import NotebookView
 from autoprompt.progress.views import LiveView, PlainView, Silent, VerboseView
 from autoprompt.terminal import Console
@@ -49,7 +49,7 @@ def view(
 
 
 @contextmanager
-def chosen(
+def choose_view(
     progress: bool | Literal["auto"],
     callback: Callback | None = None,
     *,
@@ -67,7 +67,7 @@ def chosen(
     if callback is not None and not callable(callback):
         raise UsageError(f"callback={callback!r:.80} cannot be called; give a function that takes an event.")
     with _shown(progress, time.monotonic() if started is None else started, seconds, evaluations) as shown:
-        yield shown if callback is None else Told(shown, callback)
+        yield shown if callback is None else CallbackView(shown, callback)
 
 
 @contextmanager

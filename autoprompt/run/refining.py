@@ -178,7 +178,7 @@ def _record(
     parent: Parent, corpus: Corpus, new: Sequence[str], seed: int, name: str | None, manifest: Manifest,
     notes: Sequence[str],
 ) -> RunRecord:  # fmt: skip
-    told = RefineInputs(
+    inputs = RefineInputs(
         entry=parent.entry,
         run=parent.run.id,
         weights=parent.weights,
@@ -203,7 +203,7 @@ def _record(
             transfer=None,
             request=None,
             mark=mark_of(id_, None),
-            refine=told,
+            refine=inputs,
             warnings=list(notes),
             manifest=StoredManifest.from_dict(manifest.stored()),
         ),

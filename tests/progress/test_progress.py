@@ -15,12 +15,12 @@ import autoprompt
 from autoprompt import CandidateEvaluated, NoteGiven, PlannedStage, SearchPlanned, StageStarted
 from autoprompt.errors import UsageError
 from autoprompt.leaderboard import Leaderboard
-from autoprompt.progress import NotebookView, PlainView, Silent, Told, chosen, in_notebook
+from autoprompt.progress import CallbackView, NotebookView, PlainView, Silent, choose_view, in_notebook
 
 
-def told() -> tuple[list, Told]:
+def told() -> tuple[list, CallbackView]:
     events: list = []
-    return events, Told(Silent(), events.append)
+    return events, CallbackView(Silent(), events.append)
 
 
 def test_each_call_of_a_view_is_an_event():
@@ -93,15 +93,15 @@ def test_a_callback_is_told_of_every_evaluation_and_may_end_a_search_that_goes_o
 
 
 def test_other_choices_are_refused():
-    with pytest.raises(UsageError, match="progress='loud' is unknown; give 'auto', True or False"), chosen("loud"):
+    with pytest.raises(UsageError, match="progress='loud' is unknown; give 'auto', True or False"), choose_view("loud"):
         pass
-    with pytest.raises(UsageError, match="callback=3 cannot be called"), chosen(False, 3):
+    with pytest.raises(UsageError, match="callback=3 cannot be called"), choose_view(False, 3):
         pass
 
 
 def test_nothing_is_shown_where_nobody_looks_on(capsys):
     for choice, kind in (("auto", Silent), (False, Silent), (True, PlainView)):
-        with chosen(choice, evaluations=3) as view:
+        with choose_view(choice, evaluations=3) as view:
             assert type(view) is kind
             view.stage("data")
             view.note("a note")
@@ -115,8 +115,8 @@ def test_nothing_is_shown_where_nobody_looks_on(capsys):
 def test_a_terminal_has_the_panel():
     program = (
         "import pty, sys\n"
-        "code = 'from autoprompt.progress import chosen\\n'\n"
-        "code += 'with chosen(\"auto\", seconds=60.0) as view:\\n'\n"
+        "code = 'from autoprompt.progress import choose_view\\n'\n"
+        "code += 'with choose_view(\"auto\", seconds=60.0) as view:\\n'\n"
         "code += '    assert type(view).__name__ == \"LiveView\"\\n'\n"
         "code += '    view.stage(\"generation 3\")\\n'\n"
         "sys.exit(pty.spawn([sys.executable, '-c', code]) >> 8)\n"
@@ -149,7 +149,7 @@ def test_a_notebook_is_a_kernel_of_ipython(monkeypatch):
 def test_a_notebook_has_a_bar(monkeypatch, capsys, limits):
     notebook(monkeypatch, IPKernelApp={})
     seconds, evaluations = limits
-    with chosen("auto", seconds=seconds, evaluations=evaluations, started=time.monotonic() - 30) as view:
+    with choose_view("auto", seconds=seconds, evaluations=evaluations, started=time.monotonic() - 30) as view:
         assert isinstance(view, NotebookView)
         view.stage("generation 3\x1b[31m")
         view.evaluated(evaluation(0.5), evaluator(1))
