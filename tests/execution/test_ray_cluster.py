@@ -272,7 +272,7 @@ def test_workers_share_a_gpu_of_the_cluster(own_cluster: Any, monkeypatch: pytes
         assert (backend.device, backend.workers) == ("cpu", 3)
     for device in ("mps", "cuda:1"):
         options = ModelOptions(executor="ray", device=device)
-        with pytest.raises(UsageError, match="not to be had from the Ray cluster"), open_backend(options, Silent()):
+        with pytest.raises(UsageError, match="not available in the Ray cluster"), open_backend(options, Silent()):
             pass
     said: list[str] = []
     monkeypatch.setattr("autoprompt.execution.ray_cluster.PATIENCE", 0.1)
