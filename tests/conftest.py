@@ -12,10 +12,12 @@ import commands
 import contract
 import pytest
 import runs
+import scipy.linalg  # noqa: F401  # its threads are only limited once they are loaded
 import tiny
 import tiny_families
 import torch
 from plain import Plain
+from threadpoolctl import threadpool_limits
 
 from autoprompt.corpus import Corpus, load
 from autoprompt.models import LanguageModel, load_model
@@ -37,7 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
+    """As in a worker: the threads of a search in the tests' process would wait for each other most of the time."""
     torch.set_num_threads(1)
+    threadpool_limits(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
