@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -124,16 +125,25 @@ def inline() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def _small_search(
+    model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SearchOptions, dict[str, Any]]:
+    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("source"))
+    with commands.inline():
+        return options, search(options, Silent()).to_dict()
+
+
 @pytest.fixture(scope="module")
 def finished(
     inline: None,  # noqa: ARG001
-    model_folders: dict[str, Path],
-    corpus_folder: Path,
+    _small_search: tuple[SearchOptions, dict[str, Any]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[SearchOptions, dict[str, Any]]:
-    """A small search that is done, with its result."""
-    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("source"))
-    return options, search(options, Silent()).to_dict()
+    """A small search that is done, in a leaderboard of the module's own, with its result."""
+    options, result = _small_search
+    board = runs.copied(options.leaderboard, tmp_path_factory.mktemp("finished"))
+    return replace(options, leaderboard=board), result
 
 
 @pytest.fixture(scope="module")

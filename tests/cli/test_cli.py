@@ -9,6 +9,7 @@ from pathlib import Path
 
 import commands
 import pytest
+import runs
 import synthetic
 import tiny
 
@@ -32,12 +33,20 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def searched(model_folders, corpus_folder, tmp_path_factory):
+def small(tmp_path_factory):
+    """Options of a search among few candidates of one pass each."""
+    config = tmp_path_factory.mktemp("small") / "small.toml"
+    config.write_text(runs.SMALL)
+    return ("--config", config, "--fix", "epochs=1")
+
+
+@pytest.fixture(scope="module")
+def searched(model_folders, corpus_folder, small, tmp_path_factory):
     """A leaderboard with one named run, and what the search printed."""
     board = tmp_path_factory.mktemp("searched") / "lb.sqlite"
     result = commands.spawn(
         "search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 4, "--workers", 1,
-        "--leaderboard", board, "--name", "[red]first[/]", "--json",
+        *small, "--leaderboard", board, "--name", "[red]first[/]", "--json",
     )  # fmt: skip
     assert result.code == 0, result.err
     return board, result
@@ -165,11 +174,11 @@ def test_leaderboard_list(capsys, searched, monkeypatch):
     assert f"{len(entries) - 2} more" in table.out
 
 
-def test_the_metric_of_a_run_is_shown_to_people(capsys, model_folders, corpus_folder, tmp_path, monkeypatch):
+def test_the_metric_of_a_run_is_shown_to_people(capsys, model_folders, corpus_folder, small, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     where = ("--leaderboard", tmp_path / "lb.sqlite")
     searching = ("search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 2, "--workers", 1,
-                 "--metric", "f1_macro", *where)  # fmt: skip
+                 "--metric", "f1_macro", *small, *where)  # fmt: skip
     shown = [commands.call(capsys, *searching)]
     (run,) = json.loads(commands.call(capsys, "leaderboard", "runs", "--json", *where).out)["runs"]
     best, manual = run["result"]["best"], run["result"]["baselines"]["manual"]
@@ -343,12 +352,12 @@ def test_a_target_column(capsys, tmp_path):
     commands.refused(refused, 2, "rougeL")
 
 
-def test_a_search_for_texts_writes_them_at_the_end(capsys, model_folders, tmp_path):
+def test_a_search_for_texts_writes_them_at_the_end(capsys, model_folders, small, tmp_path):
     path = tmp_path / "talks.jsonl"
     rows = [{"talk": f"The {thing} was good.", "gist": thing} for thing in tiny.THINGS] * 3
     path.write_text("".join(json.dumps(row | {"talk": f"{row['talk']} {n}"}) + "\n" for n, row in enumerate(rows)))
     where = ("--leaderboard", tmp_path / "lb.sqlite", "--model", model_folders["llama"], "--target-column", "gist")
-    result = commands.call(capsys, "search", path, *where, "--max-evaluations", 5, "--test-rows", 6, "--json")
+    result = commands.call(capsys, "search", path, *where, *small, "--max-evaluations", 5, "--test-rows", 6, "--json")
     assert result.code == 0, result.err
     found = json.loads(result.out)
     for row in (found["best"], found["baselines"]["manual"], found["baselines"]["manual_tuned"]):
@@ -453,11 +462,13 @@ def test_a_missing_leaderboard_is_not_made_by_reading(capsys, tmp_path):
     assert not list(Path(tmp_path).iterdir())
 
 
-def test_a_search_for_people_shows_the_winner_and_what_to_do_next(capsys, model_folders, corpus_folder, tmp_path):
+def test_a_search_for_people_shows_the_winner_and_what_to_do_next(
+    capsys, model_folders, corpus_folder, small, tmp_path
+):
     board = tmp_path / "lb [red].sqlite"
     result = commands.call(
         capsys, "search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 2, "--workers", 1,
-        "--leaderboard", board,
+        *small, "--leaderboard", board,
     )  # fmt: skip
     assert result.code == 0, result.err
     assert "winner" in result.out

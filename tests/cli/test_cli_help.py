@@ -17,10 +17,8 @@ import pytest
 import runs
 from paths import DOCS
 
-from autoprompt import run
 from autoprompt.api import search
 from autoprompt.cli import cli
-from autoprompt.progress import Silent
 
 
 def all_commands(
@@ -32,10 +30,8 @@ def all_commands(
 
 
 @pytest.fixture(scope="module")
-def searched(model_folders, corpus_folder, tmp_path_factory) -> tuple[Path, dict]:
-    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("desk"))
-    with commands.inline():
-        return options.leaderboard, run.search(options, Silent()).to_dict()
+def searched(finished) -> tuple[Path, dict]:
+    return finished[0].leaderboard, finished[1]
 
 
 @pytest.mark.parametrize(
@@ -85,13 +81,16 @@ def test_the_version(capsys):
     assert re.fullmatch(rf".+, version {re.escape(version('autoprompt-engine'))}\n", done.out)
 
 
-def searching(model_folders, corpus_folder, board, *more):
+@pytest.fixture
+def searching(model_folders, corpus_folder, tmp_path):
+    """Arguments of a small search."""
+    (tmp_path / "small.toml").write_text(runs.SMALL)
     return ("search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 2, "--fix", "epochs=1",
-            "--leaderboard", board, *more)  # fmt: skip
+            "--config", tmp_path / "small.toml", "--leaderboard")  # fmt: skip
 
 
-def test_quiet_says_nothing_but_the_result(capsys, model_folders, corpus_folder, tmp_path):
-    done = commands.call(capsys, *searching(model_folders, corpus_folder, tmp_path / "a.sqlite", "--quiet", "--json"))
+def test_quiet_says_nothing_but_the_result(capsys, searching, tmp_path):
+    done = commands.call(capsys, *searching, tmp_path / "a.sqlite", "--quiet", "--json")
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out)["evaluations"] == 2
     failed = commands.call(capsys, "leaderboard", "show", "nothing1", "-q", "--leaderboard", tmp_path / "a.sqlite")
@@ -99,8 +98,8 @@ def test_quiet_says_nothing_but_the_result(capsys, model_folders, corpus_folder,
     assert len(failed.err.splitlines()) == 1
 
 
-def test_verbose_has_a_line_for_each_evaluation(capsys, model_folders, corpus_folder, tmp_path):
-    done = commands.call(capsys, *searching(model_folders, corpus_folder, tmp_path / "a.sqlite", "-v", "--json"))
+def test_verbose_has_a_line_for_each_evaluation(capsys, searching, tmp_path):
+    done = commands.call(capsys, *searching, tmp_path / "a.sqlite", "-v", "--json")
     assert done.code == 0, done.err
     result = json.loads(done.out)
     lines = [line for line in done.err.splitlines() if line.startswith("  rung ")]
@@ -122,6 +121,8 @@ def test_options_come_from_the_environment(capsys, model_folders, corpus_folder,
     monkeypatch.setenv("AUTOPROMPT_LEADERBOARD", str(tmp_path / "of-the-environment.sqlite"))
     monkeypatch.setenv("AUTOPROMPT_WORKERS", "1")
     monkeypatch.setenv("AUTOPROMPT_DEVICE", "cpu")
+    (tmp_path / "small.toml").write_text(runs.SMALL)
+    monkeypatch.setenv("AUTOPROMPT_CONFIG", str(tmp_path / "small.toml"))
     done = commands.call(capsys, "search", corpus_folder, "--max-evaluations", 1, "--fix", "epochs=1", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["model"] == str(model_folders["llama"])
@@ -130,11 +131,9 @@ def test_options_come_from_the_environment(capsys, model_folders, corpus_folder,
     commands.refused(commands.call(capsys, "search", corpus_folder, "--max-evaluations", 1), 2, "cuda:7")
 
 
-def test_the_end_of_a_search_says_what_to_do_next_and_that_works(
-    capsys, model_folders, corpus_folder, tmp_path, monkeypatch
-):
+def test_the_end_of_a_search_says_what_to_do_next_and_that_works(capsys, searching, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = commands.call(capsys, *searching(model_folders, corpus_folder, "my board.sqlite"))
+    done = commands.call(capsys, *searching, "my board.sqlite")
     assert done.code == 0, done.err
     steps = [shlex.split(line)[1:] for line in done.out.split("Next:")[1].splitlines() if line.strip()]
     assert [step[0] for step in steps] == ["report", "export", "export", "predict"]
@@ -145,15 +144,16 @@ def test_the_end_of_a_search_says_what_to_do_next_and_that_works(
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_tables_fit_the_terminal(searched, columns):
+def test_tables_fit_the_terminal(capsys, searched, columns, monkeypatch):
     board, result = searched
+    monkeypatch.setenv("COLUMNS", str(columns))
     for arguments in (["list"], ["runs"], ["show", result["best"]["entry"][:12]]):
-        done = commands.spawn("leaderboard", *arguments, "--leaderboard", board, env={"COLUMNS": str(columns)})
+        done = commands.call(capsys, "leaderboard", *arguments, "--leaderboard", board)
         assert done.code == 0, done.err
         lines = done.out.splitlines()
         assert max(map(len, lines)) <= columns, arguments
         assert result["best"]["entry"][:8] in done.out or arguments == ["runs"]
-    help_text = commands.spawn("search", "--help", env={"COLUMNS": str(columns)})
+    help_text = commands.call(capsys, "search", "--help")
     prose = [line for line in help_text.out.split("Options:")[0].splitlines() if "autoprompt " not in line]
     assert max(map(len, prose)) <= columns
 
@@ -212,9 +212,11 @@ def test_what_is_mistyped_is_guessed(capsys, searched, corpus_folder, tmp_path):
     assert "--budget" in said("search", corpus_folder, "--budgt", "5m")
     assert "did you mean 'rotten-tomatoes'" in said("search", "rotten-tomatos")
     assert "did you mean 'smollm2-135m'" in said("search", corpus_folder, "--model", "smollm-135m")
+    small = tmp_path / "small.toml"
+    small.write_text(runs.SMALL)
     with commands.inline():
         search(str(corpus_folder), max_evaluations=1, name="first try", leaderboard=tmp_path / "named.sqlite",
-               model=str(searched[1]["model"]), fix={"epochs": 1}, shots=8)  # fmt: skip
+               model=str(searched[1]["model"]), fix={"epochs": 1}, shots=8, config=small)  # fmt: skip
     wrong = commands.call(capsys, "resume", "frist try", "--leaderboard", tmp_path / "named.sqlite")
     commands.refused(wrong, 3, "did you mean 'first try'")
 
@@ -235,11 +237,10 @@ def events(folder: Path) -> list:
     return found
 
 
-def test_a_run_s_curves_are_written(capsys, model_folders, corpus_folder, tmp_path):
+def test_a_run_s_curves_are_written(capsys, searching, tmp_path):
     folder = tmp_path / "curves"
     done = commands.call(
-        capsys, *searching(model_folders, corpus_folder, tmp_path / "a.sqlite", "--json", "--track", folder,
-                           "--max-evaluations", 4),
+        capsys, *searching, tmp_path / "a.sqlite", "--json", "--track", folder, "--max-evaluations", 4
     )  # fmt: skip
     assert done.code == 0, done.err
     curves: dict[str, list[tuple[int, float]]] = {}
@@ -263,14 +264,10 @@ def test_a_run_s_curves_are_written(capsys, model_folders, corpus_folder, tmp_pa
     assert len(losses) == 5, "and the frozen manual prompt"
 
 
-def test_curves_that_cannot_be_written(capsys, model_folders, corpus_folder, tmp_path, monkeypatch):
+def test_curves_that_cannot_be_written(capsys, searching, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    done = commands.call(
-        capsys, *searching(model_folders, corpus_folder, tmp_path / "a.sqlite", "--track", tmp_path / "file" / "x")
-    )
+    done = commands.call(capsys, *searching, tmp_path / "a.sqlite", "--track", tmp_path / "file" / "x")
     commands.refused(done, 4, "curves")
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    done = commands.call(
-        capsys, *searching(model_folders, corpus_folder, tmp_path / "a.sqlite", "--track", tmp_path / "y")
-    )
+    done = commands.call(capsys, *searching, tmp_path / "a.sqlite", "--track", tmp_path / "y")
     commands.refused(done, 2, "autoprompt-engine[tracking]")

@@ -9,10 +9,9 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from typing import Any
 
-import commands
 import pytest
-import runs
 
 from autoprompt import run
 from autoprompt.errors import StorageError
@@ -56,12 +55,9 @@ def test_what_a_killed_driver_left_goes_with_the_next_one(parent: Path, where: s
 
 
 def test_resuming_a_finished_run_sweeps_as_well(
-    parent: Path, model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    finished: tuple[run.SearchOptions, dict[str, Any]], parent: Path
 ) -> None:
-    options = runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("run"))
-    with commands.inline():
-        result = run.search(options, Silent()).to_dict()
-    assert not list(parent.iterdir())
+    options, result = finished
     leave(parent, "within")
     assert run.resume(result["run"], options.leaderboard, Silent()).to_dict() == result
     assert not list(parent.iterdir())

@@ -9,7 +9,6 @@ import datasets
 import numpy as np
 import pandas
 import pytest
-import runs
 import tiny
 import tiny_families
 
@@ -21,20 +20,15 @@ from autoprompt.estimators.prompt_model import PromptModel
 from autoprompt.export import FORMAT, VERSION, Prompt
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.models import FAMILIES
-from autoprompt.progress import Silent
 
 TEXTS = [row["text"] for row in tiny.rows(2)]
 
 
 @pytest.fixture(scope="module")
-def won(model_folders, corpus_folder, tmp_path_factory) -> tuple[Path, dict, Path]:
+def won(finished, tmp_path_factory) -> tuple[Path, dict, Path]:
     """A finished run's leaderboard, its result, and the winner exported with its weights."""
-    folder = tmp_path_factory.mktemp("won")
-    options = runs.small(model_folders["llama"], corpus_folder, folder)
-    with commands.inline():
-        result = run.search(options, Silent()).to_dict()
-    out = folder / "desk" / "best.json"
-    out.parent.mkdir()
+    options, result = finished
+    out = tmp_path_factory.mktemp("won") / "best.json"
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         written = run.export(board, result["best"]["entry"], out, with_weights=True)
     assert written[0] == out
