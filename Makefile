@@ -45,7 +45,7 @@ test: $(STAMP) ## the tests, without those that take minutes
 	@# a file's tests stay in one process: they share models that take a while to make
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-slow: $(STAMP) ## the tests with real models
+test-slow: $(STAMP) ## the tests with real models, long runs and further combinations
 	$(BIN)/python -m pytest -m slow
 
 browser: ## Chromium (by apt, where there is none) and axe-core (by npm), for the tests of the report's page

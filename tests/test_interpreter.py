@@ -42,8 +42,8 @@ def ran(folder: Path) -> list[str]:
 
 
 def searched(folder: Path, command: list[str], model: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A search on two workers in a folder whose files it reads."""
-    more = ["search", ".", "--model", str(model), "--workers", "2", "--max-evaluations", "2", "--fix", "epochs=1"]
+    """A search with a worker in a folder whose files it reads."""
+    more = ["search", ".", "--model", str(model), "--workers", "1", "--max-evaluations", "2", "--fix", "epochs=1"]
     more += ["--config", "small.toml", "--leaderboard", "lb.sqlite", "--json"]
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
     return subprocess.run(
@@ -152,7 +152,7 @@ def test_a_script_without_a_guard_searches(model_folders: dict[str, Path], tmp_p
     (tmp_path / "search.py").write_text(
         "import autoprompt\n"
         "rows = [{'text': f'The soup number {i} was {w}', 'label': w} for i in range(20) for w in ('good', 'bad')]\n"
-        f"found = autoprompt.search(rows, max_evaluations=2, workers=2, model={str(model_folders['llama'])!r},\n"
+        f"found = autoprompt.search(rows, max_evaluations=2, workers=1, model={str(model_folders['llama'])!r},\n"
         "                          config='small.toml', fix={'epochs': 1})\n"
         "print('RESULT', found.outcome.evaluations)\n"
     )

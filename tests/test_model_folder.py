@@ -12,6 +12,7 @@ from typing import Any
 
 import commands
 import pytest
+import runs
 import tiny
 import tiny_families
 import torch
@@ -349,9 +350,11 @@ def test_a_prompt_s_model_changed_in_a_part_is_noticed(capsys, folder, corpus_fo
     sharded(folder, "a.safetensors", "parts/b.safetensors")
     out = tmp_path / "best.json"
     board = tmp_path / "lb.sqlite"
+    small = tmp_path / "small.toml"
+    small.write_text(runs.SMALL)
     for arguments in (
-        ("search", corpus_folder, "--model", folder, "--max-evaluations", 3, "--fix", "epochs=1", "--name", "it",
-         "--leaderboard", board),
+        ("search", corpus_folder, "--model", folder, "--max-evaluations", 2, "--fix", "epochs=1", "--name", "it",
+         "--config", small, "--leaderboard", board),
         ("export", "--run", "it", "--out", out, "--with-weights", "--leaderboard", board),
         ("predict", out, "a fine film"),
     ):  # fmt: skip

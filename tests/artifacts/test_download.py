@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import hub
-import pytest
 
 
 def _files(hidden: int, **more: object) -> dict[str, str]:
@@ -50,34 +49,40 @@ def test_fault_17_18_19_what_cannot_be_used_is_refused_within_seconds(tmp_path):
 SHARDS = {"model-1.safetensors": hub.NO_TENSORS, "model-2.safetensors": hub.NO_TENSORS}
 
 
-@pytest.mark.parametrize(
-    ("lost", "said"),
-    [
-        (["model.safetensors"], "weights are missing"),
-        (["tokenizer.json"], "the tokenizer is missing"),
-        (["model-2.safetensors"], "weights are missing"),
-    ],
-)
-def test_a_model_that_is_partly_here_is_completed(tmp_path: Path, lost: list[str], said: str) -> None:
+SAID = {
+    "model.safetensors": "weights are missing",
+    "tokenizer.json": "the tokenizer is missing",
+    "model-2.safetensors": "weights are missing",
+}
+"""The file that is lost, and what is said then."""
+
+
+def test_a_model_that_is_partly_here_is_completed(tmp_path: Path) -> None:
     """As another program leaves it that wanted only a config, or was stopped."""
-    files = _files(8) | {"tokenizer_config.json": "{}"}
-    if lost[0] in SHARDS:
-        files |= SHARDS | {
-            "model.safetensors.index.json": json.dumps({"weight_map": dict(zip("xy", SHARDS, strict=True))})
-        }
-        del files["model.safetensors"]
-    with hub.serve({"owner/tiny": hub.repository(files)}, {}) as address:
-        (whole,) = hub.locate(tmp_path, "owner/tiny", HF_ENDPOINT=address)
-        kept = tmp_path / "hf" / "hub" / "models--owner--tiny"
-        shutil.rmtree(kept / "trees", ignore_errors=True)  # downloads of single files leave no list of all files
-        (snapshot,) = (kept / "snapshots").iterdir()
-        for name in lost:
-            (snapshot / name).unlink()
-        (offline,) = hub.locate(tmp_path, "owner/tiny", HF_HUB_OFFLINE="1")
-        (again,) = hub.locate(tmp_path, "owner/tiny", HF_ENDPOINT=address)
-    assert offline["code"] == 3
-    assert f"only partly on this machine ({said})" in offline["error"]
-    assert (again["revision"], again["family"]) == (whole["revision"], "causal")
-    assert all((snapshot / name).is_file() for name in files)
-    (found,) = hub.locate(tmp_path, "owner/tiny", HF_HUB_OFFLINE="1")
-    assert found["revision"] == whole["revision"]
+    repositories = {}
+    for lost in SAID:
+        files = _files(8) | {"tokenizer_config.json": "{}"}
+        if lost in SHARDS:
+            files |= SHARDS | {
+                "model.safetensors.index.json": json.dumps({"weight_map": dict(zip("xy", SHARDS, strict=True))})
+            }
+            del files["model.safetensors"]
+        repositories[f"owner/without-{lost}"] = files
+    with hub.serve({name: hub.repository(files) for name, files in repositories.items()}, {}) as address:
+        whole = hub.locate(tmp_path, *repositories, HF_ENDPOINT=address)
+        snapshots = []
+        for name, lost in zip(repositories, SAID, strict=True):
+            kept = tmp_path / "hf" / "hub" / f"models--{name.replace('/', '--')}"
+            shutil.rmtree(kept / "trees", ignore_errors=True)  # downloads of single files leave no list of all files
+            snapshots.extend((kept / "snapshots").iterdir())
+            (snapshots[-1] / lost).unlink()
+        offline = hub.locate(tmp_path, *repositories, HF_HUB_OFFLINE="1")
+        again = hub.locate(tmp_path, *repositories, HF_ENDPOINT=address)
+    found = hub.locate(tmp_path, *repositories, HF_HUB_OFFLINE="1")
+    answers = zip(SAID.values(), repositories.values(), snapshots, whole, offline, again, found, strict=True)
+    for said, files, snapshot, first, refused, completed, last in answers:
+        assert refused["code"] == 3
+        assert f"only partly on this machine ({said})" in refused["error"]
+        assert (completed["revision"], completed["family"]) == (first["revision"], "causal")
+        assert all((snapshot / name).is_file() for name in files)
+        assert last["revision"] == first["revision"]

@@ -28,12 +28,14 @@ def shell(arguments: list[str], redirected: str) -> subprocess.CompletedProcess[
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 
 
-@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
 @pytest.mark.parametrize(
-    ("redirected", "why"),
-    [pytest.param(">/dev/full", "No space left on device", marks=needs_full), (">&-", "it is closed")],
-)
-def test_output_that_cannot_be_written_is_one_sentence(arguments, redirected, why):
+    ("redirected", "why", "arguments"),
+    [*(pytest.param(">/dev/full", "No space left on device", arguments, marks=needs_full) for arguments in PRINTING),
+     (">&-", "it is closed", PRINTING[0]),
+     *(pytest.param(">&-", "it is closed", arguments, marks=pytest.mark.slow) for arguments in PRINTING[1:])],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)  # fmt: skip
+def test_output_that_cannot_be_written_is_one_sentence(redirected, why, arguments):
     done = shell(arguments, redirected)
     assert done.returncode == 4
     assert re.fullmatch(rf"Error: Standard output cannot be written \({why}\); .+\.\n", done.stderr)
@@ -85,8 +87,11 @@ def _interrupted(seconds: float, number: int, *arguments: str) -> subprocess.Com
     return subprocess.CompletedProcess([], process.returncode, out, err)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize(
+    ("number", "seconds"),
+    [*((signal.SIGINT, seconds) for seconds in (0.0, 0.05, 0.2, 0.5, 0.8)), (signal.SIGTERM, 0.2),
+     *(pytest.param(signal.SIGTERM, seconds, marks=pytest.mark.slow) for seconds in (0.0, 0.05, 0.5, 0.8))],
+)  # fmt: skip
 def test_fault_31_a_signal_is_heard_from_the_first_import(seconds, number, tmp_path):
     board = tmp_path / "lb.sqlite"
     done = _interrupted(seconds, number, "search", "rotten-tomatoes", "--leaderboard", str(board))

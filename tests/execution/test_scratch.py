@@ -158,7 +158,7 @@ def _come_and_go(parent: str, times: int) -> None:
 
 def test_drivers_that_sweep_at_once_disturb_nobody(parent: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    drivers = [context.Process(target=_come_and_go, args=(str(parent), 200)) for _ in range(3)]
+    drivers = [context.Process(target=_come_and_go, args=(str(parent), 100)) for _ in range(3)]
     for driver in drivers:
         driver.start()
     for driver in drivers:

@@ -10,9 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import commands
 import pytest
-import runs
 
 from autoprompt import run
 from autoprompt.export import load
@@ -25,13 +23,11 @@ EVENTS = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.
 
 
 @pytest.fixture(scope="module")
-def winners(model_folders, corpus_folder, tmp_path_factory) -> tuple[Path, list[str]]:
+def winners(finished) -> tuple[Path, list[str]]:
     """A leaderboard of two runs, whose winners have weights."""
-    folder = tmp_path_factory.mktemp("two")
-    options = replace(runs.small(model_folders["llama"], corpus_folder, folder), max_evaluations=3)
-    with commands.inline():
-        found = [run.search(replace(options, seed=seed), Silent()).to_dict() for seed in (0, 1)]
-    entries = [result["best"]["entry"] for result in found]
+    options, first = finished
+    second = run.search(replace(options, max_evaluations=2, seed=1), Silent()).to_dict()
+    entries = [result["best"]["entry"] for result in (first, second)]
     assert entries[0] != entries[1]
     return options.leaderboard, entries
 

@@ -34,6 +34,7 @@ def _interrupted(function: Callable[[], object], at: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("act", "stored"),
     [
@@ -44,12 +45,12 @@ def _interrupted(function: Callable[[], object], at: int) -> bool:
     ],
     ids=["add", "attach", "evaluations", "attached"],
 )
-def test_a_run_interrupted_anywhere_is_marked_as_stopped_with_all_or_nothing(tmp_path, act, stored):
+def test_a_run_interrupted_anywhere_is_marked_as_stopped_with_all_or_nothing(tmp_path, act, stored, step):
     path = tmp_path / "lb.sqlite"
     found = set()
-    at, interrupted = 0, True
+    at, interrupted = 1 - step, True
     while interrupted:
-        at += 1
+        at += step
         path.unlink(missing_ok=True)
         with Leaderboard.open(path) as board:
             board.start_run(a_run())

@@ -227,7 +227,12 @@ def test_another_thread_computes_as_the_main_thread_does(fitted, threads):
 
 @pytest.mark.parametrize(
     "mode",
-    [torch.inference_mode, torch.no_grad, torch.enable_grad, lambda: torch.autocast("cpu", dtype=torch.bfloat16)],
+    [
+        torch.inference_mode,
+        pytest.param(torch.no_grad, marks=pytest.mark.slow),
+        pytest.param(torch.enable_grad, marks=pytest.mark.slow),
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    ],
 )
 def test_the_caller_s_modes_change_nothing(model_folders, mode):
     def made():

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import tomllib
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import commands
 import fakes
 import pytest
+import runs
 import tiny
 from paths import ROOT, TESTS
 
@@ -99,7 +102,11 @@ def changed(root: Path) -> list[str]:
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A folder with a copy of this package to change."""
-    root = tmp_path / "copy"
+    return copied(tmp_path)
+
+
+def copied(folder: Path) -> Path:
+    root = folder / "copy"
     shutil.copytree(ROOT / "autoprompt", root / "autoprompt", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "corpora").symlink_to(ROOT / "corpora")
     assert changed(root) == []
@@ -115,7 +122,8 @@ def run(package: Path, code: str, *arguments: object) -> str:
     )
     done = subprocess.run(
         [sys.executable, "-c", head + code, *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, cwd=package.parent, env=os.environ | {"PYTHONPATH": path},
+        capture_output=True, text=True, timeout=300, cwd=package.parent,
+        env=os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -228,19 +236,20 @@ def test_the_executor_from_outside_computes_a_run(
     corpus_folder: Path,
     tmp_path: Path,
 ) -> None:
+    (tmp_path / "small.toml").write_text(runs.SMALL)
     given = (
         "search", corpus_folder, "--model", model_folders["llama"], "--device", "cpu", "--max-evaluations", 1,
-        "--fix", "epochs=1", "--json", "--leaderboard", tmp_path / "lb.sqlite",
+        "--fix", "epochs=1", "--config", tmp_path / "small.toml", "--json", "--leaderboard", tmp_path / "lb.sqlite",
     )  # fmt: skip
     path = os.pathsep.join((str(installed), str(ROOT)))
-    here = commands.spawn(*given, "--executor", "inline", env={"PYTHONPATH": path})
+    here = commands.spawn(*given, "--executor", "inline", env={"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"})
     assert "All is computed in this process." in here.err
     usual = commands.call(capsys, *given, "--workers", 1)
     for name in ("best", "baselines", "evaluations", "verdict"):
         assert json.loads(here.out)[name] == json.loads(usual.out)[name]
     for options, said in (
         ({"workers": 2}, "--executor inline has one worker, not 2"),
-        ({"ray_address": "auto"}, "--ray-address is for a Ray cluster"),
+        ({"ray_address": "auto"}, "ray_address is for a Ray cluster"),
     ):
         with pytest.raises(UsageError, match=said):
             autoprompt.search(str(corpus_folder), model=str(model_folders["llama"]), executor="inline", **options)
@@ -275,20 +284,57 @@ def test_a_file_format_and_a_tracker_from_outside(
 # Inside of the package
 
 
-@pytest.fixture
-def small(model_folders: dict[str, Path], corpus_folder: Path) -> tuple[Path, str, Path]:
-    """A tiny corpus and a tiny model, as arguments of the command."""
-    return corpus_folder, "--model", model_folders["gpt2"]
+@dataclass(frozen=True)
+class Searched:
+    """What a run of a changed package says and writes."""
+
+    result: dict[str, Any]
+    lines: list[str]
+    curves: list[dict[str, Any]]
 
 
+WORDS = {"positive": "good and warm", "negative": "bad"}
 SEARCH = """
-import commands
+import commands, tiny, torch
 from autoprompt.cli import cli
+from autoprompt.models import load_model, locate_model
+from autoprompt.template import LabelWords, Template
+model, words, *options = given
 with commands.inline():
-    cli.main(["search", *given, "--device", "cpu", "--workers", "1", "--max-evaluations", "1", "--fix", "epochs=1",
-              "--json", "--leaderboard", "lb.sqlite"], standalone_mode=False)
+    cli.main(["search", *options, "--model", model, "--device", "cpu", "--workers", "1", "--max-evaluations", "1",
+              "--fix", "epochs=1", "--config", "small.toml", "--json", "--leaderboard", "lb.sqlite", "--label-words",
+              words, "--track", "jsonl:curves.jsonl", "--tuning", "norms", "--family", "summed"],
+             standalone_mode=False)
+
+causal, summed = (load_model(Path(model), family=name) for name in ("causal", "summed"))
+candidate = tiny.prompt_of(Template.parse(tiny.MANUAL), LabelWords(tuple(tiny.WORDS.items())), "norms")
+rows = tiny.examples("It was good.", "It was bad.")
+print(causal.tuning_modes)
+print(sorted(causal.tune(causal.prompt(candidate, rows), [0, 1], candidate.settings, 0)))
+
+assert locate_model(model).family == "causal", "unless it is named"
+candidate = tiny.prompt_of(Template.parse(tiny.MANUAL), LabelWords(tuple(json.loads(words).items())))
+rows = tiny.examples("It was good.", "It was bad and cold.")
+mean, total = (model.features(model.prompt(candidate, rows)).label_scores for model in (causal, summed))
+lengths = [len(target.ids) for target in causal.prompt(candidate, rows).rows[0].targets]
+assert lengths[0] > lengths[1], lengths
+torch.testing.assert_close(total, mean * torch.tensor(lengths))
+torch.testing.assert_close(summed.score(summed.prompt(candidate, rows)), total.log_softmax(-1))
+assert summed.tuning_modes == causal.tuning_modes
 """
-"""One fine-tune, in the process that starts it; prints the result."""
+"""One fine-tune in the process that starts it, and what its tuning mode trains and its family scores."""
+
+
+@pytest.fixture(scope="module")
+def searched(model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    """A run with the page's tracker, tuning mode and model family in one copy of the package."""
+    package = copied(tmp_path_factory.mktemp("searched"))
+    for kind in ("tracker", "tuning mode", "model family"):
+        applied(package, kind)
+    (package.parent / "small.toml").write_text(runs.SMALL)
+    result, *lines = run(package, SEARCH, model_folders["gpt2"], json.dumps(WORDS), corpus_folder).splitlines()
+    curves = (package.parent / "curves.jsonl").read_text().splitlines()
+    return Searched(json.loads(result), lines, [json.loads(line) for line in curves])
 
 
 def test_the_file_format_is_read(package: Path, tmp_path: Path) -> None:
@@ -313,51 +359,18 @@ except autoprompt.AutopromptError as error:
     assert error.endswith(f"bad.ft:{len(lines) + 1} does not begin with one __label__; give each line one label.")
 
 
-def test_the_tracker_writes_a_run_s_curves(package: Path, small: tuple[Path, str, Path]) -> None:
-    applied(package, "tracker")
-    run(package, SEARCH, *small, "--track", "jsonl:curves.jsonl")
-    points = [json.loads(line) for line in (package.parent / "curves.jsonl").read_text().splitlines()]
-    assert {"validation/loss", "best/loss", "frozen/loss", "template"} <= {point["name"] for point in points}
+def test_the_tracker_writes_a_run_s_curves(searched: Searched) -> None:
+    assert {"validation/loss", "best/loss", "frozen/loss", "template"} <= {point["name"] for point in searched.curves}
 
 
-def test_the_tuning_mode_trains_the_norms_alone(package: Path, small: tuple[Path, str, Path]) -> None:
-    applied(package, "tuning mode")
-    result = json.loads(run(package, SEARCH, *small, "--tuning", "norms"))
-    assert result["best"]["settings"]["tuning"] == "norms"
-    code = """
-import tiny
-from autoprompt.models import load_model
-from autoprompt.template import LabelWords, Template
-model = load_model(Path(given[0]))
-candidate = tiny.prompt_of(Template.parse(tiny.MANUAL), LabelWords(tuple(tiny.WORDS.items())), "norms")
-rows = tiny.examples("It was good.", "It was bad.")
-delta = model.tune(model.prompt(candidate, rows), [0, 1], candidate.settings, 0)
-print(model.tuning_modes, sorted(delta))
-"""
-    modes, names = run(package, code, small[-1]).strip().removeprefix("(").split(") ")
-    assert modes == "'tail', 'lora', 'soft', 'bias', 'full', 'norms', 'none'"
+def test_the_tuning_mode_trains_the_norms_alone(searched: Searched) -> None:
+    assert searched.result["best"]["settings"]["tuning"] == "norms"
+    modes, names = searched.lines
+    assert modes == "('tail', 'lora', 'soft', 'bias', 'full', 'norms', 'none')"
     layers = [f"transformer.h.{n}.ln_{i}.weight" for n in (0, 1) for i in (1, 2)]
     assert names == str([*layers, "transformer.ln_f.weight"])
 
 
-def test_the_family_sums_what_causal_models_average(package: Path, small: tuple[Path, str, Path]) -> None:
-    applied(package, "model family")
-    words = {"positive": "good and warm", "negative": "bad"}
-    result = json.loads(run(package, SEARCH, *small, "--family", "summed", "--label-words", json.dumps(words)))
-    assert result["baselines"]["manual"]["label_words"] == words
-    code = """
-import tiny, torch
-from autoprompt.models import load_model, locate_model
-from autoprompt.template import LabelWords, Template
-assert locate_model(given[0]).family == "causal", "unless it is named"
-candidate = tiny.prompt_of(Template.parse(tiny.MANUAL), LabelWords(tuple(json.loads(given[1]).items())))
-rows = tiny.examples("It was good.", "It was bad and cold.")
-causal, summed = (load_model(Path(given[0]), family=name) for name in ("causal", "summed"))
-mean, total = (model.features(model.prompt(candidate, rows)).label_scores for model in (causal, summed))
-lengths = [len(target.ids) for target in causal.prompt(candidate, rows).rows[0].targets]
-assert lengths[0] > lengths[1], lengths
-torch.testing.assert_close(total, mean * torch.tensor(lengths))
-torch.testing.assert_close(summed.score(summed.prompt(candidate, rows)), total.log_softmax(-1))
-assert summed.tuning_modes == causal.tuning_modes
-"""
-    run(package, code, small[-1], json.dumps(words))
+def test_the_family_sums_what_causal_models_average(searched: Searched) -> None:
+    """Its scores are compared where the run was made."""
+    assert searched.result["baselines"]["manual"]["label_words"] == WORDS

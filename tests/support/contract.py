@@ -1,8 +1,9 @@
 """What the tests of all families share: modes, settings, templates, candidates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pytest
 import tiny
 import tiny_families
 import torch
@@ -46,6 +47,17 @@ TEMPLATES = {
 }
 WORDS = LabelWords.of(tiny.WORDS, tiny.LABELS)
 LONG_WORDS = LabelWords((("positive", "good and warm"), ("negative", "bad")))
+
+
+FURTHER = ("roberta", "deberta", "modernbert", "roberta-head", "distilbert-head", "llama-head")
+"""Models of which another one of their family is tested in the same way: these are left to the slow tests."""
+
+
+def models(cases: Iterable[Any]) -> list[Any]:
+    """Parameters of tests, names of models or tuples that begin with one; those of further models are slow."""
+    slow = {"marks": pytest.mark.slow}
+    split = [case if isinstance(case, tuple) else (case,) for case in cases]
+    return [pytest.param(*case, **(slow if case[0] in FURTHER else {})) for case in split]
 
 
 def words_of(name: str, words: LabelWords = WORDS) -> LabelWords:

@@ -4,6 +4,7 @@ import json
 
 import commands
 import pytest
+import runs
 
 from autoprompt.corpus.readers import format_names
 from autoprompt.run import DataOptions
@@ -41,9 +42,11 @@ def test_each_step_to_a_file_that_can_be_read_is_said(capsys, exported, tmp_path
 
 def test_a_run_keeps_how_its_file_was_read(capsys, exported, tmp_path, model_folders):
     board = tmp_path / "lb.sqlite"
+    (tmp_path / "small.toml").write_text(runs.SMALL)
     shown = commands.call(
         capsys, "search", exported, "--encoding", "cp1252", "--column-names", "label,text", "--delimiter", ";",
-        "--model", model_folders["llama"], "--max-evaluations", 1, "--workers", 1, "--json", "--leaderboard", board,
+        "--model", model_folders["llama"], "--max-evaluations", 1, "--workers", 1, "--fix", "epochs=1",
+        "--config", tmp_path / "small.toml", "--json", "--leaderboard", board,
     )  # fmt: skip
     assert shown.code == 0, shown.err
     entry = json.loads(shown.out)["best"]["entry"]

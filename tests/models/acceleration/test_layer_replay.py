@@ -1,5 +1,6 @@
 """Leaving the lower layers out of the training passes changes nothing but their cost."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,16 @@ def _save(folder: Path, kind: Any, config: Any, tokenizer: Any) -> None:
     tokenizer.save_pretrained(folder)
 
 
-@pytest.fixture(params=sorted(SIZES))
+FURTHER = ("gemma2", "gpt_neox", "gptj", "deberta-v2", "bert")
+"""Networks of which another one hands on its positions and its layers' values alike: left to the slow tests."""
+
+
+def kinds(names: Iterable[str]) -> list[Any]:
+    """Parameters, of which the further ones are slow."""
+    return [pytest.param(n, marks=pytest.mark.slow) if n in FURTHER else n for n in sorted(names)]
+
+
+@pytest.fixture(params=kinds(SIZES))
 def deep_model(request: pytest.FixtureRequest, tmp_path: Path) -> LanguageModel:
     tokenizer = tiny.byte_level(None)
     sizes = {"hidden_size": 32, "num_hidden_layers": 5, "num_attention_heads": 4, "vocab_size": len(tokenizer)}
@@ -135,7 +145,7 @@ CLASSIFIERS = {
 }
 
 
-@pytest.fixture(params=sorted(CLASSIFIERS))
+@pytest.fixture(params=kinds(CLASSIFIERS))
 def classifier(request: pytest.FixtureRequest, tmp_path: Path) -> LanguageModel:
     make, sizes = CLASSIFIERS[request.param]
     tokenizer = make()

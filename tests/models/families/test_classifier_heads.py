@@ -19,7 +19,7 @@ FRESH = [name for name in CLASSIFIERS if "none" not in MODES[name]]
 TRAINED = [name for name in CLASSIFIERS if "none" in MODES[name]]
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", contract.models(TRAINED))
 @torch.no_grad()
 def test_a_trained_heads_columns_are_in_the_datas_order(
     fresh: Callable[..., Any], family_folder: Callable[[str], Path], name: str
@@ -36,7 +36,7 @@ def test_a_trained_heads_columns_are_in_the_datas_order(
         torch.testing.assert_close(scores, torch.stack(logits).log_softmax(-1), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", contract.models(CLASSIFIERS))
 @pytest.mark.parametrize("labels", [("sport", "business"), ("sport", "business", "tech"), ("LABEL_0", "1", "2", "3")])
 def test_a_head_for_other_labels_is_replaced(fresh: Callable[..., Any], name: str, labels: tuple[str, ...]) -> None:
     """Whether it had as many or not; a frozen model is then of no use."""
@@ -55,7 +55,7 @@ def test_a_head_for_other_labels_is_replaced(fresh: Callable[..., Any], name: st
     assert float(output.abs().max()) < 0.2  # drawn small, whatever the checkpoint held
 
 
-@pytest.mark.parametrize("name", FRESH)
+@pytest.mark.parametrize("name", contract.models(FRESH))
 def test_a_fresh_heads_start_is_drawn_from_the_seed(fresh: Callable[..., Any], name: str) -> None:
     """The same network is loaded every time; what the seed draws replaces it."""
     first, second = fresh(name), fresh(name)
@@ -69,7 +69,7 @@ def test_a_fresh_heads_start_is_drawn_from_the_seed(fresh: Callable[..., Any], n
     assert set(starts[0]) == set(first.head.names)
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", contract.models(CLASSIFIERS))
 def test_the_mode_head_trains_the_head_alone(shared: Callable[[str], Any], corpus: Corpus, name: str) -> None:
     model, rows = shared(name), contract.few(corpus)
     prompted = model.prompt(contract.candidate(name, "head"), rows)

@@ -24,7 +24,7 @@ from autoprompt.models.families.registry import family_of
 from autoprompt.models.token_gradients import literal_gradients
 from autoprompt.template import LabelWords, Template
 
-names = pytest.mark.parametrize("name", sorted(FAMILY))
+names = pytest.mark.parametrize("name", contract.models(sorted(FAMILY)))
 
 
 # (a) Which family a checkpoint is of
@@ -129,7 +129,7 @@ def deltas(fresh: Callable[..., Any], corpus: Corpus) -> Callable[[str, str], An
     return cache(lambda name, mode: _tune(fresh(name), name, mode, contract.few(corpus)))
 
 
-@pytest.mark.parametrize(("name", "mode"), TRAINED)
+@pytest.mark.parametrize(("name", "mode"), contract.models(TRAINED))
 def test_tuning_learns_and_leaves_no_trace(
     shared: Callable[[str], Any], deltas: Callable[[str, str], Any], corpus: Corpus, name: str, mode: str
 ) -> None:
@@ -148,7 +148,7 @@ def test_tuning_learns_and_leaves_no_trace(
     assert model.micro_batch is None
 
 
-@pytest.mark.parametrize(("name", "mode"), TRAINED)
+@pytest.mark.parametrize(("name", "mode"), contract.models(TRAINED))
 def test_a_delta_reproduces_in_another_process(
     shared: Callable[[str], Any],
     fresh: Callable[..., Any],
@@ -167,7 +167,7 @@ def test_a_delta_reproduces_in_another_process(
     assert not contract.same(deltas(name, mode), _tune(there, name, mode, contract.few(corpus), seed=2))
 
 
-@pytest.mark.parametrize(("name", "mode"), TRAINED)
+@pytest.mark.parametrize(("name", "mode"), contract.models(TRAINED))
 def test_fault_23_an_absurd_learning_rate_fails_and_harms_nothing(
     shared: Callable[[str], Any], corpus: Corpus, name: str, mode: str
 ) -> None:
@@ -248,7 +248,7 @@ def _moved(
     return float(_loss_of(rows, torch.float64)(torch.stack(hidden), torch.stack(scores)))
 
 
-@pytest.mark.parametrize("name", sorted(set(FAMILY) - {"bart-head"}))  # that one takes no embeddings
+@pytest.mark.parametrize("name", contract.models(sorted(set(FAMILY) - {"bart-head"})))  # it takes no embeddings
 @pytest.mark.parametrize("source", GRADIENT_SOURCES)
 def test_gradients_are_those_of_the_loss(
     shared: Callable[[str], Any], plain: Callable[[str], Plain], corpus: Corpus, name: str, source: str
@@ -330,7 +330,7 @@ def _one_token_differs(model: Any, old: Candidate, new: Candidate, row: Example)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", [name for name, family in FAMILY.items() if family == "masked"])
+@pytest.mark.parametrize("name", contract.models(n for n, family in FAMILY.items() if family == "masked"))
 def test_infills_of_a_masked_model_are_what_it_expects_there(
     shared: Callable[[str], Any], plain: Callable[[str], Plain], corpus: Corpus, name: str
 ) -> None:
@@ -364,7 +364,7 @@ def test_a_template_without_literal_text_has_no_proposals(
     assert (proposals.replacements, proposals.infills) == ([], [])
 
 
-@pytest.mark.parametrize("name", sorted(name for name, family in FAMILY.items() if family != "classifier"))
+@pytest.mark.parametrize("name", contract.models(sorted(n for n, family in FAMILY.items() if family != "classifier")))
 def test_word_tokens_are_what_a_word_is_predicted_as(shared: Callable[[str], Any], corpus: Corpus, name: str) -> None:
     model = shared(name)
     found = sorted(model.word_tokens().items())

@@ -31,8 +31,10 @@ from autoprompt.models.adaptation.soft_prompts import SOFT_TOKENS
 from autoprompt.models.adaptation.tuning import SOFT_PARAMETER
 from autoprompt.template import LabelWords, Template
 
-names = pytest.mark.parametrize("name", sorted(FAMILY))
-soft_names = pytest.mark.parametrize("name", sorted(name for name, modes in MODES.items() if "soft" in modes))
+names = pytest.mark.parametrize("name", contract.models(sorted(FAMILY)))
+soft_names = pytest.mark.parametrize(
+    "name", contract.models(sorted(n for n, modes in MODES.items() if "soft" in modes))
+)
 
 # Trainable vectors
 
@@ -121,7 +123,8 @@ def test_without_a_place_vectors_stand_before_the_prompt(
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [(name, mode) for name, mode in contract.TRAINED if "soft" in MODES[name] and mode != "soft"]
+    ("name", "mode"),
+    contract.models((name, mode) for name, mode in contract.TRAINED if "soft" in MODES[name] and mode != "soft"),
 )
 def test_every_mode_trains_the_templates_vectors(
     shared: Callable[[str], Any], corpus: Corpus, name: str, mode: str

@@ -37,7 +37,7 @@ COARSE = ("llama", "llama-head", "t5", "modernbert", "bloom")
 def grid(cells: Sequence[tuple[str, str, str]]) -> pytest.MarkDecorator:
     """Every cell with words of one token and of several, and with trainable vectors where the template may hold any."""
     cases = [(*cell, kind) for cell in cells for kind in ("text", "vectors") if kind == "text" or _takes_vectors(cell)]
-    return pytest.mark.parametrize(("name", "mode", "task", "kind"), cases, ids=["-".join(case) for case in cases])
+    return pytest.mark.parametrize(("name", "mode", "task", "kind"), contract.models(cases))
 
 
 def _takes_vectors(cell: tuple[str, str, str]) -> bool:
@@ -144,7 +144,7 @@ def _in_head(made: Plain, name: str) -> bool:
     return not name.startswith(made.network.base_model_prefix + ".")
 
 
-@pytest.mark.parametrize(("name", "mode", "task"), TRAINED)
+@pytest.mark.parametrize(("name", "mode", "task"), contract.models(TRAINED))
 def test_each_mode_trains_what_it_is_named_after(
     plain: Callable[[str], Plain], runs: Callable[..., Run], name: str, mode: str, task: str
 ) -> None:
