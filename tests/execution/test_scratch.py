@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def test_resuming_a_finished_run_sweeps_as_well(
     finished: tuple[run.SearchOptions, dict[str, Any]], parent: Path
 ) -> None:
     options, result = finished
+    run.search(replace(options, max_evaluations=1), Silent())
+    assert not list(parent.iterdir())
     leave(parent, "within")
     assert run.resume(result["run"], options.leaderboard, Silent()).to_dict() == result
     assert not list(parent.iterdir())
