@@ -1,6 +1,5 @@
 """The folder that a run's workers share: gone with its driver, however that ends."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -151,22 +150,19 @@ def test_what_is_another_users_stays(parent: Path, what: str) -> None:
     assert (folder / "work.txt").exists()
 
 
-def _come_and_go(parent: str, times: int) -> None:
-    tempfile.tempdir = parent
-    for _ in range(times):
-        with scratch.scratch_folder() as folder:
-            (folder / "file").touch()
-            assert (folder / "file").exists()
+_COME_AND_GO = """
+from autoprompt.execution import scratch
+for _ in range(300):
+    with scratch.scratch_folder() as folder:
+        (folder / "file").touch()
+        assert (folder / "file").exists()
+"""
 
 
 def test_drivers_that_sweep_at_once_disturb_nobody(parent: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    drivers = [context.Process(target=_come_and_go, args=(str(parent), 100)) for _ in range(3)]
-    for driver in drivers:
-        driver.start()
-    for driver in drivers:
-        driver.join()
-    assert [driver.exitcode for driver in drivers] == [0, 0, 0]
+    environment = os.environ | {"TMPDIR": str(parent)}
+    drivers = [subprocess.Popen([sys.executable, "-c", _COME_AND_GO], env=environment) for _ in range(3)]
+    assert [driver.wait(120) for driver in drivers] == [0, 0, 0]
     assert not list(parent.iterdir())
 
 
