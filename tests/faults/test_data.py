@@ -170,7 +170,7 @@ def test_fault_04_blank_or_missing_target(tmp_path: Path) -> None:
     assert len(kept.train + kept.validation + kept.test) == 20
     assert kept.warnings == (f"3 of 23 rows of {source} were dropped: blank or missing text or target.",)
     none = _jsonl(tmp_path / "none.jsonl", [row | {"gist": ""} for row in rows])
-    _refused(none, "has no targets: all are blank", "--target-column", target_column="gist")
+    _refused(none, "has no targets: all are blank", "target_column", target_column="gist")
     negative = [row | {"gist": "-1"} for row in rows]
     assert from_rows(negative, target_column="gist").train[0].label == "-1"
 
