@@ -301,7 +301,7 @@ def test_places_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
         (ModelOptions(executor="slurm"), "unknown; use one of local, ray"),
         (ModelOptions(ray_address="auto"), "add executor='ray'"),
         (ModelOptions(workers=0), "workers is 0"),
-        (ModelOptions(device="cpu", workers_per_gpu=2), "use --workers"),
+        (ModelOptions(device="cpu", workers_per_gpu=2), "use workers"),
     ):
         with pytest.raises(UsageError, match=re.escape(said)), open_backend(options, Silent()):
             pass
