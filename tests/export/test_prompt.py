@@ -195,7 +195,7 @@ def test_a_prompt_that_writes(model_folders):
     prompt.fit(tiny.rows(0))
     assert prompt.evaluate(tiny.rows(0))["exact_match"] > 0.7
     assert len(prompt.predict(TEXTS)) == len(TEXTS)
-    with pytest.raises(UsageError, match="no probabilities"):
+    with pytest.raises(UsageError, match="no label probabilities"):
         prompt.predict_proba(TEXTS)
 
 
