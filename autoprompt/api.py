@@ -300,7 +300,7 @@ def refine(
 def _rows(corpus: Any) -> Mapping[str, Any] | None:
     if isinstance(corpus, str | Path):
         raise UsageError(
-            f"corpus={str(corpus)!r} is a name, and a run knows where its data are; give corpus only the rows of "
+            f"corpus={str(corpus)!r} is a name, and a run has stored where its data are; give corpus only the rows of "
             "a run whose rows were in memory."
         )
     return None if corpus is None else _source(corpus, DataOptions())[1].rows

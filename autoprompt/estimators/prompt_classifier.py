@@ -240,7 +240,7 @@ def _names(classes: NDArray[Any]) -> list[str]:
     """Return the classes as texts, the labels of the model. Raises InputError for equal and for empty texts."""
     names = [str(value).strip() for value in classes.tolist()]
     if len(set(names)) < len(names):
-        raise InputError(f"The labels {names} are not told apart as texts; rename some.")
+        raise InputError(f"The labels {names} are the same as texts; rename some.")
     if "" in names:
         raise InputError("y holds an empty text as a label; give these rows a label, or leave them out.")
     return names

@@ -80,7 +80,7 @@ def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collectio
     """
     rows, validation = (worker.without_demos(candidate, split) for split in worker.splits)
     if not rows or not validation:
-        raise InputError("The solved examples leave no rows to train or to judge on.")
+        raise InputError("The solved examples leave no rows to train on or to validate on.")
     replayed = _replayed([row for row in rows if row.row_id not in new], worker)
     train = (*replayed, *(row for row in rows if row.row_id in new))
     # All folds share the prompted rows, since computing their prefixes is most of the work.

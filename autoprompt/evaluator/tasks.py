@@ -119,7 +119,7 @@ class FitTask:
         if settings.tuning == "none" and task.candidate.template.soft:
             return task.failed("trainable vectors need a tuning mode that trains them"), {}
         if not train or not held_out:
-            return task.failed("the solved examples leave no rows to train or to judge on"), {}
+            return task.failed("the solved examples leave no rows to train on or to validate on"), {}
         try:
             model.check(task.candidate)
             prompted = model.prompt(task.candidate, held_out)
@@ -134,7 +134,7 @@ class FitTask:
         except (CandidateFailedError, InputError) as error:
             return task.failed(str(error)), {}
         if model.micro_batch is not None and scored.complete:
-            halved = f"out of memory: worked in parts of {model.micro_batch} rows"
+            halved = f"out of memory: computed in parts of {model.micro_batch} rows"
             scored = replace(scored, reason="; ".join(filter(None, (scored.reason, halved))))
         if milestone is not None and scored.complete:  # training may end before the milestone
             scored = replace(scored, milestone=milestone.loss if milestone.seen else scored.loss)
@@ -267,7 +267,7 @@ class CheckTask:
 
     def lost(self, reason: str) -> Readiness:
         """Raises WorkerLostError: no search can start without this check."""
-        raise WorkerLostError(f"The model could not be loaded and asked ({reason}); use fewer {parameter('workers')}.")
+        raise WorkerLostError(f"The model could not be loaded and tried ({reason}); use fewer {parameter('workers')}.")
 
 
 def weights_name(candidate: Candidate) -> str:

@@ -164,6 +164,6 @@ def perform(task: Callable[[Worker], Any]) -> Work:
     except (MemoryError, RuntimeError) as error:
         if not is_short_memory(error):
             raise
-        raise WorkerLostError("the memory is too short") from error
+        raise WorkerLostError("out of memory") from error
     cpu = time.process_time() - computed if _WORKER.spec.device == "cpu" else 0.0
     return Work(value, time.monotonic() - started, _WORKER.model.tokens_processed - before, cpu)

@@ -165,10 +165,10 @@ class _ProcessSlot(Slot):
         stopped = self._process is not None and self._process.stopped >= _STOPPED_LOOKS
         code = self.end(0.0 if at_once or stopped else _EXIT_SECONDS)
         if stopped:
-            return "at last ended because it was stopped (SIGSTOP) and did not go on"
+            return "the last time because it was stopped (SIGSTOP) and did not go on"
         if code is not None and code < 0:
-            return f"at last by signal {-code}: killed, or no memory left"
-        return f"at last with exit code {code}: see what it wrote before"
+            return f"the last time by signal {-code}: killed, or no memory left"
+        return f"the last time with exit code {code}: see what it wrote before"
 
 
 def _started(variables: Mapping[str, str]) -> _Process:

@@ -311,7 +311,7 @@ class _ActorSlot(Slot):
     def _end(self, *, at_once: bool) -> str:  # noqa: ARG002 - ray.kill never waits
         ray.kill(self._actor)
         self._begin()
-        return f"at last as Ray says: {self._why}"
+        return f"the last time by what Ray says: {self._why}"
 
 
 def _cause(error: Exception) -> str:

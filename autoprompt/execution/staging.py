@@ -93,7 +93,7 @@ def _local_path(wanted: StagedPath) -> str:
                 _fetch(wanted, place)
     except OSError as error:
         raise StorageError(
-            f"{wanted.path} cannot be brought to this node as {place} ({error.strerror or error}); make room, or put "
+            f"{wanted.path} cannot be copied to this node as {place} ({error.strerror or error}); make room, or put "
             "it there at the same path."
         ) from error
     return str(place)

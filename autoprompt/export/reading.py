@@ -30,7 +30,7 @@ def load(path: str | os.PathLike[str], *, model: str | None = None, device: str 
 def checked(values: Any, where: str) -> Prompt:
     """Return the prompt from a file's values. Raises InputError, see ``load``."""
     if not isinstance(values, Mapping) or values.get("format") != FORMAT:
-        raise InputError(f"{where} is no prompt file; write one with `autoprompt export`.")
+        raise InputError(f"{where} is not a prompt file; write one with `autoprompt export`.")
     version = values.get("version")
     if type(version) is not int or version != VERSION:
         raise InputError(
@@ -56,11 +56,11 @@ def _check_parts(prompt: Prompt, where: str) -> None:
     if template.slots.count("label") != 1:
         raise InputError(f"The template in {where} does not have exactly one {{label}} slot; export it again.")
     if template.demos or template.soft:
-        raise InputError(f"The template in {where} has {{demos}} or {{soft}}, which are no text; export it again.")
+        raise InputError(f"The template in {where} has {{demos}} or {{soft}}, which are not text; export it again.")
     if prompt.label_words and list(prompt.label_words) != list(prompt.labels):
         raise InputError(f"In {where} the labels and those of the label words are not the same; export it again.")
     if len(set(prompt.labels)) < len(prompt.labels):
-        raise InputError(f"In {where} a label stands twice; export it again.")
+        raise InputError(f"In {where} a label occurs twice; export it again.")
 
 
 def _home(place: Path, prompt: Prompt) -> Path:

@@ -181,7 +181,7 @@ def parse_fix(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or name not in GENES:
             raise UsageError(
-                f"{parameter('fix')} {text!r} is no NAME=VALUE of a known gene; use one of {', '.join(GENES)}."
+                f"{parameter('fix')} {text!r} is not NAME=VALUE with a known gene; use one of {', '.join(GENES)}."
             )
         if name in genes:
             raise UsageError(f"{parameter('fix')} gives {name} twice; keep one.")
@@ -212,7 +212,7 @@ def _refusal(where: str, values: Mapping[str, Any], place: Sequence[int | str]) 
     section = str(place[0])
     if section not in SearchConfig.model_fields:
         known = ", ".join(f"[{name}]" for name in SearchConfig.model_fields)
-        return f"{where} has {section!r}, which is no section; use {known}."
+        return f"{where} has {section!r}, which is not a section; use {known}."
     fields = getattr(SearchConfig(), section).__class__.model_fields
     known = ", ".join(fields)
     if len(place) == 1:

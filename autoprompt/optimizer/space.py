@@ -253,7 +253,7 @@ def flaw(candidate: Candidate, space: Space) -> str | None:
     if slots.count(LABEL) != 1 or len(slots) == 1:
         return "the template needs one {label} and a field"
     if slots[-1] != LABEL and not space.label_anywhere:
-        return "text after {label} is nothing that this model reads"
+        return "this model does not read text after {label}"
     if not space.has_text(template):
         return "the template is not the fixed one"
     if template.length > longest and not space.template:
@@ -269,7 +269,7 @@ def flaw(candidate: Candidate, space: Space) -> str | None:
         written = Template.parse(template.format())
     except InputError as error:
         return str(error)
-    return None if written == template else "the template reads differently once it is written"
+    return None if written == template else "the template is another one after it was written and parsed again"
 
 
 def _shows_its_demos(candidate: Candidate, space: Space) -> bool:

@@ -65,7 +65,7 @@ class Predictor:
         """Return the probabilities of ``labels`` for each row [rows, labels]. Raises as ``predict``, and UsageError for
         target texts."""
         if not self.labels:
-            raise UsageError("Target texts have no probabilities of labels; use predict.")
+            raise UsageError("Target texts have no label probabilities; use predict.")
         found = [answer.probabilities for answer in self.answers(corpora.inputs(rows, self.fields))]
         return np.array(found, dtype=np.float64).reshape(-1, len(self.labels))
 

@@ -159,7 +159,7 @@ class Session:
     def _check_frozen(self) -> None:
         families = (self._source.family, self.loading.family or self._source.family)
         if not all(FAMILIES[family].takes_label_words for family in families):
-            raise InputError("A classifier's head knows nothing before a fine-tune; call fit, or export its weights.")
+            raise InputError("A classifier's head is untrained before a fine-tune; call fit, or export its weights.")
 
     @property
     def _source(self) -> ModelSource:

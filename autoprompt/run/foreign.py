@@ -31,7 +31,7 @@ def own_model_options(
         for field in fields(PlaceOptions)
         if getattr(model, field.name) != getattr(default, field.name) and field.name not in place.named
     ]
-    left = f" It asks for {' '.join(asked)}, which is not taken over: name what you want of it." if asked else ""
+    left = f" It asks for {' '.join(asked)}, which is ignored; give what you want of it again." if asked else ""
     notify(
         f"The run {run} was not begun by this user on this machine. Its model {_shown(model.model)} and its corpus "
         f"{_shown(corpus)} are opened as data.{left}"
@@ -42,7 +42,7 @@ def own_model_options(
 def _check(run: str, what: str, name: str) -> None:
     """Raise InputError for a pipe (which may never end), a device, and a share of another machine."""
     if not isinstance(name, str):
-        raise InputError(f"The {what} of run {run} is no name; start a new search.")
+        raise InputError(f"The {what} of run {run} is not a name; start a new search.")
     place = os.path.expanduser(name)
     if re.match(r"[\\/]{2}", place):
         raise InputError(f"The {what} of run {run} is a share of another machine, {_shown(name)}; start a new search.")

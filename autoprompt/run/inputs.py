@@ -63,7 +63,7 @@ def prepare(
     corpus = _load(source, data, seed, on_download)
     if metric is not None and metric not in metric_names(corpus.task):
         names = ", ".join(metric_names(corpus.task))
-        raise UsageError(f"The metric {metric!r} does not judge {corpus.task}; use one of {names}.")
+        raise UsageError(f"The metric {metric!r} is not for {corpus.task}; use one of {names}.")
     bound = [t.bind(corpus.fields, corpus.label_column) for t in parsed]
     manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
     found = locate_model(model.model, on_download)
@@ -157,7 +157,7 @@ def label_words_of(corpus: Corpus, family: str, given: dict[str, str] | None) ->
     """
     if corpus.task not in FAMILIES[family].tasks:
         raise UsageError(
-            f"A {family} model writes no texts, and the corpus {corpus.name!r} asks for them; use a causal or an "
+            f"A {family} model generates no text, which the corpus {corpus.name!r} asks for; use a causal or an "
             "encoder-decoder model."
         )
     wordless = not corpus.labels or not FAMILIES[family].takes_label_words

@@ -158,7 +158,6 @@ def config_of(options: SearchOptions) -> SearchConfig:
         )
     if options.strategy == "gradient" and "template" in options.fix:
         raise UsageError(
-            f"{parameter('strategy', 'gradient')} varies nothing but the template; leave out {parameter('fix')} "
-            "template."
+            f"{parameter('strategy', 'gradient')} varies only the template; leave out {parameter('fix')} template."
         )
     return config

@@ -102,11 +102,16 @@ def add_new_rows(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list
             new.append(row)
     notes = []
     if repeated:
-        notes.append(f"{repeated} rows were left out: their texts are known to the entry, or stand there twice.")
+        notes.append(
+            f"{repeated} rows were left out: their texts are already rows of the entry's run, or repeat another new "
+            "row."
+        )
     if unseen:
         notes.append(f"{unseen} rows were left out: their texts are test rows of the entry's run.")
     if not new:
-        raise InputError(f"No row of {found.name!r} is new to the entry {parent.entry[:12]}; bring rows that are.")
+        raise InputError(
+            f"No row of {found.name!r} is new to the entry {parent.entry[:12]}; give rows that its run does not have."
+        )
     rows = {**parent.rows, "train": (*parent.rows["train"], *new)}
     return corpus_of(parent.run, found.name, rows), [row.row_id for row in new], notes
 

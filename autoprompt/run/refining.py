@@ -158,7 +158,7 @@ def _manifest(run: RunRecord, corpus: Corpus, folder: Path, device: str) -> Mani
     changed = manifest_of(run).differences(found, ("model",))
     if changed:
         raise VerificationError(
-            f"The weights of run {run.id} belong to another model: {'; '.join(changed)}; bring back what it had."
+            f"The weights of run {run.id} belong to another model: {'; '.join(changed)}; restore what it had."
         )
     return found
 

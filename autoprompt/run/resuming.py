@@ -88,7 +88,7 @@ def check_unchanged(run: RunRecord, now: Manifest, progress: Progress) -> None:
     changed = then.differences(now, (*INPUTS, "code.scoring"))
     if changed:
         raise StorageError(
-            f"The run {run.id} cannot be resumed: {'; '.join(changed)}; bring back what it began with, or start a new "
+            f"The run {run.id} cannot be resumed: {'; '.join(changed)}; restore what it began with, or start a new "
             "search."
         )
     for change in then.differences(now, ("code", "environment")):

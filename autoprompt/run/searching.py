@@ -268,7 +268,7 @@ def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
     if options.transfer is not None:
         return []
     if not outcome.finalists and options.max_evaluations is not None:
-        return ["The winner was not scored a second time: it had no rival."]
+        return ["The winner was not scored a second time: there was no other finalist."]
     if not outcome.finalists:
         return ["The winner was not scored a second time: no time was left for finalists."]
     asked = options.repeats * (options.folds or 2)

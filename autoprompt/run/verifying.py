@@ -197,7 +197,7 @@ def _repeat_search(
     changed = then.differences(now, INPUTS)
     if changed:
         raise VerificationError(
-            f"The run {run.id} cannot be verified: {'; '.join(changed)}; bring back what it worked with."
+            f"The run {run.id} cannot be verified: {'; '.join(changed)}; restore what it worked with."
         )
     with start_workers(task, options, backend) as pool:
         check_model(pool, task, options.model, progress)

@@ -65,12 +65,12 @@ def export_bundle(board: Leaderboard, reference: str | None, out: Path) -> list[
     fine-tuned, StorageError.
     """
     if out.suffix != ".json":
-        raise UsageError(f"A bundle is JSON, and {out} ends otherwise; name it bundle.json.")
+        raise UsageError(f"A bundle is a JSON file, and {out} has another extension; name it bundle.json.")
     run = None if reference is None else board.run(reference).id
     sources = [source for source in sources_of(board) if run in (None, source.run)]
     if not sources:
         what = "No run" if reference is None else f"The run {reference!r}"
-        raise InputError(f"{what} has fine-tuned prompts to hand over; search first.")
+        raise InputError(f"{what} has fine-tuned prompts to pass on; search first.")
     write_bundle(sources, out)
     return [out]
 
@@ -91,7 +91,7 @@ def _summary(one: AdaptedSource, count: int) -> WarmStart:
 def _note(one: AdaptedSource, count: int) -> str:
     """A note on one source. ``count``: how many of its prompts fit the search space."""
     parts = ", ".join(f"{name} {value:.2f}" for name, value in one.similarity.parts.items())
-    used = f"{count} prompts" if count else "nothing is taken over"
+    used = f"{count} prompts" if count else "nothing is used"
     return (
         f"Warm start: {used} of run {one.source.run} on {one.source.corpus!r}, similarity {one.similarity.value:.2f} "
         f"({parts})."

@@ -111,7 +111,7 @@ class BusyMachineNote:
             self._reported = True
             self._progress.note(
                 f"The machine looks busy: the workers computed in {100 * costs.computing:.0f} % of their time so far, "
-                "so all takes longer than it would on a free machine; times are estimated from what is measured now."
+                "so everything takes longer than on a free machine; the estimated times allow for it."
             )
 
 

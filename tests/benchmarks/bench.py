@@ -25,7 +25,7 @@ RESULTS = ROOT / "results" / "benchmarks"
 SCRATCH = ROOT / ".bench"
 """What need not be kept: cells of quick runs, the peers' virtual environments."""
 
-MODELS = ("artifacts", "candidate", "corpus", "errors", "models", "template")
+MODELS = ("artifacts", "candidate", "corpus", "errors", "hashing", "models", "template")
 """The package's modules that a model's own work depends on."""
 EVALUATIONS = (*MODELS, "evaluator", "execution", "metrics")
 """Those that scores and their cost depend on."""

@@ -27,7 +27,7 @@ from autoprompt import corpus as corpora
 from autoprompt import run
 from autoprompt.corpus import Corpus, Example
 from autoprompt.evaluator import Evaluation, Rung, WorkerSpec
-from autoprompt.evaluator.scoring import scored_with
+from autoprompt.evaluator.scoring import score_rows
 from autoprompt.evaluator.worker import Worker
 from autoprompt.leaderboard import Leaderboard, kept_weights
 from autoprompt.models import locate_model
@@ -93,7 +93,7 @@ def _worker(corpus: Corpus, scratch: Path) -> Worker:
 
 def _right(worker: Worker, parent: Parent, rows: Sequence[Example], weights: Delta) -> list[int]:
     judged = worker.without_demos(parent.candidate, rows)
-    scored = scored_with(Evaluation(parent.candidate, Rung.TUNED), worker, judged, weights, write=False)
+    scored = score_rows(Evaluation(parent.candidate, Rung.TUNED), worker, judged, weights, write=False)
     return [int(said == row.label) for said, row in zip(scored.predictions, judged, strict=True)]
 
 

@@ -193,7 +193,7 @@ def test_fault_45_no_cell_of_a_csv_acts(capsys, model_folders, tmp_path):
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20), min_size=1, max_size=4))
 def test_any_text_comes_back_from_a_csv(texts: list[str]) -> None:
     stream = io.StringIO()
-    write = predictions.as_csv(stream, predictions.Added("predicted", ("probability a",)))
+    write = predictions.as_csv(stream, predictions.AnswerColumns("predicted", ("probability a",)))
     rows = tuple({"text": text} for text in texts)
     write(Table("rows", ("text",), rows, ("",) * len(rows)), [Answer("a", (1.0,))] * len(texts))
     _, *rows = list(csv.reader(io.StringIO(stream.getvalue(), newline="")))

@@ -599,7 +599,7 @@ def test_no_writing_is_timed_where_all_training_rows_are_shown(writing: Bench) -
 
 
 def test_no_writing_is_timed_where_memory_does_not_last(writing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = Mock(side_effect=CandidateFailedError("the memory is too short"))
+    short = Mock(side_effect=CandidateFailedError("out of memory"))
     monkeypatch.setattr(worker._WORKER.model, "generate", short)  # type: ignore[union-attr]
     writing.evaluator.time_writing(_asked_to_write())
     assert writing.evaluator.costs.write_speed == 0

@@ -303,7 +303,7 @@ def test_fault_30_after_two_retries_a_task_is_lost_and_the_others_are_not(starte
     with started(2) as executor:
         items = [(str(tmp_path), 0), (str(tmp_path), 3), (str(tmp_path), 0)]
         found = list(executor.map(_die, items, lost=lambda item, why: f"{item[1]}: {why}"))
-        assert found[1].startswith("3: its process ended unexpectedly 3 times, at last ")
+        assert found[1].startswith("3: its process ended unexpectedly 3 times, the last time ")
         assert "signal 9: killed, or no memory left" in found[1] or "Ray says: The actor " in found[1]
         assert [type(value) for value in (found[0], found[2])] == [int, int]
         for path in tmp_path.iterdir():
@@ -369,7 +369,7 @@ def test_a_stopped_worker_is_ended_and_what_it_had_is_done_by_another() -> None:
         assert sum(results) == 19 + 9
         _wait_until(lambda: not _alive(min(pids)))
         (said,) = executor.map(_stop_itself, [5], lost=_said)
-        assert said.startswith("5: its process ended unexpectedly 3 times, at last ended because it was stopped (SIG")
+        assert said.startswith("5: its process ended unexpectedly 3 times, the last time because it was stopped (SIG")
         assert list(executor.map(_slow_square, [4])) == [16]
 
 

@@ -272,7 +272,7 @@ def test_workers_share_a_gpu_of_the_cluster(own_cluster: Any, monkeypatch: pytes
         assert (backend.device, backend.workers) == ("cpu", 3)
     for device in ("mps", "cuda:1"):
         options = ModelOptions(executor="ray", device=device)
-        with pytest.raises(UsageError, match="not to be had from the Ray cluster"), open_backend(options, Silent()):
+        with pytest.raises(UsageError, match="not available in the Ray cluster"), open_backend(options, Silent()):
             pass
     said: list[str] = []
     monkeypatch.setattr("autoprompt.execution.ray_cluster.PATIENCE", 0.1)
@@ -301,7 +301,7 @@ def test_places_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
         (ModelOptions(executor="slurm"), "unknown; use one of local, ray"),
         (ModelOptions(ray_address="auto"), "add executor='ray'"),
         (ModelOptions(workers=0), "workers is 0"),
-        (ModelOptions(device="cpu", workers_per_gpu=2), "use --workers"),
+        (ModelOptions(device="cpu", workers_per_gpu=2), "use workers"),
     ):
         with pytest.raises(UsageError, match=re.escape(said)), open_backend(options, Silent()):
             pass

@@ -260,7 +260,7 @@ def test_labels_in_another_order_than_their_words_are_refused(won, tmp_path):
             load(tmp_path / "best.json")
     double = values | {"label_words": {}, "labels": ["a", "b", "a"]}
     (tmp_path / "best.json").write_text(json.dumps(double), encoding="utf-8")
-    with pytest.raises(InputError, match="stands twice"):
+    with pytest.raises(InputError, match="occurs twice"):
         load(tmp_path / "best.json")
 
 

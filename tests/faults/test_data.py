@@ -124,7 +124,7 @@ def test_fault_02_and_03_parquet_files_that_say_what_python_cannot(tmp_path: Pat
 
 def test_fault_04_missing_field_or_blank_text(tmp_path: Path) -> None:
     source = _csv(tmp_path / "blank.csv", _pairs(), extra="  ,good\nno label,\n")
-    message = _refused(source, "1 of 12 rows", "line 12", "--drop-empty")
+    message = _refused(source, "1 of 12 rows", "line 12", "drop_empty=True")
     assert "line 13" not in message  # a row without a label is no fault
     kept = load(source, drop_empty=True)
     assert len(kept.train + kept.validation + kept.test) == 10
@@ -135,7 +135,7 @@ def test_fault_04_missing_field_or_blank_text(tmp_path: Path) -> None:
 
     rows: list[dict[str, Any]] = [{"text": text, "label": label} for text, label in _pairs()]
     rows += [{"label": "good"}, {"text": None, "label": "bad"}, {"text": {}, "label": "bad"}]
-    _refused(_jsonl(tmp_path / "missing.jsonl", rows), "3 of 13 rows", "line 11", "--drop-empty")
+    _refused(_jsonl(tmp_path / "missing.jsonl", rows), "3 of 13 rows", "line 11", "drop_empty=True")
 
     only_blank = _csv(tmp_path / "all.csv", [(" ", "a"), (" ", "b")])
     _refused(only_blank, "all 2 rows", drop_empty=True)
@@ -164,13 +164,13 @@ def test_fault_04_blank_or_missing_target(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"text": f"talk {n}", "gist": f"gist {n}"} for n in range(20)]
     blank: list[dict[str, Any]] = [{"text": "a", "gist": " "}, {"text": "b"}, {"text": "", "gist": "c"}]
     source = _jsonl(tmp_path / "talks.jsonl", rows + blank)
-    message = _refused(source, "3 of 23 rows", "text or target", "line 21", "--drop-empty", target_column="gist")
+    message = _refused(source, "3 of 23 rows", "text or target", "line 21", "drop_empty=True", target_column="gist")
     assert "label" not in message
     kept = load(source, target_column="gist", drop_empty=True)
     assert len(kept.train + kept.validation + kept.test) == 20
     assert kept.warnings == (f"3 of 23 rows of {source} were dropped: blank or missing text or target.",)
     none = _jsonl(tmp_path / "none.jsonl", [row | {"gist": ""} for row in rows])
-    _refused(none, "has no targets: all are blank", "--target-column", target_column="gist")
+    _refused(none, "has no targets: all are blank", "target_column", target_column="gist")
     negative = [row | {"gist": "-1"} for row in rows]
     assert from_rows(negative, target_column="gist").train[0].label == "-1"
 
@@ -228,14 +228,14 @@ def test_fault_07_the_same_text_in_two_splits(tmp_path: Path) -> None:
     _csv(tmp_path / "train.csv", [*_pairs(), ("Caf\u00e9  SOCIETY", "good")])
     _csv(tmp_path / "validation.csv", [*_pairs(mark=" v"), ("cafe\u0301 society", "bad")])
     _csv(tmp_path / "test.csv", [*_pairs(mark=" t"), ("bad beta film 1 v", "bad"), (" CAF\u00c9 society", "good")])
-    message = _refused(str(tmp_path), "3 rows", "--drop-duplicates", "in train and validation")
+    message = _refused(str(tmp_path), "3 rows", "drop_duplicates=True", "in train and validation")
     assert "in validation and test" in message
     kept = load(str(tmp_path), drop_duplicates=True)
     assert (len(kept.train), len(kept.validation), len(kept.test)) == (11, 10, 10)
     assert sum("dropped" in warning for warning in kept.warnings) == 3
 
     disputed = _csv(tmp_path / "disputed.csv", [*_pairs(), ("GOOD alpha film 0", "bad")])
-    _refused(disputed, "1 texts (2 rows)", "'bad' and 'good'", "--drop-duplicates")
+    _refused(disputed, "1 texts (2 rows)", "'bad' and 'good'", "drop_duplicates=True")
     rest = load(disputed, drop_duplicates=True)
     assert len(rest.train + rest.validation + rest.test) == 9
     assert any("different labels" in warning for warning in rest.warnings)

@@ -267,7 +267,7 @@ def test_fault_24_a_real_allocation_beyond_a_limit_is_made_in_parts() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found.pop("one row") == "the memory is too short for a pass of one row"
+    assert found.pop("one row") == "there is not enough memory for a pass of one row"
     for name, parts in found.items():
         assert sum(parts) == 64, name
         assert 1 < len(parts) < 64, f"{name}: {parts}"

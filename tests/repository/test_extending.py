@@ -240,7 +240,7 @@ def test_the_executor_from_outside_computes_a_run(
         assert json.loads(here.out)[name] == json.loads(usual.out)[name]
     for options, said in (
         ({"workers": 2}, "--executor inline has one worker, not 2"),
-        ({"ray_address": "auto"}, "--ray-address is for a Ray cluster"),
+        ({"ray_address": "auto"}, "ray_address is for a Ray cluster"),
     ):
         with pytest.raises(UsageError, match=said):
             autoprompt.search(str(corpus_folder), model=str(model_folders["llama"]), executor="inline", **options)

@@ -161,7 +161,7 @@ def test_the_command_joins_no_cluster_that_a_stranger_names(options, stopped, ca
     assert "autoprompt.execution.ray_cluster" not in sys.modules
     said = re.sub(r"\s+", " ", shown.err)
     assert "--executor ray --ray-address 203.0.113.7:6379" in said
-    assert "not taken over" in said
+    assert "is ignored" in said
     entry = json.loads(shown.out)["best"]["entry"]
     shown = commands.call(capsys, "verify", entry, "--workers", 1, *arguments)
     assert shown.code == 0, shown.err

@@ -75,7 +75,7 @@ def test_texts_are_refused_where_a_family_writes_none(capsys, folders, tmp_path)
     result = commands.call(
         capsys, "search", path, "--target-column", "gist", "--model", folders["bert"], "--leaderboard", tmp_path / "l"
     )
-    commands.refused(result, 2, "masked", "writes no texts")
+    commands.refused(result, 2, "masked", "generates no text")
 
 
 def test_solved_examples_vectors_and_calibration_are_searched(capsys, model_folders, corpus_folder, tmp_path):

@@ -78,5 +78,5 @@ class CachedHeads:
             return found[0]
         whole = none_if_out_of_memory(lambda _: torch.cat(found, 1), ())
         if whole is None:
-            raise CandidateFailedError("the memory is too short for the cached prefixes")
+            raise CandidateFailedError("there is not enough memory for the cached prefixes")
         return whole

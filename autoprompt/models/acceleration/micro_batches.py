@@ -38,7 +38,7 @@ def run_in_parts(rows: Sequence[int], run: Callable[[Sequence[int]], T]) -> Iter
             yield part, result
             continue
         if len(part) == 1:
-            raise CandidateFailedError("the memory is too short for a pass of one row")
+            raise CandidateFailedError("there is not enough memory for a pass of one row")
         half = -(-len(part) // 2)
         waiting += [part[half:], part[:half]]
 

@@ -63,7 +63,7 @@ class FineTune:
             if self.tuner.micro_batch < whole:
                 self.passes.record(self.tuner.micro_batch)
         if delta is None:
-            raise CandidateFailedError("the memory is too short for this tuning mode")
+            raise CandidateFailedError("there is not enough memory for this tuning mode")
         return delta
 
     def loss(self, rows: Sequence[int]) -> Tensor:

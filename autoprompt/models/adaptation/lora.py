@@ -63,7 +63,7 @@ class Adapters:
         """
         for layer, given in inputs.items():
             if not bool(torch.isfinite(given).all()):
-                raise CandidateFailedError("what a layer is given is not finite before the first step")
+                raise CandidateFailedError("the inputs of a layer are not finite before the first step")
             a = layer.get_submodule("lora_A").get_submodule(name).get_parameter("weight")
             _, sizes, directions = torch.linalg.svd(given.float(), full_matrices=False)
             found = directions[sizes > NEGLIGIBLE * sizes[0]][: len(a)]

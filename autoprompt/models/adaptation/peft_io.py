@@ -70,5 +70,5 @@ def read_delta(files: Iterable[Path], settings: Settings) -> Delta:
             own = re.sub(r"\.lora_([AB])\.weight$", rf".lora_\1.{name}.weight", key.removeprefix(_PREFIX))
             delta[own if file.name == ADAPTERS else key] = tensor
     if not delta:
-        raise InputError("The prompt's weights hold nothing; export them again.")
+        raise InputError("The file with the prompt's weights is empty; export them again.")
     return delta

@@ -103,7 +103,7 @@ class Tuner:
                     seen = 0.0
             delta = {name: parameter.detach().cpu().clone() for name, parameter in parameters.items()}
         if not all(bool(torch.isfinite(values).all()) for values in delta.values()):
-            raise CandidateFailedError("what was trained is not finite after the last step")
+            raise CandidateFailedError("the trained weights are not finite after the last step")
         return delta
 
     @torch.enable_grad()
@@ -127,7 +127,7 @@ class Tuner:
         while (value := none_if_out_of_memory(run, batch)) is None:
             optimizer.zero_grad()
             if self.micro_batch == 1:
-                raise CandidateFailedError("the memory is too short to train on one row at a time")
+                raise CandidateFailedError("there is not enough memory to train on one row at a time")
             self.micro_batch = -(-min(self.micro_batch, len(batch)) // 2)
         return value
 
@@ -148,7 +148,7 @@ class Tuner:
         with ExitStack() as stack:
             parameters = none_if_out_of_memory(lambda _: stack.enter_context(self._trainable(settings, 0, soft)), ())
             if parameters is None:
-                raise CandidateFailedError("the memory is too short to put a fine-tune in its place")
+                raise CandidateFailedError("there is not enough memory to apply the fine-tuned weights")
             stack.enter_context(torch.no_grad())
             _check_fits(parameters, delta)
             for name, parameter in parameters.items():
@@ -217,7 +217,7 @@ class Tuner:
 def _copy_start(parameters: Mapping[str, nn.Parameter], start: Delta) -> None:
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     if shapes != {name: tuple(values.shape) for name, values in start.items()}:
-        raise CandidateFailedError("the weights to go on from are those of another model, mode or rank")
+        raise CandidateFailedError("the weights to continue from belong to another model, mode or rank")
     for name, parameter in parameters.items():
         parameter.copy_(start[name])
 

@@ -175,7 +175,7 @@ class LanguageModel(ABC):
     def answer_prompt(self, candidate: Candidate, rows: Sequence[Example]) -> EncodedPrompt:
         """Prompts up to the answer, for ``generate``. Raises UsageError for a family that generates no text."""
         del candidate, rows
-        raise UsageError(f"A {self.family} model writes no text; use a causal or an encoder-decoder model.")
+        raise UsageError(f"A {self.family} model generates no text; use a causal or an encoder-decoder model.")
 
     @contextmanager
     def temporary_prefixes(self) -> Iterator[None]:
@@ -271,7 +271,7 @@ class LanguageModel(ABC):
     def generate(self, prompted: EncodedPrompt, length: int) -> list[str]:
         """Each row's answer by greedy decoding, at most ``length`` tokens."""
         del prompted, length
-        raise NotImplementedError(f"nothing is asked of a {self.family} model")
+        raise NotImplementedError(f"a {self.family} model generates no text")
 
     # Fine-tuning
 

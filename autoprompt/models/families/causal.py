@@ -129,8 +129,8 @@ class CausalModel(LanguageModel):
             raise InputError("A causal model scores what follows {label}, where no trainable vectors can stand.")
         if after and not candidate.label_words.pairs:
             raise InputError(
-                f"The template {candidate.template.format()!r} goes on after its {{label}}; a target text stands at "
-                "the end."
+                f"The template {candidate.template.format()!r} has text after its {{label}}, and a target text has to "
+                "be the end; move {label} there."
             )
         super().check(candidate)
 

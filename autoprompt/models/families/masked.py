@@ -57,7 +57,7 @@ class MaskedModel(LanguageModel):
 
     def check(self, candidate: Candidate) -> None:
         if not candidate.label_words.pairs:
-            raise InputError("A masked model writes no target texts; use a causal or an encoder-decoder model.")
+            raise InputError("A masked model generates no target texts; use a causal or an encoder-decoder model.")
         super().check(candidate)
 
     def forward(self, batch: Batch, embeds: Tensor | None = None) -> Tensor:

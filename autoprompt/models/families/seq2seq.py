@@ -51,7 +51,7 @@ class Seq2SeqModel(LanguageModel):
     def check(self, candidate: Candidate) -> None:
         if self.marker is None and candidate.template.segments[-1] != Slot(LABEL):
             raise InputError(
-                f"The template {candidate.template.format()!r} goes on after its {{label}}, and this model's "
+                f"The template {candidate.template.format()!r} has text after its {{label}}, and this model's "
                 "tokenizer has no token to mark the place; end it with {label}."
             )
         super().check(candidate)

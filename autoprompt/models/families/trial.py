@@ -58,7 +58,8 @@ def check_padding(
     if not equal_up_to_rounding(alone, beside):
         kind = network.config.model_type
         raise InputError(
-            f"A model of type {kind!r} gives a row other scores beside longer rows; use a model of another type."
+            f"A model of type {kind!r} gives a row different scores in a batch with longer rows; use a model of "
+            "another type."
         )
 
 

@@ -219,7 +219,7 @@ class Encoder:
     def _check_known(self, ids: Sequence[int]) -> None:
         if self.vocabulary is not None and ids and max(ids) >= self.vocabulary:
             raise InputError(
-                f"The model's tokenizer gives token {max(ids)}, and its embedding has {self.vocabulary} rows; bring "
+                f"The model's tokenizer gives token {max(ids)}, and its embedding has {self.vocabulary} rows; use "
                 "the tokenizer that the model was trained with."
             )
 

@@ -107,7 +107,7 @@ def chat_format(tokenizer: Any) -> Chat:
             f"The model's chat template fails ({first_line(error)}); leave {parameter('chat')} out."
         ) from error
     if not isinstance(template, str):
-        raise InputError(f"The model's chat template is no text; leave {parameter('chat')} out.")
+        raise InputError(f"The model's chat template is not text; leave {parameter('chat')} out.")
     text = render_chat(template, [{"role": "user", "content": mark}], tokenizer.special_tokens_map)
     before, found, after = text.partition(mark)
     if not found:

@@ -50,7 +50,7 @@ class RayBackend(Backend):
             self.device = "cuda" if gpus else "cpu"
         elif self.device != "cpu" and not (self.device == "cuda" and gpus):
             raise UsageError(
-                f"The device {self.device!r} is not to be had from the Ray cluster, which has {gpus} GPUs; use "
+                f"The device {self.device!r} is not available in the Ray cluster, which has {gpus} GPUs; use "
                 f"{parameter('device', 'auto')} or one that is there."
             )
         cores = max(1, cluster.total("CPU"))
@@ -110,7 +110,7 @@ def check_node(node: str, found: Mapping[str, Any] | str, own: Mapping[str, Any]
         there, here = (" ".join(str(one.get(name)) for name in _ALIKE) for one in (found, own))
         return (
             f"The node {node} has another processor ({there}) than this machine ({here}): the last digits of scores "
-            "may depend on which of them computed what."
+            "may depend on the node that computed them."
         )
     return None
 

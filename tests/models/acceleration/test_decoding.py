@@ -151,9 +151,9 @@ def test_others_refuse_to_write(shared: Callable[[str], Any], name: str) -> None
     model = shared(name)
     with pytest.raises(UsageError) as caught:
         model.answer_prompt(contract.candidate(name), _rows())
-    assert str(caught.value) == (f"A {FAMILY[name]} model writes no text; use a causal or an encoder-decoder model.")
+    assert str(caught.value) == (f"A {FAMILY[name]} model generates no text; use a causal or an encoder-decoder model.")
     if FAMILY[name] == "masked":
-        with pytest.raises(InputError, match="A masked model writes no target texts"):
+        with pytest.raises(InputError, match="A masked model generates no target texts"):
             model.check(_candidate("{text} {label}", "none"))
 
 

@@ -377,8 +377,8 @@ def test_a_sliding_window_is_one_of_neighbours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "auto", "part"),
     [
-        ("convbert", AutoModelForMaskedLM, "other scores beside longer rows"),
-        ("fnet", AutoModelForMaskedLM, "other scores beside longer rows"),
+        ("convbert", AutoModelForMaskedLM, "different scores in a batch with longer rows"),
+        ("fnet", AutoModelForMaskedLM, "different scores in a batch with longer rows"),
         ("mobilebert", AutoModelForMaskedLM, "no plain output layer"),
     ],
 )
