@@ -44,6 +44,7 @@ def test_search_gives_what_the_command_prints(corpus_folder, model_folders, tmp_
             max_evaluations=5,
             workers=1,
             leaderboard=board,
+            fix={"epochs": 1},
             name="a first try",
         )
     assert capsys.readouterr().out == ""

@@ -11,6 +11,7 @@ from typing import Any
 import commands
 import crowd
 import hub
+import losing
 import pytest
 import runs
 import torch
@@ -43,33 +44,16 @@ def wait_for(process: Any, text: str) -> None:
             return
 
 
-# Tasks for worker processes
-
-
-def _nothing() -> None:
-    """No initialiser."""
-
-
-def _lose_device(item: tuple[str, int]) -> int:
-    """What a task does whose device is lost the first so many times; returns its process."""
-    folder, times = item
-    done = len(list(Path(folder).iterdir()))
-    if done < times:
-        (Path(folder) / str(done)).touch()
-        raise WorkerLostError("the device failed: CUDA error")
-    return os.getpid()
-
-
 @pytest.mark.timeout(60)
 def test_fault_25_a_lost_device_takes_a_fresh_process_and_one_retry(tmp_path: Path) -> None:
-    executor = LocalExecutor(1, _nothing, ())
+    executor = LocalExecutor(1, losing.nothing, ())
     try:
-        (once,) = executor.map(_lose_device, [(str(tmp_path), 0)])
-        (again,) = executor.map(_lose_device, [(str(tmp_path), 1)])
+        (once,) = executor.map(losing.lose_device, [(str(tmp_path), 0)])
+        (again,) = executor.map(losing.lose_device, [(str(tmp_path), 1)])
         assert again != once, "the process goes with its device"
         for path in tmp_path.iterdir():
             path.unlink()
-        (said,) = executor.map(_lose_device, [(str(tmp_path), 2)], lost=lambda _, why: why)
+        (said,) = executor.map(losing.lose_device, [(str(tmp_path), 2)], lost=lambda _, why: why)
         assert said == "the device failed: CUDA error"
         assert len(list(tmp_path.iterdir())) == 2
     finally:

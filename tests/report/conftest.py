@@ -18,7 +18,7 @@ from autoprompt.progress import Silent
 @pytest.fixture(scope="module")
 def searched(model_folders, corpus_folder, tmp_path_factory) -> tuple[run.SearchOptions, dict]:
     options = replace(
-        runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("report")), max_evaluations=14,
+        runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("report")), max_evaluations=9,
         name="reviews",
     )  # fmt: skip
     with commands.inline():

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,56 @@ from autoprompt.run.resuming import StoredJournal
 
 @pytest.fixture
 def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path) -> run.SearchOptions:
-    return runs.small(model_folders["llama"], corpus_folder, tmp_path)
+    return smaller(model_folders["llama"], corpus_folder, tmp_path)
 
 
-@pytest.fixture(autouse=True)
+def smaller(model: Path, corpus: Path, folder: Path) -> run.SearchOptions:
+    """Seven fine-tunes over two generations of two."""
+    options = runs.small(model, corpus, folder)
+    assert isinstance(options.config, Path)
+    options.config.write_text("[search]\npool = 4\nsurvivors = 2\nfinalists = 2\n")
+    return options
+
+
+@pytest.fixture(autouse=True, scope="module")
 def _in_this_process():
     with commands.inline():
         yield
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run of these options, which tests copy."""
+
+    options: run.SearchOptions
+    run: str
+    result: dict[str, Any]
+    tasks: int
+
+    def copied(self, folder: Path) -> run.SearchOptions:
+        place = folder / "copy.sqlite"
+        with Leaderboard.open(self.options.leaderboard) as board:
+            board.back_up(place)
+        return replace(self.options, leaderboard=place)
+
+
+@pytest.fixture(scope="module")
+def whole(model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """It is finished."""
+    options = smaller(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        count = killing(patch, -1)
+        result = run.search(replace(options, name="the first"), Silent()).to_dict()
+    return Kept(options, result["run"], result, count[0])
+
+
+@pytest.fixture(scope="module")
+def begun(
+    whole: Kept, model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Kept:
+    """It was killed about halfway."""
+    options = smaller(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("begun"))
+    return Kept(options, started(options, whole.tasks // 2), {}, whole.tasks // 2)
 
 
 def resumed(options: run.SearchOptions, reference: str, **more: Any) -> dict[str, Any]:
@@ -80,9 +123,9 @@ def test_fault_29_a_run_that_is_killed_again_and_again_ends_all_the_same(options
     assert runs.facts(other.leaderboard, ended) == whole
 
 
-def test_a_row_that_was_stored_before_the_kill_is_stored_once(options):
+def test_a_row_that_was_stored_before_the_kill_is_stored_once(begun, tmp_path):
     """Killed between the rows and what follows: what is repeated finds its rows there."""
-    reference = started(options, 30)
+    options, reference = begun.copied(tmp_path), begun.run
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         before = board.evaluations(reference)
     assert before
@@ -138,8 +181,8 @@ def test_time_spent_counts_when_a_run_goes_on(options):
     assert result["evaluations"] <= 3
 
 
-def test_a_finished_run_gives_its_result_again(options):
-    result = run.search(replace(options, name="the first"), Silent()).to_dict()
+def test_a_finished_run_gives_its_result_again(whole):
+    options, result = whole.options, whole.result
     assert resumed(options, result["run"]) == result
     assert resumed(options, "the first") == result
     with pytest.raises(NotFoundError):
@@ -158,7 +201,7 @@ def test_fault_50_changed_data(options, tmp_path):
     copy = changed(Path(options.corpus), tmp_path / "corpus")
     commands.copied(Path(options.corpus), tmp_path / "original")
     mine = replace(options, corpus=str(tmp_path / "original"))
-    reference = started(mine, 20)
+    reference = started(mine, 5)
     next((tmp_path / "original").glob("train*")).write_bytes(next(copy.glob("train*")).read_bytes())
     with pytest.raises(StorageError, match=r"data\.fingerprint is now .*data\.rows\.train\.sha256"):
         resumed(mine, reference)
@@ -167,7 +210,7 @@ def test_fault_50_changed_data(options, tmp_path):
 def test_fault_50_another_model_in_the_same_place(options, model_folders, tmp_path):
     folder = commands.copied(model_folders["llama"], tmp_path / "model")
     mine = replace(options, model=replace(options.model, model=str(folder)))
-    reference = started(mine, 20)
+    reference = started(mine, 5)
     weights = folder / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -176,32 +219,34 @@ def test_fault_50_another_model_in_the_same_place(options, model_folders, tmp_pa
         resumed(mine, reference)
 
 
-def test_fault_50_a_program_that_decides_otherwise(options, monkeypatch):
-    reference = started(options, 30)
+def test_fault_50_a_program_that_decides_otherwise(begun, monkeypatch, tmp_path):
+    options, reference = begun.copied(tmp_path), begun.run
     monkeypatch.setattr(phrases, "tails", lambda *_: [" Well then: "])
     with pytest.raises(StorageError, match=r"repeating its first part gave .* where it was"):
         resumed(options, reference)
 
 
-def test_a_run_that_lacks_its_request(options):
-    result = run.search(options, Silent()).to_dict()
+def test_a_run_that_lacks_its_request(whole, tmp_path):
+    options = whole.copied(tmp_path)
     with Leaderboard.open(options.leaderboard) as board:
-        old = board.run(result["run"])
+        old = board.run(whole.run)
         config = {name: value for name, value in old.config.to_dict().items() if name != "request"}
-        board.start_run(replace(old, id="old", config=RunConfig.from_dict(config), status="stopped", result=None))
+        board.start_run(
+            replace(old, id="old", name=None, config=RunConfig.from_dict(config), status="stopped", result=None)
+        )
     with pytest.raises(StorageError, match=r"lacks the value 'request'.*search again"):
         resumed(options, "old")
 
 
-def test_fault_29_a_run_whose_driver_lives(options):
-    reference = started(options, 20)
+def test_fault_29_a_run_whose_driver_lives(begun, tmp_path):
+    options, reference = begun.copied(tmp_path), begun.run
     with holding(options.leaderboard, reference), pytest.raises(StorageError, match="another process"):
         resumed(options, reference)
     assert resumed(options, reference)["evaluations"] == 7
 
 
-def test_a_run_that_lost_its_driver_is_shown_as_interrupted(options, capsys):
-    reference = started(options, 20)
+def test_a_run_that_lost_its_driver_is_shown_as_interrupted(begun, capsys, tmp_path):
+    options, reference = begun.copied(tmp_path), begun.run
     with Leaderboard.open(options.leaderboard) as board:
         board.finish_run(reference, "running")  # as a driver leaves it that is killed
 
@@ -230,14 +275,14 @@ def test_rows_in_memory_are_given_again(options):
         autoprompt.verify(entry, leaderboard=mine.leaderboard).to_dict()
     with commands.inline():
         assert autoprompt.verify(entry, corpus=rows, leaderboard=mine.leaderboard).to_dict()["verdict"] == "exact"
-    other = started(replace(mine, seed=1), 20)
+    other = started(replace(mine, seed=1), 5)
     rows["train"][0]["text"] = "another text"
     with pytest.raises(StorageError, match=r"data\.fingerprint"):
         resumed(mine, other, rows=rows)
 
 
-def test_the_command(options, capsys):
-    reference = started(options, 20)
+def test_the_command(begun, capsys, tmp_path):
+    options, reference = begun.copied(tmp_path), begun.run
     shown = commands.call(capsys, "resume", reference, "--leaderboard", options.leaderboard, "--json")
     assert shown.code == 0, shown.err
     result = json.loads(shown.out)

@@ -30,7 +30,16 @@ def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path)
         model=run.ModelOptions(str(model_folders["llama"]), "cpu", 1),
         max_evaluations=LIMIT,
         leaderboard=tmp_path / "lb.sqlite",
+        config=config(tmp_path),
+        fix={"epochs": 1},
     )
+
+
+def config(folder: Path, rules: str = "") -> Path:
+    """Small generations."""
+    path = folder / "small.toml"
+    path.write_text(f"[search]\npool = 4\nsurvivors = 2\n{rules}")
+    return path
 
 
 def digest(options: run.SearchOptions, result: dict) -> str:
@@ -40,14 +49,10 @@ def digest(options: run.SearchOptions, result: dict) -> str:
 
 @pytest.mark.parametrize("strategy", ["hybrid", pytest.param("gradient", marks=pytest.mark.slow)])
 def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
-    options: run.SearchOptions, strategy: str, tmp_path: Path
+    options: run.SearchOptions, strategy: str
 ) -> None:
     """Over several small generations: selection, breeding, the model's proposals and label words take part."""
-    (tmp_path / "small.toml").write_text("[search]\npool = 6\nsurvivors = 3\n")
-    one = replace(
-        options, strategy=strategy, max_evaluations=12, fix={"epochs": 1}, config=tmp_path / "small.toml",
-        data=run.DataOptions(test_rows=0),
-    )  # fmt: skip
+    one = replace(options, strategy=strategy, max_evaluations=9, data=run.DataOptions(test_rows=0))
     two = replace(one, model=replace(options.model, workers=2))
     results = [run.search(two, Silent()).to_dict()]
     with commands.inline():
@@ -58,7 +63,7 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     assert digests[2] != digests[3], "another seed"
     assert results[0]["best"] == results[1]["best"]
     assert results[0]["history"] == results[1]["history"]
-    assert [r["evaluations"] for r in results] == [12] * 4
+    assert [r["evaluations"] for r in results] == [9] * 4
     assert all(r["generations"] >= 3 for r in results)
 
 
@@ -86,8 +91,7 @@ def test_the_limit_counts_fine_tunes_and_baselines_race(options: run.SearchOptio
 def test_where_entries_came_from_the_rows_and_the_weights_are_kept(
     options: run.SearchOptions, rules: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "small.toml").write_text(f"[search]\npool = 6\nsurvivors = 3\n{rules}")
-    mine = replace(options, max_evaluations=12, fix={"epochs": 1}, config=tmp_path / "small.toml")
+    mine = replace(options, max_evaluations=9, config=config(tmp_path, rules))
     with commands.inline():
         result = run.search(mine, Silent()).to_dict()
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
@@ -216,7 +220,7 @@ def test_two_limits_exclude_each_other(options: run.SearchOptions) -> None:
 
 def test_without_tuning_the_frozen_loss_is_the_fitness(options: run.SearchOptions) -> None:
     with commands.inline():
-        result = run.search(replace(options, model=replace(options.model, tuning="none")), Silent()).to_dict()
+        result = run.search(replace(options, model=replace(options.model, tuning="none"), fix={}), Silent()).to_dict()
     assert result["evaluations"] <= LIMIT
     assert result["best"]["settings"]["tuning"] == "none"
     assert set(result["best"]["settings"]) <= {"tuning", "calibration"}
@@ -262,13 +266,15 @@ def group_members(group: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_fault_31_a_stopped_run_keeps_what_it_has_and_leaves_nobody(
     options: run.SearchOptions, number: signal.Signals, code: int
 ) -> None:
     process = commands.start(
         "search", options.corpus, "--model", options.model.model, "--max-evaluations", 100000, "--workers", 2,
-        "--leaderboard", options.leaderboard, "--json",
+        "--config", options.config, "--fix", "epochs=1", "--leaderboard", options.leaderboard, "--json",
     )  # fmt: skip
     try:
         for line in process.stderr:

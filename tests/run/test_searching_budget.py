@@ -93,7 +93,7 @@ def found(options: run.SearchOptions, result: dict[str, Any]) -> list[Any]:
     return [(e.entry, e.rung, e.role, e.status, e.losses) for e in rows]
 
 
-@pytest.mark.parametrize("seconds", [70.0, 100.0, 150.0])
+@pytest.mark.parametrize("seconds", [70.0, 100.0, pytest.param(150.0, marks=pytest.mark.slow)])
 def test_a_budget_is_kept(options: run.SearchOptions, machine: Machine, seconds: float) -> None:
     result = run.search(replace(options, budget=seconds), Silent()).to_dict()
     assert machine.now <= 1.1 * seconds
@@ -118,7 +118,9 @@ def test_a_budget_is_kept_on_a_machine_that_gets_busy_and_its_count_repeats_it(
     assert found(counted, run.search(counted, Silent()).to_dict()) == found(options, result)
 
 
-@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.3, marks=pytest.mark.slow), 0.7, pytest.param(0.95, marks=pytest.mark.slow)]
+)
 def test_a_run_killed_around_a_dropped_fine_tune_ends_as_if_nothing_had_happened(
     options: run.SearchOptions, machine: Machine, share: float, tmp_path: Path
 ) -> None:
@@ -138,13 +140,13 @@ def test_a_run_killed_around_a_dropped_fine_tune_ends_as_if_nothing_had_happened
 def test_further_rounds_of_finalists_look_at_the_clock(options: run.SearchOptions, machine: Machine) -> None:
     assert isinstance(options.config, Path)
     options.config.write_text(f"{runs.SMALL}racing = false\n")  # nobody leaves early
-    many = replace(options, repeats=6, budget=500.0)
-    machine.slower = lambda _: 1.0 if machine.now < 300 else 3.0
+    many = replace(options, repeats=4, budget=300.0)
+    machine.slower = lambda _: 1.0 if machine.now < 200 else 3.0
     result = run.search(many, Silent()).to_dict()
     assert machine.now <= 1.1 * many.budget + 2 * 3 * FIT, "a round cannot be interrupted"
     (said,) = result["left_out"]
     assert said.startswith("The finalists were scored on ")
-    assert said.endswith(" of 12 folds and repeats: no time was left for more.")
+    assert said.endswith(" of 8 folds and repeats: no time was left for more.")
 
 
 @pytest.mark.parametrize("seconds", [1.0, 20.0, 40.0])

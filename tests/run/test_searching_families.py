@@ -24,9 +24,11 @@ def folders(tmp_path_factory):
 
 
 def _search(capsys, corpus_folder, model, board, *options):
+    config = board.with_suffix(".toml")
+    config.write_text("[search]\npool = 4\nsurvivors = 2\n")
     return commands.call(
         capsys, "search", corpus_folder, "--model", model, "--max-evaluations", 5, "--fix", "epochs=1",
-        "--leaderboard", board, *options, "--json",
+        "--config", config, "--leaderboard", board, *options, "--json",
     )  # fmt: skip
 
 
@@ -78,9 +80,12 @@ def test_texts_are_refused_where_a_family_writes_none(capsys, folders, tmp_path)
 
 def test_solved_examples_vectors_and_calibration_are_searched(capsys, model_folders, corpus_folder, tmp_path):
     config = tmp_path / "search.toml"
-    config.write_text("[settings]\ncalibration = [false, true]\n[template]\ndemos = [0, 2]\nsoft = [0, 4]\n")
+    config.write_text(
+        "[search]\npool = 8\nsurvivors = 7\n[settings]\ncalibration = [false, true]\n"
+        "[template]\ndemos = [0, 2]\nsoft = [0, 4]\n"
+    )
     result = commands.call(
-        capsys, "search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 14, "--strategy",
+        capsys, "search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 10, "--strategy",
         "random", "--fix", "epochs=1", "--config", config, "--leaderboard", tmp_path / "lb.sqlite", "--json",
     )  # fmt: skip
     assert result.code == 0, result.err
@@ -98,10 +103,9 @@ def test_solved_examples_vectors_and_calibration_are_searched(capsys, model_fold
 
 
 def test_folds_and_repeats_of_the_finalists(capsys, model_folders, corpus_folder, tmp_path):
-    result = commands.call(
-        capsys, "search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 4, "--folds", 3,
-        "--repeats", 2, "--fix", "epochs=1", "--leaderboard", tmp_path / "lb.sqlite", "--json",
-    )  # fmt: skip
+    result = _search(
+        capsys, corpus_folder, model_folders["llama"], tmp_path / "lb.sqlite", "--folds", 3, "--repeats", 2
+    )
     assert result.code == 0, result.err
     found = json.loads(result.out)
     assert len(found["spread"]["values"]) == 6

@@ -18,12 +18,12 @@ from autoprompt.progress import Silent
 def searched(model_folders, corpus_folder, tmp_path_factory) -> tuple[run.SearchOptions, dict]:
     """A search of each kind of evaluation: frozen, stopped early, complete, in folds, on test rows."""
     folder = tmp_path_factory.mktemp("verify")
-    (folder / "small.toml").write_text("[search]\npool = 8\nsurvivors = 5\nfinalists = 2\n")
+    (folder / "small.toml").write_text("[search]\npool = 5\nsurvivors = 4\nfinalists = 2\n")
     commands.copied(corpus_folder, folder / "corpus")
     options = run.SearchOptions(
         corpus=str(folder / "corpus"),
         model=run.ModelOptions(str(model_folders["llama"]), "cpu", 1),
-        max_evaluations=24,
+        max_evaluations=11,
         leaderboard=folder / "lb.sqlite",
         config=folder / "small.toml",
         fix={"epochs": 4},
