@@ -41,8 +41,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """As in a worker's process: on small matrices a second thread costs several times what it saves."""
-    import scipy.linalg  # noqa: F401  (its library must be there before its threads can be limited)
-
     torch.set_num_threads(1)
     threadpool_limits(1, "blas")
 
