@@ -45,7 +45,7 @@ def weights_beside(path: Path, write: Callable[[Path], list[Path]]) -> Iterator[
     Raises StorageError.
     """
     shelf = path.with_suffix(".weights")
-    with _translated(shelf):
+    with _as_storage_error(shelf):
         shelf.mkdir(exist_ok=True)
     with _alone(shelf):
         stored = _stored(shelf, write)
@@ -60,7 +60,7 @@ def weights_beside(path: Path, write: Callable[[Path], list[Path]]) -> Iterator[
 
 def _stored(shelf: Path, write: Callable[[Path], list[Path]]) -> Stored:
     """Write the folder, unless it exists already and is complete."""
-    with _translated(shelf), tempfile.TemporaryDirectory(prefix=_PREFIX, dir=shelf) as own:
+    with _as_storage_error(shelf), tempfile.TemporaryDirectory(prefix=_PREFIX, dir=shelf) as own:
         made = Path(own, "made")
         made.mkdir()
         digests = {file.name: sha256(file) for file in write(made)}
@@ -118,7 +118,7 @@ def _alone(shelf: Path) -> Iterator[None]:
     except ImportError:  # no such locks on this system
         yield
         return
-    with _translated(shelf):
+    with _as_storage_error(shelf):
         handle = os.open(shelf, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some network file systems have no locks
@@ -129,7 +129,7 @@ def _alone(shelf: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _translated(shelf: Path) -> Iterator[None]:
+def _as_storage_error(shelf: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -17,11 +17,11 @@ from autoprompt.optimizer import phrases
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.draws import random_tail
 from autoprompt.optimizer.forecast import Forecast, blocks_of
-from autoprompt.optimizer.racing import best, finalists, in_race, pooled, ranked
-from autoprompt.optimizer.screening import Choice
+from autoprompt.optimizer.racing import best, finalists, in_race, join_parts, ranked
+from autoprompt.optimizer.screening import Screening
 from autoprompt.optimizer.space import Space
 from autoprompt.optimizer.strategy import Proposal, Strategy
-from autoprompt.optimizer.time_budget import Pace
+from autoprompt.optimizer.time_budget import TimeAllocation
 from autoprompt.registry import STRATEGIES
 from autoprompt.template import LABEL, Literal, Slot, Template
 
@@ -107,8 +107,8 @@ class Search:
     """Of the finalists, so far."""
 
     def __post_init__(self) -> None:
-        self.pace = Pace(self.evaluator, self.space, self.budget, self._rounds, self.test_rows, self.restart)
-        self.choice = Choice(self.evaluator, self.space, STRATEGIES[self.strategy_name].learns)
+        self.pace = TimeAllocation(self.evaluator, self.space, self.budget, self._rounds, self.test_rows, self.restart)
+        self.screening = Screening(self.evaluator, self.space, STRATEGIES[self.strategy_name].learns)
         self.history: list[Generation] = []
 
     def run(self) -> Outcome:
@@ -148,7 +148,7 @@ class Search:
             history=self.history,
             generations=generations,
             fitted=self.evaluator.fitted,
-            frozen=self.choice.count,
+            frozen=self.screening.count,
         )
 
     def _baseline_candidates(self) -> dict[str, Candidate]:
@@ -170,7 +170,7 @@ class Search:
             self._begin("search")
             self.describe(f"generation {number}")
             proposals = strategy.ask()
-            chosen, scored = self.choice.survivors(
+            chosen, scored = self.screening.survivors(
                 proposals,
                 self.tuned,
                 exhaustive=strategy.exhaustive,
@@ -202,7 +202,7 @@ class Search:
         losses = [e.loss for e in evaluations if e.complete]
         low, middle = (min(losses), mean(losses)) if losses else (None, None)
         self.history.append(
-            Generation(generation, len(evaluations), self.evaluator.fitted, self.choice.count, low, middle)
+            Generation(generation, len(evaluations), self.evaluator.fitted, self.screening.count, low, middle)
         )
 
     def _record_frozen(self, scored: Sequence[Evaluation], promoted: set[str], proposals: Sequence[Proposal]) -> None:
@@ -234,7 +234,7 @@ class Search:
         left = self.budget.left(self.evaluator.fitted)
         halving = self.space.config.search.halving and not STRATEGIES[self.strategy_name].exhaustive
         evaluations = [
-            replace(e, readability=self.choice.readability.get(e.candidate.text_id))
+            replace(e, readability=self.screening.readability.get(e.candidate.text_id))
             for e in self.evaluator.fit(
                 list(dict.fromkeys(candidates))[:left],
                 gate=gate,
@@ -266,14 +266,16 @@ class Search:
                 break
             self.rounds += 1
             found = [
-                replace(e, readability=self.choice.readability.get(e.candidate.text_id))
+                replace(e, readability=self.screening.readability.get(e.candidate.text_id))
                 for e in self.evaluator.fit(candidates, rung=Rung.REPEATED, fold=fold, repeat=repeat, counted=False)
             ]
             self._count_failures(found)
             self.record(found, "finalist")
             for evaluation in found:
                 self.parts.setdefault(evaluation.candidate.id, []).append(evaluation)
-            whole = {c.id: pooled(self.parts[c.id]) for c in candidates if all(p.complete for p in self.parts[c.id])}
+            whole = {
+                c.id: join_parts(self.parts[c.id]) for c in candidates if all(p.complete for p in self.parts[c.id])
+            }
             lasting = set(whole)
             if self._racing and (fold, repeat) != (0, 0):  # by what is known from there they were chosen
                 looks += 1
@@ -291,7 +293,7 @@ class Search:
 
     def _highest(self, evaluation: Evaluation) -> Evaluation:
         parts = self.parts.get(evaluation.candidate.id)
-        return pooled(parts) if parts else evaluation
+        return join_parts(parts) if parts else evaluation
 
     @property
     def _rounds(self) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Who is better, on paired per-example losses, and who is named best."""
+"""Comparison of evaluations by paired per-example losses, and the choice of the best."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ a tie is broken by length, which would hand most searches to the shortest templa
 (random draws, 300 test rows) it gave a mean test accuracy of .750, a level of .75 one of .732."""
 
 
-def sure(one: Evaluation, others: Sequence[Evaluation]) -> list[float]:
-    """How sure it is that one's losses are lower than each other's (paired bootstrap, seeded), on the rows that both
-    have: solved examples are no rows to be judged on. 0.5 where there are none."""
+def chances_of_winning(one: Evaluation, others: Sequence[Evaluation]) -> list[float]:
+    """The probability that ``one`` has a lower loss than each other evaluation, by a seeded paired bootstrap.
+
+    It is over the rows that both were scored on (solved examples of a prompt are not scored); 0.5 where there are none.
+    """
     own = dict(zip(one.row_ids, one.losses, strict=True))
     out = [0.5] * len(others)
     places: dict[tuple[str, ...], list[int]] = {}
@@ -44,22 +46,22 @@ def finalists(evaluations: Sequence[Evaluation], count: int, *, drop: bool = Tru
     says are worse than the first."""
     order = ranked(evaluations)
     texts: dict[str, Evaluation] = {}
-    for evaluation in _unbeaten(order, DROP_CONFIDENCE) if drop else order:
+    for evaluation in _not_clearly_worse(order, DROP_CONFIDENCE) if drop else order:
         texts.setdefault(evaluation.candidate.text_id, evaluation)
     return list(texts.values())[:count]
 
 
 def in_race(evaluations: Sequence[Evaluation], look: int) -> list[Evaluation]:
-    """Those that stay in a race after so many looks at it, each on the same rows.
+    """The evaluations that stay in a race at its look number ``look`` (from 1), all on the same rows.
 
     Over all looks a rival as good as the leader is dropped with a chance of at most 1 - ``DROP_CONFIDENCE``: look k
     spends 1 / (k (k + 1)) of it (alpha spending, Lan and DeMets 1983).
     """
-    return _unbeaten(ranked(evaluations), 1 - (1 - DROP_CONFIDENCE) / (look * (look + 1)))
+    return _not_clearly_worse(ranked(evaluations), 1 - (1 - DROP_CONFIDENCE) / (look * (look + 1)))
 
 
-def pooled(parts: Sequence[Evaluation]) -> Evaluation:
-    """All folds and repeats of one candidate as one evaluation: their rows one after the other."""
+def join_parts(parts: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation with the rows of all folds and repeats of a candidate."""
     return replace(
         parts[0],
         row_ids=tuple(f"{part.fold}.{part.repeat}.{row}" for part in parts for row in part.row_ids),
@@ -74,13 +76,13 @@ def pooled(parts: Sequence[Evaluation]) -> Evaluation:
 def best(evaluations: Sequence[Evaluation]) -> Evaluation:
     """The lowest loss; among those that a paired test cannot tell from it the shortest template, then the most
     readable, then the id."""
-    return min(_unbeaten(ranked(evaluations), TIE_CONFIDENCE), key=_tie_break)
+    return min(_not_clearly_worse(ranked(evaluations), TIE_CONFIDENCE), key=_tie_break)
 
 
-def _unbeaten(order: Sequence[Evaluation], level: float) -> list[Evaluation]:
-    """The first, and those that it is not so sure to beat."""
+def _not_clearly_worse(order: Sequence[Evaluation], level: float) -> list[Evaluation]:
+    """The first, and those that it does not beat with a probability of ``level``."""
     leader, rest = order[:1], order[1:]
-    chances = sure(leader[0], rest) if rest else []
+    chances = chances_of_winning(leader[0], rest) if rest else []
     return [*leader, *(e for e, chance in zip(rest, chances, strict=True) if chance < level)]
 
 

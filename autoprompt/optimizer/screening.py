@@ -1,4 +1,4 @@
-"""Which of a generation's proposals are worth a fine-tune."""
+"""Selection of the proposals that are fine-tuned, by their frozen scores and the surrogate's predictions."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from autoprompt.evaluator import CandidateEvaluator, Evaluation
 from autoprompt.optimizer.racing import ranked
 from autoprompt.optimizer.space import Space
 from autoprompt.optimizer.strategy import TAUGHT, Proposal
-from autoprompt.optimizer.surrogate import Known, foretold
+from autoprompt.optimizer.surrogate import Known, predict_losses
 
 PER_OPERATOR = 2
-"""Survivors of one operator in a generation, before others have had theirs: near-copies of one edit teach little.
-What was drawn anew is copied from nothing."""
+"""Survivors of one operator in a generation, before the next best of other operators: near-copies of one edit teach
+little. New draws have no such limit."""
 PER_VARIANT = 1
-"""The same for operators that leave the template as it is: what they gained on few validation rows was not there on the
-test rows, or worse (``ablation.md`` and ``defaults.md`` in ``results/benchmarks``)."""
+"""The same for operators that do not change the template: their gains on few validation rows did not show on the test
+rows, or were losses there (``ablation.md`` and ``defaults.md`` in ``results/benchmarks``)."""
 VARIANTS = ("label_words", "settings")
 TAUGHT_PLACES = 0.34
-"""Share of the first generation's fine-tunes that is for what earlier runs found best: their frozen scores say less of
-them than fine-tunes on other data do, if the data are alike."""
+"""Share of the first generation's fine-tunes that is reserved for the best prompts of earlier runs: on similar data,
+fine-tunes there tell more about them than frozen scores here."""
 
 
 @dataclass
-class Choice:
-    """The frozen rung, and the order it gives: that of the surrogate once it knows enough, before that rung 0's own.
+class Screening:
+    """Orders proposals for the fine-tunes: by the surrogate once it knows enough fine-tunes, before by frozen scores.
 
     ``guided``: whether the strategy learns from fine-tunes, and the surrogate with it.
     """
@@ -55,7 +55,7 @@ class Choice:
         exhaustive: bool,
         beside: Sequence[Candidate] = (),
     ) -> tuple[list[Candidate], list[Evaluation]]:
-        """Who is fine-tuned, best first, and the new frozen scores.
+        """Return the candidates to fine-tune, best first, and the new frozen scores.
 
         All of the proposals where frozen scores are the fitness, tell nothing, or are not asked for (``exhaustive``).
         ``beside``: those that are fine-tuned whatever their frozen scores, which their children's are compared with.
@@ -86,7 +86,7 @@ class Choice:
         if self.guided and self.space.config.search.surrogate:
             losses = {c.id: loss for c, loss in ends if c.text_id in self._frozen}
             known = [(self._known(c, losses), loss) for c, loss in ends if c.id in losses]
-            expected = foretold(known, [self._known(p.candidate, losses) for p in proposals])
+            expected = predict_losses(known, [self._known(p.candidate, losses) for p in proposals])
             if expected is not None:
                 places = sorted(range(len(proposals)), key=lambda i: (expected[i], proposals[i].candidate.id))
                 return [proposals[i] for i in places]

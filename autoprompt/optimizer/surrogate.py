@@ -1,4 +1,4 @@
-"""What a fine-tune will give, foretold from what is known before it: which candidates are worth one.
+"""Prediction of a fine-tune's loss from what is known before it, to choose which candidates are fine-tuned.
 
 Bayesian ridge regression (MacKay 1992; scikit-learn) of the logarithm of the tuned loss on the frozen rung's loss,
 the parent's losses and the settings. It is fitted anew at each barrier, on all that was fine-tuned: a handful of
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from autoprompt.candidate import Candidate
 
 MIN_TUNED = 10
-"""Fine-tunes that have to be known before anything is foretold."""
+"""Fine-tunes that have to be known before a loss is predicted."""
 _SMALLEST = 1e-3
 """Losses are taken as no smaller: below, their logarithm says nothing more."""
 
@@ -36,8 +36,9 @@ class Known:
     parent: tuple[float, float] | None = None
 
 
-def foretold(tuned: Sequence[tuple[Known, float]], new: Sequence[Known]) -> list[float] | None:
-    """The tuned losses of ``new`` to expect, from the ``tuned`` candidates' losses; None where these are too few."""
+def predict_losses(tuned: Sequence[tuple[Known, float]], new: Sequence[Known]) -> list[float] | None:
+    """Predicted losses of ``new`` after a fine-tune, from those of the ``tuned`` candidates; None where these are too
+    few."""
     if len(tuned) < MIN_TUNED or not new:
         return None
     from sklearn.exceptions import ConvergenceWarning
@@ -82,5 +83,5 @@ def _features(known: Sequence[Known], typical: tuple[float, float, float]) -> ND
 
 
 def _log(number: float) -> float:
-    """Of a hyperparameter; 0 for one that the tuning mode has no use for."""
+    """The logarithm of a hyperparameter; 0 for one that the tuning mode does not use."""
     return math.log(number) if number else 0.0

@@ -1,4 +1,4 @@
-"""How long a search by the clock may go on: what is still to be paid for, at the speed measured so far."""
+"""The time budget of a search: whether its next step fits beside finalists and test, at the speed measured so far."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autoprompt.optimizer.space import Space
 TUNED_PER_FINALIST = 3
 """Fine-tunes of the search for each finalist after the first."""
 FINISH_SECONDS = 1.0
-"""Set aside for writing results."""
+"""Seconds reserved for writing results."""
 LATE = 0.9
 """Share of the estimate for finalists and test that must be left for the finalists to run at all: a tenth more than the
 budget is allowed."""
@@ -27,8 +27,8 @@ SLACK = 1.1
 
 
 @dataclass
-class Pace:
-    """Decides at each step whether the next one fits beside finalists and test. A refusal is final.
+class TimeAllocation:
+    """Decides at each step whether the next one fits beside finalists and test. A refused step stays refused.
 
     ``rounds``: fold and repeat of each evaluation of a finalist.
     """
@@ -55,7 +55,7 @@ class Pace:
         return allowed
 
     def proposed(self) -> None:
-        """The generation's proposals are scored: the next one's will take about as long."""
+        """Record the time of the generation's proposals and frozen scores: the next one's will take about as long."""
         self.overhead = self._journal.decision("proposed", lambda: self.budget.spent - self._begun)
 
     def may_fit(self, tuned: Sequence[Evaluation]) -> bool:

@@ -51,7 +51,7 @@ from autoprompt.execution import default_workers
 from autoprompt.models import CandidateFailedError
 from autoprompt.optimizer.draws import random_candidate
 from autoprompt.optimizer.space import flaw
-from autoprompt.optimizer.surrogate import Known, foretold
+from autoprompt.optimizer.surrogate import Known, predict_losses
 from autoprompt.run import ModelOptions
 from autoprompt.run.inputs import prepare
 
@@ -207,7 +207,7 @@ def _with_surrogate(cell: Cell) -> Cell:
     for quarter in range(4):
         new = range(quarter, len(known), 4)
         others = [(known[i], values["own settings"][i]) for i in range(len(known)) if i not in new]
-        found = foretold(others, [known[i] for i in new])
+        found = predict_losses(others, [known[i] for i in new])
         if found is None:
             return cell
         for place, rank in zip(new, rankdata(found), strict=True):

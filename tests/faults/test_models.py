@@ -470,7 +470,7 @@ def test_fault_24_no_memory_to_put_a_fine_tune_in_its_place(
     with monkeypatch.context() as patched:
         patched.setattr(Tensor, "clone", short)
         with (
-            pytest.raises(CandidateFailedError, match="put a fine-tune in its place"),
+            pytest.raises(CandidateFailedError, match="apply the fine-tuned weights"),
             model.adapted(SETTINGS["full"], delta),
         ):
             pass

@@ -12,7 +12,7 @@ from autoprompt.evaluator import Speed
 from autoprompt.evaluator.cost_model import CROWDED_SECONDS, CostModel, prefix_key
 from autoprompt.optimizer import Budget, Expected, SearchConfig, Space, check_budget, needed
 from autoprompt.optimizer.forecast import Forecast
-from autoprompt.optimizer.time_budget import FINISH_SECONDS, SLACK, Pace
+from autoprompt.optimizer.time_budget import FINISH_SECONDS, SLACK, TimeAllocation
 from autoprompt.run.worker_pool import BusyMachineNote
 from autoprompt.stage_times import StageTimes
 from autoprompt.template import LabelWords, Template
@@ -176,9 +176,11 @@ def test_a_busy_machine_is_noted_once() -> None:
 # Forecasts
 
 
-def forecast(limits: Budget, costs: CostModel, need: Any = None) -> tuple[Forecast, list[list[Expected]], Pace]:
+def forecast(
+    limits: Budget, costs: CostModel, need: Any = None
+) -> tuple[Forecast, list[list[Expected]], TimeAllocation]:
     told: list[list[Expected]] = []
-    pace = Pace(fakes.FakeEvaluator(costs), space(), limits, [(0, 0), (1, 0)], 400)
+    pace = TimeAllocation(fakes.FakeEvaluator(costs), space(), limits, [(0, 0), (1, 0)], 400)
     made = Forecast(need, lambda stages: told.append(list(stages)), Clock())
     return made, told, pace
 

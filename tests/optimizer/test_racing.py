@@ -9,7 +9,7 @@ from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import UsageError
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.optimizer.budget import Budget
-from autoprompt.optimizer.racing import best, finalists, in_race, pooled, ranked, sure
+from autoprompt.optimizer.racing import best, chances_of_winning, finalists, in_race, join_parts, ranked
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))
@@ -39,16 +39,16 @@ def _noisy(mean: float, spread: float, seed: int, rows: int = 32) -> list[float]
 def test_losses_are_paired_by_row_not_by_place() -> None:
     a = _evaluation(" ", _noisy(0.5, 0.2, 0))
     b = replace(a, row_ids=a.row_ids[::-1], losses=tuple(loss + 0.1 for loss in a.losses[::-1]))
-    assert (sure(a, [b]), sure(b, [a])) == ([1.0], [0.0])
+    assert (chances_of_winning(a, [b]), chances_of_winning(b, [a])) == ([1.0], [0.0])
 
 
 def test_only_rows_that_both_have_are_compared() -> None:
     a = _evaluation(" ", [0.1, 0.2, 0.3, 9.0])
     b = replace(a, row_ids=(*a.row_ids[:3], "another"), losses=(0.2, 0.3, 0.4, 0.0))
     strange = replace(a, row_ids=("w", "x", "y", "z"))
-    assert sure(a, [b]) == [1.0]
-    assert sure(a, [strange, b, strange]) == [0.5, 1.0, 0.5]
-    assert sure(a, []) == []
+    assert chances_of_winning(a, [b]) == [1.0]
+    assert chances_of_winning(a, [strange, b, strange]) == [0.5, 1.0, 0.5]
+    assert chances_of_winning(a, []) == []
 
 
 def test_one_is_sure_of_a_constant_gap_and_unsure_of_noise() -> None:
@@ -59,7 +59,7 @@ def test_one_is_sure_of_a_constant_gap_and_unsure_of_noise() -> None:
         random.Random(1).sample(low, len(low)),  # noqa: S311
     )
     leader, *others = (_evaluation(f" {n}", losses) for n, losses in enumerate((low, higher, lower, shuffled, low)))
-    up, down, noise, same = sure(leader, others)
+    up, down, noise, same = chances_of_winning(leader, others)
     assert (up, down, same) == (1.0, 0.0, 0.5)
     assert 0.05 < noise < 0.95
 
@@ -72,7 +72,7 @@ def test_ranked_leaves_failures_out() -> None:
 
 def test_pooled_puts_folds_one_after_the_other() -> None:
     zero, one = _evaluation(" ", [0.1, 0.3]), _evaluation(" ", [0.5, 0.7], fold=1)
-    both = pooled([zero, one])
+    both = join_parts([zero, one])
     assert both.losses == (0.1, 0.3, 0.5, 0.7)
     assert both.loss == pytest.approx(0.4)
     assert both.row_ids == ("0.0.r0", "0.0.r1", "1.0.r0", "1.0.r1")
@@ -147,7 +147,7 @@ def test_a_race_spends_its_errors_over_all_looks() -> None:
     losses = list(leader.losses)
     worse = _evaluation(" b", [x + random.Random(n).uniform(-0.1, 0.18) for n, x in enumerate(losses)])  # noqa: S311
     hopeless = _evaluation(" c", [x + 0.5 for x in losses])
-    assert 0.975 < sure(leader, [worse])[0] < 0.9998
+    assert 0.975 < chances_of_winning(leader, [worse])[0] < 0.9998
     assert in_race([hopeless, worse, leader], 1) == [leader]
     assert in_race([hopeless, worse, leader], 20) == [leader, worse]
     assert in_race([leader], 1) == [leader]

@@ -11,10 +11,10 @@ import pytest
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.optimizer.config import SearchConfig
-from autoprompt.optimizer.screening import Choice
+from autoprompt.optimizer.screening import Screening
 from autoprompt.optimizer.space import Space
 from autoprompt.optimizer.strategy import Proposal
-from autoprompt.optimizer.surrogate import MIN_TUNED, Known, foretold
+from autoprompt.optimizer.surrogate import MIN_TUNED, Known, predict_losses
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))
@@ -39,8 +39,8 @@ def tuned(c: Candidate) -> Evaluation:
     return replace(one, losses=tuple(loss(c) for _ in one.losses))
 
 
-def choice(over: Space, *, guided: bool = True) -> Choice:
-    return Choice(fakes.FakeEvaluator(), over, guided)
+def choice(over: Space, *, guided: bool = True) -> Screening:
+    return Screening(fakes.FakeEvaluator(), over, guided)
 
 
 def proposals(tails: Sequence[str], operator: str = "words", **settings: float) -> list[Proposal]:
@@ -179,11 +179,11 @@ def test_without_the_ladder_the_proposals_come_as_they_are(rules: dict[str, obje
 
 def test_nothing_is_foretold_from_little() -> None:
     known = [(Known(candidate(f"k{n}"), 0.5), 0.4) for n in range(MIN_TUNED - 1)]
-    assert foretold(known, [Known(candidate("new"), 0.5)]) is None
+    assert predict_losses(known, [Known(candidate("new"), 0.5)]) is None
     known.append((Known(candidate("k"), 0.5), 0.4))
-    (value,) = foretold(known, [Known(candidate("new"), 0.5)]) or [0.0]
+    (value,) = predict_losses(known, [Known(candidate("new"), 0.5)]) or [0.0]
     assert value == pytest.approx(0.4)
-    assert foretold(known, []) is None
+    assert predict_losses(known, []) is None
 
 
 def test_a_learning_rate_may_be_too_low_and_too_high() -> None:
@@ -193,7 +193,7 @@ def test_a_learning_rate_may_be_too_low_and_too_high() -> None:
         (Known(candidate(f"k{n}", rate), 1.0), math.exp(0.3 * math.log(rate / 5e-4) ** 2) * rng.uniform(0.9, 1.1))
         for n, rate in enumerate(rates * 8)
     ]
-    expected = foretold(known, [Known(candidate("new", rate), 1.0) for rate in rates]) or []
+    expected = predict_losses(known, [Known(candidate("new", rate), 1.0) for rate in rates]) or []
     assert expected[2] == min(expected)
     assert expected[0] > 1.5 * expected[2]
     assert expected[4] > 1.5 * expected[2]
@@ -205,7 +205,9 @@ def test_a_good_parent_is_a_good_sign() -> None:
     for n in range(40):
         parent = rng.uniform(0.2, 1.0)
         known.append((Known(candidate(f"k{n}"), rng.uniform(0.5, 1.5), (parent, 1.0)), parent * rng.uniform(0.9, 1.1)))
-    low, high = foretold(known, [Known(candidate("a"), 1.0, (0.25, 1.0)), Known(candidate("b"), 1.0, (0.9, 1.0))]) or []
+    low, high = (
+        predict_losses(known, [Known(candidate("a"), 1.0, (0.25, 1.0)), Known(candidate("b"), 1.0, (0.9, 1.0))]) or []
+    )
     assert low == pytest.approx(0.25, rel=0.3)
     assert high == pytest.approx(0.9, rel=0.3)
 
@@ -215,7 +217,7 @@ def test_a_failed_frozen_score_is_no_survivor() -> None:
         def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
             return [e.failed("no") if "bad" in e.candidate.template.format() else e for e in super().frozen(candidates)]
 
-    over = Choice(Failing(), space(), guided=True)  # type: ignore[arg-type]
+    over = Screening(Failing(), space(), guided=True)  # type: ignore[arg-type]
     chosen, scored = over.survivors(proposals(["bad", "good"]), [], exhaustive=False)
     assert [c.template.format() for c in chosen] == ["{text} good {label}"]
     assert [e.status for e in scored] == ["failed", "complete"]
