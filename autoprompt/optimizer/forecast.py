@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from autoprompt.evaluator import TEST_BLOCK, Evaluation
 from autoprompt.optimizer.estimate import Need
-from autoprompt.optimizer.time_budget import TimeAllocation
+from autoprompt.optimizer.time_budget import TimePlan
 
 STAGES = ("baselines", "search", "finalists", "test")
 APART = 1.0
@@ -33,7 +33,7 @@ class _Estimates:
     """Seconds of whole stages. ``need``: what was measured before the search; ``tuned``: its fine-tunes so far, a list
     that grows."""
 
-    pace: TimeAllocation
+    pace: TimePlan
     need: Need | None
     tuned: Sequence[Evaluation]
 
@@ -105,7 +105,7 @@ class Forecast:
     _estimates: _Estimates | None = field(default=None, init=False)
     _shown: float = field(default=0.0, init=False)
 
-    def begin(self, stage: str, pace: TimeAllocation, tuned: Sequence[Evaluation], units: int = 0) -> None:
+    def begin(self, stage: str, pace: TimePlan, tuned: Sequence[Evaluation], units: int = 0) -> None:
         """A stage begins, or its next part; ``units``: pieces of work that it has, where their number is known.
         ``tuned``: the search's list of fine-tunes, which it goes on filling."""
         self._estimates = _Estimates(pace, self.need, tuned)

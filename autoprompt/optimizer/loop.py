@@ -21,7 +21,7 @@ from autoprompt.optimizer.racing import best, finalists, in_race, join_parts, ra
 from autoprompt.optimizer.screening import Screening
 from autoprompt.optimizer.space import Space
 from autoprompt.optimizer.strategy import Proposal, Strategy
-from autoprompt.optimizer.time_budget import TimeAllocation
+from autoprompt.optimizer.time_budget import TimePlan
 from autoprompt.registry import STRATEGIES
 from autoprompt.template import LABEL, Literal, Slot, Template
 
@@ -107,7 +107,7 @@ class Search:
     """Of the finalists, so far."""
 
     def __post_init__(self) -> None:
-        self.pace = TimeAllocation(self.evaluator, self.space, self.budget, self._rounds, self.test_rows, self.restart)
+        self.pace = TimePlan(self.evaluator, self.space, self.budget, self._rounds, self.test_rows, self.restart)
         self.screening = Screening(self.evaluator, self.space, STRATEGIES[self.strategy_name].learns)
         self.history: list[Generation] = []
 

@@ -27,7 +27,7 @@ SLACK = 1.1
 
 
 @dataclass
-class TimeAllocation:
+class TimePlan:
     """Decides at each step whether the next one fits beside finalists and test. A refused step stays refused.
 
     ``rounds``: fold and repeat of each evaluation of a finalist.

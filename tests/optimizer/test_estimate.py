@@ -12,7 +12,7 @@ from autoprompt.evaluator import Speed
 from autoprompt.evaluator.cost_model import CROWDED_SECONDS, CostModel, prefix_key
 from autoprompt.optimizer import Budget, Expected, SearchConfig, Space, check_budget, needed
 from autoprompt.optimizer.forecast import Forecast
-from autoprompt.optimizer.time_budget import FINISH_SECONDS, SLACK, TimeAllocation
+from autoprompt.optimizer.time_budget import FINISH_SECONDS, SLACK, TimePlan
 from autoprompt.run.worker_pool import BusyMachineNote
 from autoprompt.stage_times import StageTimes
 from autoprompt.template import LabelWords, Template
@@ -176,11 +176,9 @@ def test_a_busy_machine_is_noted_once() -> None:
 # Forecasts
 
 
-def forecast(
-    limits: Budget, costs: CostModel, need: Any = None
-) -> tuple[Forecast, list[list[Expected]], TimeAllocation]:
+def forecast(limits: Budget, costs: CostModel, need: Any = None) -> tuple[Forecast, list[list[Expected]], TimePlan]:
     told: list[list[Expected]] = []
-    pace = TimeAllocation(fakes.FakeEvaluator(costs), space(), limits, [(0, 0), (1, 0)], 400)
+    pace = TimePlan(fakes.FakeEvaluator(costs), space(), limits, [(0, 0), (1, 0)], 400)
     made = Forecast(need, lambda stages: told.append(list(stages)), Clock())
     return made, told, pace
 

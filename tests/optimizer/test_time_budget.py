@@ -10,7 +10,7 @@ from autoprompt.evaluator import Evaluation
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.config import SearchConfig
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.time_budget import FINISH_SECONDS, LATE, TimeAllocation
+from autoprompt.optimizer.time_budget import FINISH_SECONDS, LATE, TimePlan
 from autoprompt.template import LabelWords, Template
 
 WORDS = LabelWords((("a", "yes"), ("b", "no")))
@@ -20,12 +20,12 @@ def candidate(tail: str) -> Candidate:
     return Candidate(Template.parse(f"{{text}} {tail} {{label}}"), WORDS, Settings("tail", 5e-4, 8, 4, 8))
 
 
-def pace(left: float, *, workers: int = 2, rules: dict[str, object] | None = None) -> TimeAllocation:
+def pace(left: float, *, workers: int = 2, rules: dict[str, object] | None = None) -> TimePlan:
     evaluator = fakes.FakeEvaluator(fakes.FakeCosts(workers))
     space = Space(candidate("manual"), "label", ("word",), SearchConfig.model_validate({"search": rules or {}}))
     budget = Budget(seconds=100.0, clock=lambda: 100.0 - left, started=0.0)
     budget.started = 0.0
-    return TimeAllocation(evaluator, space, budget, [(0, 0), (1, 0)], 0)
+    return TimePlan(evaluator, space, budget, [(0, 0), (1, 0)], 0)
 
 
 def tuned(tail: str, loss: float, seconds: float) -> Evaluation:
