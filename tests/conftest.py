@@ -102,7 +102,7 @@ def shared_models(model_folders: dict[str, Path], device: str) -> dict[str, Lang
     return {name: load_model(folder, device=device) for name, folder in model_folders.items()}
 
 
-@pytest.fixture(params=[*CAUSAL[:2], pytest.param(CAUSAL[2], marks=pytest.mark.slow)])
+@pytest.fixture(params=[CAUSAL[0], *(pytest.param(name, marks=pytest.mark.slow) for name in CAUSAL[1:])])
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -100,9 +100,9 @@ def test_a_gradient_points_to_it(setting: Setting) -> None:
 @pytest.mark.parametrize(
     ("strategy", "seed"),
     [
-        ("gradient", 0),
         ("hybrid", 0),
-        *(pytest.param(name, seed, marks=pytest.mark.slow) for name in ("gradient", "hybrid") for seed in (1, 2)),
+        *(pytest.param("hybrid", seed, marks=pytest.mark.slow) for seed in (1, 2)),
+        *(pytest.param("gradient", seed, marks=pytest.mark.slow) for seed in (0, 1, 2)),
     ],
 )
 def test_gradients_find_the_planted_word(setting: Setting, strategy: str, seed: int) -> None:

@@ -67,7 +67,9 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     assert all(r["generations"] >= 3 for r in results)
 
 
-@pytest.mark.parametrize("strategy", ["hybrid", "genetic", "gradient", "random"])
+@pytest.mark.parametrize(
+    "strategy", ["hybrid", *(pytest.param(n, marks=pytest.mark.slow) for n in ("genetic", "gradient", "random"))]
+)
 def test_the_limit_counts_fine_tunes_and_baselines_race(options: run.SearchOptions, strategy: str) -> None:
     with commands.inline():
         result = run.search(replace(options, strategy=strategy), Silent()).to_dict()
@@ -87,7 +89,7 @@ def test_the_limit_counts_fine_tunes_and_baselines_race(options: run.SearchOptio
     assert sum(row["tuned"] for row in result["history"]) == LIMIT
 
 
-@pytest.mark.parametrize("rules", ["", "ladder = false\n"])
+@pytest.mark.parametrize("rules", ["", pytest.param("ladder = false\n", marks=pytest.mark.slow)])
 def test_where_entries_came_from_the_rows_and_the_weights_are_kept(
     options: run.SearchOptions, rules: str, tmp_path: Path
 ) -> None:

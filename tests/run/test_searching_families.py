@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import commands
+import contract
 import pytest
 import tiny
 import tiny_families
@@ -32,7 +33,7 @@ def _search(capsys, corpus_folder, model, board, *options):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", contract.models(KINDS))
 def test_a_search_with_each_family(capsys, folders, corpus_folder, tmp_path, name):
     result = _search(capsys, corpus_folder, folders[name], tmp_path / "lb.sqlite")
     assert result.code == 0, result.err

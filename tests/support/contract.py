@@ -49,7 +49,17 @@ WORDS = LabelWords.of(tiny.WORDS, tiny.LABELS)
 LONG_WORDS = LabelWords((("positive", "good and warm"), ("negative", "bad")))
 
 
-FURTHER = ("roberta", "deberta", "modernbert", "roberta-head", "distilbert-head", "llama-head")
+FURTHER = (
+    "gpt2",
+    "t5",
+    "roberta",
+    "deberta",
+    "modernbert",
+    "bert-head",
+    "roberta-head",
+    "distilbert-head",
+    "llama-head",
+)
 """Models of which another one of their family is tested in the same way: these are left to the slow tests."""
 
 

@@ -72,7 +72,7 @@ def _until_special(made: Plain, ids: list[int]) -> list[int]:
     return ids[: next((i for i, token in enumerate(ids) if token in special), len(ids))]
 
 
-@pytest.mark.parametrize(("name", "source"), CASES)
+@pytest.mark.parametrize(("name", "source"), contract.models(CASES))
 @pytest.mark.parametrize("mode", ["none", "full"])
 def test_texts_are_those_of_transformers(
     shared: Callable[[str], Any], plain: Callable[[str], Plain], name: str, source: str, mode: str
@@ -94,7 +94,7 @@ def test_texts_are_those_of_transformers(
     assert [model.generate(model.answer_prompt(candidate, [row]), LENGTH)[0] for row in rows] == texts
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", contract.models(WRITERS))
 @pytest.mark.parametrize("source", ["{soft:3}{text} Topic: {label}", "{text} Topic:{soft:2} {label}"])
 def test_texts_after_trainable_vectors(
     shared: Callable[[str], Any], plain: Callable[[str], Plain], name: str, source: str
@@ -110,7 +110,7 @@ def test_texts_after_trainable_vectors(
     assert len(set(texts)) > 1
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", contract.models(WRITERS))
 @torch.no_grad()
 def test_scores_of_target_texts_are_those_of_plain_passes(
     shared: Callable[[str], Any], plain: Callable[[str], Plain], name: str
@@ -132,7 +132,7 @@ def _copying() -> list[Example]:
     return [Example(f"c{n}", {"text": word}, word) for n, word in enumerate(COPIED)]
 
 
-@pytest.mark.parametrize(("name", "source"), CASES)
+@pytest.mark.parametrize(("name", "source"), contract.models(CASES))
 def test_a_model_tuned_to_copy_a_word_writes_it(fresh: Callable[..., Any], name: str, source: str) -> None:
     model, rows = fresh(name), _copying()
     candidate = _candidate(source, "full")
@@ -157,7 +157,7 @@ def test_others_refuse_to_write(shared: Callable[[str], Any], name: str) -> None
             model.check(_candidate("{text} {label}", "none"))
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", contract.models(WRITERS))
 def test_texts_after_prompts_that_fill_the_context(
     fresh: Callable[..., Any], plain: Callable[[str], Plain], name: str
 ) -> None:
@@ -219,7 +219,7 @@ def test_a_model_without_keys_and_values_reads_everything_again(tmp_path: Path, 
     assert texts == [_written(Plain.of("causal", tmp_path), candidate, row) for row in rows]
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", contract.models(WRITERS))
 def test_a_target_text_that_is_cut_has_no_end(fresh: Callable[..., Any], name: str) -> None:
     """A model that saw its sign of an end there would learn to stop in mid-sentence."""
     model = fresh(name, max_length=5, labels=())
