@@ -116,7 +116,7 @@ def _sequence(
     return f"{head}{a_text(rng, words, label, other)}{''.join(closing)}", shares
 
 
-def train_model(folder: Path, *, steps: int = 450, size: int = 80) -> Path:
+def train_model(folder: Path, *, steps: int = 400, size: int = 48) -> Path:
     """Train and save; returns the folder."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
