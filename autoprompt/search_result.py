@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from autoprompt.errors import InputError
+from autoprompt.registry import CLASSIFICATION_METRICS
 from autoprompt.results import Difference, Refinement, RunResult, ScoredPrompt
 from autoprompt.short_repr import shortened
 
@@ -167,9 +168,10 @@ class SearchResult:
 
 
 def _score(row: ScoredPrompt) -> str:
-    """``84.0 % (test, n=400)``; of the validation rows without test rows."""
+    """``84.0 % (test, n=400)``, or ``0.412 rougeL (test, n=400)``; of the validation rows without test rows."""
     name, score = ("test", row.test) if row.test else ("validation", row.validation)
     if score is None:
         return ""
-    value = f"{score.value:.3f} {score.metric}" if score.accuracy is None else f"{100 * score.accuracy:.1f} %"
+    labels = score.accuracy is not None and score.metric in CLASSIFICATION_METRICS
+    value = f"{100 * score.accuracy:.1f} %" if labels else f"{score.value:.3f} {score.metric}"
     return f"{value} ({name}, n={score.n})"
