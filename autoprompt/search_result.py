@@ -172,6 +172,8 @@ def _score(row: ScoredPrompt) -> str:
     name, score = ("test", row.test) if row.test else ("validation", row.validation)
     if score is None:
         return ""
-    labels = score.accuracy is not None and score.metric in CLASSIFICATION_METRICS
-    value = f"{100 * score.accuracy:.1f} %" if labels else f"{score.value:.3f} {score.metric}"
+    if score.accuracy is not None and score.metric in CLASSIFICATION_METRICS:
+        value = f"{100 * score.accuracy:.1f} %"
+    else:
+        value = f"{score.value:.3f} {score.metric}"
     return f"{value} ({name}, n={score.n})"
