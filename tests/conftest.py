@@ -29,6 +29,11 @@ CAUSAL = ("llama", "gpt2", "llama-closed")
 """With <s> before a text, with no special tokens, and with both <s> and </s> and trimmed character spans."""
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: many tests wait for a process, a signal or a disk."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="where the model contracts run: cpu, cuda or mps")
     parser.addoption(

@@ -14,7 +14,15 @@ from autoprompt.corpus import Corpus
 from autoprompt.errors import UsageError
 from autoprompt.models import FAMILIES, LanguageModel, ReentrantLock, check_device, load_model, locate_model
 from autoprompt.predicting import Predictor, labelled, tuned
-from autoprompt.run import DEFAULT_MODEL, DataOptions, ModelOptions, check_options, label_words_of, with_drawn_demos
+from autoprompt.run import (
+    DEFAULT_MODEL,
+    DataOptions,
+    ModelOptions,
+    check_options,
+    given_words,
+    with_drawn_demos,
+    words_for,
+)
 from autoprompt.short_repr import short_repr
 from autoprompt.template import Template
 
@@ -193,7 +201,7 @@ class PromptModel:
         changes: Mapping[str, Any],
     ) -> Candidate:
         parsed = template if isinstance(template, Template) else Template.parse(template or corpus.manual_template)
-        words = label_words_of(corpus, self.family, None if label_words is None else dict(label_words))
+        words = words_for(corpus, self.family, given_words(corpus, label_words))
         default = Settings.default(tuning, len(corpus.train), labelled=bool(corpus.labels))
         known = {*default.to_dict(), "calibration"} - {"tuning"}
         if set(changes) - known:

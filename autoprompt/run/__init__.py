@@ -2,7 +2,7 @@
 
 from autoprompt.run.evaluating import evaluate, transfer
 from autoprompt.run.exporting import export, load_entry, prompt_of, winner_of
-from autoprompt.run.inputs import check_options, label_words_of, with_drawn_demos
+from autoprompt.run.inputs import check_options, given_words, with_drawn_demos, words_for
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
     DEFAULT_MODEL,
@@ -33,7 +33,7 @@ __all__ = [
     "evaluate",
     "export",
     "export_bundle",
-    "label_words_of",
+    "given_words",
     "load_entry",
     "prompt_of",
     "refine",
@@ -44,4 +44,5 @@ __all__ = [
     "verify_run",
     "winner_of",
     "with_drawn_demos",
+    "words_for",
 ]

@@ -52,6 +52,7 @@ def prepare(
     seed: int,
     config: SearchConfig | None = None,
     fix: Mapping[str, Any] | None = None,
+    folds: int | None = None,
     on_download: OnDownload | None = None,
 ) -> Task:
     """Load and check data, templates, label words, settings and ranges; find the model without loading it.
@@ -66,9 +67,11 @@ def prepare(
         raise UsageError(f"The metric {metric!r} is not for {corpus.task}; use one of {names}.")
     bound = [t.bind(corpus.fields, corpus.label_column) for t in parsed]
     manual = bound[0] if bound else Template.parse(corpus.manual_template).bind(corpus.fields, corpus.label_column)
-    found = locate_model(model.model, on_download)
+    given = given_words(corpus, label_words)
+    check_folds(folds, corpus)
+    found = locate_model(model.model, on_download)  # may take minutes: what is wrong without it has been said
     family = model.family or found.family
-    words = label_words_of(corpus, family, label_words)
+    words = words_for(corpus, family, given)
     tuning = model.tuning or FAMILIES[family].tuning
     if tuning not in FAMILIES[family].modes:
         raise UsageError(
@@ -93,7 +96,8 @@ def prepare_search(options: SearchOptions, progress: Progress) -> Task:
     config = config_of(options)
     progress.stage("data")
     task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
-                   options.metric, options.seed, config, options.fix, report_downloads(progress))  # fmt: skip
+                   options.metric, options.seed, config, options.fix, options.folds,
+                   report_downloads(progress))  # fmt: skip
     show_data(task.corpus, progress)
     return task
 
@@ -150,21 +154,30 @@ def _load(source: str, data: DataOptions, seed: int, on_download: OnDownload | N
     return corpora.load(source, seed=seed, progress=on_download, **options)
 
 
-def label_words_of(corpus: Corpus, family: str, given: dict[str, str] | None) -> LabelWords:
-    """The label words; none for target texts and for a classifier, whose head replaces them.
+def given_words(corpus: Corpus, given: Mapping[str, str] | None) -> LabelWords | None:
+    """The label words that the user gave; None without. Raises UsageError for target texts, InputError."""
+    if given is None:
+        return None
+    if not corpus.labels:
+        raise UsageError(f"A corpus of target texts has no label words; leave {parameter('label_words')} out.")
+    return LabelWords.of(given, corpus.labels)
 
-    Raises UsageError, InputError.
-    """
+
+def words_for(corpus: Corpus, family: str, given: LabelWords | None) -> LabelWords:
+    """The label words, the corpus' own unless given; none for target texts and for a classifier, whose head replaces
+    them. Raises UsageError, InputError."""
     if corpus.task not in FAMILIES[family].tasks:
         raise UsageError(
             f"A {family} model generates no text, which the corpus {corpus.name!r} asks for; use a causal or an "
             "encoder-decoder model."
         )
-    wordless = not corpus.labels or not FAMILIES[family].takes_label_words
-    if wordless and given is not None:
-        what = "A classifier" if corpus.labels else "A corpus of target texts"
-        raise UsageError(f"{what} has no label words; leave {parameter('label_words')} out.")
-    return LabelWords(()) if wordless else LabelWords.of(corpus.label_words if given is None else given, corpus.labels)
+    if not corpus.labels:
+        return LabelWords(())
+    if FAMILIES[family].takes_label_words:
+        return given or LabelWords.of(corpus.label_words, corpus.labels)
+    if given is not None:
+        raise UsageError(f"A classifier has no label words; leave {parameter('label_words')} out.")
+    return LabelWords(())
 
 
 def with_drawn_demos(candidate: Candidate, corpus: Corpus, seed: int) -> Candidate:

@@ -12,7 +12,6 @@ from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.leaderboard import StoredTransfer, StoredWarmStart
 from autoprompt.optimizer import Budget, Expected, SearchConfig
-from autoprompt.registry import STRATEGIES
 from autoprompt.terminal import DEFAULT_LEADERBOARD
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -143,7 +142,6 @@ def budget_of(options: SearchOptions) -> Budget:
 
 def config_of(options: SearchOptions) -> SearchConfig:
     """The configured ranges, after a check of the search's other options. Raises UsageError, InputError."""
-    strategy = STRATEGIES[options.strategy]
     if options.folds is not None and options.folds < 2:
         raise UsageError(f"{parameter('folds')} is {options.folds}; give at least 2.")
     if options.repeats < 1:
@@ -151,11 +149,6 @@ def config_of(options: SearchOptions) -> SearchConfig:
     given = options.config
     config = SearchConfig.load(given) if isinstance(given, Path) else given or SearchConfig()
     config.fixed(options.fix)
-    if options.warm_start and not strategy.breeds:
-        able = " and ".join(name for name in STRATEGIES if STRATEGIES[name].breeds)
-        raise UsageError(
-            f"{parameter('warm_start')} serves {parameter('strategy')} {able}, not {options.strategy}: leave it out."
-        )
     if options.strategy == "gradient" and "template" in options.fix:
         raise UsageError(
             f"{parameter('strategy', 'gradient')} varies only the template; leave out {parameter('fix')} template."

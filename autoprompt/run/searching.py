@@ -17,15 +17,16 @@ from autoprompt.manifest import Manifest
 from autoprompt.optimizer import Budget, Forecast, Need, Outcome, Search, check_budget, needed
 from autoprompt.results import RunResult, Transferred, verdict
 from autoprompt.run.backends import open_backend
-from autoprompt.run.inputs import Task, check_folds, prepare_search
+from autoprompt.run.inputs import Task, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
 from autoprompt.run.recording import Recorder, data_rows, difference, new_run, scored_prompt, spread
 from autoprompt.run.request import stored_options
 from autoprompt.run.resuming import StoredJournal, check_unchanged
 from autoprompt.run.transfer import adapted_prompt, score_transfer
-from autoprompt.run.warm_start import read_warm_start, with_warm_start
+from autoprompt.run.warm_start import adapt_warm_start, read_warm_start, with_warm_start
 from autoprompt.run.worker_pool import WorkerPool, check_model, start_workers
 from autoprompt.terminal import command_line
+from autoprompt.transfer import Source
 
 BASELINES = ("manual", "manual_tuned", "null", "random")
 
@@ -88,9 +89,9 @@ class _Run:
         """Seconds until a new worker is ready."""
 
     def search(self) -> RunResult:
-        task = self._with_warm_start(prepare_search(self.options, self.progress))
+        sources = self._warm_start_sources()
+        task = self._with_warm_start(prepare_search(self.options, self.progress), sources)
         options = self.options
-        check_folds(options.folds, task.corpus)
         if options.transfer is not None:  # a prompt that does not fit is reported before a model is loaded
             adapted_prompt(options.transfer, task, options.seed)
         with open_backend(options.model, self.progress) as backend, Leaderboard.open(options.leaderboard) as board:
@@ -130,10 +131,16 @@ class _Run:
             if left_out:
                 self.progress.note(left_out)
 
-    def _with_warm_start(self, task: Task) -> Task:
+    def _warm_start_sources(self) -> list[Source]:
+        """What a warm start's files contain; empty where the run has stored what it took from them."""
+        if not self.options.warm_start or self.options.warm_start_data is not None:
+            return []
+        return read_warm_start(self.options.warm_start, self.options.strategy)
+
+    def _with_warm_start(self, task: Task, sources: list[Source]) -> Task:
         """The task with the prompts and operator statistics of a warm start, which are also stored in the options."""
-        if self.options.warm_start and self.options.warm_start_data is None:
-            found = read_warm_start(self.options.warm_start, task, self.progress)
+        if sources:
+            found = adapt_warm_start(sources, task, self.progress)
             self.options = replace(self.options, warm_start_data=found)
         data = self.options.warm_start_data
         return task if data is None else replace(task, space=with_warm_start(task.space, data))

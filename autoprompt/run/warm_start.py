@@ -13,11 +13,13 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError, parameter
 from autoprompt.leaderboard import Leaderboard, StoredWarmStart
 from autoprompt.optimizer import Space, flaw
+from autoprompt.registry import STRATEGIES
 from autoprompt.results import WarmStart
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
 from autoprompt.transfer import (
     AdaptedSource,
+    Source,
     adapted_sources,
     operators,
     prompts,
@@ -27,18 +29,28 @@ from autoprompt.transfer import (
 )
 
 
-def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> StoredWarmStart:
-    """Prompts and operator statistics for a task from the files; notes on sources go to ``progress``.
+def read_warm_start(files: Sequence[Path], strategy: str) -> list[Source]:
+    """The runs in the files that have fine-tuned prompts, each once.
 
-    Raises StorageError, and InputError, also where no run in the files has fine-tuned prompts.
+    Raises UsageError for a strategy that does not breed, StorageError, and InputError, also where there is no such run.
     """
+    if not STRATEGIES[strategy].breeds:
+        able = " and ".join(name for name in STRATEGIES if STRATEGIES[name].breeds)
+        raise UsageError(
+            f"{parameter('warm_start')} serves {parameter('strategy')} {able}, not {strategy}: leave it out."
+        )
     sources = {source.run: source for file in files for source in read_sources(file)}
     if not sources:
         names = ", ".join(map(str, files))
         raise InputError(
             f"No run in {names} has fine-tuned prompts to begin with; leave {parameter('warm_start')} out."
         )
-    found = adapted_sources(list(sources.values()), task.corpus, task.space.start)
+    return list(sources.values())
+
+
+def adapt_warm_start(sources: Sequence[Source], task: Task, progress: Progress) -> StoredWarmStart:
+    """Prompts and operator statistics of these runs for a task; notes on sources go to ``progress``."""
+    found = adapted_sources(sources, task.corpus, task.space.start)
     candidates = [candidate for candidate in prompts(found) if _fits(candidate, task.space)]
     fitting = {candidate.id for candidate in candidates}
     counts = [sum(candidate.id in fitting for candidate, _ in one.candidates) for one in found]
@@ -52,7 +64,7 @@ def read_warm_start(files: Sequence[Path], task: Task, progress: Progress) -> St
 
 
 def with_warm_start(space: Space, data: StoredWarmStart) -> Space:
-    """The search space with the prompts and operator statistics of ``read_warm_start``."""
+    """The search space with the prompts and operator statistics of ``adapt_warm_start``."""
     candidates = [Candidate.from_dict(values) for values in data.prompts]
     credit = {name: (tries, wins) for name, (tries, wins) in data.operators.items()}
     return replace(space, taught=candidates, credit=credit)

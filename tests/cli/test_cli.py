@@ -341,7 +341,8 @@ def test_own_corpora_need_no_pull(capsys, tmp_path, monkeypatch):
 def test_a_target_column(capsys, tmp_path):
     path = tmp_path / "talks.jsonl"
     path.write_text("".join(json.dumps({"talk": f"t {n}", "gist": f"g {n}"}) + "\n" for n in range(90)))
-    where = ("--leaderboard", tmp_path / "lb.sqlite")
+    # Said before a model is looked for, which may take minutes: this one is found nowhere.
+    where = ("--leaderboard", tmp_path / "lb.sqlite", "--model", tmp_path / "nowhere")
     both = commands.call(capsys, "search", path, "--target-column", "gist", "--label-column", "gist", *where)
     commands.refused(both, 2, "--label-column and --target-column")
     commands.refused(commands.call(capsys, "search", path, "--target-column", "summary", *where), 3, "'summary'")

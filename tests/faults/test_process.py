@@ -112,7 +112,7 @@ def test_fault_26_a_fine_tune_that_hangs_fails_and_the_search_goes_on(options, m
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_fault_31_a_second_signal_stops_at_once_and_the_run_goes_on_later(options, number):
-    process = searching(options, "--max-evaluations", 12, "--name", "twice")
+    process = searching(options, "--workers", 1, "--max-evaluations", 8, "--name", "twice")
     wait_for(process, "generation 0")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(number)
@@ -129,9 +129,9 @@ def test_fault_31_a_second_signal_stops_at_once_and_the_run_goes_on_later(option
     while any(Path(f"/proc/{child}/exe").exists() for child in children):
         assert time.monotonic() < deadline, "processes are left"
         time.sleep(0.1)
-    ended = commands.spawn("resume", "twice", "--leaderboard", options.leaderboard, "--json")
-    assert ended.code == 0, ended.err
-    assert json.loads(ended.out)["evaluations"] == 12
+    with commands.inline():
+        ended = run.resume("twice", options.leaderboard, Silent())
+    assert ended.evaluations == 8
 
 
 def stop_a_worker(driver: int) -> list[int]:
@@ -144,7 +144,7 @@ def stop_a_worker(driver: int) -> list[int]:
 
 @pytest.mark.timeout(120)
 def test_fault_31_one_signal_ends_a_run_whose_worker_was_stopped(options):
-    process = searching(options, "--max-evaluations", 12)
+    process = searching(options, "--max-evaluations", 8)
     wait_for(process, "generation 0")
     workers = stop_a_worker(process.pid)
     os.killpg(process.pid, signal.SIGINT)

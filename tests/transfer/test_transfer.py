@@ -299,15 +299,16 @@ def test_labels_are_matched_each_once_by_name_then_by_beginning():
 
 def test_what_cannot_be_exported_or_begun_with(tmp_path, capsys, corpus_folder):
     board = tmp_path / "lb.sqlite"
+    search = ("search", corpus_folder, "--model", tmp_path / "nowhere")  # which is not looked for
     Leaderboard.open(board).close()
     for arguments, code, said in (
         (("export", "--bundle", "--out", "b.json", "--leaderboard", board), 3, "No run has fine-tuned prompts"),
         (("export", "--bundle", "--out", "b.py", "--leaderboard", board), 2, "name it bundle.json"),
         (("export", "12345678", "--bundle", "--out", "b.json", "--leaderboard", board), 2, "leave ENTRY"),
         (("export", "--bundle", "--run", "none", "--out", "b.json", "--leaderboard", board), 3, "is not in"),
-        (("search", corpus_folder, "--warm-start", tmp_path / "none", "--leaderboard", board), 3, "cannot be read"),
-        (("search", corpus_folder, "--warm-start", board, "--leaderboard", board), 3, "leave --warm-start out"),
-        (("search", corpus_folder, "--warm-start", board, "--strategy", "random"), 2, "genetic and hybrid"),
+        ((*search, "--warm-start", tmp_path / "none", "--leaderboard", board), 3, "cannot be read"),
+        ((*search, "--warm-start", board, "--leaderboard", board), 3, "leave --warm-start out"),
+        ((*search, "--warm-start", board, "--strategy", "random"), 2, "genetic and hybrid"),
     ):
         commands.refused(commands.call(capsys, *arguments), code, said)
 
