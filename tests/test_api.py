@@ -86,13 +86,14 @@ def _check(found, folder):
 
 
 def test_errors_are_exceptions_with_exit_codes(corpus_folder, tmp_path):
+    nowhere = str(tmp_path / "nowhere")  # said before a model is looked for
     for changes, code in (
         ({"strategy": "magic"}, 2), ({"tuning": "magic"}, 2), ({"budget": -1.0}, 2), ({"workers": 0}, 2),
         ({"budget": 9.0, "max_evaluations": 3}, 2),
         ({"templates": ["{text"]}, 3), ({"label_words": {"positive": "x"}}, 3), ({"model": "./none"}, 3),
     ):  # fmt: skip
         with pytest.raises(autoprompt.AutopromptError) as caught:
-            autoprompt.search(str(corpus_folder), leaderboard=tmp_path / "lb.sqlite", **changes).to_dict()
+            autoprompt.search(str(corpus_folder), leaderboard=tmp_path / "lb.sqlite", **{"model": nowhere} | changes)
         assert caught.value.exit_code == code, changes
     assert not (tmp_path / "lb.sqlite").exists()
 

@@ -73,7 +73,7 @@ def test_no_text_that_is_quoted_becomes_an_option(text: str) -> None:
 def test_the_same_errors_in_python_and_at_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(80)) + ",a\n")
-    board = tmp_path / "lb.sqlite"
+    board, nowhere = tmp_path / "lb.sqlite", str(tmp_path / "nowhere")  # said before a model is looked for
     for options, words, python, command in (
         ({}, (), "or drop them with drop_empty=True.", "or drop them with --drop-empty."),
         ({"encoding": "cp9999"}, ("--encoding", "cp9999"), "encoding is 'cp9999'", "--encoding is 'cp9999'"),
@@ -83,10 +83,10 @@ def test_the_same_errors_in_python_and_at_the_command_line(tmp_path: Path, capsy
     ):  # fmt: skip
         given_rows = {} if not options or "encoding" in options or "label_column" in options else {"drop_empty": True}
         with pytest.raises(AutopromptError) as caught:
-            autoprompt.search(str(rows), leaderboard=board, max_evaluations=1, **options, **given_rows)
+            autoprompt.search(str(rows), leaderboard=board, max_evaluations=1, model=nowhere, **options, **given_rows)
         assert python in str(caught.value)
         more = ["--drop-empty"] if given_rows else []
-        done = commands.call(capsys, "search", rows, "--leaderboard", board, "--max-evaluations", 1, *words, *more)
+        done = commands.call(capsys, "search", rows, "--model", nowhere, "--leaderboard", board, *words, *more)
         assert done.code == caught.value.exit_code
         assert command in done.err
 

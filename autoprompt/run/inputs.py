@@ -17,8 +17,8 @@ from autoprompt.execution import check_workers, most_workers
 from autoprompt.metrics import metric_names
 from autoprompt.models import FAMILIES, ModelSource, locate_model
 from autoprompt.optimizer import SearchConfig, Space, demos_of, draw_demos, make_space
-from autoprompt.registry import CLASSIFICATION_METRICS, EXECUTORS, GENERATION_METRICS
-from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions, config_of
+from autoprompt.registry import CLASSIFICATION_METRICS, GENERATION_METRICS
+from autoprompt.run.options import DataOptions, ModelOptions, Progress, SearchOptions, executor_of
 from autoprompt.template import LabelWords, Template
 from autoprompt.tuning_modes import TUNING_MODES
 
@@ -91,9 +91,8 @@ def prepare(
     return Task(corpus, replace(found, family=family), space, metric or corpus.metric)
 
 
-def prepare_search(options: SearchOptions, progress: Progress) -> Task:
-    """The checked input of a search. Raises UsageError, InputError."""
-    config = config_of(options)
+def prepare_search(options: SearchOptions, config: SearchConfig, progress: Progress) -> Task:
+    """The checked input of a search. ``config``: that of the options. Raises UsageError, InputError."""
     progress.stage("data")
     task = prepare(options.corpus, options.data, options.model, options.templates, options.label_words,
                    options.metric, options.seed, config, options.fix, options.folds,
@@ -142,7 +141,8 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
     known = tuple(dict.fromkeys((*CLASSIFICATION_METRICS, *GENERATION_METRICS)))
     if metric is not None and metric not in known:
         raise UsageError(f"The metric {metric!r} is unknown; use one of {', '.join(known)}.")
-    check_workers(model.workers, model.workers_per_gpu, most_workers(cluster=EXECUTORS[model.executor].cluster))
+    cluster = executor_of(model).cluster
+    check_workers(model.workers, model.workers_per_gpu, most_workers(cluster=cluster))
     if data.max_length < 1:
         raise UsageError(f"{parameter('max_length')} is {data.max_length}; give at least 1 token.")
 

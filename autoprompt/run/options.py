@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import Evaluation, Evaluator
+from autoprompt.executors import ExecutorKind
 from autoprompt.leaderboard import StoredTransfer, StoredWarmStart
 from autoprompt.optimizer import Budget, Expected, SearchConfig
+from autoprompt.registry import EXECUTORS, STRATEGIES
 from autoprompt.terminal import DEFAULT_LEADERBOARD
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -128,6 +130,14 @@ class Progress(Protocol):
     def expect(self, stages: Sequence[Expected]) -> None: ...
 
 
+def executor_of(model: ModelOptions) -> ExecutorKind:
+    """What computes the evaluations. Raises UsageError for a cluster's address without a cluster."""
+    kind: ExecutorKind = EXECUTORS[model.executor]
+    if model.ray_address is not None and not kind.cluster:
+        raise UsageError(f"{parameter('ray_address')} is for a Ray cluster; add {parameter('executor', 'ray')}.")
+    return kind
+
+
 def budget_of(options: SearchOptions) -> Budget:
     """The limits of a search. Raises UsageError."""
     if options.budget is not None and options.max_evaluations is not None:
@@ -142,6 +152,7 @@ def budget_of(options: SearchOptions) -> Budget:
 
 def config_of(options: SearchOptions) -> SearchConfig:
     """The configured ranges, after a check of the search's other options. Raises UsageError, InputError."""
+    strategy = STRATEGIES[options.strategy]
     if options.folds is not None and options.folds < 2:
         raise UsageError(f"{parameter('folds')} is {options.folds}; give at least 2.")
     if options.repeats < 1:
@@ -149,6 +160,11 @@ def config_of(options: SearchOptions) -> SearchConfig:
     given = options.config
     config = SearchConfig.load(given) if isinstance(given, Path) else given or SearchConfig()
     config.fixed(options.fix)
+    if options.warm_start and not strategy.breeds:
+        able = " and ".join(name for name in STRATEGIES if STRATEGIES[name].breeds)
+        raise UsageError(
+            f"{parameter('warm_start')} serves {parameter('strategy')} {able}, not {options.strategy}: leave it out."
+        )
     if options.strategy == "gradient" and "template" in options.fix:
         raise UsageError(
             f"{parameter('strategy', 'gradient')} varies only the template; leave out {parameter('fix')} template."

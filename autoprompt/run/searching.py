@@ -18,7 +18,7 @@ from autoprompt.optimizer import Budget, Forecast, Need, Outcome, Search, check_
 from autoprompt.results import RunResult, Transferred, verdict
 from autoprompt.run.backends import open_backend
 from autoprompt.run.inputs import Task, prepare_search
-from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of
+from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of, config_of
 from autoprompt.run.recording import Recorder, data_rows, difference, new_run, scored_prompt, spread
 from autoprompt.run.request import stored_options
 from autoprompt.run.resuming import StoredJournal, check_unchanged
@@ -89,8 +89,9 @@ class _Run:
         """Seconds until a new worker is ready."""
 
     def search(self) -> RunResult:
+        config = config_of(self.options)
         sources = self._warm_start_sources()
-        task = self._with_warm_start(prepare_search(self.options, self.progress), sources)
+        task = self._with_warm_start(prepare_search(self.options, config, self.progress), sources)
         options = self.options
         if options.transfer is not None:  # a prompt that does not fit is reported before a model is loaded
             adapted_prompt(options.transfer, task, options.seed)
@@ -135,7 +136,7 @@ class _Run:
         """What a warm start's files contain; empty where the run has stored what it took from them."""
         if not self.options.warm_start or self.options.warm_start_data is not None:
             return []
-        return read_warm_start(self.options.warm_start, self.options.strategy)
+        return read_warm_start(self.options.warm_start)
 
     def _with_warm_start(self, task: Task, sources: list[Source]) -> Task:
         """The task with the prompts and operator statistics of a warm start, which are also stored in the options."""

@@ -17,7 +17,7 @@ from autoprompt.manifest import INPUTS, Manifest
 from autoprompt.results import EntryCheck, RepeatedEvaluation, RunVerification, Verification
 from autoprompt.run.backends import Backend, open_backend
 from autoprompt.run.inputs import Task, prepare_search
-from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, SearchOptions
+from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, SearchOptions, config_of
 from autoprompt.run.ownership import is_own
 from autoprompt.run.refining import repeat_refinement
 from autoprompt.run.request import stored_options
@@ -179,7 +179,7 @@ def _repeat(
     """Each evaluation with its repetition, in order, and how versions and machine differ."""
     if run.strategy == REFINE:
         return _repeat_refinement(run, records, options, progress)
-    task = prepare_search(options, progress)
+    task = prepare_search(options, config_of(options), progress)
     with open_backend(options.model, progress) as backend:
         return _repeat_search(run, records, options, task, backend, progress)
 

@@ -13,7 +13,6 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError, parameter
 from autoprompt.leaderboard import Leaderboard, StoredWarmStart
 from autoprompt.optimizer import Space, flaw
-from autoprompt.registry import STRATEGIES
 from autoprompt.results import WarmStart
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
@@ -29,16 +28,11 @@ from autoprompt.transfer import (
 )
 
 
-def read_warm_start(files: Sequence[Path], strategy: str) -> list[Source]:
+def read_warm_start(files: Sequence[Path]) -> list[Source]:
     """The runs in the files that have fine-tuned prompts, each once.
 
-    Raises UsageError for a strategy that does not breed, StorageError, and InputError, also where there is no such run.
+    Raises StorageError, and InputError, also where there is no such run.
     """
-    if not STRATEGIES[strategy].breeds:
-        able = " and ".join(name for name in STRATEGIES if STRATEGIES[name].breeds)
-        raise UsageError(
-            f"{parameter('warm_start')} serves {parameter('strategy')} {able}, not {strategy}: leave it out."
-        )
     sources = {source.run: source for file in files for source in read_sources(file)}
     if not sources:
         names = ", ".join(map(str, files))

@@ -14,13 +14,15 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "metric": ({"metric": "bleu"}, "bleu"),
     "words missing": ({"label_words": {"negative": "bad"}}, "positive"),
     "words that collide": ({"label_words": {"negative": "bad", "positive": "bad"}}, "share the word"),
+    "address": ({"address": "auto"}, "ray_address is for a Ray cluster"),
+    "strategy": ({"strategy": "magic"}, "'magic' is unknown"),
     "folds": ({"folds": 900}, "folds is 900"),
     "columns": ({"data": DataOptions(text_column="story")}, "story"),
 }
 
 
-def asked(corpus_folder: Path, tmp_path: Path, **more: Any) -> SearchOptions:
-    nowhere = ModelOptions(str(tmp_path / "nowhere"))
+def asked(corpus_folder: Path, tmp_path: Path, address: str | None = None, **more: Any) -> SearchOptions:
+    nowhere = ModelOptions(str(tmp_path / "nowhere"), ray_address=address)
     return SearchOptions(str(corpus_folder), model=nowhere, leaderboard=tmp_path / "lb.sqlite", **more)
 
 

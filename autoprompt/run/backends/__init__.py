@@ -12,11 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import TaskMap
-from autoprompt.executors import ExecutorKind
-from autoprompt.registry import EXECUTORS
-from autoprompt.run.options import ModelOptions, PlaceOptions, Progress
+from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, executor_of
 
 
 class Pool(TaskMap, Protocol):
@@ -55,10 +52,7 @@ Opener = Callable[[PlaceOptions, Callable[[str], None]], AbstractContextManager[
 @contextmanager
 def open_backend(model: ModelOptions, progress: Progress) -> Iterator[Backend]:
     """The backend for the options. Raises UsageError."""
-    kind: ExecutorKind = EXECUTORS[model.executor]
-    if model.ray_address is not None and not kind.cluster:
-        raise UsageError(f"{parameter('ray_address')} is for a Ray cluster; add {parameter('executor', 'ray')}.")
-    module, _, name = kind.home.partition(":")
+    module, _, name = executor_of(model).home.partition(":")
     opened: Opener = getattr(import_module(module), name)
     with opened(model.place, progress.note) as backend:
         yield backend
