@@ -60,7 +60,7 @@ def test_links_lead_to_files_and_headings(place: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[a](README.md) [b](README.md#other-ways) [c](#what-is-this) [d](https://a.org/b)\n# What *is* this?", []),
+        ("[a](README.md) [b](README.md#alternatives) [c](#what-is-this) [d](https://a.org/b)\n# What *is* this?", []),
         ("[a](READ.md)", ["READ.md"]),
         ("[a](README.md#no-ways)", ["README.md#no-ways"]),
         ("[a](#twice)\n# Twice\n## Twice", ["#twice"]),

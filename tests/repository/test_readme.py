@@ -69,7 +69,7 @@ OTHERS = {  # of the README's table: the column of the benchmark's
 
 
 def test_the_comparison_has_the_benchmark_s_figures():
-    shown = {row[0]: row[2:] for row in table(README, "other way") if "not measured" not in row}
+    shown = {row[0]: row[2:] for row in table(README, "alternative") if "not measured" not in row}
     assert shown.keys() == OTHERS.keys()
     header = re.search(r"^\| task \|(.*)\|$", FIGURES, re.MULTILINE)
     assert header is not None
@@ -82,7 +82,7 @@ def test_the_comparison_has_the_benchmark_s_figures():
         points = [f"{float(number) * 100:+.1f}" for number in re.findall(r"[+-][\d.]+", found)]
         assert mean == "{} ({} to {})".format(*points)
         pairs = [(float(row["hybrid"]), float(row[column])) for row in accuracies if row[column]]
-        assert lost.removesuffix(" samples") == f"{sum(ours < other for ours, other in pairs)} of {tasks}"
+        assert lost.removesuffix(" runs") == f"{sum(ours < other for ours, other in pairs)} of {tasks}"
         assert len(pairs) == int(tasks)
     headline = "{} points of accuracy (95 % interval {} to {}, n = 800".format(
         *re.findall(r"[+-][\d.]+", shown["manual prompt, fine-tuned"][0])
