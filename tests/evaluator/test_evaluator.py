@@ -622,3 +622,24 @@ def test_a_slow_epoch_is_measured_whole(bench: Bench, monkeypatch: pytest.Monkey
     monkeypatch.setattr(LanguageModel, "tune", slow)
     speed = bench.check.measure(_candidate())
     assert speed.trained * measuring.MEASURED_ROWS >= pause
+
+
+def test_a_first_epoch_is_slower_than_all_later_ones(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a model does once in its first passes is no part of an epoch."""
+    first = 1.2
+    tune = LanguageModel.tune
+
+    def slow(model: Any, prompted: Any, gold: Any, settings: Settings, seed: int, ended: Callable[[int], bool]) -> Any:
+        passed: list[int] = []
+
+        def later(passes: int) -> bool:
+            if not passed:
+                time.sleep(first)
+            passed.append(passes)
+            return ended(passes)
+
+        return tune(model, prompted, gold, settings, seed, later)
+
+    monkeypatch.setattr(LanguageModel, "tune", slow)
+    speed = bench.check.measure(_candidate())
+    assert speed.trained * measuring.MEASURED_ROWS < first
