@@ -15,6 +15,7 @@ from autoprompt.results import Verification
 from autoprompt.run import (
     DEFAULT_LEADERBOARD,
     DEFAULT_MODEL,
+    UNLABELED_ROWS,
     DataOptions,
     ModelOptions,
     PlaceOptions,
@@ -51,6 +52,8 @@ def search(
     delimiter: str | None = None,
     no_header: bool = False,
     column_names: str | None = None,
+    unlabeled: Any = None,
+    unlabeled_rows: int = UNLABELED_ROWS,
     model: str = DEFAULT_MODEL,
     templates: Sequence[str] = (),
     label_words: dict[str, str] | None = None,
@@ -91,6 +94,9 @@ def search(
     without splits.
     ``encoding``: of a file that is not UTF-8. ``delimiter``: between its cells. ``no_header``: its first row is data.
     ``column_names``: of a file without a header, with commas.
+    ``unlabeled``: a file of rows without labels; for a corpus in memory also such rows, or a list of texts.
+    ``unlabeled_rows``: most of them; without any, labelled rows that the sample leaves over count, whose labels are not
+    looked at.
     ``model``: an embedded model, a folder (as a path: ``./my-model``) or a Hub name.
     ``templates``: the first replaces the manual baseline, further ones join the search.
     ``label_words``: label -> word or phrase; None: those of the corpus card, else the labels in lower case.
@@ -144,8 +150,9 @@ def search(
         delimiter=delimiter,
         no_header=no_header,
         column_names=column_names,
+        unlabeled_rows=unlabeled_rows,
     )
-    source, data = _source(corpus, data)
+    source, data = _source(corpus, data, unlabeled)
     options = SearchOptions(
         corpus=source,
         data=data,
@@ -306,8 +313,18 @@ def _rows(corpus: Any) -> Mapping[str, Any] | None:
     return None if corpus is None else _source(corpus, DataOptions())[1].rows
 
 
-def _source(corpus: Any, data: DataOptions) -> tuple[str, DataOptions]:
-    """Return the corpus name and the data options, which hold rows in memory as ``corpus.of`` takes them."""
-    if isinstance(corpus, str | Path):
-        return str(corpus), data
-    return ROWS, replace(data, rows={"train": corpus})
+def _source(corpus: Any, data: DataOptions, unlabeled: Any = None) -> tuple[str, DataOptions]:
+    """Return the corpus name and the data options, which hold rows in memory as ``corpus.from_rows`` takes them.
+
+    Raises UsageError for unlabelled rows in memory beside a corpus by name.
+    """
+    if isinstance(unlabeled, str | Path):
+        data, unlabeled = replace(data, unlabeled=str(unlabeled)), None
+    if not isinstance(corpus, str | Path):
+        return ROWS, replace(data, rows={"train": corpus, "unlabeled": unlabeled})
+    if unlabeled is not None:
+        raise UsageError(
+            f"The rows in unlabeled are in memory, and corpus is the name {str(corpus)!r}; write the rows to a file, "
+            "or give the corpus in memory too."
+        )
+    return str(corpus), data

@@ -40,6 +40,7 @@ class Manifest:
     def of(cls, corpus: Corpus, folder: Path, revision: str, device: str) -> Manifest:
         """The manifest of a run that begins now. ``folder``: the model's; its model files are read once."""
         rows = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}
+        rows |= {"unlabeled": corpus.unlabeled} if corpus.unlabeled else {}
         return cls(
             data={
                 "fingerprint": corpus.fingerprint,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.corpus.columns import Columns, Row
@@ -12,14 +13,27 @@ from autoprompt.errors import InputError, parameter
 IMBALANCE = 3
 
 
+@dataclass(frozen=True)
+class Usable:
+    """Rows of a source with text: those with a label or target, and those without.
+
+    ``dropped``: reason -> number of rows that were left out.
+    """
+
+    rows: list[Row]
+    unlabelled: list[Row]
+    warnings: list[str]
+    dropped: dict[str, int]
+
+
 def usable_rows(
     source: str, rows: Sequence[Row], columns: Columns, *, drop: bool, marks: Mapping[str, int] | None = None
-) -> tuple[list[Row], list[str], dict[str, int]]:
-    """Return the rows with text and a label or target, warnings, and reason -> number of rows that were left out.
+) -> Usable:
+    """Return the rows with text, with and without a label or target.
 
-    ``marks``: the marks that rows have in place of a label, with counts. If given, rows without a label count as
-    unlabelled data and are left out with a warning. If None, they are faulty, as rows without text always are. A blank
-    field is valid if another field has text; a warning counts such rows.
+    ``marks``: the marks that rows have in place of a label, with counts. If given, rows without a label or target count
+    as unlabelled data; a warning counts them. If None, they are faulty, as rows without text always are. A blank field
+    is valid if another field has text; a warning counts such rows.
 
     Raises InputError with the count and the first places of faulty rows (unless ``drop``), and if no row has a label
     or no row is left.
@@ -30,8 +44,8 @@ def usable_rows(
             f"{source} has no {columns.answer}s: all are {signs}; give rows with {columns.answer}s, or another "
             f"{columns.parameter}."
         )
-    kept = [row for row in rows if row.label and _has_text(row.fields.values())]
-    unlabelled = [row for row in rows if not row.label and _has_text(row.fields.values())] if marks is not None else []
+    kept = [row for row in rows if row.label and has_text(row.fields.values())]
+    unlabelled = [row for row in rows if not row.label and has_text(row.fields.values())] if marks is not None else []
     left_out = {id(row) for row in (*kept, *unlabelled)}
     faulty = [row for row in rows if id(row) not in left_out]
     missing = "blank or missing text" if marks is not None else f"blank or missing text or {columns.answer}"
@@ -46,11 +60,11 @@ def usable_rows(
     warnings = []
     if unlabelled:
         shown = ", ".join(repr(mark) if mark else "blank" for mark in marks or ()) or "blank"
-        warnings.append(f"{len(unlabelled)} of {len(rows)} rows of {source} have no label ({shown}) and are not used.")
+        warnings.append(f"{len(unlabelled)} of {len(rows)} rows of {source} have no {columns.answer} ({shown}).")
     if faulty:
         warnings.append(f"{len(faulty)} of {len(rows)} rows of {source} were dropped: {missing}.")
-    counts = {"no label": len(unlabelled), missing: len(faulty)}
-    return kept, warnings + _empty_fields(source, kept), {why: count for why, count in counts.items() if count}
+    dropped = {missing: len(faulty)} if faulty else {}
+    return Usable(kept, unlabelled, warnings + _empty_fields(source, kept), dropped)
 
 
 def is_unlabelled(rows: Sequence[Row], columns: Columns) -> bool:
@@ -83,6 +97,12 @@ def separate_splits(splits: Splits, *, drop: bool) -> tuple[Splits, list[str]]:
         )
     removed = _removals(leaks)
     return kept, [f"{count} rows of {name} were dropped: their text is in {first}." for first, name, count in removed]
+
+
+def texts_of_test(rows: Sequence[Row], splits: Splits) -> int:
+    """The number of these rows whose text is a test row's."""
+    tested = {normalised(row.fields) for row in splits["test"]}
+    return sum(normalised(row.fields) in tested for row in rows)
 
 
 def _removals(leaks: Iterable[tuple[str, str, Row]]) -> list[tuple[str, str, int]]:
@@ -173,7 +193,7 @@ def _joined(labels: Sequence[str]) -> str:
     return ", ".join(map(repr, labels[:5])) + more
 
 
-def _has_text(values: Collection[Any]) -> bool:
+def has_text(values: Collection[Any]) -> bool:
     """Whether some field has text. The others may be empty: a task without an input, a record without a history."""
     return any(value.strip() if isinstance(value, str) else value for value in values)
 

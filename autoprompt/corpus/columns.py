@@ -58,10 +58,13 @@ class Row:
     group: str
 
 
-def select_rows(table: Table, columns: Columns) -> list[Row]:
-    """The table's rows with the chosen columns only. Raises InputError for a missing column or bad cell."""
+def select_rows(table: Table, columns: Columns, *, labelled: bool = True) -> list[Row]:
+    """The table's rows with the chosen columns only; not ``labelled``: with blank labels, whatever the table has.
+
+    Raises InputError for a missing column or bad cell.
+    """
     sources = {name: column_of(table, columns.source(name)) for name in columns.fields}
-    for name in (*sources.values(), columns.label):
+    for name in (*sources.values(), *([columns.label] if labelled else [])):
         if name not in table.columns:
             raise InputError(
                 f"{table.source} has no column {name!r}, which the training rows have; its columns are "
@@ -72,7 +75,7 @@ def select_rows(table: Table, columns: Columns) -> list[Row]:
     for row, where in zip(table.rows, table.places, strict=True):
         place = f"{table.source}: {where}"
         fields = {name: cells.field_value(row.get(source), place, source) for name, source in sources.items()}
-        label = _label(row.get(columns.label), names, place, columns.label, columns.answer)
+        label = _label(row.get(columns.label), names, place, columns.label, columns.answer) if labelled else ""
         rows.append(Row(fields, label, place, label if columns.task == "classification" else ""))
     return rows
 

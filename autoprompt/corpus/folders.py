@@ -14,7 +14,7 @@ from typing import Any
 
 from autoprompt.corpus.readers import FileOptions, Table, format_names, is_data_file, join_tables, read_table
 from autoprompt.corpus.readers.content import extension, stem
-from autoprompt.corpus.split_names import SPLIT_WORDS, split_of
+from autoprompt.corpus.split_names import SPLIT_WORDS, UNLABELED, split_of
 from autoprompt.errors import InputError
 from autoprompt.untrusted import read_bytes
 
@@ -28,7 +28,7 @@ _MOST_DESCRIPTION = 8 << 20
 
 @dataclass(frozen=True)
 class Folder:
-    """The tables of the splits that were found, and notes.
+    """The tables of the splits that were found, those of rows without labels, and notes.
 
     ``whole``: the folder says which rows are in which split. If False, the only table is split like a single file.
     """
@@ -36,6 +36,7 @@ class Folder:
     tables: dict[str, Table]
     notes: tuple[str, ...]
     whole: bool = True
+    unlabelled: tuple[Table, ...] = ()
 
 
 def read_folder(folder: Path, options: FileOptions) -> Folder:
@@ -60,7 +61,12 @@ def read_folder(folder: Path, options: FileOptions) -> Folder:
             return Folder({"train": _read_joined(folder, parts, options)}, (), whole=False)
         raise _no_train_error(folder, [*left, *(path for files in found.values() for path in files)], inside)
     tables = {split: _read_joined(folder, files, options) for split, files in found.items()}
-    return Folder(tables, _unused_note(folder, left))
+    return _folder(tables, _unused_note(folder, left))
+
+
+def _folder(tables: dict[str, Table], notes: tuple[str, ...]) -> Folder:
+    labelled = {split: table for split, table in tables.items() if split != UNLABELED}
+    return Folder(labelled, notes, unlabelled=tuple(table for split, table in tables.items() if split == UNLABELED))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -199,7 +205,7 @@ def _read_saved_dict(folder: Path, options: FileOptions) -> Folder:
         raise InputError(
             f"The folder {folder} has no train split but {', '.join(map(repr, splits))}; name the folder of one."
         )
-    return Folder(tables, tuple(notes))
+    return _folder(tables, tuple(notes))
 
 
 def _read_saved(folder: Path, options: FileOptions) -> Table:

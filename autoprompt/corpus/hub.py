@@ -16,6 +16,7 @@ from typing import Any
 
 from autoprompt.corpus.memory import table_of
 from autoprompt.corpus.readers import Table
+from autoprompt.corpus.split_names import UNLABELED, split_of
 from autoprompt.errors import InputError, first_line
 
 _REACH_SECONDS = 5
@@ -24,11 +25,12 @@ _NAME = re.compile(r"(?P<path>[\w.-]+(?:/[\w.-]+){0,2})(?::(?P<configuration>[^@
 
 @dataclass(frozen=True)
 class HubData:
-    """The train, validation and test tables of a dataset (those that exist), and its commit."""
+    """The train, validation and test tables of a dataset (those that exist), its commit, and tables without labels."""
 
     tables: dict[str, Table]
     revision: str
     warnings: tuple[str, ...]
+    unlabelled: tuple[Table, ...] = ()
 
 
 def read_hub(name: str) -> HubData:
@@ -56,10 +58,12 @@ def read_hub(name: str) -> HubData:
     warnings = []
     if _from_cache(builder):
         warnings = [f"hub:{name} is the cached copy, revision {builder.hash}: the Hub could not be asked for it."]
-    left = [split for split in splits if split not in used]
+    bare = [split for split in splits if split_of(split) == UNLABELED]
+    left = [split for split in splits if split not in used and split not in bare]
     if left:
         warnings.append(f"Not used of hub:{name}: the splits {', '.join(map(repr, left))}.")
-    return HubData(found, str(builder.hash), tuple(warnings))
+    unlabelled = tuple(table_of(splits[split], f"hub:{name} {split}") for split in bare if len(splits[split]))
+    return HubData(found, str(builder.hash), tuple(warnings), unlabelled)
 
 
 @dataclass(frozen=True)

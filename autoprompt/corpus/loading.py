@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from autoprompt.artifacts import Progress
@@ -11,20 +12,25 @@ from autoprompt.corpus.columns import Columns, Row, select_rows
 from autoprompt.corpus.labels import drop_lone_labels, is_plain_number, normalise_labels
 from autoprompt.corpus.memory import splits_of, table_of
 from autoprompt.corpus.options import Reading
+from autoprompt.corpus.readers import Table, read_inputs
 from autoprompt.corpus.sources import Merge, Source, by_split_column, open_source, split_file, split_folder, with_chats
+from autoprompt.corpus.split_names import UNLABELED
 from autoprompt.corpus.splits import (
     Sampling,
     Splits,
     class_sizes,
+    draw_unlabelled,
     merge_equal_inputs,
     merge_equal_texts,
 )
 from autoprompt.corpus.summary import DataSummary
 from autoprompt.corpus.types import SPLITS, Corpus, make_examples
+from autoprompt.corpus.unlabelled import bare_rows, input_table
 from autoprompt.errors import InputError, UsageError, parameter
 
 LONE_LABEL = "a label that no other row has"
-"""Reason of a dropped row, in the summary of the data."""
+TESTED = "no label, and the text of a test row"
+"""Reasons of dropped rows, in the summary of the data."""
 
 
 def load(source: str, *, progress: Progress | None = None, **options: Any) -> Corpus:
@@ -41,14 +47,19 @@ def load(source: str, *, progress: Progress | None = None, **options: Any) -> Co
     return _prepare(open_source(source, progress, reading), reading)
 
 
-def from_rows(train: Any, validation: Any = None, test: Any = None, *, name: str = "rows", **options: Any) -> Corpus:
+def from_rows(
+    train: Any, validation: Any = None, test: Any = None, unlabeled: Any = None, *, name: str = "rows", **options: Any
+) -> Corpus:
     """Check and split rows in memory, as ``load`` does for a source.
 
     Each split is a ``datasets.Dataset``, a pandas frame, a list of dicts or a dict of lists. ``train`` alone is split
     like a file without splits; with validation or test rows, all are used whole, like the files of a folder. Instead
-    of separate arguments, ``train`` may be a dict of all splits, such as a ``DatasetDict``. ``name`` is the name of
-    the rows in messages and of the corpus; ``options`` are those of ``Reading``. Raises UsageError and InputError.
+    of separate arguments, ``train`` may be a dict of all splits, such as a ``DatasetDict``. ``unlabeled``: rows without
+    labels, as such a table, a list of texts, or the path of a data file. ``name`` is the name of the rows in messages
+    and of the corpus; ``options`` are those of ``Reading``. Raises UsageError and InputError.
     """
+    if isinstance(unlabeled, str | Path):
+        options, unlabeled = {**options, "unlabeled": str(unlabeled)}, None
     reading = Reading(**options)
     reading.check_no_file(name)
     given: Mapping[str, Any] = {
@@ -57,9 +68,10 @@ def from_rows(train: Any, validation: Any = None, test: Any = None, *, name: str
     notes: tuple[str, ...] = ()
     if len(given) == 1:
         given, notes = splits_of(train, name)
-    tables = {split: table_of(rows, f"{name} ({split})") for split, rows in given.items()}
+    tables = {split: table_of(rows, f"{name} ({split})") for split, rows in given.items() if split != UNLABELED}
     split_rows = split_folder if len(tables) > 1 else split_file
-    return _prepare(Source(name, tables, split_rows, warnings=notes), reading)
+    bare = [rows for rows in (given.get(UNLABELED), unlabeled) if rows is not None]
+    return _prepare(Source(name, tables, split_rows, warnings=notes, unlabelled=tuple(bare)), reading)
 
 
 def from_rows_unsplit(
@@ -97,11 +109,11 @@ def _unsplit(found: Source, reading: Reading, drop_empty: bool, *, trains: bool)
     found = with_chats(found, reading)
     columns = _columns(found, reading)
     name, table = found.name, found.tables["train"]
-    kept, notes, _ = checks.usable_rows(table.source, select_rows(table, columns), columns, drop=drop_empty)
-    notes = [*found.warnings, *table.notes, *notes]
+    usable = checks.usable_rows(table.source, select_rows(table, columns), columns, drop=drop_empty)
+    notes = [*found.warnings, *table.notes, *usable.warnings]
     if trains and columns.task == "classification":
-        checks.require_classes(name, (row.label for row in kept))
-    return _corpus(found, columns, {"train": kept, "validation": [], "test": []}, notes)
+        checks.require_classes(name, (row.label for row in usable.rows))
+    return _corpus(found, columns, {"train": usable.rows, "validation": [], "test": []}, notes)
 
 
 def _prepare(found: Source, reading: Reading) -> Corpus:
@@ -109,10 +121,17 @@ def _prepare(found: Source, reading: Reading) -> Corpus:
     columns = _columns(found, reading)
     found = by_split_column(found, columns)
     rows = {name: select_rows(table, columns) for name, table in found.tables.items()}
-    read = sum(map(len, rows.values())) + found.unlabelled
+    tables = _unlabelled_tables(found, columns, reading)
+    read = sum(map(len, rows.values())) + sum(len(table.rows) for table in tables)
+    bare = [row for table in tables for row in bare_rows(table, columns)]
     if found.may_hide_test_labels and checks.is_unlabelled(rows.get("test", []), columns):
-        del rows["test"]  # competitions on the Hub do not publish their test labels
-    rows, warnings, dropped = _usable(found, rows, columns, reading)
+        bare += rows.pop("test")  # competitions on the Hub do not publish their test labels
+    usable = _usable(found, rows, columns, reading)
+    rows = {name: part.rows for name, part in usable.items()}
+    bare += [row for part in usable.values() for row in part.unlabelled]
+    warnings = [*found.warnings, *(note for table in (*found.tables.values(), *tables) for note in table.notes)]
+    warnings += [note for part in usable.values() for note in part.warnings]
+    dropped = dict(sum((Counter(part.dropped) for part in usable.values()), Counter()))
     population = [row for split in rows.values() for row in split]
     sampling = Sampling(reading.shots * (2 if columns.task == "generation" else 1), reading.test_rows, reading.seed)
     splits, notes = found.split(rows, sampling, _merge_of(columns, reading))
@@ -129,31 +148,39 @@ def _prepare(found: Source, reading: Reading) -> Corpus:
         warnings += checks.test_share_warnings(splits, population)
         if reading.text_column:
             warnings += leakage_warnings(next(iter(found.tables.values())), columns)
+    left = draw_unlabelled([*bare, *population], splits, reading.unlabeled_rows, reading.seed)
+    tested = checks.texts_of_test(bare, splits)
+    if tested:
+        warnings.append(f"{tested} rows without labels were dropped: their texts are test rows.")
+        dropped[TESTED] = tested
+    splits |= {UNLABELED: left}
     summary = _summary(found, columns, splits, read, dropped, population)
     return _corpus(found, columns, splits, warnings, summary)
 
 
-def _usable(
-    found: Source, rows: Splits, columns: Columns, reading: Reading
-) -> tuple[Splits, list[str], dict[str, int]]:
-    """Return the rows with text and a label, warnings, and reason -> number of rows that were dropped."""
-    warnings = [*found.warnings, *(note for table in found.tables.values() for note in table.notes)]
-    dropped = Counter[str]()
-    if found.unlabelled:
-        dropped["no label"] = found.unlabelled
-    marks: Mapping[str, int] | None = None
+def _unlabelled_tables(found: Source, columns: Columns, reading: Reading) -> tuple[Table, ...]:
+    """The tables of rows without labels: those of the source, and the file that the options name."""
+    tables = [
+        rows if isinstance(rows, Table) else input_table(rows, columns.fields, f"{found.name} ({UNLABELED})")
+        for rows in found.unlabelled
+    ]
+    if reading.unlabeled is not None:
+        tables.append(read_inputs(Path(reading.unlabeled), columns.fields, reading.file_options))
+    return tuple(table for table in tables if table is not None)
+
+
+def _usable(found: Source, rows: Splits, columns: Columns, reading: Reading) -> dict[str, checks.Usable]:
+    """Return the usable rows of each split."""
+    marks: Mapping[str, int] = {"": 0}
     if columns.task == "classification":
         rows, marks = normalise_labels(found.name, rows, columns)
-    for name in rows:
-        source = found.tables[name].source
-        rows[name], notes, counts = checks.usable_rows(
-            source, rows[name], columns, drop=reading.drop_empty, marks=marks
-        )
-        warnings += notes
-        dropped.update(counts)
+    usable = {
+        name: checks.usable_rows(found.tables[name].source, members, columns, drop=reading.drop_empty, marks=marks)
+        for name, members in rows.items()
+    }
     if columns.task == "classification":
-        checks.require_classes(found.name, (row.label for row in rows["train"]))
-    return rows, warnings, dict(dropped)
+        checks.require_classes(found.name, (row.label for row in usable["train"].rows))
+    return usable
 
 
 def _of_known_labels(population: Sequence[Row], splits: Splits) -> tuple[list[Row], int]:
@@ -188,7 +215,7 @@ def _summary(
         fields=columns.fields,
         answer=columns.answer,
         answer_column=columns.label,
-        splits={name: len(splits[name]) for name in SPLITS},
+        splits={name: len(splits[name]) for name in (*SPLITS, UNLABELED)},
         classes={
             label: {"all": count} | {name: sizes[name][label] for name in SPLITS}
             for label, count in labels.most_common()
@@ -223,6 +250,7 @@ def _corpus(
     train, validation, test = (
         make_examples(((row.fields, row.label) for row in splits[name]), seen) for name in SPLITS
     )
+    unlabeled = make_examples(((row.fields, "") for row in splits.get(UNLABELED, [])), seen)
     known = found.card
     return Corpus(
         name=found.name,
@@ -239,6 +267,7 @@ def _corpus(
         task=columns.task,
         revision=found.revision,
         summary=summary,
+        unlabeled=unlabeled,
     )
 
 

@@ -33,7 +33,9 @@ def splits_of(data: Any, source: str) -> tuple[Mapping[str, Any], tuple[str, ...
             found[split] = rows
     if "train" not in found:
         names = ", ".join(repr(name) for name, rows in data.items() if rows is not None) or "nothing"
-        raise UsageError(f"The corpus is a dict of {names}; give it train and, if there are any, validation and test.")
+        raise UsageError(
+            f"The corpus is a dict of {names}; give it train and, if there are any, validation, test and unlabeled."
+        )
     notes = (f"Not used of {source}: the splits {', '.join(map(repr, left))}.",) if left else ()
     return found, notes
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from autoprompt.corpus.readers import FileOptions
 from autoprompt.errors import UsageError, parameter
 
+UNLABELED_ROWS = 200
+"""The most rows without labels that a corpus has unless told otherwise."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -16,7 +19,8 @@ class Reading:
     32 and 32), as two classes would. The rest is test, at most ``test_rows``. ``drop_empty`` drops rows with a blank
     text or label; ``drop_duplicates`` drops rows whose text has several labels or also occurs in an earlier split.
     Without these options such rows are errors. ``encoding``, ``delimiter``, ``no_header`` and ``column_names`` are
-    those of ``FileOptions``, for sources that are files.
+    those of ``FileOptions``, for sources that are files. ``unlabeled`` is a data file of rows without labels (or whose
+    labels are not looked at); ``unlabeled_rows`` is the most such rows that a corpus has, 0 for none.
     """
 
     shots: int = 16
@@ -31,6 +35,8 @@ class Reading:
     delimiter: str | None = None
     no_header: bool = False
     column_names: str | None = None
+    unlabeled: str | None = None
+    unlabeled_rows: int = UNLABELED_ROWS
 
     @property
     def file_options(self) -> FileOptions:
@@ -51,6 +57,8 @@ class Reading:
                 f"{parameter('shots')} must be at least 1 and {parameter('test_rows')} at least 0, not {self.shots} "
                 f"and {self.test_rows}."
             )
+        if self.unlabeled_rows < 0:
+            raise UsageError(f"{parameter('unlabeled_rows')} must be at least 0, not {self.unlabeled_rows}.")
         if self.label_column is not None and self.target_column is not None:
             raise UsageError(
                 f"{parameter('label_column')} and {parameter('target_column')} exclude each other; give one of them."

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from autoprompt.corpus.readers import Table
-from autoprompt.corpus.split_names import UNLABELLED_WORDS, split_of
+from autoprompt.corpus.split_names import split_of
 
 _SPLIT_COLUMNS = ("split", "splits", "set", "subset", "partition", "fold")
 _INDEX_NAME = re.compile(r"unnamed(: ?\d+)?|__index_level_\d+__|level_\d+|index|id|idx|guid|uid|uuid|row_?id|")
@@ -107,17 +107,17 @@ def split_column(table: Table, taken: Iterable[str]) -> str | None:
     for column in table.columns:
         if column.strip().casefold() in _SPLIT_COLUMNS and column not in taken:
             values = {text_of(row.get(column)) for row in table.rows}
-            splits = {_split_of(value) for value in values}
+            splits = {split_of(value) for value in values}
             if None not in splits and "train" in splits:
                 return column
     return None
 
 
 def split_table(table: Table, column: str) -> dict[str, Table]:
-    """Split -> its rows, as a split column names them; the key "unlabeled" is possible too. Rows keep their places."""
+    """Split -> its rows, as a split column names them. Rows keep their places."""
     members: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(table.rows):
-        members[str(_split_of(text_of(row[column])))].append(number)
+        members[str(split_of(text_of(row[column])))].append(number)
     return {
         split: replace(
             table,
@@ -126,10 +126,6 @@ def split_table(table: Table, column: str) -> dict[str, Table]:
         )
         for split, numbers in members.items()
     }
-
-
-def _split_of(cell: str) -> str | None:
-    return "unlabeled" if cell in UNLABELLED_WORDS else split_of(cell)
 
 
 def _mostly(texts: Sequence[str], rule: Callable[[str], bool]) -> bool:

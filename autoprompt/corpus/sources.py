@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from autoprompt import artifacts
 from autoprompt.artifacts import Progress
@@ -16,6 +17,7 @@ from autoprompt.corpus.hub import read_hub
 from autoprompt.corpus.options import Reading
 from autoprompt.corpus.readers import Table, is_data_file, join_tables, read_table
 from autoprompt.corpus.readers.content import stem
+from autoprompt.corpus.split_names import UNLABELED
 from autoprompt.corpus.splits import (
     Sampling,
     Splits,
@@ -35,8 +37,9 @@ Merge = Callable[[Sequence[Row]], tuple[list[Row], list[str]]]
 class Source:
     """The tables of a source, its card if it has one, and the function that splits its rows.
 
-    ``may_hide_test_labels``: if no test row has a label, the test rows are left out and are no fault. ``unlabelled``:
-    the number of rows that a split column calls unlabelled.
+    ``may_hide_test_labels``: if no test row has a label, these rows count as unlabelled and are no fault.
+    ``unlabelled``: rows without labels, or whose labels are not looked at: tables, and rows in memory as ``inputs``
+    accepts them.
     """
 
     name: str
@@ -46,7 +49,7 @@ class Source:
     revision: str = ""
     warnings: tuple[str, ...] = ()
     may_hide_test_labels: bool = False
-    unlabelled: int = 0
+    unlabelled: tuple[Any, ...] = ()
 
 
 def open_source(source: str, progress: Progress | None, reading: Reading) -> Source:
@@ -61,6 +64,7 @@ def open_source(source: str, progress: Progress | None, reading: Reading) -> Sou
             revision=data.revision,
             warnings=data.warnings,
             may_hide_test_labels=True,
+            unlabelled=data.unlabelled,
         )
     if has_card(source):
         reading.check_no_file(source)
@@ -70,7 +74,9 @@ def open_source(source: str, progress: Progress | None, reading: Reading) -> Sou
     if os.path.isdir(source):
         folder = read_folder(path, reading.file_options)
         split_rows = split_folder if folder.whole else split_file
-        return Source(path.resolve().name, folder.tables, split_rows, warnings=folder.notes)
+        return Source(
+            path.resolve().name, folder.tables, split_rows, warnings=folder.notes, unlabelled=folder.unlabelled
+        )
     if os.path.exists(source):
         return Source(stem(path), {"train": read_table(path, reading.file_options)}, split_file)
     if is_data_file(path) or len(path.parts) > 1:
@@ -113,9 +119,7 @@ def by_split_column(found: Source, columns: Columns) -> Source:
         return found
     tables = roles.split_table(table, name)
     note = f"The column {name!r} of {table.source} says which split a row is in."
-    unlabelled = len(tables.pop("unlabeled").rows) if "unlabeled" in tables else 0
-    if unlabelled:
-        note += f" Its {unlabelled} rows without labels are not used."
+    unlabelled = (*found.unlabelled, *([tables.pop(UNLABELED)] if UNLABELED in tables else []))
     split = split_folder if len(tables) > 1 else found.split
     return replace(found, tables=tables, split=split, warnings=(*found.warnings, note), unlabelled=unlabelled)
 

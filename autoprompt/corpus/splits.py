@@ -9,7 +9,7 @@ leave out rare groups.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 
@@ -165,6 +165,21 @@ def carve_validation(rows: Sequence[Row], sampling: Sampling) -> Splits:
         found["validation"] += members[:taken]
         found["train"] += members[taken:]
     return {name: shuffled(members, sampling.seed) for name, members in found.items()}
+
+
+def draw_unlabelled(rows: Sequence[Row], splits: Splits, count: int, seed: int) -> list[Row]:
+    """Draw at most ``count`` rows, each text once and none that a split has, without a look at their labels.
+
+    The rows come back with blank labels.
+    """
+    seen = {normalised(row.fields) for members in splits.values() for row in members}
+    bare = []
+    for row in rows:
+        text = normalised(row.fields)
+        if text not in seen:
+            seen.add(text)
+            bare.append(replace(row, label="", group=""))
+    return shuffled(bare, seed)[:count]
 
 
 def take_shots(rows: Sequence[Row], sampling: Sampling) -> list[Row]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autoprompt.corpus.split_names import UNLABELED
 from autoprompt.short_repr import short_repr
 
 _SHOWN_CLASSES = 6
@@ -17,9 +18,10 @@ _ORDER = ("train", "validation", "test")
 class DataSummary:
     """How a source became a corpus. Each row that was read is in a split, unused, or dropped.
 
-    ``rows``: all rows that were read. ``splits``: split -> number of rows. ``classes``: label -> number of rows in
-    "all" (the rows that were not dropped) and in each split; empty for target texts. ``unused``: rows that no split
-    needs, such as repeated texts. ``dropped``: reason -> number of rows. ``left_out``: column -> why it is no field.
+    ``rows``: all rows that were read. ``splits``: split -> number of rows, "unlabeled" included. ``classes``: label ->
+    number of rows in "all" (the rows that were not dropped) and in each labelled split; empty for target texts.
+    ``unused``: rows that no split needs, such as repeated texts. ``dropped``: reason -> number of rows. ``left_out``:
+    column -> why it is no field.
     ``sources``: field -> its column, where the names differ.
     """
 
@@ -60,7 +62,7 @@ class DataSummary:
             f"{self.source}: {self.rows} rows read",
             f"text: {', '.join(self._field(name) for name in self.fields)}",
             f"{self.answer}: {self.answer_column}{self._classes()}",
-            " + ".join(f"{self.splits[name]} {name}" for name in _ORDER)
+            " + ".join(f"{self.splits[name]} {name}" for name in self._shown_splits)
             + (f" rows ({self.unused} unused)" if self.unused else " rows"),
         ]
         if self.dropped:
@@ -73,6 +75,10 @@ class DataSummary:
                 "(name them as text columns to use them)"
             )
         return "; ".join(parts)
+
+    @property
+    def _shown_splits(self) -> list[str]:
+        return [*_ORDER, *([UNLABELED] if self.splits.get(UNLABELED) else [])]
 
     def _field(self, name: str) -> str:
         return f"{name} (column {self.sources[name]})" if name in self.sources else name

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from autoprompt.corpus.cells import Cells
+from autoprompt.corpus.split_names import UNLABELED
 from autoprompt.corpus.summary import DataSummary
 from autoprompt.hashing import canonical_json, digest
 from autoprompt.short_repr import short_repr
 
 Task = Literal["classification", "generation"]
 SPLITS = ("train", "validation", "test")
+"""The splits whose rows have labels."""
 DEFAULT_METRICS: dict[Task, str] = {"classification": "accuracy", "generation": "rougeL"}
 
 
@@ -38,6 +40,9 @@ class Corpus:
     ``fingerprint`` and ``test_count`` are computed when left out. ``without_test`` does not change them, so that a
     search which cannot see the test rows still identifies the data that they belong to.
 
+    ``unlabeled``: rows that have no label, or whose label is not looked at: their ``label`` is blank. No text is in two
+    of the four splits.
+
     A corpus for ``task`` "generation" has no ``labels`` and no ``label_words``; its ``label_column`` is the target
     column. ``revision`` is the commit of a Hub dataset. ``summary`` says how the source was read; it is None for rows
     that come back from a leaderboard.
@@ -59,6 +64,7 @@ class Corpus:
     task: Task = "classification"
     revision: str = ""
     summary: DataSummary | None = None
+    unlabeled: tuple[Example, ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in the defaults that depend on the data."""
@@ -74,7 +80,7 @@ class Corpus:
             object.__setattr__(self, "test_count", len(self.test))
 
     def __repr__(self) -> str:
-        rows = {split: len(getattr(self, split)) for split in SPLITS}
+        rows = {split: len(getattr(self, split)) for split in (*SPLITS, *([UNLABELED] if self.unlabeled else []))}
         return short_repr(self, self.name, task=self.task, fields=self.fields, labels=self.labels, **rows)
 
     def without_test(self) -> "Corpus":
@@ -130,6 +136,8 @@ def _fingerprint(corpus: Corpus) -> str:
         "labels": corpus.labels,
         **{split: [[row.row_id, row.fields, row.label] for row in getattr(corpus, split)] for split in SPLITS},
     }
+    if corpus.unlabeled:
+        content[UNLABELED] = [[row.row_id, row.fields] for row in corpus.unlabeled]
     if corpus.task != "classification":
         content["task"] = corpus.task
     return digest(canonical_json(content))

@@ -5,7 +5,8 @@ from typing import Any
 
 from autoprompt.corpus import chat
 from autoprompt.corpus.cells import is_missing
-from autoprompt.corpus.columns import column_list, column_of, select_fields
+from autoprompt.corpus.checks import has_text
+from autoprompt.corpus.columns import Columns, Row, column_list, column_of, select_fields, select_rows
 from autoprompt.corpus.memory import table_of
 from autoprompt.corpus.readers import Table
 from autoprompt.corpus.types import Example
@@ -20,19 +21,35 @@ def inputs(rows: Any, fields: Sequence[str], *, name: str = "the input") -> list
     NaN).
     """
     if not isinstance(rows, Table):
-        rows = as_rows(rows, name)
-        if len(rows) and isinstance(rows, list) and isinstance(rows[0], str):
-            if len(fields) > 1:
-                raise UsageError(f"The template's fields are {', '.join(fields)}; give rows with all of them.")
-            rows = [{fields[0]: text} for text in rows]
-        if not len(rows):
+        rows = input_table(rows, fields, name)
+        if rows is None:
             return []
-        rows = table_of(rows, name)
     if any(name not in rows.columns for name in fields):
         rows = chat.flatten_chats(rows, fields, answered=False)
     require_columns(rows, fields)
     _require_cells(rows, fields)
     return [Example(f"row{number}", values, "") for number, values in enumerate(select_fields(rows, fields))]
+
+
+def input_table(rows: Any, fields: Sequence[str], name: str) -> Table | None:
+    """Rows in memory as a table, texts as its only field; None for no rows. Raises UsageError, InputError."""
+    rows = as_rows(rows, name)
+    if len(rows) and isinstance(rows, list) and isinstance(rows[0], str):
+        if len(fields) > 1:
+            raise UsageError(f"The template's fields are {', '.join(fields)}; give rows with all of them.")
+        rows = [{fields[0]: text} for text in rows]
+    return table_of(rows, name) if len(rows) else None
+
+
+def bare_rows(table: Table, columns: Columns) -> list[Row]:
+    """Return a table's rows that have text, with blank labels, whatever labels the table has.
+
+    Raises InputError for a missing column or bad cell.
+    """
+    if any(column_of(table, columns.source(name)) not in table.columns for name in columns.fields):
+        table = chat.flatten_chats(table, columns.fields, answered=False)
+    rows = select_rows(table, columns, labelled=False)
+    return [row for row in rows if has_text(row.fields.values())]
 
 
 def as_rows(rows: Any, name: str = "the input") -> Any:

@@ -127,7 +127,7 @@ class DataRow(Part):
     """A row of ``data_rows``."""
 
     run: Id
-    split: Literal["train", "validation", "test"]
+    split: Literal["train", "validation", "test", "unlabeled"]
     row_id: Text
     fields: dict[Line, JsonValue]
     label: Text

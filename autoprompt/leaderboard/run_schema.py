@@ -121,6 +121,8 @@ class _DataRequest(Part):
     max_length: Small = 1
     test_rows: Count = 0
     shots: Small = 1
+    unlabeled: Line | None = None
+    unlabeled_rows: Count = 0
 
 
 class _ModelRequest(Part):

@@ -86,7 +86,7 @@ def facts_of(board: Leaderboard, reference: str) -> Facts:
     named = run.winner or (entries[0].entry if entries else "")
     test = outcome.test_evaluation(board, run)
     test_rows = {row.row_id: row for row in data if row.split == "test"}
-    counts = {split: sum(row.split == split for row in data) for split in ("train", "validation", "test")}
+    counts = {split: sum(row.split == split for row in data) for split in ("train", "validation", "test", "unlabeled")}
     return Facts(
         run=run,
         tested_prompts=outcome.tested_prompts(run.result),

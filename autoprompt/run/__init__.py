@@ -1,5 +1,6 @@
 """Composition root: search, evaluation, verification, refinement and export, each from options to result."""
 
+from autoprompt.corpus import UNLABELED_ROWS
 from autoprompt.run.evaluating import evaluate, transfer
 from autoprompt.run.exporting import export, load_entry, prompt_of, winner_of
 from autoprompt.run.inputs import check_options, given_words, with_drawn_demos, words_for
@@ -23,6 +24,7 @@ __all__ = [
     "DEFAULT_BUDGET",
     "DEFAULT_LEADERBOARD",
     "DEFAULT_MODEL",
+    "UNLABELED_ROWS",
     "DataOptions",
     "ModelOptions",
     "PlaceOptions",

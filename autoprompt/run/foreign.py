@@ -15,15 +15,21 @@ _MOST_SHOWN = 80
 
 
 def own_model_options(
-    run: str, corpus: str, model: ModelOptions, place: PlaceOptions, notify: Callable[[str], None]
+    run: str,
+    corpus: str,
+    unlabeled: str | None,
+    model: ModelOptions,
+    place: PlaceOptions,
+    notify: Callable[[str], None],
 ) -> ModelOptions:
     """The model options with the defaults for workers and device.
 
     ``notify`` gets a notice, which lists the dropped options except those that ``place`` sets. Raises InputError where
-    model or corpus is neither a name nor a file or folder.
+    model, corpus or ``unlabeled`` is neither a name nor a file or folder.
     """
-    for what, name in (("model", model.model), ("corpus", corpus)):
-        _check(run, what, name)
+    for what, name in (("model", model.model), ("corpus", corpus), ("file of rows without labels", unlabeled)):
+        if name is not None:
+            _check(run, what, name)
     default = ModelOptions()
     own = replace(model, **{field.name: getattr(default, field.name) for field in fields(PlaceOptions)})
     asked = [

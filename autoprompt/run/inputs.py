@@ -150,7 +150,9 @@ def check_options(data: DataOptions, model: ModelOptions, metric: str | None) ->
 def _load(source: str, data: DataOptions, seed: int, on_download: OnDownload | None) -> Corpus:
     options = {field.name: getattr(data, field.name) for field in fields(Reading) if field.name != "seed"}
     if data.rows is not None:
-        return corpora.from_rows(**data.rows, name=source, seed=seed, **options)
+        path = options.pop("unlabeled")
+        rows = {**data.rows} if path is None else {**data.rows, "unlabeled": path}
+        return corpora.from_rows(**rows, name=source, seed=seed, **options)
     return corpora.load(source, seed=seed, progress=on_download, **options)
 
 

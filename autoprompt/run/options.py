@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from autoprompt.corpus import UNLABELED_ROWS
 from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.executors import ExecutorKind
@@ -38,8 +39,11 @@ class DataOptions:
     delimiter: str | None = None
     no_header: bool = False
     column_names: str | None = None
+    unlabeled: str | None = None
+    """A file of rows without labels."""
+    unlabeled_rows: int = UNLABELED_ROWS
     rows: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
-    """Splits in memory, as arguments of ``corpus.of``; the corpus's name then only names them."""
+    """Splits in memory, as arguments of ``corpus.from_rows``; the corpus's name then only names them."""
 
 
 @dataclass(frozen=True)

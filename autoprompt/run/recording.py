@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from autoprompt.candidate import entry_of
-from autoprompt.corpus import SPLITS, Corpus
+from autoprompt.corpus import SPLITS, UNLABELED, Corpus
 from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.hashing import canonical_json
 from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunRecord, StoredManifest
@@ -82,7 +82,7 @@ def data_rows(run: RunRecord, corpus: Corpus) -> list[DataRow]:
     """All data rows of a run, split by split and in order."""
     return [
         DataRow(run.id, split, row.row_id, dict(row.fields), row.label)
-        for split in SPLITS
+        for split in (*SPLITS, UNLABELED)
         for row in getattr(corpus, split)
     ]
 

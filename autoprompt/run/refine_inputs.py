@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate
-from autoprompt.corpus import SPLITS, Corpus, Example, has_card, normalised
+from autoprompt.corpus import SPLITS, UNLABELED, Corpus, Example, has_card, normalised
 from autoprompt.errors import InputError
 from autoprompt.leaderboard import DataRow, Leaderboard, RunRecord
 from autoprompt.run.inputs import report_downloads
@@ -35,7 +35,7 @@ class Parent:
             why = "is frozen" if candidate.settings.tuning == "none" else "has none: those of a run's winner are kept"
             raise InputError(f"The entry {name[:12]} {why}; refine the winner of a run, as `leaderboard runs` has it.")
         run, weights = found
-        rows = {split: examples_of(board.attached(DataRow, run.id), split) for split in SPLITS}
+        rows = {split: examples_of(board.attached(DataRow, run.id), split) for split in (*SPLITS, UNLABELED)}
         if not rows["train"] or not rows["validation"]:
             raise InputError(f"The run {run.id} lacks its rows; search again, and refine that winner.")
         return cls(run, name, candidate, weights, rows)
@@ -126,6 +126,7 @@ def corpus_of(run: RunRecord, name: str, rows: Mapping[str, tuple[Example, ...]]
         train=rows["train"],
         validation=rows["validation"],
         test=rows["test"],
+        unlabeled=rows[UNLABELED],
         metric=run.config.metric,
         label_words=run.config.label_words or {},
         task="classification" if labels else "generation",

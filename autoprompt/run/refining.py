@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.candidate import Candidate
-from autoprompt.corpus import SPLITS, Corpus
+from autoprompt.corpus import SPLITS, UNLABELED, Corpus
 from autoprompt.errors import NothingSucceededError, StorageError, VerificationError
 from autoprompt.evaluator import REFINING_VERSION, Evaluation, RefineResult, RefineTask, WorkerSpec, dispatch
 from autoprompt.execution import scratch_folder
@@ -109,7 +109,7 @@ def repeat_refinement(
     if stored is None:
         raise StorageError(f"The run {run.id} was stored without what it refined; refine the entry again.")
     rows = board.attached(DataRow, run.id)
-    corpus = corpus_of(run, run.corpus, {split: examples_of(rows, split) for split in SPLITS})
+    corpus = corpus_of(run, run.corpus, {split: examples_of(rows, split) for split in (*SPLITS, UNLABELED)})
     weights = kept_weights(board.path, stored.weights)
     task = RefineTask(Candidate.from_dict(stored.candidate), weights, tuple(stored.new))
     with _refined(run, corpus, task, "verify", device, run.seed, progress) as (done, manifest):

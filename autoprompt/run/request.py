@@ -32,7 +32,7 @@ def request_of(options: SearchOptions, config: SearchConfig, workers: int) -> St
     return StoredRequest(
         corpus=options.corpus if named else str(Path(options.corpus).absolute()),
         in_memory=in_memory,
-        data=_values(options.data, without=("rows",)),
+        data=_values(options.data, without=("rows",)) | {"unlabeled": _absolute(options.data.unlabeled)},
         model=_values(options.model)
         | {"workers": workers, "model": str(folder.absolute()) if local else options.model.model},
         config=config.model_dump(mode="json", exclude_defaults=True),
@@ -70,7 +70,7 @@ def stored_options(
         ) from error
     model = options.model
     if not is_own(run):
-        model = own_model_options(run.id, options.corpus, model, place, notify)
+        model = own_model_options(run.id, options.corpus, options.data.unlabeled, model, place, notify)
     return replace(options, model=replace(model, **place.named))
 
 
@@ -91,6 +91,10 @@ def _options(
         transfer=run.config.transfer,
         started=started,
     )
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else os.path.abspath(path)
 
 
 def _values(options: DataOptions | ModelOptions | SearchOptions, without: Sequence[str] = ()) -> dict[str, Any]:
