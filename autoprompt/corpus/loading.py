@@ -160,10 +160,12 @@ def _prepare(found: Source, reading: Reading) -> Corpus:
 
 def _unlabelled_tables(found: Source, columns: Columns, reading: Reading) -> tuple[Table, ...]:
     """The tables of rows without labels: those of the source, and the file that the options name."""
-    tables = [
-        rows if isinstance(rows, Table) else input_table(rows, columns.fields, f"{found.name} ({UNLABELED})")
-        for rows in found.unlabelled
-    ]
+    name = f"{found.name} ({UNLABELED})"
+    tables: list[Table | None] = []
+    for rows in found.unlabelled:
+        if isinstance(rows, Mapping):  # columns: a single row would have no lists
+            rows = table_of(rows, name)
+        tables.append(rows if isinstance(rows, Table) else input_table(rows, columns.fields, name))
     if reading.unlabeled is not None:
         tables.append(read_inputs(Path(reading.unlabeled), columns.fields, reading.file_options))
     return tuple(table for table in tables if table is not None)

@@ -161,12 +161,14 @@ def test_splits_are_called_as_files_of_a_folder_are() -> None:
         "train": DATASET,
         "dev": datasets.Dataset.from_list(_other("d")),
         "Test": _other("t"),
-        "unsupervised": ROWS,
+        "unsupervised": _other("u"),
+        "more": ROWS,
     }
     for given_splits in (splits, datasets.DatasetDict(train=DATASET, dev=splits["dev"])):
         corpus = from_rows(given_splits)
         assert (len(corpus.train), len(corpus.validation)) == (20, 20)
-    assert from_rows(splits).warnings == ("Not used of rows: the splits 'unsupervised'.",)
+    assert len(from_rows(splits).unlabeled) == len(ROWS)
+    assert from_rows(splits).warnings == ("Not used of rows: the splits 'more'.",)
     with pytest.raises(UsageError, match=r"a dict of 'dev', 'test'; give it train"):
         from_rows({"dev": ROWS, "test": ROWS})
 
@@ -197,10 +199,7 @@ def test_forms_that_are_refused_say_what_to_do(form: Callable[[], Any], said: st
 
 
 def test_ragged_rows_have_blank_cells() -> None:
-    assert (
-        "1 of 21 rows of rows (train) have no label (blank) and are not used."
-        in from_rows([{"text": "a"}, *ROWS]).warnings
-    )
+    assert "1 of 21 rows of rows (train) have no label (blank)." in from_rows([{"text": "a"}, *ROWS]).warnings
     with pytest.raises(InputError, match=r"1 of 21 rows have a blank or missing text \(row 1\)"):
         from_rows([{"label": ROWS[0]["label"]}, *ROWS])
     assert table_of([{"a": 1}, {"b": 2}], "rows").columns == ("a", "b")

@@ -409,7 +409,8 @@ def test_all_formats_give_one_fingerprint(tmp_path: Path) -> None:
 _MORE_CARD = """---
 configs:
 - config_name: default
-  data_files: [{split: train, path: train.jsonl}, {split: unsupervised, path: test.jsonl}]
+  data_files: [{split: train, path: train.jsonl}, {split: unsupervised, path: test.jsonl},
+    {split: more, path: validation.jsonl}]
 ---
 """
 _GLUE_CARD = """---
@@ -531,7 +532,7 @@ def test_a_hub_dataset_with_three_labelled_splits(hubs_answers: dict[str, dict[s
 
 
 def test_splits_of_a_hub_dataset_that_are_not_used_are_named(hubs_answers: dict[str, dict[str, Any]]) -> None:
-    assert hubs_answers["me/more"]["warnings"] == ["Not used of hub:me/more: the splits 'unsupervised'."]
+    assert hubs_answers["me/more"]["warnings"] == ["Not used of hub:me/more: the splits 'more'."]
     assert hubs_answers["me/splits"]["warnings"] == []
 
 
@@ -649,7 +650,7 @@ def test_missing_cells_of_a_frame_are_blank_and_arrays_are_lists() -> None:
     with pytest.raises(InputError, match=r"rows \(train\): 1 of 20 rows .* \(row 4\)"):
         from_rows(frame)
     kept = from_rows(frame, drop_empty=True)
-    assert "1 of 20 rows of rows (train) have no label (blank) and are not used." in kept.warnings
+    assert "1 of 20 rows of rows (train) have no label (blank)." in kept.warnings
     assert kept.labels == ("0", "1")
     assert len(kept.train + kept.validation + kept.test) == 18
 

@@ -45,15 +45,14 @@ def test_splits_by_the_words_of_datasets_in_any_case(tmp_path: Path, train: str,
 
 
 def test_what_is_not_used_is_named(tmp_path: Path) -> None:
-    for name in ("train.jsonl", "dev.jsonl", "unlabeled.jsonl", "extra/more.jsonl", "dev_matched.jsonl"):
+    for name in ("train.jsonl", "dev.jsonl", "unlabeled_old.jsonl", "extra/more.jsonl", "dev_matched.jsonl"):
         _jsonl(tmp_path / name)
     (tmp_path / "README.txt").write_text("about", encoding="utf-8")
     (tmp_path / "dataset_infos.json").write_text("{}", encoding="utf-8")
     (tmp_path / "test.pkl").write_text("x", encoding="utf-8")
     (note,) = load(str(tmp_path)).warnings
     assert note == (
-        f"Not used of the folder {tmp_path}: dev_matched.jsonl, extra, test.pkl, unlabeled.jsonl, which no split is "
-        "called after."
+        f"Not used of the folder {tmp_path}: dev_matched.jsonl, extra, test.pkl, which no split is called after."
     )
 
 
@@ -116,10 +115,12 @@ def test_folders_of_save_to_disk(tmp_path: Path) -> None:
     assert (len(corpus.train), len(corpus.validation), len(corpus.test)) == (16, 16, 48)
     assert corpus.labels == ("neg", "pos")
     splits = {"train": _dataset(40, "a"), "test": _dataset(30, "b"), "unsupervised": _dataset(20, "c")}
+    splits["other"] = _dataset(10, "d")
     datasets.DatasetDict(splits).save_to_disk(tmp_path / "all")
     corpus = load(str(tmp_path / "all"))
     assert (len(corpus.train) + len(corpus.validation), len(corpus.test)) == (40, 30)
-    assert corpus.warnings == (f"Not used of the folder {tmp_path / 'all'}: the split 'unsupervised'.",)
+    assert len(corpus.unlabeled) == 20
+    assert corpus.warnings == (f"Not used of the folder {tmp_path / 'all'}: the split 'other'.",)
 
 
 @pytest.mark.parametrize("state", ["", "{}", "[]", '{"_data_files": [{"filename": "../x.arrow"}]}', "[" * 5000,
@@ -153,6 +154,11 @@ def test_names_at_random_lose_no_file(tmp_path: Path) -> None:
             said, used = str(error), 0
         else:
             said = " ".join(corpus.warnings)
-            used = len({row.fields["text"].split()[-1] for row in corpus.train + corpus.validation + corpus.test})
+            used = len(
+                {
+                    row.fields["text"].split()[-1]
+                    for row in corpus.train + corpus.validation + corpus.test + corpus.unlabeled
+                }
+            )
         named = sum(f"{name}.jsonl" in said for name in names)
         assert used + named >= (len(names) if used else 2)

@@ -43,10 +43,10 @@ def test_rows_without_a_gold_label_are_unlabelled_rows(labels: list[Any], mark: 
     corpus = _corpus_of([*labels, mark, mark, mark])
     assert corpus.labels == classes
     assert corpus.summary is not None
-    assert corpus.summary.dropped == {"no label": 3}
+    assert corpus.summary.dropped == {}
     assert corpus.summary.rows == len(labels) + 3
     shown = "blank" if mark in ("", None) or mark != mark else repr(str(mark))
-    assert f"3 of {len(labels) + 3} rows of rows (train) have no label ({shown}) and are not used." in corpus.warnings
+    assert f"3 of {len(labels) + 3} rows of rows (train) have no label ({shown})." in corpus.warnings
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_every_row_is_accounted_for() -> None:
     told = summary.to_dict()
     assert told["rows"] == 917
     assert sum(told["splits"].values()) + told["unused"] + sum(told["dropped"].values()) == 917
-    assert told["dropped"] == {"no label": 5, "blank or missing text": 1, "a label that no other row has": 1}
-    assert told["splits"] == {"train": 32, "validation": 32, "test": 400}
+    assert told["dropped"] == {"blank or missing text": 1, "a label that no other row has": 1}
+    assert told["splits"] == {"train": 32, "validation": 32, "test": 400, "unlabeled": 200}
 
 
 def test_a_label_of_one_row_is_dropped_and_counted_as_such() -> None:

@@ -147,14 +147,15 @@ def test_a_split_column_is_never_the_label_unless_it_is_named() -> None:
     assert from_rows(other).labels == ("blue", "red")  # a column of this name that says nothing of splits
 
 
-def test_rows_that_a_split_column_calls_unlabelled_are_not_used() -> None:
+def test_rows_that_a_split_column_calls_unlabelled_are_those() -> None:
     rows = [{"text": f"a film {n}", "label": "ab"[n % 2], "split": "train"} for n in range(40)]
     rows += [{"text": f"another {n}", "label": "", "split": "unlabeled"} for n in range(7)]
     corpus = from_rows(rows)
     assert corpus.summary is not None
     assert corpus.summary.rows == 47
-    assert corpus.summary.dropped == {"no label": 7}
-    assert [w for w in corpus.warnings if "Its 7 rows without labels are not used" in w]
+    assert corpus.summary.dropped == {}
+    assert corpus.summary.splits["unlabeled"] == 7
+    assert {row.fields["text"] for row in corpus.unlabeled} == {f"another {n}" for n in range(7)}
 
 
 def test_several_labels_a_row_are_named() -> None:

@@ -129,7 +129,7 @@ def test_fault_04_missing_field_or_blank_text(tmp_path: Path) -> None:
     kept = load(source, drop_empty=True)
     assert len(kept.train + kept.validation + kept.test) == 10
     assert kept.warnings == (
-        f"1 of 12 rows of {source} have no label (blank) and are not used.",
+        f"1 of 12 rows of {source} have no label (blank).",
         f"1 of 12 rows of {source} were dropped: blank or missing text.",
     )
 
@@ -164,11 +164,15 @@ def test_fault_04_blank_or_missing_target(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"text": f"talk {n}", "gist": f"gist {n}"} for n in range(20)]
     blank: list[dict[str, Any]] = [{"text": "a", "gist": " "}, {"text": "b"}, {"text": "", "gist": "c"}]
     source = _jsonl(tmp_path / "talks.jsonl", rows + blank)
-    message = _refused(source, "3 of 23 rows", "text or target", "line 21", "drop_empty=True", target_column="gist")
+    message = _refused(source, "1 of 23 rows", "missing text", "line 23", "drop_empty=True", target_column="gist")
     assert "label" not in message
     kept = load(source, target_column="gist", drop_empty=True)
     assert len(kept.train + kept.validation + kept.test) == 20
-    assert kept.warnings == (f"3 of 23 rows of {source} were dropped: blank or missing text or target.",)
+    assert len(kept.unlabeled) == 2  # a row without a target is no fault
+    assert kept.warnings == (
+        f"2 of 23 rows of {source} have no target (blank).",
+        f"1 of 23 rows of {source} were dropped: blank or missing text.",
+    )
     none = _jsonl(tmp_path / "none.jsonl", [row | {"gist": ""} for row in rows])
     _refused(none, "has no targets: all are blank", "target_column", target_column="gist")
     negative = [row | {"gist": "-1"} for row in rows]
@@ -198,7 +202,7 @@ def test_fault_05_class_numbers_of_a_dataset() -> None:
         from_rows(table([-1] * 10))
     some = from_rows(table([0, 1] * 5 + [-1]))
     assert some.labels == ("neg", "pos")
-    assert some.warnings == ("1 of 11 rows of rows (train) have no label (blank) and are not used.",)
+    assert some.warnings == ("1 of 11 rows of rows (train) have no label (blank).",)
     mixed = [{"text": "so so", "label": "mixed"}, {"text": "fine", "label": "good"}, {"text": "poor", "label": "bad"}]
     rows = [{"text": text, "label": label} for text, label in _pairs()]
     with pytest.raises(InputError, match=r"rows \(validation\): row 1 \(validation\) has the unknown label 'mixed'"):
