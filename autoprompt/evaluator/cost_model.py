@@ -40,7 +40,7 @@ class CostModel:
         self.corpus = corpus
         self.workers = workers
         self.prefix_sizes: dict[PrefixKey, int] = {}
-        """Tokens of the cached prefixes over all rows; 0 where the model caches none."""
+        """Tokens of the cached prefixes over all labelled rows; 0 where the model caches none."""
         self.fit_seconds: list[float] = []
         self.written_tokens = 0
         """Most tokens of a generated text; 0 where none are generated."""
@@ -56,6 +56,11 @@ class CostModel:
         """Speed measured before the search; None where it was not measured."""
 
     @property
+    def voted(self) -> int:
+        """The unlabelled rows that a fine-tune predicts."""
+        return len(self.corpus.unlabeled) if self.corpus.labels else 0
+
+    @property
     def prefix_tokens(self) -> int:
         """Tokens of the largest prefix cache over all rows: the cost of one more template head."""
         return max(self.prefix_sizes.values(), default=0)
@@ -69,6 +74,10 @@ class CostModel:
     def record_prefix(self, key: PrefixKey, tokens: int, seconds: float) -> None:
         """Record that a share of a prefix cache was computed: its tokens, and the worker's seconds."""
         self.prefix_sizes[key] = self.prefix_sizes.get(key, 0) + tokens
+        self.record_prefix_speed(tokens, seconds)
+
+    def record_prefix_speed(self, tokens: int, seconds: float) -> None:
+        """Record how long a worker took for the prefix passes of some tokens."""
         if tokens:
             self.prefix_speeds.append(seconds / tokens)
 
@@ -93,9 +102,11 @@ class CostModel:
         train, validation = len(self.corpus.train), len(self.corpus.validation)
         if self.fit_seconds:
             return median(self.fit_seconds[-RECENT:])
-        # Training rows get one pass before the first step; validation rows are scored at the milestone and at the end.
+        # Training rows get one pass before the first step; validation rows are scored at the milestone and at the end,
+        # unlabelled rows at the end.
         if self.speed is not None:
-            return settings.epochs * train * self.speed.trained + (train + 2 * validation) * self.speed.scored
+            scored = train + 2 * validation + self.voted
+            return settings.epochs * train * self.speed.trained + scored * self.speed.scored
         return settings.steps(train) * settings.batch_size * TAIL_TOKENS * STEP_PASSES * self._token_seconds
 
     @property

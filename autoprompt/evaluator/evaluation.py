@@ -11,6 +11,8 @@ from autoprompt.candidate import SCORING_VERSION, Candidate
 from autoprompt.hashing import canonical_json, digest
 from autoprompt.short_repr import short_repr
 
+VOTE_DIGITS = 4
+
 
 class Rung(IntEnum):
     """Rungs of the ladder, each more expensive and more reliable than the one before."""
@@ -44,6 +46,9 @@ class Evaluation:
     losses: tuple[float, ...] = ()
     references: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    votes: tuple[tuple[float, ...], ...] = ()
+    """Probabilities of the labels for the corpus's unlabelled rows [rows][labels], rounded to ``VOTE_DIGITS`` decimals;
+    empty where they were not predicted."""
     readability: float | None = None
     seconds: float = 0.0
     tokens: int = 0
@@ -97,6 +102,7 @@ class Evaluation:
             losses=(),
             references=(),
             outputs=(),
+            votes=(),
         )
 
     def key(self, *, model: str, fingerprint: str, seed: int, device: str) -> str:

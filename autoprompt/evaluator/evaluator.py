@@ -10,7 +10,7 @@ from typing import Any
 
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus, Example
-from autoprompt.evaluator.cost_model import CostModel, prefix_key
+from autoprompt.evaluator.cost_model import CostModel, PrefixKey, prefix_key
 from autoprompt.evaluator.dispatch import FIRST_LIMIT, TaskMap, dispatch
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.journal import Journal, task_key, work_from_json, work_to_json
@@ -74,6 +74,8 @@ class Evaluator:
         self._time_limit = time_limit
         self._slowest = 0.0
         self._frozen: dict[str, Evaluation] = {}
+        self._voting: set[PrefixKey] = set()
+        """Heads whose prefixes are cached for the unlabelled rows."""
         self._fits: dict[tuple[str, int, int, int], Evaluation] = {}
 
     def frozen(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
@@ -112,7 +114,10 @@ class Evaluator:
         # For target texts rung 2 scores generated texts, so a score of rung 1 cannot stand in for it.
         scoring_rung = int(rung) if not self._corpus.labels else 0
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, scoring_rung) not in self._fits]
-        self._prepare([_frozen(c) for c in new if c.settings.mode.caches_prefixes])
+        cached = [_frozen(c) for c in new if c.settings.mode.caches_prefixes]
+        self._prepare(cached)
+        if fold == repeat == 0:
+            self._prepare_unlabelled(cached)
         tasks = [FitTask(Evaluation(c, rung, fold, repeat), bar) for c in new]
         dropped = False
         for candidate, work in zip(new, self._run(tasks, gate, left), strict=False):
@@ -223,6 +228,16 @@ class Evaluator:
         ]
         for task, work in zip(tasks, self._run(tasks), strict=True):
             self.costs.record_prefix(prefix_key(task.candidate), work.value, work.seconds)
+
+    def _prepare_unlabelled(self, candidates: Sequence[Candidate]) -> None:
+        """Likewise for the unlabelled rows, which only fine-tunes predict."""
+        rows = len(self._corpus.unlabeled) if self._corpus.labels else 0
+        new = {prefix_key(c): c for c in candidates if prefix_key(c) not in self._voting}
+        parts = min(self.executor.workers, rows)
+        tasks = [PreparePrefix(c, 2, part, parts) for c in new.values() for part in range(parts)]
+        for work in self._run(tasks):
+            self.costs.record_prefix_speed(work.value, work.seconds)
+        self._voting |= set(new)
 
     def _run(
         self,

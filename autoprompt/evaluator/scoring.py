@@ -11,7 +11,7 @@ from torch import Tensor
 from autoprompt import metrics
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
-from autoprompt.evaluator.evaluation import Evaluation
+from autoprompt.evaluator.evaluation import VOTE_DIGITS, Evaluation
 from autoprompt.evaluator.worker import Worker
 from autoprompt.models import EncodedPrompt
 
@@ -85,6 +85,25 @@ def score_rows(
         scores = label_scores(worker, prompted, empty)
         outputs = model.generate(answers, worker.target_length) if answers is not None else ()
     return to_evaluation(task, worker, rows, scores, outputs)
+
+
+def votes_on_unlabelled(task: Evaluation, worker: Worker) -> bool:
+    """Whether a fine-tune is to predict the unlabelled rows: only that of the data's own split, of classes."""
+    return bool(worker.labels and worker.spec.corpus.unlabeled) and task.fold == task.repeat == 0
+
+
+def predict_unlabelled(
+    candidate: Candidate, worker: Worker, delta: Mapping[str, Tensor]
+) -> tuple[tuple[float, ...], ...]:
+    """Return the probabilities of the labels for the unlabelled rows [rows][labels], with fine-tuned weights in place.
+
+    A row that is one of the candidate's demonstrations cannot be among them: demonstrations have labels.
+    """
+    rows = worker.spec.corpus.unlabeled
+    prompted, empty = worker.model.prompt(candidate, rows), content_free_prompts(candidate, worker, rows)
+    with worker.model.adapted(candidate.settings, delta):
+        scores = label_scores(worker, prompted, empty)
+    return tuple(tuple(round(p, VOTE_DIGITS) for p in row) for row in scores.exp().tolist())
 
 
 def label_scores(worker: Worker, prompted: EncodedPrompt, empty: EncodedPrompt | None) -> Tensor:

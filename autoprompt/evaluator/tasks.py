@@ -18,7 +18,15 @@ from autoprompt.corpus import Example
 from autoprompt.errors import InputError, WorkerLostError, parameter
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.halving import Milestone
-from autoprompt.evaluator.scoring import as_rows, content_free_prompts, failed_unless_finite, score_rows, to_evaluation
+from autoprompt.evaluator.scoring import (
+    as_rows,
+    content_free_prompts,
+    failed_unless_finite,
+    predict_unlabelled,
+    score_rows,
+    to_evaluation,
+    votes_on_unlabelled,
+)
 from autoprompt.evaluator.worker import FROZEN, Worker
 from autoprompt.models import CandidateFailedError, save
 from autoprompt.template import Soft, Template
@@ -26,7 +34,8 @@ from autoprompt.template import Soft, Template
 
 @dataclass(frozen=True)
 class PreparePrefix:
-    """Compute one share of the prefix cache of a candidate's head."""
+    """Compute one share of the prefix cache of a candidate's head, on a split: training rows (0), validation
+    rows (1) or unlabelled rows (2)."""
 
     candidate: Candidate
     split: int
@@ -34,7 +43,8 @@ class PreparePrefix:
     parts: int
 
     def __call__(self, worker: Worker) -> int:
-        rows = worker.without_demos(self.candidate, worker.splits[self.split])
+        split = (*worker.splits, worker.spec.corpus.unlabeled)[self.split]
+        rows = worker.without_demos(self.candidate, split)
         return worker.model.prepare_prefix(self.candidate, rows, self.part, self.parts)
 
     def lost(self, _reason: str) -> int:
@@ -96,6 +106,7 @@ class FitTask:
 
     Initialisation and row order depend on (seed, fold, repeat) alone, so that comparisons are paired. Demonstrations
     are not trained on. On rung 2 texts are generated, where the corpus has target texts, and scored with the metric.
+    The fine-tune of the data's own split also predicts the unlabelled rows, where the corpus has labels.
     ``bar``: the validation loss at the milestone above which the fine-tune is stopped; None: no check before its end.
     """
 
@@ -131,6 +142,8 @@ class FitTask:
                 return milestone.pruned(), {}
             write = task.rung == Rung.REPEATED and not worker.labels
             scored = score_rows(task, worker, held_out, delta, write=write, prompts=(prompted, empty))
+            if scored.complete and votes_on_unlabelled(task, worker):
+                scored = replace(scored, votes=predict_unlabelled(task.candidate, worker, delta))
         except (CandidateFailedError, InputError) as error:
             return task.failed(str(error)), {}
         if model.micro_batch is not None and scored.complete:

@@ -57,6 +57,7 @@ def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds
     fit = costs.fit_estimate(space.manual_tuned.settings)
     heads, scored = _first_pool(space, strategy, speed.tokens * rows)
     prefixes = rows * speed.prefix / workers
+    voting = costs.voted * speed.prefix / workers
     # Two candidates a round, each with a pass for the loss and two for its gradient.
     proposing = 2 * STRATEGIES[strategy].gradient_rounds * rows * 3 * (speed.prefix + speed.scored) / workers
     written = costs.written_tokens * speed.written
@@ -65,7 +66,7 @@ def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds
     return Need(
         baselines=SLACK * (prefixes + validation * speed.scored),
         proposals=SLACK * (heads * prefixes + proposing + math.ceil(scored / workers) * rows * speed.frozen),
-        fine_tunes=SLACK * math.ceil(COMPARED / workers) * fit,
+        fine_tunes=SLACK * (math.ceil(COMPARED / workers) * fit + COMPARED * voting),
         finalists=SLACK * math.ceil(again / workers) * (fit + validation * written),
         test=SLACK * test_rows * tested / workers,
         test_rows=test_rows,
