@@ -207,7 +207,9 @@ class Reader:
             found = [self._rows.parts(row) for row in self._rows_of_run(queries.FULL, run)]
             self._check_counts(Counter(summary.run for summary, *_ in found), run)
         lines = [
-            canonical_json([s.entry, s.rung, s.fold, s.repeat, s.split, s.status, repr(s.loss), digest(examples[0])])
+            canonical_json(
+                [s.entry, s.rung, s.fold, s.repeat, s.split, s.status, repr(s.loss), digest(examples[0] + examples[3])]
+            )
             for s, examples, _ in found
         ]
         return digest("\n".join(sorted(lines)))

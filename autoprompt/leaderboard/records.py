@@ -101,6 +101,8 @@ class EvaluationRecord:
     tokens: int
     losses: list[float] = field(default_factory=list)
     """The ranking loss of each row; empty if the evaluation failed."""
+    votes: list[list[float]] = field(default_factory=list)
+    """Probabilities of the labels for the unlabelled rows [rows][labels]; empty where they were not predicted."""
 
     def __repr__(self) -> str:
         outcome: dict[str, Any] = (
@@ -155,7 +157,7 @@ class EntryRow:
 # Column order of the rows' payloads, which the checksums cover.
 RUN_COLUMNS = [*(column.name for column in fields(RunRecord)), "evaluations"]
 EVALUATION_COLUMNS = list(Summary._fields)
-EXAMPLE_COLUMNS = ["log_probs", "predictions", "row_ids"]
+EXAMPLE_COLUMNS = ["log_probs", "predictions", "row_ids", "votes"]
 
 # Made once, as in ``canonical_json``.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -225,10 +227,14 @@ def evaluation_values(record: EvaluationRecord) -> tuple[Any, ...]:
     return values
 
 
-def example_values(record: EvaluationRecord) -> tuple[str, str, str]:
+def example_values(record: EvaluationRecord) -> tuple[str, str, str, str]:
     """The payload of an evaluation's examples. Raises InputError for a log-probability that is not finite."""
     log_probs = [[_real(value) for value in row] for row in record.log_probs]
-    values = ordered_json(log_probs), ordered_json(record.predictions), ordered_json(record.row_ids)
+    votes = [[_real(value) for value in row] for row in record.votes]
+    values = (
+        *(ordered_json(log_probs), ordered_json(record.predictions), ordered_json(record.row_ids)),
+        ordered_json(votes),
+    )
     _read_examples(values, losses_value(record))
     return values
 
@@ -276,6 +282,7 @@ def evaluation_record(summary: Summary, examples: Sequence[str], losses: str) ->
         seconds=summary.seconds,
         tokens=summary.tokens,
         losses=row["losses"],
+        votes=row["votes"],
     )
 
 

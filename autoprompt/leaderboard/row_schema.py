@@ -88,12 +88,16 @@ class Evaluation(Part):
 
 
 class Examples(Part):
-    """A row of ``examples`` with its row of ``losses``: one prediction and one loss for each data row, or none."""
+    """A row of ``examples`` with its row of ``losses``: one prediction and one loss for each data row, or none.
+
+    ``votes``: probabilities for the unlabelled rows.
+    """
 
     log_probs: list[list[Real]]
     predictions: list[Text]
     row_ids: list[Text]
     losses: list[Real]
+    votes: list[list[Share]]
 
     @model_validator(mode="after")
     def _alike(self) -> Examples:

@@ -128,7 +128,7 @@ class Leaderboard(Reader):
         """
         return backups.back_up(self.path, to)
 
-    def _add_row(self, values: tuple[Any, ...], examples: tuple[str, str, str], losses: str) -> None:
+    def _add_row(self, values: tuple[Any, ...], examples: tuple[str, str, str, str], losses: str) -> None:
         run, key = values[:2]
         try:
             cursor = self._connection.execute(queries.ADD_EVALUATION, (*values, records.checksum(values)))

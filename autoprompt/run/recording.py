@@ -182,11 +182,12 @@ class Recorder:
             seconds=evaluation.seconds,
             tokens=evaluation.tokens,
             losses=list(evaluation.losses),
+            votes=[list(row) for row in evaluation.votes],
         )
 
 
 def _outcome(record: EvaluationRecord) -> tuple[Any, ...]:
-    return record.entry, record.role, record.status, record.losses, record.predictions
+    return record.entry, record.role, record.status, record.losses, record.predictions, record.votes
 
 
 def scored_prompt(recorder: Recorder, evaluation: Evaluation, tests: Mapping[str, Evaluation]) -> ScoredPrompt:

@@ -49,8 +49,11 @@ class _Repetition:
     @property
     def exact(self) -> bool:
         then, now = self.record, self.again
-        return (then.losses, then.log_probs) == (list(now.losses), [list(row) for row in now.log_probs]) and (
-            then.predictions == now.predictions
+        return (then.losses, then.log_probs, then.predictions, then.votes) == (
+            list(now.losses),
+            [list(row) for row in now.log_probs],
+            now.predictions,
+            [list(row) for row in now.votes],
         )
 
     @property

@@ -39,7 +39,7 @@ STATEMENTS = (
     "CREATE INDEX evaluations_key ON evaluations (key)",
     """CREATE TABLE examples (
         evaluation INTEGER PRIMARY KEY REFERENCES evaluations(number), log_probs TEXT NOT NULL,
-        predictions TEXT NOT NULL, row_ids TEXT NOT NULL, checksum TEXT NOT NULL)""",
+        predictions TEXT NOT NULL, row_ids TEXT NOT NULL, votes TEXT NOT NULL, checksum TEXT NOT NULL)""",
     """CREATE TABLE losses (
         evaluation INTEGER PRIMARY KEY REFERENCES evaluations(number), losses TEXT NOT NULL,
         checksum TEXT NOT NULL)""",
