@@ -2,7 +2,7 @@
 
 from autoprompt.evaluator.cost_model import CostModel
 from autoprompt.evaluator.dispatch import TaskMap, dispatch
-from autoprompt.evaluator.evaluation import Evaluation, Rung
+from autoprompt.evaluator.evaluation import Estimate, Evaluation, Rung
 from autoprompt.evaluator.evaluator import TEST_BLOCK, Evaluator, Observer
 from autoprompt.evaluator.halving import bar
 from autoprompt.evaluator.journal import Journal
@@ -19,6 +19,7 @@ __all__ = [
     "TEST_BLOCK",
     "CandidateEvaluator",
     "CostModel",
+    "Estimate",
     "Evaluation",
     "Evaluator",
     "Journal",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from os import PathLike
+from statistics import variance
 
 from autoprompt.candidate import SCORING_VERSION, Candidate
 from autoprompt.hashing import canonical_json, digest
@@ -20,6 +22,29 @@ class Rung(IntEnum):
     FROZEN = 0
     TUNED = 1
     REPEATED = 2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate of the share of rows that a candidate gets wrong, from two kinds of rows.
+
+    ``labelled``: what each labelled row says, times its kind's weight; ``unlabelled``: likewise, empty where those rows
+    have none. The estimate is the sum of the two means. ``weight``: that of the unlabelled rows, from 0 to 1.
+    """
+
+    labelled: tuple[float, ...]
+    unlabelled: tuple[float, ...] = ()
+    weight: float = 0.0
+
+    @cached_property
+    def error(self) -> float:
+        """The estimated share of wrong answers."""
+        return sum(math.fsum(rows) / len(rows) for rows in (self.labelled, self.unlabelled) if rows)
+
+    @cached_property
+    def deviation(self) -> float:
+        """Standard error of the estimate, from how its rows differ."""
+        return math.sqrt(sum(variance(rows) / len(rows) for rows in (self.labelled, self.unlabelled) if len(rows) > 1))
 
 
 @dataclass(frozen=True)
@@ -54,6 +79,8 @@ class Evaluation:
     tokens: int = 0
     milestone: float | None = None
     """Validation loss early in the fine-tune; None where it was not measured (see ``halving``)."""
+    estimate: Estimate | None = field(default=None, compare=False)
+    """The estimate that ranks the candidate, as of the last barrier; None before one, and without labels."""
     weights: str | PathLike[str] | None = None
     """Path of the fine-tuned weights (safetensors); None where they were not saved."""
 
@@ -75,6 +102,11 @@ class Evaluation:
         if not self.complete:
             raise ValueError(f"a {self.status} evaluation has no loss")
         return math.fsum(self.losses) / len(self.losses)
+
+    @property
+    def fitness(self) -> float:
+        """What ranks candidates, to be small: the estimated error where there is an estimate, else the loss."""
+        return self.loss if self.estimate is None else self.estimate.error
 
     @property
     def predictions(self) -> list[str]:
@@ -103,6 +135,7 @@ class Evaluation:
             references=(),
             outputs=(),
             votes=(),
+            estimate=None,
         )
 
     def key(self, *, model: str, fingerprint: str, seed: int, device: str) -> str:

@@ -178,7 +178,14 @@ class Evaluator:
         """Score test rows with finished fine-tunes; a fine-tune whose weights are gone is repeated first."""
         carry = self.executor.carry
         tasks = [
-            replace(e, split="test", readability=None, weights=carry(Path(e.weights)) if e.weights else None)
+            replace(
+                e,
+                split="test",
+                readability=None,
+                votes=(),
+                estimate=None,
+                weights=carry(Path(e.weights)) if e.weights else None,
+            )
             for e in self.with_weights(trained)
         ]
         blocks = [tuple(rows[start : start + TEST_BLOCK]) for start in range(0, len(rows), TEST_BLOCK)]

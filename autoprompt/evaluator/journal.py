@@ -93,7 +93,7 @@ def _named(value: Any) -> Any:
 def _encoded(value: Any) -> Any:
     match value:
         case Evaluation():
-            return {f.name: getattr(value, f.name) for f in fields(value) if f.name != "candidate"}
+            return {f.name: getattr(value, f.name) for f in fields(value) if f.name not in ("candidate", "estimate")}
         case TokenProposals():
             # JSON holds finite numbers only, and a score may be infinite or NaN.
             edits = (value.replacements, value.infills)

@@ -29,6 +29,12 @@ from autoprompt.leaderboard.schema_types import (
 )
 
 
+class _Estimate(Part):
+    error: Real = 0.0
+    deviation: Real = 0.0
+    unlabeled_weight: Real = 0.0
+
+
 class _ResultCandidate(Part):
     """A candidate in a run's result."""
 
@@ -39,6 +45,7 @@ class _ResultCandidate(Part):
     demos: list[Demo] = ABSENT
     validation: Score = ABSENT
     test: Score | None = None
+    estimate: _Estimate | None = None
 
 
 class _Difference(Part):

@@ -159,7 +159,7 @@ class Leaderboard(Reader):
         schema.refuse_newer(self.path, self._rows.version)
 
 
-def _row(evaluation: EvaluationRecord) -> tuple[tuple[Any, ...], tuple[str, str, str], str]:
+def _row(evaluation: EvaluationRecord) -> tuple[tuple[Any, ...], tuple[str, str, str, str], str]:
     return (
         records.evaluation_values(evaluation),
         records.example_values(evaluation),

@@ -17,6 +17,7 @@ from autoprompt.optimizer import phrases
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.draws import random_tail
 from autoprompt.optimizer.forecast import Forecast, blocks_of
+from autoprompt.optimizer.panel import judged
 from autoprompt.optimizer.racing import best, finalists, in_race, join_parts, ranked
 from autoprompt.optimizer.screening import Screening
 from autoprompt.optimizer.space import Space
@@ -102,6 +103,8 @@ class Search:
     tuned: list[Evaluation] = field(default_factory=list, init=False)
     parts: dict[str, list[Evaluation]] = field(default_factory=dict, init=False)
     """Each finalist's folds and repeats, by candidate id."""
+    whole: dict[str, Evaluation] = field(default_factory=dict, init=False)
+    """Each finalist's folds and repeats as one evaluation, as it was judged after its last round."""
     failures: dict[str, int] = field(default_factory=dict, init=False)
     rounds: int = field(default=0, init=False)
     """Of the finalists, so far."""
@@ -184,6 +187,7 @@ class Search:
             evaluations = self._fit(
                 chosen, roles, partial(self._record_frozen, [*refused, *scored], promoted, proposals)
             )
+            strategy.rejudge(self.tuned)
             strategy.tell([e for e in evaluations if roles.get(e.candidate.id) not in NO_PARENTS], proposals)
             self._log(number, evaluations)
             idle = 0 if evaluations else idle + 1
@@ -219,10 +223,10 @@ class Search:
         """Fine-tune as many as the budget allows. The frozen scores that led to them are recorded with the first that
         counts, so that a search stopped by the clock and its repetition by number of evaluations record the same."""
         waiting = [record_frozen]
-        before = self.evaluator.fitted
+        fitted = self.evaluator.fitted
 
         def record(sure: bool) -> None:
-            if waiting and (sure or self.evaluator.fitted > before):
+            if waiting and (sure or self.evaluator.fitted > fitted):
                 waiting.pop()()
 
         def gate() -> bool:
@@ -246,7 +250,9 @@ class Search:
         self._count_failures(evaluations)
         for role, group in groupby(evaluations, lambda e: roles.get(e.candidate.id, "search")):
             self.record(list(group), role)
-        self.tuned += evaluations
+        before = len(self.tuned)
+        self.tuned = judged([*self.tuned, *evaluations], [*self.tuned, *evaluations])
+        evaluations = self.tuned[before:]
         leaders = finalists(self.tuned, self.space.config.search.finalists, drop=self._racing)
         self.evaluator.delete_other_weights([self.space.manual_tuned, *(e.candidate for e in leaders)])
         return evaluations
@@ -276,6 +282,8 @@ class Search:
             whole = {
                 c.id: join_parts(self.parts[c.id]) for c in candidates if all(p.complete for p in self.parts[c.id])
             }
+            whole = {e.candidate.id: e for e in judged(list(whole.values()), self.tuned)}
+            self.whole |= whole
             lasting = set(whole)
             if self._racing and (fold, repeat) != (0, 0):  # by what is known from there they were chosen
                 looks += 1
@@ -292,8 +300,8 @@ class Search:
         return best(evaluations) if self._racing else ranked(evaluations)[0]
 
     def _highest(self, evaluation: Evaluation) -> Evaluation:
-        parts = self.parts.get(evaluation.candidate.id)
-        return join_parts(parts) if parts else evaluation
+        id_ = evaluation.candidate.id
+        return self.whole[id_] if id_ in self.parts else evaluation
 
     @property
     def _rounds(self) -> list[tuple[int, int]]:

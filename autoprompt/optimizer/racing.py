@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
 
 from autoprompt.evaluator import Evaluation
 from autoprompt.metrics import chances_better
@@ -20,7 +24,10 @@ def chances_of_winning(one: Evaluation, others: Sequence[Evaluation]) -> list[fl
     """The probability that ``one`` has a lower loss than each other evaluation, by a seeded paired bootstrap.
 
     It is over the rows that both were scored on (solved examples of a prompt are not scored); 0.5 where there are none.
+    Where there are estimates, it is that of a lower error, by the normal approximation of the paired difference.
     """
+    if one.estimate is not None:
+        return [_chance(one, other) for other in others]
     own = dict(zip(one.row_ids, one.losses, strict=True))
     out = [0.5] * len(others)
     places: dict[tuple[str, ...], list[int]] = {}
@@ -37,8 +44,8 @@ def chances_of_winning(one: Evaluation, others: Sequence[Evaluation]) -> list[fl
 
 
 def ranked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Complete evaluations by loss; equal losses by length, readability and id."""
-    return sorted((e for e in evaluations if e.complete), key=lambda e: (e.loss, *_tie_break(e)))
+    """Complete evaluations by fitness; those of the same by length, readability and id."""
+    return sorted((e for e in evaluations if e.complete), key=lambda e: (e.fitness, *_tie_break(e)))
 
 
 def finalists(evaluations: Sequence[Evaluation], count: int, *, drop: bool = True) -> list[Evaluation]:
@@ -74,7 +81,7 @@ def join_parts(parts: Sequence[Evaluation]) -> Evaluation:
 
 
 def best(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """The lowest loss; among those that a paired test cannot tell from it the shortest template, then the most
+    """The lowest fitness; among those that a paired test cannot tell from it the shortest template, then the most
     readable, then the id."""
     return min(_not_clearly_worse(ranked(evaluations), TIE_CONFIDENCE), key=_tie_break)
 
@@ -84,6 +91,20 @@ def _not_clearly_worse(order: Sequence[Evaluation], level: float) -> list[Evalua
     leader, rest = order[:1], order[1:]
     chances = chances_of_winning(leader[0], rest) if rest else []
     return [*leader, *(e for e, chance in zip(rest, chances, strict=True) if chance < level)]
+
+
+def _chance(one: Evaluation, other: Evaluation) -> float:
+    """The probability that the error of ``one`` is lower, from the rows of each kind that both were judged by."""
+    if one.estimate is None or other.estimate is None:
+        return 0.5
+    theirs = dict(zip(other.row_ids, other.estimate.labelled, strict=True))
+    rows = zip(one.row_ids, one.estimate.labelled, strict=True)
+    labelled = [theirs[row] - error for row, error in rows if row in theirs]
+    votes = zip(one.estimate.unlabelled, other.estimate.unlabelled, strict=False)
+    kinds = [np.asarray(kind) for kind in (labelled, [b - a for a, b in votes]) if len(kind) > 1]
+    lead = sum(float(kind.mean()) for kind in kinds)
+    noise = math.sqrt(sum(float(kind.var(ddof=1)) / len(kind) for kind in kinds))
+    return NormalDist().cdf(lead / noise) if noise else 0.5 + 0.5 * ((lead > 0) - (lead < 0))
 
 
 def _tie_break(evaluation: Evaluation) -> tuple[int, float, str]:

@@ -109,10 +109,10 @@ class Screening:
 
 
 def _ends(tuned: Sequence[Evaluation]) -> list[tuple[Candidate, float]]:
-    """What was fine-tuned with its loss, the best first. For one that was stopped early the loss there stands, changed
-    as the others' losses changed from there to their ends."""
-    complete = [(e, e.loss) for e in ranked(tuned)]
-    watched = [loss / e.milestone for e, loss in complete if e.milestone]
+    """What was fine-tuned with its fitness, the best first. For one that was stopped early the loss there stands, times
+    the others' ratio of the fitness at their ends to the loss there."""
+    complete = [(e, e.fitness) for e in ranked(tuned)]
+    watched = [fitness / e.milestone for e, fitness in complete if e.milestone]
     factor = median(watched) if watched else 1.0
     stopped = [(e, e.milestone * factor) for e in tuned if e.status == "pruned" and e.milestone is not None]
     return [(e.candidate, loss) for e, loss in sorted([*complete, *stopped], key=lambda end: end[1])]

@@ -85,6 +85,10 @@ class Strategy(ABC):
     def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
         """Short fine-tunes of this generation, with those of ``manual_tuned``, and all that was proposed for it."""
 
+    def rejudge(self, tuned: Sequence[Evaluation]) -> None:
+        """All fine-tunes so far, as they are judged now; called before each ``tell``."""
+        del tuned
+
     def fresh(self, proposals: Sequence[Proposal], most: int | None = None) -> list[Proposal]:
         """Valid proposals whose candidate is new, the first ``most`` of them; those after them stay unseen."""
         out: list[Proposal] = []

@@ -24,12 +24,25 @@ class Result(ShortRepr):
 
 
 @dataclass(frozen=True, repr=False)
+class ErrorEstimate(Result):
+    """The share of rows that a prompt is thought to get wrong, from the rows that chose the winner.
+
+    ``deviation``: its standard error. ``unlabeled_weight``: what the rows without labels count in it, from 0 to 1.
+    """
+
+    error: float = 0.0
+    deviation: float = 0.0
+    unlabeled_weight: float = 0.0
+
+
+@dataclass(frozen=True, repr=False)
 class ScoredPrompt(Result):
     """A prompt of a run with its scores.
 
     ``entry``: its id in the leaderboard. ``label_words``: label -> word or phrase; empty for a classifier and for
     generated texts. ``settings``: the tuning mode and its hyperparameters. ``validation`` and ``test``: None where it
-    was not scored. ``demos``: its demonstrations.
+    was not scored. ``estimate``: what ranked it among the others; None for generated texts. ``demos``: its
+    demonstrations.
     """
 
     entry: str = ""
@@ -39,6 +52,7 @@ class ScoredPrompt(Result):
     demos: Sequence[Mapping[str, Any]] = ()
     validation: Score | None = None
     test: Score | None = None
+    estimate: ErrorEstimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; without ``demos`` where there are none."""

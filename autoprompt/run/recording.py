@@ -18,7 +18,7 @@ from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origi
 from autoprompt.manifest import Manifest
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
-from autoprompt.results import Difference, ScoredPrompt, Spread
+from autoprompt.results import Difference, ErrorEstimate, ScoredPrompt, Spread
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import TRANSFER, SearchOptions
 from autoprompt.run.ownership import mark_of
@@ -199,7 +199,13 @@ def scored_prompt(recorder: Recorder, evaluation: Evaluation, tests: Mapping[str
         **candidate.to_dict(),
         validation=recorder.score(evaluation),
         test=recorder.score(tested) if tested else None,
+        estimate=_estimate(evaluation),
     )
+
+
+def _estimate(evaluation: Evaluation) -> ErrorEstimate | None:
+    found = evaluation.estimate
+    return None if found is None else ErrorEstimate(found.error, found.deviation, found.weight)
 
 
 def spread(recorder: Recorder, outcome: Outcome) -> Spread | None:

@@ -23,7 +23,7 @@ from autoprompt.report.escaping import markdown
 from autoprompt.results import RunResult
 from autoprompt.template import LabelWords, Template
 
-KEYS = {"entry", "template", "label_words", "settings", "validation", "test"}
+KEYS = {"estimate", "entry", "template", "label_words", "settings", "validation", "test"}
 SCORE = {"loss", "accuracy", "metric", "value", "n"}
 COMMANDS = (
     (), ("search",), ("evaluate",), ("leaderboard",), ("leaderboard", "list"), ("leaderboard", "runs"),
@@ -118,9 +118,9 @@ def test_a_search_says_first_what_it_read(searched, capsys, tmp_path):
     assert result.err.index(line) < result.err.index("stage: model")
     assert data["splits"]["test"] == values["best"]["test"]["n"]
     assert data["rows"] == sum(data["splits"].values())
-    assert {label: sum(counts[split] for split in data["splits"]) for label, counts in data["classes"].items()} == {
-        label: counts["all"] for label, counts in data["classes"].items()
-    }
+    assert {
+        label: sum(counts.get(split, 0) for split in data["splits"]) for label, counts in data["classes"].items()
+    } == {label: counts["all"] for label, counts in data["classes"].items()}
     with Leaderboard.open(board, read_only=True) as opened:
         assert opened.run(values["run"]).config.manifest.reading.to_dict() == data
     out = commands.call(capsys, "report", values["run"], "--leaderboard", board, "--out", tmp_path / "report")

@@ -14,7 +14,7 @@ from autoprompt.evaluator import CostModel, Evaluation, Evaluator, Rung
 from autoprompt.evaluator.worker import Work
 from autoprompt.template import LabelWords, Template
 
-CORPUS: Any = SimpleNamespace(labels=tiny.LABELS, train=(), validation=())
+CORPUS: Any = SimpleNamespace(labels=tiny.LABELS, train=(), validation=(), unlabeled=())
 
 
 class Counting:

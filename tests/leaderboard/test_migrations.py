@@ -87,8 +87,8 @@ ROWS = {
         ),
     ],
     "examples": [
-        (1, "[[-0.25,-1.5],[-0.125,-2.0]]", '["pos","pos"]', '["r1","r2"]', "33667dda3c6bae77"),
-        (2, "[]", "[]", "[]", "21fe434ee30f4eeb"),
+        (1, "[[-0.25,-1.5],[-0.125,-2.0]]", '["pos","pos"]', '["r1","r2"]', "[[0.75,0.25]]", "7b613101fc92cfa7"),
+        (2, "[]", "[]", "[]", "[]", "abfd3e98e305905e"),
     ],
     "losses": [(1, "[0.25,2.0]", "ebb5798f42c7dab2"), (2, "[]", "4496fde0743030b1")],
     "steps": [(1, RUN, "task", "FitTask 1", '{"losses":[0.5]}', 1.5, "df727b9787a70771")],
@@ -100,7 +100,7 @@ ROWS = {
         (RUN, "steps", 1, "df2f09c1b7913243"),
     ],
 }
-DIGEST = "64820146932a6ef2fec69960923a0b40763ab528ef25963c189f0494aabfa302"
+DIGEST = "e5dcea1cb70d0ee108eb676492c4b53a3496ff03819d7c1fca3a6c3fc20b65d9"
 SECOND = (
     "0002_notes",
     (
@@ -150,7 +150,7 @@ def backup_of(path):
 
 def expected():
     failed = {"status": "failed", "reason": "NaN", "score": None, "log_probs": [], "predictions": [], "row_ids": []}
-    return [an_evaluation("k1"), an_evaluation("k2", "B {text}{label}", losses=[], **failed)]
+    return [an_evaluation("k1", votes=[[0.75, 0.25]]), an_evaluation("k2", "B {text}{label}", losses=[], **failed)]
 
 
 def check_old_rows(board):

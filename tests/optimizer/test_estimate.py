@@ -40,7 +40,7 @@ def space(**rules: Any) -> Space:
 
 
 def cost_model(speed: Speed | None = SPEED, *, workers: int = 2) -> CostModel:
-    rows: Any = SimpleNamespace(train=range(32), validation=range(32))
+    rows: Any = SimpleNamespace(train=range(32), validation=range(32), unlabeled=(), labels=())
     costs = CostModel(rows, workers)
     costs.speed = speed
     return costs

@@ -220,13 +220,13 @@ def test_two_limits_exclude_each_other(options: run.SearchOptions) -> None:
         run.search(replace(options, budget=5.0), Silent()).to_dict()
 
 
-def test_without_tuning_the_frozen_loss_is_the_fitness(options: run.SearchOptions) -> None:
+def test_without_tuning_the_frozen_scores_are_the_fitness(options: run.SearchOptions) -> None:
     with commands.inline():
         result = run.search(replace(options, model=replace(options.model, tuning="none"), fix={}), Silent()).to_dict()
     assert result["evaluations"] <= LIMIT
     assert result["best"]["settings"]["tuning"] == "none"
     assert set(result["best"]["settings"]) <= {"tuning", "calibration"}
-    assert result["best"]["validation"]["loss"] <= result["baselines"]["manual"]["validation"]["loss"]
+    assert result["best"]["estimate"]["error"] <= result["baselines"]["manual"]["estimate"]["error"]
 
 
 def test_budgets_refuse_nothing_and_less() -> None:

@@ -31,7 +31,7 @@ def near(template: Template, count: int) -> list[tuple[Template, float]]:
     ]
 
 
-NO_ROWS: Any = SimpleNamespace(train=(), validation=())
+NO_ROWS: Any = SimpleNamespace(train=(), validation=(), unlabeled=(), labels=())
 
 
 class FakeCosts(CostModel):

@@ -41,7 +41,7 @@ thousands take seconds, in which all workers wait."""
 
 
 class Fitness(base.Fitness):  # type: ignore[misc]
-    """Validation loss, template length in characters, perplexity of the literal text: all to be small."""
+    """Estimated error or loss, template length in characters, perplexity of the literal text: all to be small."""
 
     weights = (-1.0, -1.0, -1.0)
 
@@ -53,7 +53,7 @@ class Individual:
         self.candidate = evaluation.candidate
         self.fitness = Fitness()
         readability = evaluation.readability if evaluation.readability is not None else 1e6
-        self.fitness.values = (evaluation.loss, float(self.candidate.template.length), readability)
+        self.fitness.values = (evaluation.fitness, float(self.candidate.template.length), readability)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Individual) and self.candidate.id == other.candidate.id
@@ -98,7 +98,7 @@ class GeneticStrategy(Strategy):
             {name: tries for name, (tries, _) in space.credit.items()},
             {name: wins for name, (_, wins) in space.credit.items()},
         )
-        self.losses: dict[str, float] = {}
+        self.fitnesses: dict[str, float] = {}
         self._tokens: dict[str, TokenProposals] = {}
         self._ranked: dict[str, Sequence[LabelWords]] = {}
 
@@ -193,8 +193,15 @@ class GeneticStrategy(Strategy):
                     return fresh
         return []
 
+    def rejudge(self, tuned: Sequence[Evaluation]) -> None:
+        self.fitnesses = {e.candidate.id: e.fitness for e in tuned if e.complete}
+        for individual in {*self.population, *self.best}:
+            if individual.candidate.id in self.fitnesses:
+                _, length, readability = individual.fitness.values
+                individual.fitness.values = (self.fitnesses[individual.candidate.id], length, readability)
+
     def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:
-        self.losses |= {e.candidate.id: e.loss for e in evaluations if e.complete}
+        self.fitnesses |= {e.candidate.id: e.fitness for e in evaluations if e.complete}
         outcomes: dict[str, list[float]] = {proposal.operator: [] for proposal in proposals}
         tuned = {e.candidate.id: e for e in evaluations}
         for proposal in proposals:
@@ -215,8 +222,8 @@ class GeneticStrategy(Strategy):
         """What a fine-tuned child counts for its operator."""
         if not evaluation.complete:
             return 0.0
-        parents = [self.losses[id_] for id_ in proposal.parents[:1] if id_ in self.losses]
-        return 1.0 if any(evaluation.loss < loss for loss in parents) else 0.5
+        parents = [self.fitnesses[id_] for id_ in proposal.parents[:1] if id_ in self.fitnesses]
+        return 1.0 if any(evaluation.fitness < parent for parent in parents) else 0.5
 
     def _elite(self, individuals: Sequence[Individual]) -> list[Individual]:
         """The best, each of another text where texts vary."""

@@ -66,5 +66,5 @@ class GradientStrategy(Strategy):
 
     def tell(self, evaluations: Sequence[Evaluation], proposals: Sequence[Proposal]) -> None:  # noqa: ARG002
         """Go on from the best of what was tuned and the best of what was scored frozen."""
-        tuned = sorted((e for e in evaluations if e.complete), key=lambda e: (e.loss, e.candidate.id))
+        tuned = sorted((e for e in evaluations if e.complete), key=lambda e: (e.fitness, e.candidate.id))
         self.current = list(dict.fromkeys([e.candidate for e in tuned[:1]] + self.current[:1])) or self.current
