@@ -25,7 +25,7 @@ from autoprompt.evaluator import Estimate, Evaluation
 
 MIN_VOTERS = 4
 """Fewer candidates make no consensus."""
-MIN_MARGIN = 0.1
+MIN_MARGIN = 0.3
 """The consensus must be right on labelled rows so much more often than a guess of the same kind would be."""
 PRIOR = 24
 """Candidates that the weights of the model count for beside those that were observed."""
