@@ -128,6 +128,7 @@ def desk(tmp_path, monkeypatch, model_folders):
         [{"premise": row["text"], "hypothesis": row["text"][4:], "label": row["stars"]} for row in reviews],
     )
     write("new.csv", [{"text": row["text"]} for row in tiny.rows(0)[:5]])
+    write("more.csv", [{"text": f"once {row['text']}"} for row in tiny.rows(1)])
     write("films.csv", [{"text": row["text"], "label": row["label"]} for row in reviews_of_films()])
     for day in ("monday", "tuesday"):
         write(f"{day}.csv", [{"text": f"on {day} {n}", "label": ("rotten", "fresh")[n % 2]} for n in range(4)])
