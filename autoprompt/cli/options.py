@@ -101,7 +101,7 @@ data_options = _options(
     click.option("--shots", type=click.IntRange(1), default=16, show_default=True,
                  help="Training rows, and validation rows, per class where the data has no splits."),
     click.option("--unlabeled", metavar="FILE", help="Data file of rows without labels, or a txt file of texts."),
-    click.option("--unlabeled-rows", type=click.IntRange(0), default=200, show_default=True,
+    click.option("--unlabeled-rows", type=click.IntRange(0), default=128, show_default=True,
                  help="Maximum rows without labels; without a file, labelled rows that are left over count."),
 )  # fmt: skip
 place_options = (

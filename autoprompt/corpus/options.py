@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from autoprompt.corpus.readers import FileOptions
 from autoprompt.errors import UsageError, parameter
 
-UNLABELED_ROWS = 200
+UNLABELED_ROWS = 128
 """The most rows without labels that a corpus has unless told otherwise."""
 
 

@@ -114,10 +114,9 @@ class Evaluator:
         # For target texts rung 2 scores generated texts, so a score of rung 1 cannot stand in for it.
         scoring_rung = int(rung) if not self._corpus.labels else 0
         new = [c for c in dict.fromkeys(candidates) if (c.id, fold, repeat, scoring_rung) not in self._fits]
-        cached = [_frozen(c) for c in new if c.settings.mode.caches_prefixes]
-        self._prepare(cached)
+        self._prepare([_frozen(c) for c in new if c.settings.mode.caches_prefixes])
         if fold == repeat == 0:
-            self._prepare_unlabelled(cached)
+            self.prepare_votes(new)
         tasks = [FitTask(Evaluation(c, rung, fold, repeat), bar) for c in new]
         dropped = False
         for candidate, work in zip(new, self._run(tasks, gate, left), strict=False):
@@ -236,10 +235,11 @@ class Evaluator:
         for task, work in zip(tasks, self._run(tasks), strict=True):
             self.costs.record_prefix(prefix_key(task.candidate), work.value, work.seconds)
 
-    def _prepare_unlabelled(self, candidates: Sequence[Candidate]) -> None:
-        """Likewise for the unlabelled rows, which only fine-tunes predict."""
-        rows = len(self._corpus.unlabeled) if self._corpus.labels else 0
-        new = {prefix_key(c): c for c in candidates if prefix_key(c) not in self._voting}
+    def prepare_votes(self, candidates: Sequence[Candidate]) -> None:
+        """Compute the prefix caches on unlabelled rows that these candidates' fine-tunes need to predict them."""
+        rows = self.costs.voted
+        cached = [_frozen(c) for c in candidates if c.settings.mode.caches_prefixes]
+        new = {prefix_key(c): c for c in cached if prefix_key(c) not in self._voting}
         parts = min(self.executor.workers, rows)
         tasks = [PreparePrefix(c, 2, part, parts) for c in new.values() for part in range(parts)]
         for work in self._run(tasks):

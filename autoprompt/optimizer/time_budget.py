@@ -46,7 +46,7 @@ class TimePlan:
     _first: float = field(default=0.0, init=False)
     """When the first fine-tune was allowed."""
     overhead: float = field(default=0.0, init=False)
-    """Seconds of the last generation's proposals and their frozen scores."""
+    """Seconds of the last generation's proposals, their frozen scores, and what their votes need beforehand."""
 
     def begin_generation(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether another generation fits: its proposals, with their frozen scores, and one fine-tune."""

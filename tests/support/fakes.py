@@ -118,6 +118,9 @@ class FakeEvaluator:
         edits = self.propose(edited, replacements=replacements, infills=infills)
         return edits, self.rank_words(worded, words)
 
+    def prepare_votes(self, candidates: Sequence[Candidate]) -> None:
+        """There are no unlabelled rows."""
+
     def has_prefix(self, candidate: Candidate) -> bool:
         return (candidate.template.head(), candidate.demos) in self.heads
 
