@@ -9,6 +9,7 @@ from pathlib import Path
 
 import commands
 import pytest
+import tiny
 
 from autoprompt import run
 from autoprompt.corpus import load
@@ -52,7 +53,10 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     options: run.SearchOptions, strategy: str
 ) -> None:
     """Over several small generations: selection, breeding, the model's proposals and label words take part."""
-    one = replace(options, strategy=strategy, max_evaluations=9, data=run.DataOptions(test_rows=0))
+    more = options.config.with_name("more.txt")
+    more.write_text("".join(f"Once {row['text']}\n" for row in tiny.rows(1)[:12]))
+    data = run.DataOptions(test_rows=0, unlabeled=str(more))
+    one = replace(options, strategy=strategy, max_evaluations=9, data=data)
     two = replace(one, model=replace(options.model, workers=2))
     results = [run.search(two, Silent()).to_dict()]
     with commands.inline():
@@ -63,6 +67,7 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     assert digests[2] != digests[3], "another seed"
     assert results[0]["best"] == results[1]["best"]
     assert results[0]["history"] == results[1]["history"]
+    assert results[0]["best"]["estimate"]["unlabeled_weight"] > 0
     assert [r["evaluations"] for r in results] == [9] * 4
     assert all(r["generations"] >= 3 for r in results)
 

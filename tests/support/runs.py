@@ -6,21 +6,24 @@ from typing import Any
 
 import commands
 import pytest
+import tiny
 
 from autoprompt import run
 from autoprompt.leaderboard import Leaderboard, Step
 from autoprompt.leaderboard.weights import folder_of
 from autoprompt.progress import Silent
-from autoprompt.run import ModelOptions, SearchOptions
+from autoprompt.run import DataOptions, ModelOptions, SearchOptions
 
 SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
 
 
 def small(model: Path, corpus: Path, folder: Path) -> SearchOptions:
-    """Seven fine-tunes of one pass each, one after the other."""
+    """Seven fine-tunes of one pass each, one after the other, with votes on a few rows without labels."""
     (folder / "small.toml").write_text(SMALL)
+    (folder / "more.txt").write_text("".join(f"Once {row['text']}\n" for row in tiny.rows(1)[:12]))
     return SearchOptions(
         corpus=str(corpus),
+        data=DataOptions(unlabeled=str(folder / "more.txt")),
         model=ModelOptions(str(model), "cpu", 1),
         max_evaluations=7,
         leaderboard=folder / "lb.sqlite",
