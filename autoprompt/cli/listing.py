@@ -117,6 +117,6 @@ def _explain(console: Console, shown: Sequence[Entry], more: int, *, hidden: boo
             "Compare losses only within a group; `autoprompt leaderboard compare` uses the rows that two entries share."
         )
     if any(entry.wins for entry in shown):
-        console.print("* the winner of its run: of what a test cannot tell from the lowest loss, the shortest template")
+        console.print("* the winner of its run: of what a test cannot tell from the best, the shortest template")
     if more > 0:
         console.print(f"{more} more; use --limit or --json.")

@@ -52,6 +52,8 @@ def show_result(result: RunResult, leaderboard: Path) -> None:
                 f"± {spread.deviation:.3f}"
             )
         )
+    if result.best and result.best.estimate:
+        console.print(plain(f"winner's estimated error: {result.best.estimate}"))
     for text in result.left_out:
         console.print(plain(f"Note: {text}"))
     console.print(plain(result.verdict or verdict(result)))

@@ -123,7 +123,7 @@ class SearchRules(_Section):
     """Seconds after which one evaluation counts as hanging, in a file as text: "90s"; None: twenty times what the
     slowest one took so far, at least five minutes."""
     racing: _Flag = True
-    """Whether a paired test drops finalists and names ties; without it the lowest loss wins."""
+    """Whether a paired test drops finalists and names ties; without it the lowest estimated error wins."""
 
 
 class SearchConfig(_Section):

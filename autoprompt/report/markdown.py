@@ -113,6 +113,7 @@ def _winner(facts: Facts) -> str:
     lines = [f"- Template: {markdown_code(best.template)}"]
     lines += [f"- Label words: {words}"] if words else []
     lines += [f"- Settings: {markdown(settings_text(best.settings))}", f"- Entry: {markdown_code(best.entry)}"]
+    lines += [f"- Estimated error: {best.estimate}"] if best.estimate else []
     lines += [f"- Refined: {markdown(facts.refined)}"] if facts.refined else []
     rows = []
     for row in facts.tested_prompts:

@@ -34,6 +34,11 @@ class ErrorEstimate(Result):
     deviation: float = 0.0
     unlabeled_weight: float = 0.0
 
+    def __str__(self) -> str:
+        """One phrase for people, in percent: ``21.1 ± 3.5 % (rows without labels count 16 %)``."""
+        votes = f" (rows without labels count {100 * self.unlabeled_weight:.0f} %)" if self.unlabeled_weight else ""
+        return f"{100 * self.error:.1f} ± {100 * self.deviation:.1f} %{votes}"
+
 
 @dataclass(frozen=True, repr=False)
 class ScoredPrompt(Result):

@@ -54,7 +54,8 @@ def test_accuracy_is_that_of_the_labels():
 def searched(options, board, callback, **more):
     return autoprompt.search(
         options.corpus, model=options.model.model, device="cpu", workers=1, max_evaluations=options.max_evaluations,
-        leaderboard=board, config=options.config, fix=options.fix, callback=callback, **more,
+        unlabeled=options.data.unlabeled, leaderboard=board, config=options.config, fix=options.fix,
+        callback=callback, **more,
     )  # fmt: skip
 
 

@@ -197,8 +197,11 @@ def test_the_metric_asked_for_stands_beside_accuracy(capsys, monkeypatch):
 def test_the_end_of_a_search_says_how_sure_the_winner_is(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     spread = {"metric": "accuracy", "values": [0.75, 0.875], "mean": 0.8125, "deviation": 0.0884}
-    typed.show_result(RESULT | {"spread": spread, "finalists": 2, "warnings": []}, Path("lb"))
+    estimate = {"error": 0.2109, "deviation": 0.0349, "unlabeled_weight": 0.16}
+    best = RESULT["best"] | {"estimate": estimate}
+    typed.show_result(RESULT | {"best": best, "spread": spread, "finalists": 2, "warnings": []}, Path("lb"))
     sure = capsys.readouterr().out
+    assert "winner's estimated error: 21.1 ± 3.5 % (rows without labels count 16 %)" in sure
     assert "winner over 2 folds and repeats: accuracy 0.812 ± 0.088" in sure
     assert "not re-scored" not in sure
     left_out = ["The winner was not scored a second time: no time was left for finalists."]

@@ -24,6 +24,7 @@ from autoprompt.results import (
     Change,
     Difference,
     EntryCheck,
+    ErrorEstimate,
     EvaluationResult,
     LossDifference,
     Refinement,
@@ -51,7 +52,9 @@ def score(values: Values | None) -> Score | None:
 def scored(values: Values | None) -> ScoredPrompt | None:
     if values is None:
         return None
-    return _made(ScoredPrompt, values, validation=score(values.get("validation")), test=score(values.get("test")))
+    scores = {name: score(values.get(name)) for name in ("validation", "test")}
+    estimate = values.get("estimate")
+    return _made(ScoredPrompt, values, **scores, estimate=None if estimate is None else ErrorEstimate(**estimate))
 
 
 def refinement(values: Values | None) -> Refinement | None:
