@@ -40,6 +40,7 @@ def evaluate(
     on_download = report_downloads(progress)
     task = prepare(source_name, data, model, (template,), label_words, None, seed, on_download=on_download)
     show_data(task.corpus, progress)
+    task = replace(task, corpus=replace(task.corpus, unlabeled=()))  # one prompt alone is not judged by others
     if split == "test" and not task.corpus.test:
         raise UsageError(f"The corpus {source_name!r} has no test rows; use {parameter('split', 'validation')}.")
     candidate = replace(task.space.start, settings=task.space.start.settings.change(**changes))
