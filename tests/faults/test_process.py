@@ -34,7 +34,8 @@ def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path)
 def searching(options: run.SearchOptions, *more: object) -> Any:
     return commands.start(
         "search", options.corpus, "--model", options.model.model, "--workers", 2, "--config", options.config,
-        "--fix", "epochs=1", "--leaderboard", options.leaderboard, "--json", *more,
+        "--fix", "epochs=1", "--unlabeled", options.data.unlabeled, "--leaderboard", options.leaderboard, "--json",
+        *more,
     )  # fmt: skip
 
 

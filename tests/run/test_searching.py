@@ -9,7 +9,7 @@ from pathlib import Path
 
 import commands
 import pytest
-import tiny
+import runs
 
 from autoprompt import run
 from autoprompt.corpus import load
@@ -53,9 +53,7 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     options: run.SearchOptions, strategy: str
 ) -> None:
     """Over several small generations: selection, breeding, the model's proposals and label words take part."""
-    more = options.config.with_name("more.txt")
-    more.write_text("".join(f"Once {row['text']}\n" for row in tiny.rows(1)[:12]))
-    data = run.DataOptions(test_rows=0, unlabeled=str(more))
+    data = run.DataOptions(test_rows=0, unlabeled=str(runs.more_rows(options.config.parent)))
     one = replace(options, strategy=strategy, max_evaluations=9, data=data)
     two = replace(one, model=replace(options.model, workers=2))
     results = [run.search(two, Silent()).to_dict()]
@@ -67,7 +65,9 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     assert digests[2] != digests[3], "another seed"
     assert results[0]["best"] == results[1]["best"]
     assert results[0]["history"] == results[1]["history"]
-    assert results[0]["best"]["estimate"]["unlabeled_weight"] > 0
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        short = [e for e in board.evaluations() if (e.split, e.rung, e.status) == ("validation", 1, "complete")]
+    assert {len(e.votes) for e in short} == {12}
     assert [r["evaluations"] for r in results] == [9] * 4
     assert all(r["generations"] >= 3 for r in results)
 

@@ -20,16 +20,22 @@ SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
 def small(model: Path, corpus: Path, folder: Path) -> SearchOptions:
     """Seven fine-tunes of one pass each, one after the other, with votes on a few rows without labels."""
     (folder / "small.toml").write_text(SMALL)
-    (folder / "more.txt").write_text("".join(f"Once {row['text']}\n" for row in tiny.rows(1)[:12]))
     return SearchOptions(
         corpus=str(corpus),
-        data=DataOptions(unlabeled=str(folder / "more.txt")),
+        data=DataOptions(unlabeled=str(more_rows(folder))),
         model=ModelOptions(str(model), "cpu", 1),
         max_evaluations=7,
         leaderboard=folder / "lb.sqlite",
         config=folder / "small.toml",
         fix={"epochs": 1},
     )
+
+
+def more_rows(folder: Path) -> Path:
+    """A file of twelve texts without labels, for ``--unlabeled``."""
+    path = folder / "more.txt"
+    path.write_text("".join(f"Once {row['text']}\n" for row in tiny.rows(1)[:12]))
+    return path
 
 
 def facts(leaderboard: Path, result: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
