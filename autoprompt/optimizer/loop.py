@@ -180,7 +180,7 @@ class Search:
                 beside=self._parents_to_be() if number == 0 else [],
             )
             refused, strategy.refused = _refusals(strategy.refused), []
-            self.evaluator.prepare_votes(chosen)
+            self.evaluator.prepare_votes(chosen[: self.budget.left(self.evaluator.fitted)])
             self.pace.proposed()
             if number == 0:
                 chosen = _mixed(list(baselines.values()), chosen)

@@ -112,7 +112,9 @@ def add_new_rows(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list
         raise InputError(
             f"No row of {found.name!r} is new to the entry {parent.entry[:12]}; give rows that its run does not have."
         )
-    rows = {**parent.rows, "train": (*parent.rows["train"], *new)}
+    # A text that had no label and has one now is no longer without.
+    left = tuple(row for row in parent.rows[UNLABELED] if normalised(row.fields) not in known)
+    rows = {**parent.rows, "train": (*parent.rows["train"], *new), UNLABELED: left}
     return corpus_of(parent.run, found.name, rows), [row.row_id for row in new], notes
 
 
