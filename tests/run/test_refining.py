@@ -25,6 +25,8 @@ from autoprompt.evaluator.worker import Worker
 from autoprompt.leaderboard import DataRow, Leaderboard, Origin
 from autoprompt.models import CandidateFailedError, LanguageModel
 from autoprompt.progress import Silent
+from autoprompt.run import DataOptions
+from autoprompt.run.refine_inputs import Parent, add_new_rows, new_rows
 from autoprompt.template import LabelWords, Template
 
 PROMPT = tiny.prompt_of(Template.parse("{text}\nSentiment: {label}"), LabelWords.of(tiny.WORDS, tiny.LABELS), "tail")
@@ -300,6 +302,19 @@ def test_test_rows_stay_unseen(searched, board, tmp_path):
     result = refine(searched, write(tmp_path / "new.csv", [(tested.fields["text"], "positive"), NEW[0]]), board)
     assert result["refine"]["rows"]["new"] == 1
     assert "test rows" in result["warnings"][0]
+
+
+def test_a_text_that_has_a_label_now_is_no_longer_among_those_without(searched, board, tmp_path):
+    with Leaderboard.open(board, read_only=True) as opened:
+        parent = Parent.of(opened, searched["best"]["entry"])
+    texts = [row.fields["text"] for row in parent.rows["unlabeled"]]
+    assert len(texts) == 12
+    found = new_rows(
+        parent, str(write(tmp_path / "known.csv", [(texts[3], "positive"), *NEW])), DataOptions(), Silent()
+    )
+    corpus, added, _ = add_new_rows(parent, found)
+    assert len(added) == 1 + len(NEW)
+    assert [row.fields["text"] for row in corpus.unlabeled] == [text for text in texts if text != texts[3]]
 
 
 def test_only_a_winner_has_weights_to_go_on_from(searched, board, monday):
