@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import hub
+import pytest
 
 
 def _files(hidden: int, **more: object) -> dict[str, str]:
@@ -57,6 +58,7 @@ SAID = {
 """The file that is lost, and what is said then."""
 
 
+@pytest.mark.slow
 def test_a_model_that_is_partly_here_is_completed(tmp_path: Path) -> None:
     """As another program leaves it that wanted only a config, or was stopped."""
     repositories = {}

@@ -92,6 +92,7 @@ def test_lines_of_a_text_file(capsys, best, tmp_path):
     assert [json.loads(line)["text"] for line in done.out.splitlines()] == ["One.", "Two.", "", "Four."]
 
 
+@pytest.mark.slow
 def test_a_pipe_is_answered_as_it_comes(best):
     """The first line's answer is there before the second line is."""
     with subprocess.Popen(

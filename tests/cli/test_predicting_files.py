@@ -77,6 +77,7 @@ def test_stopped_it_says_how_many_rows_are_where(endless, tmp_path, number, code
     assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "old"
 
 
+@pytest.mark.slow
 def test_killed_it_leaves_nothing_that_looks_whole(endless, tmp_path):
     endless.kill()
     endless.wait(60)

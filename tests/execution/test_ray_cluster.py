@@ -338,6 +338,7 @@ def _leave(_: object) -> None:
     scratch.leave()
 
 
+@pytest.mark.slow
 def test_a_nodes_folder_goes_with_its_last_worker(tmp_path: Path) -> None:
     one, two = (LocalExecutor(1, _work_in, (str(tmp_path),)) for _ in range(2))
     names = [uuid.uuid4().hex for _ in range(2)]

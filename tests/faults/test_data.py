@@ -274,7 +274,11 @@ def test_fault_11_words_for_missing_are_text(tmp_path: Path, suffix: str) -> Non
     assert corpus.labels == ("None", "bad", "good")
 
 
-@pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}], ids=str)
+@pytest.mark.parametrize(
+    "environment",
+    [{"HF_ENDPOINT": "http://127.0.0.1:9"}, pytest.param({"HF_HUB_OFFLINE": "1"}, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_fault_19_an_unreachable_hub_is_refused_in_seconds(tmp_path: Path, environment: dict[str, str]) -> None:
     """Gated datasets, loading scripts and unknown names and revisions: tests/corpus/test_corpus.py."""
     calls: list[tuple[str, dict[str, Any]]] = [(f"hub:{name}", {}) for name in ("nobody/nothing", "imdb", "a/b:c@v1")]

@@ -74,7 +74,7 @@ def test_fault_38_flipped_bytes_are_noticed_or_change_nothing(whole, copy, read_
     expected = read_everything(whole, read_only=True)
     content = whole.read_bytes()
     noticed = []
-    places = range(0, len(content), max(1, len(content) // 181))
+    places = range(0, len(content), max(1, len(content) // 61))
     for place in places:
         copy.write_bytes(content[:place] + bytes([content[place] ^ 0xA5]) + content[place + 1 :])
         try:

@@ -268,12 +268,12 @@ def test_the_digest_depends_on_results_alone(board):
     assert len(seen) == 1 + len(changes)
 
 
-def test_ten_thousand_entries_are_listed_in_order(board):
-    losses = [(number * 7919 % 10_007) / 10_007 for number in range(10_000)]
+def test_thousands_of_entries_are_listed_in_order(board):
+    losses = [(number * 7919 % 10_007) / 10_007 for number in range(3_000)]
     board.add([an_evaluation(f"k{i}", f"T{i} {{text}}{{label}}", loss=loss) for i, loss in enumerate(losses)])
     rows = board.entries()
     assert [row.validation.loss for row in rows] == sorted(losses)
-    assert len({row.entry for row in rows}) == 10_000
+    assert len({row.entry for row in rows}) == 3_000
 
 
 WRITER = """

@@ -74,7 +74,7 @@ def test_every_child_is_valid(operator: Operator, words: LabelWords, source: str
     parent = _candidate(source, words)
     fields = {name for name in parent.template.slots if name != "label"}
     children = []
-    for seed in range(150):
+    for seed in range(50):
         child = operator(_mating(parent, seed))
         assert child == operator(_mating(parent, seed))  # all chance comes from the generator
         if child is None:
@@ -106,7 +106,7 @@ def test_operators_change_only_what_is_theirs(operator: Operator) -> None:
     }  # fmt: skip
     mate = _candidate("{text} What a day: {label}", TWO.replace("positive", "fine"), TAIL.change(rank=4))
     changed: set[str] = set()
-    for seed in range(150):
+    for seed in range(50):
         child = operator(_mating(parent, seed, mate))
         if child is not None:
             changed |= {n for n in ("template", "label_words", "settings") if getattr(child, n) != getattr(parent, n)}

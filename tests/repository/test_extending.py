@@ -229,24 +229,26 @@ def test_the_strategy_from_outside_searches() -> None:
     assert {candidate.label_words for candidate in tried} == {MANUAL.label_words}
 
 
+@pytest.mark.usefixtures("installed")
 def test_the_executor_from_outside_computes_a_run(
-    installed: Path,
-    capsys: pytest.CaptureFixture[str],
-    model_folders: dict[str, Path],
-    corpus_folder: Path,
-    tmp_path: Path,
+    model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "small.toml").write_text(runs.SMALL)
-    given = (
-        "search", corpus_folder, "--model", model_folders["llama"], "--device", "cpu", "--max-evaluations", 1,
-        "--fix", "epochs=1", "--config", tmp_path / "small.toml", "--json", "--leaderboard", tmp_path / "lb.sqlite",
-    )  # fmt: skip
-    path = os.pathsep.join((str(installed), str(ROOT)))
-    here = commands.spawn(*given, "--executor", "inline", env={"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"})
-    assert "All is computed in this process." in here.err
-    usual = commands.call(capsys, *given, "--workers", 1)
+    told: list[object] = []
+
+    def searched(executor: str, workers: int | None) -> dict[str, Any]:
+        return autoprompt.search(
+            str(corpus_folder), model=str(model_folders["llama"]), device="cpu", max_evaluations=1, executor=executor,
+            workers=workers, fix={"epochs": 1}, config=tmp_path / "small.toml", progress=False, callback=told.append,
+            leaderboard=tmp_path / f"{executor}.sqlite",
+        ).to_dict()  # fmt: skip
+
+    here = searched("inline", None)
+    assert "All is computed in this process." in str(told)
+    with commands.inline():
+        usual = searched("local", 1)
     for name in ("best", "baselines", "evaluations", "verdict"):
-        assert json.loads(here.out)[name] == json.loads(usual.out)[name]
+        assert here[name] == usual[name]
     for options, said in (
         ({"workers": 2}, "--executor inline has one worker, not 2"),
         ({"ray_address": "auto"}, "ray_address is for a Ray cluster"),

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,13 @@ class Kept:
 def whole(model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Kept:
     """It is finished."""
     options = smaller(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("whole"))
+    return ended_whole(replace(options, name="the first"))
+
+
+def ended_whole(options: run.SearchOptions) -> Kept:
     with pytest.MonkeyPatch.context() as patch:
         count = killing(patch, -1)
-        result = run.search(replace(options, name="the first"), Silent()).to_dict()
+        result = run.search(options, Silent()).to_dict()
     return Kept(options, result["run"], result, count[0])
 
 
@@ -72,7 +77,9 @@ def begun(
     whole: Kept, model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Kept:
     """It was killed about halfway."""
-    options = smaller(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("begun"))
+    options = replace(
+        smaller(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("begun")), name="the first"
+    )
     return Kept(options, started(options, whole.tasks // 2), {}, whole.tasks // 2)
 
 
@@ -88,21 +95,27 @@ def changed(folder: Path, to: Path) -> Path:
     return to
 
 
-@pytest.mark.parametrize(("strategy", "kills"), [("hybrid", 3), pytest.param("gradient", 2, marks=pytest.mark.slow)])
-def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(
-    options, strategy, kills, tmp_path, monkeypatch
-):
-    options = replace(options, strategy=strategy)
-    with pytest.MonkeyPatch.context() as patch:
-        count = killing(patch, -1)
-        whole = runs.facts(options.leaderboard, run.search(options, Silent()).to_dict())
-    step = count[0] / kills
-    for number in range(kills):
-        other = replace(options, leaderboard=tmp_path / f"{number}.sqlite")
-        monkeypatch.setattr("autoprompt.run.recording.PIECE", (100, 3, 1)[number % 3])
-        reference = started(other, round((number + 0.6) * step))
-        assert runs.facts(other.leaderboard, resumed(other, reference)) == whole, f"killed at {number + 0.6} of {kills}"
-        assert not list(tmp_path.glob("*.lock"))
+def kill_and_compare(whole: Kept, options: run.SearchOptions, parts: Iterable[float], folder: Path) -> None:
+    """Runs that are killed after these parts of the whole one's tasks end as it did."""
+    for number, part in enumerate(parts):
+        other = replace(options, leaderboard=folder / f"{number}.sqlite")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("autoprompt.run.recording.PIECE", (100, 3, 1)[number % 3])
+            reference = started(other, round(part * whole.tasks))
+            ended = runs.facts(other.leaderboard, resumed(other, reference))
+        assert ended == runs.facts(whole.options.leaderboard, whole.result), f"killed after {part}"
+        assert not list(folder.glob("*.lock"))
+
+
+def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(options, whole, tmp_path):
+    """About halfway: the test after this one."""
+    kill_and_compare(whole, replace(options, name="the first"), (0.2, 0.87), tmp_path)
+
+
+@pytest.mark.slow
+def test_fault_29_a_run_with_gradients_killed_anywhere_ends_as_if_nothing_had_happened(options, tmp_path):
+    options = replace(options, strategy="gradient", leaderboard=tmp_path / "whole.sqlite")
+    kill_and_compare(ended_whole(options), options, (0.3, 0.8), tmp_path)
 
 
 @pytest.mark.slow
@@ -123,8 +136,8 @@ def test_fault_29_a_run_that_is_killed_again_and_again_ends_all_the_same(options
     assert runs.facts(other.leaderboard, ended) == whole
 
 
-def test_a_row_that_was_stored_before_the_kill_is_stored_once(begun, tmp_path):
-    """Killed between the rows and what follows: what is repeated finds its rows there."""
+def test_a_row_that_was_stored_before_the_kill_is_stored_once(begun, whole, tmp_path):
+    """Killed between the rows and what follows: what is repeated finds its rows there, and the end is the same."""
     options, reference = begun.copied(tmp_path), begun.run
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         before = board.evaluations(reference)
@@ -135,6 +148,7 @@ def test_a_row_that_was_stored_before_the_kill_is_stored_once(begun, tmp_path):
     assert result["run"] == reference
     assert after[: len(before)] == before
     assert len({e.key for e in after}) == len(after)
+    assert runs.facts(options.leaderboard, result) == runs.facts(whole.options.leaderboard, whole.result)
 
 
 def test_fault_31_what_waits_to_be_stored_is_stored_when_a_run_is_stopped(options, tmp_path, monkeypatch):

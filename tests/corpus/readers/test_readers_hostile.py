@@ -4,10 +4,10 @@ import hostile_files
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(480)
-@pytest.mark.parametrize(("variants", "seed"), [(4, 7), pytest.param(60, 8, marks=pytest.mark.slow)])
-def test_no_hostile_file_gets_further_than_a_sentence(variants, seed):
-    found = hostile_files.attack(variants, seed)
+def test_no_hostile_file_gets_further_than_a_sentence():
+    found = hostile_files.attack(60, seed=8)
     assert found["findings"] == 0
-    assert sum(found["ends"].values()) == variants
-    assert found["ends"]["exit 3"] > variants / 2
+    assert sum(found["ends"].values()) == 60
+    assert found["ends"]["exit 3"] > 30
