@@ -64,6 +64,7 @@ def search(
     metric: str | None = None,
     folds: int | None = None,
     repeats: int = 1,
+    refit: bool = True,
     budget: float | str | None = None,
     max_evaluations: int | None = None,
     seed: int = 0,
@@ -108,6 +109,8 @@ def search(
     texts, unless its card names another).
     ``folds``: parts of the finalists' cross-validation, at least 2; None swaps training and validation rows.
     ``repeats``: seeds that each finalist is fine-tuned with.
+    ``refit``: train the winner once more before the test, on training and validation rows and on rows without labels,
+    for which the best prompts together give the answers; the tuned manual template on training and validation rows.
     ``budget``: time from start to result, in seconds or as ``"5m"``. ``max_evaluations``: number of fine-tunes. Give at
     most one of the two; the default is a budget of 300 seconds.
     ``seed``: of everything that is drawn at random.
@@ -165,6 +168,7 @@ def search(
         metric=metric,
         folds=folds,
         repeats=repeats,
+        refit=refit,
         seed=seed,
         name=name,
         leaderboard=Path(leaderboard),

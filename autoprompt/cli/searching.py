@@ -67,6 +67,8 @@ class SearchCommand(click.Command):
 @click.option("--folds", type=click.IntRange(2), metavar="K",
               help="K-fold cross-validation of finalists.  [default: swap train and validation]")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Seeds for each finalist.")
+@click.option("--refit/--no-refit", default=True, show_default=True,
+              help="Train the winner once more, with validation rows and rows without labels.")  # fmt: skip
 @click.option("--warm-start", multiple=True, metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
               help="Leaderboard or bundle of other data; the search starts with its prompts.")  # fmt: skip
 @click.option("--name", metavar="TEXT", help="A name for the run.")
@@ -86,6 +88,7 @@ def search(
     fixes: tuple[str, ...],
     folds: int | None,
     repeats: int,
+    refit: bool,
     warm_start: tuple[Path, ...],
     name: str | None,
     track: str | None,
@@ -127,6 +130,7 @@ def search(
         fix=parse_fix(fixes),
         folds=folds,
         repeats=repeats,
+        refit=refit,
         warm_start=warm_start,
         started=STARTED,
     )

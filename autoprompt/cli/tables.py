@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from autoprompt.results import (
     ScoredPrompt,
     Transferred,
     Verification,
+    WinnerVersion,
     refinement_verdict,
     verdict,
 )
@@ -54,12 +55,21 @@ def show_result(result: RunResult, leaderboard: Path) -> None:
         )
     if result.best and result.best.estimate:
         console.print(plain(f"winner's estimated error: {result.best.estimate}"))
+    if result.versions:
+        console.print(plain("winner by its training rows: " + "; ".join(_versions(result.versions))))
     for text in result.left_out:
         console.print(plain(f"Note: {text}"))
     console.print(plain(result.verdict or verdict(result)))
     if result.best:
         console.print(plain(f"winner's settings: {cells.settings_text(result.best.settings)}"))
         _print_next(console, result, result.best.entry[:12], leaderboard)
+
+
+def _versions(versions: Mapping[str, WinnerVersion]) -> Iterator[str]:
+    """``single (32 rows) 79.0 %``, and so on; the last is the winner as it is kept."""
+    for name, one in versions.items():
+        value = f" {cells.percent(one.test) or f'{one.test.value:.3f} {one.test.metric}'}" if one.test else ""
+        yield f"{name} ({one.rows} rows){value}"
 
 
 def _print_next(console: Console, result: RunResult, best: str, leaderboard: Path) -> None:

@@ -15,6 +15,7 @@ from autoprompt.evaluator.dispatch import FIRST_LIMIT, TaskMap, dispatch
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.journal import Journal, task_key, work_from_json, work_to_json
 from autoprompt.evaluator.proposing import ProposeTask, WordsTask
+from autoprompt.evaluator.retraining import RetrainTask
 from autoprompt.evaluator.scoring import flag_constant
 from autoprompt.evaluator.tasks import (
     FitTask,
@@ -202,6 +203,20 @@ class Evaluator:
         again = {one.candidate.id: self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
         return [again.get(e.candidate.id, e) for e in evaluations]
 
+    def retrain(self, wanted: Sequence[tuple[Candidate, Rung]], answers: Sequence[int] = ()) -> list[Evaluation]:
+        """Fine-tune candidates on training and validation rows, on rung ``TAUGHT`` also on unlabelled rows with a
+        teacher's ``answers``: label indices.
+
+        Returns evaluations without scores: no rows are left for those but test rows. Raises StorageError where the
+        weights cannot be written.
+        """
+        cached = [c for c, _ in wanted if c.settings.mode.caches_prefixes]
+        self._prepare([_frozen(c) for c in cached])
+        self.prepare_votes([c for c, rung in wanted if rung == Rung.TAUGHT])
+        tasks = [RetrainTask(Evaluation(c, rung), tuple(answers) if rung == Rung.TAUGHT else ()) for c, rung in wanted]
+        # Not through the journal, as in ``with_weights``.
+        return [replace(self._keep(*work.value), seconds=work.seconds) for work in self._dispatch(tasks)]
+
     @staticmethod
     def without_weights(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
         """Return the fine-tuned evaluations whose weights are not on this machine, so that they must be repeated."""
@@ -211,7 +226,7 @@ class Evaluator:
     def _keep(self, evaluation: Evaluation, content: bytes) -> Evaluation:
         if not content:  # the repeated fine-tune failed
             return evaluation
-        path = self._weights / weights_name(evaluation.candidate)
+        path = self._weights / weights_name(evaluation.candidate, evaluation.rung)
         with writing(path, "The fine-tuned weights"):
             path.write_bytes(content)
         return replace(evaluation, weights=str(path))

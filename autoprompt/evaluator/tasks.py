@@ -283,9 +283,9 @@ class CheckTask:
         raise WorkerLostError(f"The model could not be loaded and tried ({reason}); use fewer {parameter('workers')}.")
 
 
-def weights_name(candidate: Candidate) -> str:
-    """Return the name of the file with a candidate's weights."""
-    return f"{candidate.id[:32]}.safetensors"
+def weights_name(candidate: Candidate, rung: int = Rung.TUNED) -> str:
+    """Return the name of the file with a candidate's weights, as they were trained on a rung."""
+    return f"{candidate.id[:32]}{f'-{rung:d}' if rung > Rung.REPEATED else ''}.safetensors"
 
 
 def _save(worker: Worker, task: Evaluation, delta: Mapping[str, Tensor]) -> str:

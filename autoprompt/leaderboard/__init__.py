@@ -13,6 +13,7 @@ from autoprompt.leaderboard.records import (
     EntryRow,
     EvaluationRecord,
     RunRecord,
+    kept_tests,
     pinned,
 )
 from autoprompt.leaderboard.removing import remove
@@ -56,6 +57,7 @@ __all__ = [
     "holding",
     "is_held",
     "keep_weights",
+    "kept_tests",
     "kept_weights",
     "merge",
     "pinned",

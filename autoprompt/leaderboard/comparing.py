@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from autoprompt.errors import InputError, parameter
 from autoprompt.leaderboard.ranking import ONE_FOLD
-from autoprompt.leaderboard.records import REFINE, EvaluationRecord, RunRecord
+from autoprompt.leaderboard.records import REFINE, EvaluationRecord, RunRecord, kept_tests
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.metrics import compare, mean_and_deviation
 from autoprompt.registry import CLASSIFICATION_METRICS
@@ -149,8 +149,11 @@ def _by_fold(records: Iterable[EvaluationRecord], runs: Mapping[str, RunRecord],
     """The complete evaluations of one split, grouped by place, in the order of insertion.
 
     All evaluations of a refined entry count as one rung, so that both its old validation rows and its new rows are
-    compared.
+    compared. Of the evaluations of test rows, a run's last counts: that of the weights that it kept.
     """
+    if split == "test":
+        tested = list(kept_tests(records).values())
+        return {_FoldKey(ONE_FOLD, 0, 0, 0): tested} if tested else {}
     found = defaultdict(list)
     for record in records:
         if record.split == split and record.status == "complete":

@@ -119,6 +119,17 @@ class EvaluationRecord:
         return values | {"score": self.score.to_dict() if self.score else None}
 
 
+def kept_tests(records: Iterable[EvaluationRecord]) -> dict[str, EvaluationRecord]:
+    """Run id -> an entry's complete evaluation of the test rows with the weights that it kept: that of the highest
+    rung."""
+    found: dict[str, EvaluationRecord] = {}
+    for record in records:
+        if record.split == "test" and record.status == "complete":
+            known = found.get(record.run)
+            found[record.run] = record if known is None or record.rung >= known.rung else known
+    return found
+
+
 @dataclass(frozen=True)
 class EntryRow:
     """A line of the leaderboard: one candidate of one run at its highest rung.

@@ -56,6 +56,13 @@ class _Difference(Part):
     n: Count = 0
 
 
+class _Version(Part):
+    rows: Count = 0
+    seconds: Seconds = 0.0
+    test: Score | None = None
+    difference: _Difference | None = None
+
+
 class _Spread(Part):
     metric: Line = ""
     values: list[Real] = ABSENT
@@ -160,6 +167,7 @@ class _Request(Part):
     metric: Word | None = None
     folds: Small | None = None
     repeats: Small = 1
+    refit: bool = True
     seed: int = 0
     name: Line | None = None
     fix: dict[Word, JsonValue] = ABSENT
@@ -250,6 +258,7 @@ class Result(Part):
     seconds: Seconds = 0.0
     best: _ResultCandidate | None = None
     weights: Hash | None = None
+    versions: dict[Word, _Version] = ABSENT
     spread: _Spread | None = None
     baselines: dict[Word, _ResultCandidate | None] = ABSENT
     difference: _Difference | None = None

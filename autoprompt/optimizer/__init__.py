@@ -5,6 +5,7 @@ from autoprompt.optimizer.config import SearchConfig, parse_fix
 from autoprompt.optimizer.estimate import Need, check_budget, needed
 from autoprompt.optimizer.forecast import Expected, Forecast
 from autoprompt.optimizer.loop import Generation, Outcome, Search
+from autoprompt.optimizer.panel import judged, teach
 from autoprompt.optimizer.space import Space, demos_of, draw_demos, flaw, make_space
 from autoprompt.optimizer.strategy import Proposal
 
@@ -23,7 +24,9 @@ __all__ = [
     "demos_of",
     "draw_demos",
     "flaw",
+    "judged",
     "make_space",
     "needed",
     "parse_fix",
+    "teach",
 ]

@@ -10,7 +10,7 @@ from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import CostModel
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK
+from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK, retrainings, side_by_side
 from autoprompt.registry import STRATEGIES
 
 TESTED = 3
@@ -47,8 +47,11 @@ class Need:
         return ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items() if seconds)
 
 
-def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds: int) -> Need:
-    """What the shortest search takes; ``rounds``: evaluations of each finalist. Zeros where nothing was measured."""
+def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds: int, *, refit: bool = False) -> Need:
+    """What the shortest search takes. Zeros where nothing was measured.
+
+    ``rounds``: evaluations of each finalist. ``refit``: whether the winner is trained on more rows at the end.
+    """
     speed, workers = costs.speed, costs.workers
     if speed is None:
         return Need(0.0, 0.0, 0.0, 0.0, 0.0, test_rows)
@@ -62,13 +65,14 @@ def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds
     proposing = 2 * STRATEGIES[strategy].gradient_rounds * rows * 3 * (speed.prefix + speed.scored) / workers
     written = costs.written_tokens * speed.written
     again = COMPARED * (rounds - (0 if written else 1))
-    tested = (min(heads, 1) + 1) * speed.prefix + TESTED * (speed.scored + written)
+    retrained = [fit * times for times in retrainings(costs.corpus)] if refit else []
+    tested = (min(heads, 1) + 1) * speed.prefix + (TESTED + len(retrained)) * (speed.scored + written)
     return Need(
         baselines=SLACK * (prefixes + validation * speed.scored),
         proposals=SLACK * (heads * prefixes + proposing + math.ceil(scored / workers) * rows * speed.frozen),
         fine_tunes=SLACK * (math.ceil(COMPARED / workers) * fit + COMPARED * voting),
         finalists=SLACK * math.ceil(again / workers) * (fit + validation * written),
-        test=SLACK * test_rows * tested / workers,
+        test=SLACK * (test_rows * tested / workers + side_by_side(retrained, workers)),
         test_rows=test_rows,
         computing=costs.computing if costs.crowded else None,
     )

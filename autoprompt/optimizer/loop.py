@@ -17,7 +17,7 @@ from autoprompt.optimizer import phrases
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.draws import random_tail
 from autoprompt.optimizer.forecast import Forecast, blocks_of
-from autoprompt.optimizer.panel import judged
+from autoprompt.optimizer.panel import judged, teach
 from autoprompt.optimizer.racing import best, finalists, in_race, join_parts, ranked
 from autoprompt.optimizer.screening import Screening
 from autoprompt.optimizer.space import Space
@@ -66,6 +66,8 @@ class Outcome:
     best: Evaluation
     trained: list[Evaluation]
     """What the test rows are for: the winner, ``manual`` and ``manual_tuned``, each as trained on the training rows."""
+    answers: list[int]
+    """Label indices that the best candidates together give to the unlabelled rows; empty where too few voted."""
     parts: list[Evaluation]
     """Of the winner: each fold and repeat, where there were finalists."""
     baselines: dict[str, Evaluation]
@@ -96,6 +98,8 @@ class Search:
     """Parts of the finalists' cross-validation; None swaps training and validation rows."""
     repeats: int = 1
     """Seeds that the finalists are trained with."""
+    refit: bool = False
+    """Whether the winner and the tuned manual template are trained on more rows at the end."""
     restart: float = 0.0
     """Seconds until a worker that was ended works again."""
     forecast: Forecast = field(default_factory=Forecast)
@@ -110,7 +114,9 @@ class Search:
     """Of the finalists, so far."""
 
     def __post_init__(self) -> None:
-        self.pace = TimePlan(self.evaluator, self.space, self.budget, self._rounds, self.test_rows, self.restart)
+        self.pace = TimePlan(
+            self.evaluator, self.space, self.budget, self._rounds, self.test_rows, self.restart, self.refit
+        )
         self.screening = Screening(self.evaluator, self.space, STRATEGIES[self.strategy_name].learns)
         self.history: list[Generation] = []
 
@@ -144,6 +150,7 @@ class Search:
         return Outcome(
             best=winner,
             trained=list({e.candidate.id: e for e in trained}.values()),
+            answers=teach(self.tuned),
             parts=self.parts.get(winner.candidate.id, []),
             baselines={name: self._highest(e) for name, e in found.items()},
             finalists=len(self.parts),

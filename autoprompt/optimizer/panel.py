@@ -25,6 +25,8 @@ from autoprompt.evaluator import Estimate, Evaluation
 
 MIN_VOTERS = 4
 """Fewer candidates make no consensus."""
+MIN_TEACHERS = 3
+"""The least number of candidates whose mean answers teach another."""
 MIN_MARGIN = 0.3
 """The consensus must be right on labelled rows so much more often than a guess of the same kind would be."""
 PRIOR = 24
@@ -61,6 +63,20 @@ def judged(evaluations: Sequence[Evaluation], voters: Sequence[Evaluation]) -> l
         rows = (1 - weight) * errors[id(e)]
         votes = weight * panel.vote_errors[panel.places[e.candidate.id]] if panel is not None and weight else _NO_VOTES
         found.append(replace(e, estimate=Estimate(tuple(rows), tuple(votes), weight)))
+    return found
+
+
+def teach(evaluations: Sequence[Evaluation]) -> list[int]:
+    """The answers of the best third to the unlabelled rows: the label index with the highest mean probability, one a
+    row (pattern-exploiting training, Schick and Schütze 2021). Empty with fewer than ``MIN_VOTERS`` votes on them.
+
+    ``evaluations``: judged ones of the data's own split, whose estimates say which are the best.
+    """
+    voting = sorted((e for e in evaluations if e.complete and e.votes), key=lambda e: e.fitness)
+    if len(voting) < MIN_VOTERS:
+        return []
+    best = voting[: max(MIN_TEACHERS, len(voting) // 3)]
+    found: list[int] = np.mean([e.votes for e in best], axis=0).argmax(axis=1).tolist()
     return found
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from autoprompt.evaluator import CandidateEvaluator, CostModel, Evaluation, Journal
+from autoprompt.corpus import Corpus
+from autoprompt.evaluator import MOST_TIMES, CandidateEvaluator, CostModel, Evaluation, Journal, Rung
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.racing import finalists, ranked
 from autoprompt.optimizer.space import Space
@@ -40,6 +41,8 @@ class TimePlan:
     test_rows: int
     restart: float = 0.0
     """Seconds until a worker that was ended works again."""
+    refit: bool = False
+    """Whether the winner and the tuned manual template are trained on more rows at the end."""
     asked: int = field(default=0, init=False)
     over: bool = field(default=False, init=False)
     _begun: float = field(default=0.0, init=False)
@@ -153,21 +156,36 @@ class TimePlan:
 
     def finalist_seconds(self, fits: Sequence[float]) -> float:
         """``fits``: seconds of each finalist's fine-tune. The workers take the next one as they get free."""
-        busy = [0.0] * self._costs.workers
-        for fit in list(fits) * self.unknown_rounds:
-            busy[busy.index(min(busy))] += fit + self._writing_seconds
-        return max(busy) * SLACK
+        again = [fit + self._writing_seconds for fit in list(fits) * self.unknown_rounds]
+        return side_by_side(again, self._costs.workers) * SLACK
 
     def test_seconds(self, tuned: Sequence[Evaluation]) -> float:
         """Of the finalist that costs most, since any may win; weights that are on another machine, or were lost, are
-        trained once more."""
+        trained once more, and before the test some are trained on more rows."""
         manual, costs = self.space.manual_tuned, self._costs
         count = self.most_finalists(self.evaluator.fitted + 1)
         leaders = ranked(tuned)[:count]
         again = self.evaluator.without_weights([*leaders[:1], *(e for e in tuned if e.candidate == manual)])
         turns = math.ceil(len(again) / self._costs.workers)
+        fit = costs.fit_estimate(manual.settings)
+        retrained = retrainings(costs.corpus) if self.refit else []
         rows = max(
-            costs.test_seconds([manual, manual, leader], self.test_rows)
+            costs.test_seconds([manual, *[manual, leader] * (1 + len(retrained) // 2)], self.test_rows)
             for leader in [e.candidate for e in leaders] or [manual]
         )
-        return FINISH_SECONDS + turns * costs.fit_estimate(manual.settings) + rows
+        return FINISH_SECONDS + turns * fit + side_by_side([fit * each for each in retrained], costs.workers) + rows
+
+
+def retrainings(corpus: Corpus) -> list[float]:
+    """Fine-tunes on more rows at the end of a search, each in the time of a short one, at most: of the winner with
+    unlabelled rows, where there are any; of it and of the tuned manual template with all labelled rows."""
+    more = [float(MOST_TIMES[Rung.TAUGHT])] if corpus.labels and corpus.unlabeled else []
+    return [*more, *[float(MOST_TIMES[Rung.REFITTED])] * 2]
+
+
+def side_by_side(seconds: Sequence[float], workers: int) -> float:
+    """Seconds that workers need which take the next piece of work as they get free."""
+    busy = [0.0] * workers
+    for each in seconds:
+        busy[busy.index(min(busy))] += each
+    return max(busy)

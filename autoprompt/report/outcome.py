@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from autoprompt.leaderboard import DataRow, EntryRow, EvaluationRecord, Leaderboard, RunRecord
+from autoprompt.leaderboard import DataRow, EntryRow, EvaluationRecord, Leaderboard, RunRecord, kept_tests
 from autoprompt.metrics import Score, compare, proportion_interval
 from autoprompt.results import RunResult, ScoredPrompt
 
@@ -55,8 +56,10 @@ def tested_prompts(result: RunResult | None) -> list[TestedPrompt]:
     """The winner and the baselines, in the order of the result; empty where it names no winner."""
     if result is None or result.best is None:
         return []
+    versions = list(result.versions.items())[:-1]  # the last is the winner itself
     return [
         _tested_prompt("winner", result.best),
+        *(_tested_prompt(f"winner, {name}", replace(result.best, test=one.test)) for name, one in versions if one.test),
         *(_tested_prompt(name, row) for name, row in result.baselines.items() if row),
     ]
 
@@ -100,9 +103,9 @@ def _tied(ours: Mapping[str, float], theirs: Mapping[str, float]) -> bool | None
 
 
 def test_evaluation(board: Leaderboard, run: RunRecord) -> EvaluationRecord | None:
-    """The winner's evaluation on the test rows."""
+    """The winner's evaluation on the test rows, with the weights that were kept."""
     records = board.entry(run.winner) if run.winner else []
-    return next((r for r in records if r.run == run.id and r.split == "test" and r.status == "complete"), None)
+    return kept_tests(records).get(run.id)
 
 
 def gold_labels(test: EvaluationRecord, rows: Mapping[str, DataRow]) -> list[str] | None:

@@ -17,6 +17,7 @@ from autoprompt.results.types import (
     Transferred,
     Verification,
     WarmStart,
+    WinnerVersion,
 )
 from autoprompt.results.verdict import refinement_verdict, verdict
 
@@ -42,6 +43,7 @@ __all__ = [
     "Transferred",
     "Verification",
     "WarmStart",
+    "WinnerVersion",
     "refinement_verdict",
     "verdict",
 ]

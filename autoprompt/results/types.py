@@ -85,6 +85,19 @@ class Difference(Result):
 
 
 @dataclass(frozen=True, repr=False)
+class WinnerVersion(Result):
+    """The winner as it was trained on so many ``rows`` (in ``seconds``), with its score on the test rows.
+
+    ``difference``: its accuracy (of generated texts, the metric) minus that of the first version, on the same rows.
+    """
+
+    rows: int = 0
+    seconds: float = 0.0
+    test: Score | None = None
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True, repr=False)
 class Spread(Result):
     """The winner's metric over folds and repeats: each value, their mean and standard deviation."""
 
@@ -172,11 +185,14 @@ class Refinement(Result):
 class RunResult(Result):
     """What a run came to.
 
-    ``best``: the winner. ``data``: what was read of the data. ``evaluations``: fine-tunes of the search; ``frozen``:
-    frozen scores. ``weights``: the stored weights of the winner, None for a frozen model. ``baselines``: manual,
-    manual_tuned, null and random, as far as they were scored. ``history``: statistics of each generation.
-    ``left_out``: what the budget left no time for. ``verdict``: whether the winner is better than the tuned manual
-    template. ``refine``: for a run that refined an entry; ``run`` and ``best`` are None if that was not kept.
+    ``best``: the winner. ``versions``: the winner as it was trained on training rows alone ("single"), on validation
+    rows as well ("refit"), and on rows without labels as well ("taught"); the last is kept, and has the scores of
+    ``best`` on the test rows; the tuned manual template is refitted, too. ``data``: what was read of the data.
+    ``evaluations``: fine-tunes of the search; ``frozen``: frozen scores. ``weights``: the stored weights of the winner,
+    None for a frozen model. ``baselines``: manual, manual_tuned, null and random, as far as they were scored.
+    ``history``: statistics of each generation. ``left_out``: what the budget left no time for. ``verdict``: whether the
+    winner is better than the tuned manual template. ``refine``: for a run that refined an entry; ``run`` and ``best``
+    are None if that was not kept.
     """
 
     run: str | None = None
@@ -190,6 +206,7 @@ class RunResult(Result):
     seconds: float = 0.0
     best: ScoredPrompt | None = None
     weights: str | None = None
+    versions: Mapping[str, WinnerVersion] = field(default_factory=dict)
     spread: Spread | None = None
     baselines: Mapping[str, ScoredPrompt | None] = field(default_factory=dict)
     difference: Difference | None = None

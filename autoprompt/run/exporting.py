@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, UsageError, parameter
 from autoprompt.export import FORMAT, VERSION, Prompt, load, save, weights_beside, written_out
-from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_weights, pinned
+from autoprompt.leaderboard import EvaluationRecord, Leaderboard, RunRecord, kept_tests, kept_weights, pinned
 from autoprompt.models import Encoder, chat_format, load_delta, load_safely, locate_model, write_delta
 from autoprompt.terminal import command_line
 from autoprompt.untrusted import schema_error_text
@@ -138,8 +138,8 @@ def _scores(
     A frozen score is left out, since its loss is that of a proxy for the fine-tune and not of the prompt.
     """
     row = next((row for row in board.entries(run.id) if row.entry == entry), None)
-    tests = (e.score for e in evaluations if e.run == run.id and e.split == "test")
-    found = {"validation": row.validation if row and row.rung > 0 else None, "test": next(tests, None)}
+    test = kept_tests(evaluations).get(run.id)
+    found = {"validation": row.validation if row and row.rung > 0 else None, "test": test.score if test else None}
     return {split: score.to_dict() for split, score in found.items() if score is not None}
 
 

@@ -218,15 +218,15 @@ def spread(recorder: Recorder, outcome: Outcome) -> Spread | None:
 
 
 def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluation]) -> Difference | None:
-    """The winner's accuracy (of generated texts, the metric) minus that of ``manual_tuned``; None where one is missing.
-
-    ``n``: rows that both were scored on. ``low``, ``high``: the paired interval; None where the rows are too few.
-    """
+    """The winner's ``paired_difference`` from ``manual_tuned``; None where one of them is missing."""
     tuned = outcome.baselines.get("manual_tuned")
     ours = tests.get(outcome.best.candidate.id)
     theirs = tests.get(tuned.candidate.id) if tuned else None
-    if ours is None or theirs is None:
-        return None
+    return None if ours is None or theirs is None else paired_difference(recorder, ours, theirs)
+
+
+def paired_difference(recorder: Recorder, ours: Evaluation, theirs: Evaluation) -> Difference:
+    """The first evaluation's accuracy (of generated texts, the metric) minus the second's, of the same rows."""
     metric = "accuracy" if ours.labels else recorder.metric
     values = [_example_values(evaluation, metric) for evaluation in (ours, theirs)]
     interval = paired_bootstrap(values[0], values[1])

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.errors import StorageError
-from autoprompt.evaluator import Evaluation, Evaluator, Readiness
+from autoprompt.evaluator import Evaluator, Readiness
 from autoprompt.execution import remove_leftovers
-from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, StoredTransfer, holding, keep_weights
+from autoprompt.leaderboard import REFINE, DataRow, Leaderboard, RunRecord, StoredTransfer, holding
 from autoprompt.manifest import Manifest
 from autoprompt.optimizer import Budget, Forecast, Need, Outcome, Search, check_budget, needed
 from autoprompt.results import RunResult, Transferred, verdict
 from autoprompt.run.backends import open_backend
+from autoprompt.run.ending import Ending, end_search
 from autoprompt.run.inputs import Task, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of, config_of
 from autoprompt.run.recording import Recorder, data_rows, difference, new_run, scored_prompt, spread
@@ -126,7 +127,7 @@ class _Run:
         self.progress.stage("measuring")
         pool.model_check.measure(task.space.manual_tuned)
         rounds = options.repeats * (options.folds or 2)
-        self.need = needed(pool.costs, task.space, options.strategy, len(task.corpus.test), rounds)
+        self.need = needed(pool.costs, task.space, options.strategy, len(task.corpus.test), rounds, refit=options.refit)
         if self.known is None:
             left_out = check_budget(self.budget, self.need, default=options.budget is None)
             if left_out:
@@ -174,13 +175,18 @@ class _Run:
         else:
             progress.stage("fine-tune")
             outcome = score_transfer(evaluator, task, options.transfer, options.seed, recorder)
-        trained = evaluator.with_weights(outcome.trained)
-        winner = trained[0]
-        tests: dict[str, Evaluation] = {}
-        if options.transfer is None or options.transfer.split == "test":
-            tests = _open_test(task, evaluator, trained, recorder, progress)
-        kept = keep_weights(board.path, Path(winner.weights)) if winner.weights else None
-        return _result(options, recorder, outcome, tests, self.budget, kept)
+        transfer = options.transfer
+        ending = end_search(
+            task,
+            evaluator,
+            outcome,
+            recorder,
+            progress,
+            refit=options.refit and transfer is None,
+            test=transfer is None or transfer.split == "test",
+        )
+        kept = ending.keep_winner(board.path, outcome.best.candidate)
+        return _result(options, recorder, outcome, ending, self.budget, kept)
 
     def _search(
         self, task: Task, evaluator: Evaluator, ready: Readiness, recorder: Recorder, forecast: Forecast
@@ -197,6 +203,7 @@ class _Run:
             describe=self.progress.stage,
             folds=options.folds,
             repeats=options.repeats,
+            refit=options.refit,
             restart=self.restart,
             forecast=forecast,
         ).run()
@@ -237,12 +244,13 @@ def _result(
     options: SearchOptions,
     recorder: Recorder,
     outcome: Outcome,
-    tests: dict[str, Evaluation],
+    ending: Ending,
     budget: Budget,
     weights: str | None,
 ) -> RunResult:
     run = recorder.run
     reading = run.config.manifest.reading
+    tests = ending.kept
     compared = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
     result = RunResult(
         run=run.id,
@@ -256,6 +264,7 @@ def _result(
         seconds=round(budget.spent, 3),
         best=scored_prompt(recorder, outcome.best, tests),
         weights=weights,
+        versions=ending.versions(outcome.best.candidate, recorder),
         spread=spread(recorder, outcome),
         baselines={
             name: scored_prompt(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
@@ -292,15 +301,3 @@ def _origin(transfer: StoredTransfer | None) -> Transferred | None:
     if transfer is None:
         return None
     return Transferred(transfer.entry, transfer.run, transfer.corpus, transfer.model, transfer.split)
-
-
-def _open_test(
-    task: Task, evaluator: Evaluator, trained: Sequence[Evaluation], recorder: Recorder, progress: Progress
-) -> dict[str, Evaluation]:
-    """Score the test rows once, with the winner and the manual baselines, all fine-tuned on the training rows."""
-    if not task.corpus.test:
-        return {}
-    progress.stage("test")
-    tested = evaluator.test(trained, task.corpus.test)
-    recorder(tested, "finalist")
-    return {e.candidate.id: e for e in tested if e.complete}

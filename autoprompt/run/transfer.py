@@ -66,6 +66,7 @@ def score_transfer(
     return Outcome(
         best=found[-1],
         trained=found[::-1],
+        answers=[],
         parts=[],
         baselines={"manual_tuned": found[0]},
         finalists=0,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from autoprompt.errors import InputError, VerificationError
 from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.leaderboard import EVALUATED_SPLITS, REFINE, EvaluationRecord, Leaderboard, RunRecord
 from autoprompt.manifest import INPUTS, Manifest
+from autoprompt.optimizer import judged, teach
 from autoprompt.results import EntryCheck, RepeatedEvaluation, RunVerification, Verification
 from autoprompt.run.backends import Backend, open_backend
 from autoprompt.run.inputs import Task, prepare_search
@@ -208,7 +210,11 @@ def _repeat_search(
         progress.stage("verify")
         again: dict[str, Evaluation] = {}
         for kind, group in _kinds(records).items():
-            done = _repeat_kind(evaluator, task, kind, [record.candidate for record in group])
+            candidates = [record.candidate for record in group]
+            if kind.rung > Rung.REPEATED:
+                done = _repeat_retraining(evaluator, task, kind, candidates, partial(_answers, run, options, task))
+            else:
+                done = _repeat_kind(evaluator, task, kind, candidates)
             again |= {record.key: evaluation for record, evaluation in zip(group, done, strict=True)}
     return [_Repetition(record, again[record.key]) for record in records], then.differences(now, CLASS)
 
@@ -246,13 +252,51 @@ def _repeat_kind(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequ
     if kind.split == "frozen":
         return evaluator.frozen(candidates)
     if kind.split == "test":
-        trained = evaluator.fit(candidates, counted=False)
-        complete = [one for one in trained if one.complete]
-        tested = {one.candidate.id: one for one in evaluator.test(complete, task.corpus.test)}
-        return [tested.get(one.candidate.id, one) for one in trained]
+        return _tested(evaluator, task, evaluator.fit(candidates, counted=False))
     # A fine-tune that was stopped at its milestone is stopped there again, whatever its loss.
     bar = -math.inf if kind.pruned else None
     return evaluator.fit(candidates, rung=Rung(kind.rung), fold=kind.fold, repeat=kind.repeat, counted=False, bar=bar)
+
+
+def _repeat_retraining(
+    evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequence[Candidate], answers: Callable[[], list[int]]
+) -> list[Evaluation]:
+    """The test rows with candidates that were trained on more rows; ``answers``: those to the unlabelled rows."""
+    rung = Rung(kind.rung)
+    found = evaluator.retrain([(one, rung) for one in candidates], answers() if rung == Rung.TAUGHT else ())
+    return _tested(evaluator, task, found)
+
+
+def _tested(evaluator: Evaluator, task: Task, trained: Sequence[Evaluation]) -> list[Evaluation]:
+    """The test rows, or the failure of a fine-tune."""
+    complete = [one for one in trained if one.complete]
+    tested = {one.candidate.id: one for one in evaluator.test(complete, task.corpus.test)}
+    return [tested.get(one.candidate.id, one) for one in trained]
+
+
+def _answers(run: RunRecord, options: SearchOptions, task: Task) -> list[int]:
+    """The answers to the unlabelled rows that the run's winner was taught, from its stored votes."""
+    with Leaderboard.open(options.leaderboard, read_only=True) as board:
+        records = board.evaluations(run.id)
+    index = {label: place for place, label in enumerate(task.corpus.labels)}
+    gold = {row.row_id: index[row.label] for row in task.corpus.validation}
+    voting = [
+        Evaluation(
+            record.candidate,
+            record.rung,
+            labels=task.corpus.labels,
+            row_ids=tuple(record.row_ids),
+            gold=tuple(gold[row] for row in record.row_ids),
+            log_probs=tuple(map(tuple, record.log_probs)),
+            losses=tuple(record.losses),
+            votes=tuple(map(tuple, record.votes)),
+        )
+        for record in records
+        if (record.split, record.rung, record.fold, record.repeat) == ("validation", Rung.TUNED, 0, 0)
+        and record.status == "complete"
+        and record.candidate.settings.tuning != "none"
+    ]
+    return teach(judged(voting, voting))
 
 
 def _entry_check(checked: Sequence[_Repetition], changed: Sequence[str]) -> EntryCheck:

@@ -1,0 +1,169 @@
+"""The winner is trained once more on all rows: what is kept, tested, shown, repeated and exported."""
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import commands
+import pytest
+import runs
+import tiny
+
+import autoprompt
+from autoprompt import run
+from autoprompt.candidate import Demo, Settings
+from autoprompt.corpus import Corpus
+from autoprompt.evaluator import Evaluation, Rung
+from autoprompt.evaluator.retraining import MOST_TIMES, RetrainTask, limited
+from autoprompt.evaluator.worker import Worker, WorkerSpec
+from autoprompt.leaderboard import Leaderboard
+from autoprompt.progress import Silent
+from autoprompt.template import LabelWords, Template
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _in_this_process():
+    with commands.inline():
+        yield
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run, its result, and what it stored of the test rows."""
+
+    options: run.SearchOptions
+    result: dict[str, Any]
+
+    def tests(self) -> dict[str, dict[int, Any]]:
+        """Entry -> rung -> evaluation of the test rows."""
+        with Leaderboard.open(self.options.leaderboard, read_only=True) as board:
+            found: dict[str, dict[int, Any]] = {}
+            for record in board.evaluations(self.result["run"]):
+                if record.split == "test":
+                    found.setdefault(record.entry, {})[record.rung] = record
+        return found
+
+
+def searched(options: run.SearchOptions) -> Found:
+    return Found(options, run.search(options, Silent()).to_dict())
+
+
+@pytest.fixture(scope="module")
+def found(model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return searched(runs.small(model_folders["llama"], corpus_folder, tmp_path_factory.mktemp("refit")))
+
+
+def test_the_winner_is_kept_as_the_last_of_its_versions(found: Found) -> None:
+    versions, best = found.result["versions"], found.result["best"]
+    assert list(versions) == ["single", "refit", "taught"]
+    assert [one["rows"] for one in versions.values()] == [24, 48, 60]
+    assert versions["taught"]["test"] == best["test"]
+    assert versions["single"]["difference"] is None
+    assert {one["difference"]["n"] for name, one in versions.items() if name != "single"} == {best["test"]["n"]}
+    of_winner, of_manual = (found.tests()[row["entry"]] for row in (best, found.result["baselines"]["manual_tuned"]))
+    assert sorted(of_winner) == [Rung.TUNED, Rung.REFITTED, Rung.TAUGHT]
+    assert sorted(of_manual) == [Rung.TUNED, Rung.REFITTED]
+    assert len({tuple(one.losses) for one in of_winner.values()}) == 3, "they are three fine-tunes"
+    for name, rung in (("single", 1), ("refit", 3), ("taught", 4)):
+        assert versions[name]["test"]["accuracy"] == of_winner[rung].score.accuracy
+    assert found.result["baselines"]["manual_tuned"]["test"]["loss"] == of_manual[Rung.REFITTED].score.loss
+    gain = of_winner[Rung.TAUGHT].score.accuracy - of_manual[Rung.REFITTED].score.accuracy
+    assert found.result["difference"]["value"] == pytest.approx(gain)
+
+
+def test_the_weights_that_are_kept_give_its_scores(found: Found, corpus: Corpus, tmp_path: Path) -> None:
+    with Leaderboard.open(found.options.leaderboard, read_only=True) as board:
+        run.export(board, found.result["best"]["entry"], tmp_path / "best.json", with_weights=True)
+    prompt = autoprompt.load(tmp_path / "best.json")
+    taught = found.tests()[found.result["best"]["entry"]][Rung.TAUGHT]
+    texts = {row.row_id: row.fields["text"] for row in corpus.test}
+    assert prompt.predict([texts[row] for row in taught.row_ids]) == taught.predictions
+    assert json.loads((tmp_path / "best.json").read_text())["scores"]["test"]["accuracy"] == taught.score.accuracy
+
+
+def test_all_is_verified_to_the_last_bit(found: Found) -> None:
+    for row in (found.result["best"], found.result["baselines"]["manual_tuned"]):
+        checked = run.verify(row["entry"], found.options.leaderboard, Silent())
+        assert checked.verdict == "exact"
+        again = {(one.split, one.rung) for one in checked.evaluations}
+        assert {("test", rung) for rung in found.tests()[row["entry"]]} <= again
+
+
+def test_people_see_all_versions(found: Found, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    versions = found.result["versions"]
+    said = "; ".join(f"{n} ({v['rows']} rows) {100 * v['test']['accuracy']:.1f} %" for n, v in versions.items())
+    board = ("--leaderboard", found.options.leaderboard)
+    shown = commands.call(capsys, "resume", found.result["run"], *board)
+    assert f"winner by its training rows: {said}" in " ".join(shown.out.split())
+    assert commands.call(capsys, "report", found.result["run"], *board, "--out", tmp_path / "r").code == 0
+    for page in ("report.md", "report.html"):
+        text = (tmp_path / "r" / page).read_text(encoding="utf-8")
+        assert "winner, single" in text
+        assert "winner, refit" in text
+    ours, manual = found.result["best"], found.result["baselines"]["manual_tuned"]
+    done = commands.call(
+        capsys, "leaderboard", "compare", ours["entry"], manual["entry"], "--split", "test", "--json", *board
+    )
+    assert json.loads(done.out)["loss"] == [pytest.approx(row["test"]["loss"]) for row in (ours, manual)]
+
+
+def test_without_a_refit_the_winner_stays_as_it_was_found(found: Found, tmp_path: Path) -> None:
+    other = searched(replace(found.options, refit=False, leaderboard=tmp_path / "other.sqlite"))
+    assert other.result["versions"] == {}
+    assert other.result["best"]["entry"] == found.result["best"]["entry"]
+    assert other.result["best"]["test"] == found.result["versions"]["single"]["test"]
+    assert all(list(rungs) == [Rung.TUNED] for rungs in other.tests().values())
+    assert run.verify(other.result["best"]["entry"], other.options.leaderboard, Silent()).verdict == "exact"
+
+
+def test_the_command_and_the_function_take_it(found: Found, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    options = found.options
+    given = ("search", options.corpus, "--model", options.model.model, "--max-evaluations", 1, "--fix", "epochs=1",
+             "--config", options.config, "--device", "cpu", "--workers", 1, "--json")  # fmt: skip
+    done = commands.call(capsys, *given, "--no-refit", "--leaderboard", tmp_path / "a.sqlite")
+    assert done.code == 0, done.err
+    ours = autoprompt.search(
+        options.corpus, model=options.model.model, device="cpu", workers=1, max_evaluations=1, fix={"epochs": 1},
+        config=options.config, refit=False, progress=False, leaderboard=tmp_path / "b.sqlite",
+    ).to_dict()  # fmt: skip
+    assert json.loads(done.out)["versions"] == ours["versions"] == {}
+    assert json.loads(done.out)["best"] == ours["best"]
+
+
+def test_without_rows_without_labels_it_is_refitted(found: Found, tmp_path: Path) -> None:
+    data = replace(found.options.data, unlabeled=None, unlabeled_rows=0)
+    other = searched(replace(found.options, data=data, leaderboard=tmp_path / "other.sqlite"))
+    assert list(other.result["versions"]) == ["single", "refit"]
+
+
+def test_a_frozen_winner_has_nothing_to_refit(found: Found, tmp_path: Path) -> None:
+    model = replace(found.options.model, tuning="none")
+    other = searched(replace(found.options, model=model, fix={}, leaderboard=tmp_path / "other.sqlite"))
+    assert other.result["versions"] == {}
+    assert other.result["weights"] is None
+
+
+# The task
+
+
+def test_steps_are_limited_in_those_of_a_short_fine_tune() -> None:
+    settings = Settings("tail", 5e-4, 12, 4, 8)
+    assert limited(settings, 64, 2 * settings.steps(32)) == settings, "twice the rows and twice the steps"
+    assert limited(settings, 192, 4 * settings.steps(32)).steps(192) == 4 * settings.steps(32)
+    assert limited(settings, 10_000, 1).epochs == 1
+    assert all(math.isfinite(times) and times >= 1 for times in MOST_TIMES.values())
+
+
+def test_a_prompt_whose_examples_are_all_rows_fails_in_a_sentence(
+    model_folders: dict[str, Path], corpus: Corpus, tmp_path: Path
+) -> None:
+    shown = replace(corpus, train=corpus.train[:1], validation=corpus.validation[:1], test=())
+    worker = Worker(WorkerSpec(model_folders["llama"], shown, 0, "cpu", 64, tmp_path, tmp_path))
+    words = LabelWords(tuple(tiny.WORDS.items()))
+    shots = tuple(Demo.of(row.row_id, row.fields, row.label) for row in (*shown.train, *shown.validation))
+    candidate = replace(tiny.prompt_of(Template.parse(tiny.MANUAL), words, "tail"), demos=shots)
+    done, content = RetrainTask(Evaluation(candidate, Rung.REFITTED))(worker)
+    assert (done.status, content) == ("failed", b"")
+    assert done.reason == "the solved examples leave no rows to train on"
