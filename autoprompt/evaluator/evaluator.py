@@ -203,9 +203,11 @@ class Evaluator:
         again = {one.candidate.id: self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
         return [again.get(e.candidate.id, e) for e in evaluations]
 
-    def retrain(self, wanted: Sequence[tuple[Candidate, Rung]], answers: Sequence[int] = ()) -> list[Evaluation]:
+    def retrain(
+        self, wanted: Sequence[tuple[Candidate, Rung]], answers: Sequence[tuple[float, ...]] = ()
+    ) -> list[Evaluation]:
         """Fine-tune candidates on training and validation rows, on rung ``TAUGHT`` also on unlabelled rows with a
-        teacher's ``answers``: label indices.
+        teacher's ``answers``: probabilities of the labels [rows][labels].
 
         Returns evaluations without scores: no rows are left for those but test rows. Raises StorageError where the
         weights cannot be written.

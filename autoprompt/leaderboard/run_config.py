@@ -133,7 +133,7 @@ class StoredRequest(StoredPart):
     metric: str | None
     folds: int | None
     repeats: int
-    refit: bool
+    refit: bool | None
     seed: int
     name: str | None
     fix: Mapping[str, Any]

@@ -167,7 +167,7 @@ class _Request(Part):
     metric: Word | None = None
     folds: Small | None = None
     repeats: Small = 1
-    refit: bool = True
+    refit: bool | None = None
     seed: int = 0
     name: Line | None = None
     fix: dict[Word, JsonValue] = ABSENT

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Delta: TypeAlias = "Mapping[str, Tensor]"
 """Result of a fine-tune: the trained values by parameter name."""
 
+Label: TypeAlias = "int | tuple[float, ...]"
+"""What a row is to answer: a label's index, or the probability of each label."""
+
 
 class CandidateFailedError(Exception):
     """One candidate could not be fine-tuned or scored (for example, a non-finite loss); the model stays usable."""

@@ -66,8 +66,8 @@ class Outcome:
     best: Evaluation
     trained: list[Evaluation]
     """What the test rows are for: the winner, ``manual`` and ``manual_tuned``, each as trained on the training rows."""
-    answers: list[int]
-    """Label indices that the best candidates together give to the unlabelled rows; empty where too few voted."""
+    answers: list[tuple[float, ...]]
+    """The best candidates' mean probabilities for the unlabelled rows [rows][labels]; empty where too few voted."""
     parts: list[Evaluation]
     """Of the winner: each fold and repeat, where there were finalists."""
     baselines: dict[str, Evaluation]

@@ -66,9 +66,9 @@ def judged(evaluations: Sequence[Evaluation], voters: Sequence[Evaluation]) -> l
     return found
 
 
-def teach(evaluations: Sequence[Evaluation]) -> list[int]:
-    """The answers of the best third to the unlabelled rows: the label index with the highest mean probability, one a
-    row (pattern-exploiting training, Schick and Schütze 2021). Empty with fewer than ``MIN_VOTERS`` votes on them.
+def teach(evaluations: Sequence[Evaluation]) -> list[tuple[float, ...]]:
+    """The answers of the best third to the unlabelled rows: their mean probabilities of the labels [rows][labels]
+    (pattern-exploiting training, Schick and Schütze 2021). Empty with fewer than ``MIN_VOTERS`` votes on them.
 
     ``evaluations``: judged ones of the data's own split, whose estimates say which are the best.
     """
@@ -76,8 +76,7 @@ def teach(evaluations: Sequence[Evaluation]) -> list[int]:
     if len(voting) < MIN_VOTERS:
         return []
     best = voting[: max(MIN_TEACHERS, len(voting) // 3)]
-    found: list[int] = np.mean([e.votes for e in best], axis=0).argmax(axis=1).tolist()
-    return found
+    return [tuple(row) for row in np.mean([e.votes for e in best], axis=0).tolist()]
 
 
 def labelled_errors(evaluation: Evaluation) -> Matrix:

@@ -259,7 +259,11 @@ def _repeat_kind(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequ
 
 
 def _repeat_retraining(
-    evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequence[Candidate], answers: Callable[[], list[int]]
+    evaluator: Evaluator,
+    task: Task,
+    kind: _Kind,
+    candidates: Sequence[Candidate],
+    answers: Callable[[], list[tuple[float, ...]]],
 ) -> list[Evaluation]:
     """The test rows with candidates that were trained on more rows; ``answers``: those to the unlabelled rows."""
     rung = Rung(kind.rung)
@@ -274,7 +278,7 @@ def _tested(evaluator: Evaluator, task: Task, trained: Sequence[Evaluation]) -> 
     return [tested.get(one.candidate.id, one) for one in trained]
 
 
-def _answers(run: RunRecord, options: SearchOptions, task: Task) -> list[int]:
+def _answers(run: RunRecord, options: SearchOptions, task: Task) -> list[tuple[float, ...]]:
     """The answers to the unlabelled rows that the run's winner was taught, from its stored votes."""
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         records = board.evaluations(run.id)

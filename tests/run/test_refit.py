@@ -132,10 +132,12 @@ def test_the_command_and_the_function_take_it(found: Found, capsys: pytest.Captu
     assert json.loads(done.out)["best"] == ours["best"]
 
 
-def test_without_rows_without_labels_it_is_refitted(found: Found, tmp_path: Path) -> None:
+def test_without_rows_without_labels_it_is_refitted_where_that_is_asked_for(found: Found, tmp_path: Path) -> None:
     data = replace(found.options.data, unlabeled=None, unlabeled_rows=0)
-    other = searched(replace(found.options, data=data, leaderboard=tmp_path / "other.sqlite"))
+    options = replace(found.options, data=data, max_evaluations=2)
+    other = searched(replace(options, refit=True, leaderboard=tmp_path / "other.sqlite"))
     assert list(other.result["versions"]) == ["single", "refit"]
+    assert searched(replace(options, leaderboard=tmp_path / "third.sqlite")).result["versions"] == {}
 
 
 def test_a_frozen_winner_has_nothing_to_refit(found: Found, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from autoprompt.models.adaptation.lora_init import mean_inputs
 from autoprompt.models.adaptation.tuning import Tuner
 from autoprompt.models.passes import Passes
 from autoprompt.models.prompts.batching import Batch, EncodedPrompt
-from autoprompt.models.types import CandidateFailedError, Delta
+from autoprompt.models.types import CandidateFailedError, Delta, Label
 
 STOP_LOSS = 0.3
 """Mean training loss of a pass over labelled rows below which a fine-tune ends: further passes make the model more
@@ -26,14 +26,15 @@ confident, but not better."""
 class FineTune:
     """A fine-tune on the rows of one prompt.
 
-    ``scores``: the label scores of a batch [rows, labels], with gradients. ``gold``: label indices, 0 for target texts.
+    ``scores``: the label scores of a batch [rows, labels], with gradients. ``gold``: label indices, or probabilities of
+    the labels; 0 for target texts.
     """
 
     tuner: Tuner
     passes: Passes
     scores: Callable[[Batch], Tensor]
     prompted: EncodedPrompt
-    gold: Sequence[int]
+    gold: Sequence[Label]
 
     def run(self, settings: Settings, seed: int, ended: Callable[[int], bool], start: Delta | None) -> Delta:
         """Fine-tune and return what changed; the arguments are those of ``LanguageModel.tune``."""

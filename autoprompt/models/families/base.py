@@ -35,7 +35,7 @@ from autoprompt.models.prompts.batching import Batch, EncodedPrompt, label_score
 from autoprompt.models.prompts.encoding import Encoder
 from autoprompt.models.prompts.special_tokens import chat_format
 from autoprompt.models.prompts.tokenized import EncodedRow, LiteralToken
-from autoprompt.models.types import Delta, Features, LoadOptions, pick_device
+from autoprompt.models.types import Delta, Features, Label, LoadOptions, pick_device
 
 
 class LanguageModel(ABC):
@@ -278,14 +278,15 @@ class LanguageModel(ABC):
     def tune(
         self,
         prompted: EncodedPrompt,
-        gold: Sequence[int],
+        gold: Sequence[Label],
         settings: Settings,
         seed: int,
         ended: Callable[[int], bool] = lambda _: False,
         *,
         start: Delta | None = None,
     ) -> Delta:
-        """Fine-tune from the base weights and return what changed. ``gold``: label indices, 0 for target texts.
+        """Fine-tune from the base weights and return what changed. ``gold``: label indices, or probabilities of the
+        labels for all rows; 0 for target texts.
 
         ``ended``: called after each pass over the rows with the number of passes; True ends the fine-tune. During the
         call the model has the weights trained so far and can score prompts made before the fine-tune. ``start``: the
