@@ -64,7 +64,7 @@ def search(
     metric: str | None = None,
     folds: int | None = None,
     repeats: int = 1,
-    refit: bool | None = None,
+    refit: bool = False,
     budget: float | str | None = None,
     max_evaluations: int | None = None,
     seed: int = 0,
@@ -110,8 +110,7 @@ def search(
     ``folds``: parts of the finalists' cross-validation, at least 2; None swaps training and validation rows.
     ``repeats``: seeds that each finalist is fine-tuned with.
     ``refit``: train the winner and the tuned manual template once more before the test, on validation rows as well, and
-    the winner on rows without labels, too, with the answers that the best prompts give together; None: where there are
-    such answers.
+    the winner on rows without labels, too, with the answers that the best prompts give together.
     ``budget``: time from start to result, in seconds or as ``"5m"``. ``max_evaluations``: number of fine-tunes. Give at
     most one of the two; the default is a budget of 300 seconds.
     ``seed``: of everything that is drawn at random.

@@ -133,7 +133,7 @@ class StoredRequest(StoredPart):
     metric: str | None
     folds: int | None
     repeats: int
-    refit: bool | None
+    refit: bool
     seed: int
     name: str | None
     fix: Mapping[str, Any]

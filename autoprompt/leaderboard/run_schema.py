@@ -167,7 +167,7 @@ class _Request(Part):
     metric: Word | None = None
     folds: Small | None = None
     repeats: Small = 1
-    refit: bool | None = None
+    refit: bool = False
     seed: int = 0
     name: Line | None = None
     fix: dict[Word, JsonValue] = ABSENT

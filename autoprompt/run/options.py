@@ -109,8 +109,8 @@ class SearchOptions:
     """Folds of the finalists' cross-validation; None swaps training and validation rows."""
     repeats: int = 1
     """Number of seeds that each finalist is fine-tuned with."""
-    refit: bool | None = None
-    """Whether the winner is trained once more, on validation rows as well; None: where rows without labels help."""
+    refit: bool = False
+    """Whether the winner is trained once more, on validation rows and rows without labels as well."""
     seed: int = 0
     name: str | None = None
     leaderboard: Path = Path(DEFAULT_LEADERBOARD)

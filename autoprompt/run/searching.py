@@ -127,18 +127,11 @@ class _Run:
         self.progress.stage("measuring")
         pool.model_check.measure(task.space.manual_tuned)
         rounds = options.repeats * (options.folds or 2)
-        self.need = needed(
-            pool.costs, task.space, options.strategy, len(task.corpus.test), rounds, refit=self._may_refit(task)
-        )
+        self.need = needed(pool.costs, task.space, options.strategy, len(task.corpus.test), rounds, refit=options.refit)
         if self.known is None:
             left_out = check_budget(self.budget, self.need, default=options.budget is None)
             if left_out:
                 self.progress.note(left_out)
-
-    def _may_refit(self, task: Task) -> bool:
-        """Whether the winner is likely to be trained on more rows at the end."""
-        asked = self.options.refit
-        return bool(task.corpus.labels and task.corpus.unlabeled) if asked is None else asked
 
     def _warm_start_sources(self) -> list[Source]:
         """What a warm start's files contain; empty where the run has stored what it took from them."""
@@ -182,9 +175,8 @@ class _Run:
         else:
             progress.stage("fine-tune")
             outcome = score_transfer(evaluator, task, options.transfer, options.seed, recorder)
-        refit = bool(outcome.answers) if options.refit is None else options.refit
         test = options.transfer is None or options.transfer.split == "test"
-        ending = end_search(task, evaluator, outcome, recorder, progress, refit=refit, test=test)
+        ending = end_search(task, evaluator, outcome, recorder, progress, refit=options.refit, test=test)
         kept = ending.keep_winner(board.path, outcome.best.candidate)
         return _result(options, recorder, outcome, ending, self.budget, kept)
 
@@ -203,7 +195,7 @@ class _Run:
             describe=self.progress.stage,
             folds=options.folds,
             repeats=options.repeats,
-            refit=self._may_refit(task),
+            refit=options.refit,
             restart=self.restart,
             forecast=forecast,
         ).run()
