@@ -4,22 +4,19 @@ from autoprompt.results.events import CandidateEvaluated, Event, NoteGiven, Plan
 from autoprompt.results.types import (
     Change,
     Difference,
-    EntryCheck,
     ErrorEstimate,
     EvaluationResult,
     LossDifference,
     Refinement,
-    RepeatedEvaluation,
     RunResult,
-    RunVerification,
     ScoredPrompt,
     Spread,
     Transferred,
-    Verification,
     WarmStart,
     WinnerVersion,
 )
 from autoprompt.results.verdict import refinement_verdict, verdict
+from autoprompt.results.verification import EntryCheck, RepeatedEvaluation, RunVerification, Verification
 
 __all__ = [
     "CandidateEvaluated",

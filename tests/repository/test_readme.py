@@ -61,7 +61,7 @@ def test_the_readme_is_short():
 
 OTHERS = {  # of the README's table: the column of the benchmark's
     "manual prompt, fine-tuned": "manual_tuned",
-    "random draws of prompts": "random",
+    "random prompts, fine-tuned": "random",
     "manual prompt, full tuning": "manual, full tuning",
     "SetFit": "SetFit",
     "SetFit with twice the rows": "SetFit, all rows",
