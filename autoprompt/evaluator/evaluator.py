@@ -200,8 +200,8 @@ class Evaluator:
         gone = self.without_weights(evaluations)
         # Not through the journal, which stores no weights.
         works = self._dispatch([WeightsTask(Evaluation(e.candidate, Rung.TUNED)) for e in gone])
-        again = {one.candidate.id: self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
-        return [again.get(e.candidate.id, e) for e in evaluations]
+        again = {id(one): self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
+        return [again.get(id(e), e) for e in evaluations]
 
     def retrain(
         self, wanted: Sequence[tuple[Candidate, Rung]], answers: Sequence[tuple[float, ...]] = ()

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from autoprompt.candidate import Settings, derived_seed
 from autoprompt.corpus import Example
 from autoprompt.errors import InputError
-from autoprompt.evaluator.evaluation import Evaluation, Rung
+from autoprompt.evaluator.evaluation import Evaluation
 from autoprompt.evaluator.worker import Worker
 from autoprompt.models import CandidateFailedError, Label
 
-MOST_TIMES = {Rung.REFITTED: 2, Rung.TAUGHT: 2}
+MOST_TIMES = 2
 """Most optimiser steps, in those of a short fine-tune."""
 
 
@@ -23,8 +23,7 @@ class RetrainTask:
 
     On rung ``REFITTED`` on training and validation rows, as scikit-learn's ``GridSearchCV(refit=True)`` does. On rung
     ``TAUGHT`` also on the unlabelled rows with a teacher's ``answers``, probabilities of the labels [rows][labels]
-    (pattern-exploiting training, Schick and Schütze 2021): the most probable labels alone, learnt until they are known
-    by heart, cost accuracy where these kept it.
+    (pattern-exploiting training, Schick and Schütze 2021). ``results/benchmarks/end.md`` has the rules that were tried.
     """
 
     evaluation: Evaluation
@@ -38,7 +37,7 @@ class RetrainTask:
         rows = (*labelled, *worker.spec.corpus.unlabeled[: len(self.answers)])
         if not labelled:
             return self.evaluation.failed("the solved examples leave no rows to train on"), b""
-        most = MOST_TIMES[Rung(self.evaluation.rung)] * candidate.settings.steps(len(worker.splits[0]))
+        most = MOST_TIMES * candidate.settings.steps(len(worker.splits[0]))
         try:
             prompted = worker.model.prompt(candidate, rows)
             settings = limited(candidate.settings, len(rows), most)
@@ -62,6 +61,5 @@ class RetrainTask:
 
 def limited(settings: Settings, rows: int, steps: int) -> Settings:
     """The settings with fewer epochs, where those would take more than so many steps with these rows."""
-    return replace(
-        settings, epochs=max(1, min(settings.epochs, math.ceil(steps / settings.steps(rows) * settings.epochs)))
-    )
+    of_one = replace(settings, epochs=1).steps(rows)
+    return replace(settings, epochs=min(settings.epochs, math.ceil(steps / of_one)))

@@ -122,12 +122,9 @@ class EvaluationRecord:
 def kept_tests(records: Iterable[EvaluationRecord]) -> dict[str, EvaluationRecord]:
     """Run id -> an entry's complete evaluation of the test rows with the weights that it kept: that of the highest
     rung."""
-    found: dict[str, EvaluationRecord] = {}
-    for record in records:
-        if record.split == "test" and record.status == "complete":
-            known = found.get(record.run)
-            found[record.run] = record if known is None or record.rung >= known.rung else known
-    return found
+    tested = sorted((record for record in records if record.split == "test"), key=lambda record: record.rung)
+    last = {record.run: record for record in tested}
+    return {run: record for run, record in last.items() if record.status == "complete"}
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,6 @@ class _Difference(Part):
 
 class _Version(Part):
     rows: Count = 0
-    seconds: Seconds = 0.0
     test: Score | None = None
     difference: _Difference | None = None
 

@@ -10,7 +10,7 @@ from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import CostModel
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK, retrainings, side_by_side
+from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK, retraining_seconds, side_by_side
 from autoprompt.registry import STRATEGIES
 
 TESTED = 3
@@ -65,7 +65,7 @@ def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds
     proposing = 2 * STRATEGIES[strategy].gradient_rounds * rows * 3 * (speed.prefix + speed.scored) / workers
     written = costs.written_tokens * speed.written
     again = COMPARED * (rounds - (0 if written else 1))
-    retrained = [fit * times for times in retrainings(costs.corpus)] if refit else []
+    retrained = retraining_seconds(costs, fit) if refit else []
     tested = (min(heads, 1) + 1) * speed.prefix + (TESTED + len(retrained)) * (speed.scored + written)
     return Need(
         baselines=SLACK * (prefixes + validation * speed.scored),

@@ -75,7 +75,7 @@ def teach(evaluations: Sequence[Evaluation]) -> list[tuple[float, ...]]:
     voting = sorted((e for e in evaluations if e.complete and e.votes), key=lambda e: e.fitness)
     if len(voting) < MIN_VOTERS:
         return []
-    best = voting[: max(MIN_TEACHERS, len(voting) // 3)]
+    best = voting[: max(MIN_TEACHERS, -(-len(voting) // 3))]
     return [tuple(row) for row in np.mean([e.votes for e in best], axis=0).tolist()]
 
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from autoprompt.corpus import Corpus
-from autoprompt.evaluator import MOST_TIMES, CandidateEvaluator, CostModel, Evaluation, Journal, Rung
+from autoprompt.evaluator import MOST_TIMES, CandidateEvaluator, CostModel, Evaluation, Journal
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.racing import finalists, ranked
 from autoprompt.optimizer.space import Space
@@ -168,19 +167,21 @@ class TimePlan:
         again = self.evaluator.without_weights([*leaders[:1], *(e for e in tuned if e.candidate == manual)])
         turns = math.ceil(len(again) / self._costs.workers)
         fit = costs.fit_estimate(manual.settings)
-        retrained = retrainings(costs.corpus) if self.refit else []
+        retrained = retraining_seconds(costs, fit) if self.refit else []
         rows = max(
-            costs.test_seconds([manual, *[manual, leader] * (1 + len(retrained) // 2)], self.test_rows)
+            costs.test_seconds([manual, manual, leader, *[leader] * len(retrained)], self.test_rows)
             for leader in [e.candidate for e in leaders] or [manual]
         )
-        return FINISH_SECONDS + turns * fit + side_by_side([fit * each for each in retrained], costs.workers) + rows
+        return FINISH_SECONDS + turns * fit + side_by_side(retrained, costs.workers) + rows
 
 
-def retrainings(corpus: Corpus) -> list[float]:
-    """Fine-tunes on more rows at the end of a search, each in the time of a short one, at most: of the winner with
-    unlabelled rows, where there are any; of it and of the tuned manual template with all labelled rows."""
-    more = [float(MOST_TIMES[Rung.TAUGHT])] if corpus.labels and corpus.unlabeled else []
-    return [*more, *[float(MOST_TIMES[Rung.REFITTED])] * 2]
+def retraining_seconds(costs: CostModel, fit: float) -> list[float]:
+    """At most so many seconds takes each fine-tune on more rows at the end of a search: of the winner and of the tuned
+    manual template with all labelled rows, and of the winner with unlabelled rows, where there are any.
+
+    ``fit``: those of a short fine-tune.
+    """
+    return [MOST_TIMES * fit] * (3 if costs.voted else 2)
 
 
 def side_by_side(seconds: Sequence[float], workers: int) -> float:

@@ -86,13 +86,12 @@ class Difference(Result):
 
 @dataclass(frozen=True, repr=False)
 class WinnerVersion(Result):
-    """The winner as it was trained on so many ``rows`` (in ``seconds``), with its score on the test rows.
+    """The winner as it was trained on so many ``rows``, with its score on the test rows.
 
     ``difference``: its accuracy (of generated texts, the metric) minus that of the first version, on the same rows.
     """
 
     rows: int = 0
-    seconds: float = 0.0
     test: Score | None = None
     difference: Difference | None = None
 

@@ -34,8 +34,9 @@ class Ending:
 
     @property
     def kept(self) -> dict[str, Evaluation]:
-        """The test evaluation of each candidate as it is kept."""
-        return {candidate: versions[-1] for candidate, versions in self.tests.items()}
+        """The test evaluation of each candidate as it is kept; without those whose test failed."""
+        rung = {candidate: versions[-1].rung for candidate, versions in self.trained.items()}
+        return {id_: e for id_, versions in self.tests.items() for e in versions if e.rung == rung[id_]}
 
     def keep_winner(self, board: Path, winner: Candidate) -> str | None:
         """Store the weights of the winner. Returns their name; None for a frozen model. Raises StorageError."""
@@ -52,12 +53,13 @@ class Ending:
         found = {}
         for one in trained:
             test = tested.get(one.rung)
-            more = test is not None and single is not None and test is not single
+            changed = paired_difference(recorder, test, single) if test and single and test is not single else None
             found[VERSIONS.get(Rung(one.rung), SINGLE)] = WinnerVersion(
                 rows=self.rows.get(one.rung, self.rows[Rung.TUNED]),
-                seconds=round(one.seconds, 3),
                 test=recorder.score(test) if test else None,
-                difference=paired_difference(recorder, test, single) if more else None,  # type: ignore[arg-type]
+                difference=paired_difference(recorder, test, single)
+                if test and single and test is not single
+                else None,
             )
         return found
 

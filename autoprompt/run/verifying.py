@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -211,10 +210,8 @@ def _repeat_search(
         again: dict[str, Evaluation] = {}
         for kind, group in _kinds(records).items():
             candidates = [record.candidate for record in group]
-            if kind.rung > Rung.REPEATED:
-                done = _repeat_retraining(evaluator, task, kind, candidates, partial(_answers, run, options, task))
-            else:
-                done = _repeat_kind(evaluator, task, kind, candidates)
+            answers = _answers(run, options, task) if kind.rung == Rung.TAUGHT else []
+            done = _repeat_kind(evaluator, task, kind, candidates, answers)
             again |= {record.key: evaluation for record, evaluation in zip(group, done, strict=True)}
     return [_Repetition(record, again[record.key]) for record in records], then.differences(now, CLASS)
 
@@ -248,34 +245,27 @@ def _kinds(records: Sequence[EvaluationRecord]) -> dict[_Kind, list[EvaluationRe
     return dict(sorted(groups.items(), key=lambda item: (EVALUATED_SPLITS.index(item[0].split), item[0])))
 
 
-def _repeat_kind(evaluator: Evaluator, task: Task, kind: _Kind, candidates: Sequence[Candidate]) -> list[Evaluation]:
-    if kind.split == "frozen":
-        return evaluator.frozen(candidates)
-    if kind.split == "test":
-        return _tested(evaluator, task, evaluator.fit(candidates, counted=False))
-    # A fine-tune that was stopped at its milestone is stopped there again, whatever its loss.
-    bar = -math.inf if kind.pruned else None
-    return evaluator.fit(candidates, rung=Rung(kind.rung), fold=kind.fold, repeat=kind.repeat, counted=False, bar=bar)
-
-
-def _repeat_retraining(
+def _repeat_kind(
     evaluator: Evaluator,
     task: Task,
     kind: _Kind,
     candidates: Sequence[Candidate],
-    answers: Callable[[], list[tuple[float, ...]]],
+    answers: Sequence[tuple[float, ...]],
 ) -> list[Evaluation]:
-    """The test rows with candidates that were trained on more rows; ``answers``: those to the unlabelled rows."""
-    rung = Rung(kind.rung)
-    found = evaluator.retrain([(one, rung) for one in candidates], answers() if rung == Rung.TAUGHT else ())
-    return _tested(evaluator, task, found)
-
-
-def _tested(evaluator: Evaluator, task: Task, trained: Sequence[Evaluation]) -> list[Evaluation]:
-    """The test rows, or the failure of a fine-tune."""
-    complete = [one for one in trained if one.complete]
-    tested = {one.candidate.id: one for one in evaluator.test(complete, task.corpus.test)}
-    return [tested.get(one.candidate.id, one) for one in trained]
+    """``answers``: those to the unlabelled rows that candidates of rung ``TAUGHT`` were trained with."""
+    if kind.split == "frozen":
+        return evaluator.frozen(candidates)
+    if kind.split == "test":
+        if kind.rung > Rung.REPEATED:
+            trained = evaluator.retrain([(one, Rung(kind.rung)) for one in candidates], answers)
+        else:
+            trained = evaluator.fit(candidates, counted=False)
+        complete = [one for one in trained if one.complete]
+        tested = {one.candidate.id: one for one in evaluator.test(complete, task.corpus.test)}
+        return [tested.get(one.candidate.id, one) for one in trained]
+    # A fine-tune that was stopped at its milestone is stopped there again, whatever its loss.
+    bar = -math.inf if kind.pruned else None
+    return evaluator.fit(candidates, rung=Rung(kind.rung), fold=kind.fold, repeat=kind.repeat, counted=False, bar=bar)
 
 
 def _answers(run: RunRecord, options: SearchOptions, task: Task) -> list[tuple[float, ...]]:

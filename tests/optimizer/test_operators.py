@@ -70,11 +70,14 @@ def _hints(parent: Candidate) -> Hints:
 @pytest.mark.parametrize("operator", USUAL, ids=lambda o: o.name)
 @pytest.mark.parametrize("words", [TWO, SIX], ids=["two", "six"])
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_child_is_valid(operator: Operator, words: LabelWords, source: str) -> None:
+@pytest.mark.parametrize(
+    "seeds", [range(50), pytest.param(range(50, 150), marks=pytest.mark.slow)], ids=["some", "more"]
+)
+def test_every_child_is_valid(operator: Operator, words: LabelWords, source: str, seeds: range) -> None:
     parent = _candidate(source, words)
     fields = {name for name in parent.template.slots if name != "label"}
     children = []
-    for seed in range(50):
+    for seed in seeds:
         child = operator(_mating(parent, seed))
         assert child == operator(_mating(parent, seed))  # all chance comes from the generator
         if child is None:

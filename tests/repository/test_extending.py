@@ -229,6 +229,13 @@ def test_the_strategy_from_outside_searches() -> None:
     assert {candidate.label_words for candidate in tried} == {MANUAL.label_words}
 
 
+def test_the_command_names_what_comes_from_outside(installed: Path) -> None:
+    path = os.pathsep.join((str(installed), str(ROOT)))
+    shown = commands.spawn("search", "--help", env={"PYTHONPATH": path})
+    assert "|inline" in shown.out.replace("\n", "").replace(" ", "")
+    assert "|library" in shown.out.replace("\n", "").replace(" ", "")
+
+
 @pytest.mark.usefixtures("installed")
 def test_the_executor_from_outside_computes_a_run(
     model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path

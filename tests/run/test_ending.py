@@ -1,7 +1,6 @@
 """The winner is trained once more on all rows: what is kept, tested, shown, repeated and exported."""
 
 import json
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ class Found:
 
     options: run.SearchOptions
     result: dict[str, Any]
+    tasks: int = 0
 
     def tests(self) -> dict[str, dict[int, Any]]:
         """Entry -> rung -> evaluation of the test rows."""
@@ -47,7 +47,10 @@ class Found:
 
 
 def searched(options: run.SearchOptions) -> Found:
-    return Found(options, run.search(options, Silent()).to_dict())
+    with pytest.MonkeyPatch.context() as patch:
+        count = runs.killing(patch, -1)
+        result = run.search(options, Silent()).to_dict()
+    return Found(options, result, count[0])
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,14 @@ def test_all_is_verified_to_the_last_bit(found: Found) -> None:
         assert checked.verdict == "exact"
         again = {(one.split, one.rung) for one in checked.evaluations}
         assert {("test", rung) for rung in found.tests()[row["entry"]]} <= again
+
+
+def test_killed_at_the_end_it_is_resumed_as_if_nothing_had_happened(found: Found, tmp_path: Path) -> None:
+    for left in (1, 3):  # tasks: while test rows are scored, and while the winner is trained
+        options = replace(found.options, leaderboard=tmp_path / f"{left}.sqlite")
+        reference = runs.started(options, found.tasks - left)
+        ended = run.resume(reference, options.leaderboard, Silent()).to_dict()
+        assert runs.facts(options.leaderboard, ended) == runs.facts(found.options.leaderboard, found.result)
 
 
 def test_people_see_all_versions(found: Found, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -155,7 +166,7 @@ def test_steps_are_limited_in_those_of_a_short_fine_tune() -> None:
     assert limited(settings, 64, 2 * settings.steps(32)) == settings, "twice the rows and twice the steps"
     assert limited(settings, 192, 4 * settings.steps(32)).steps(192) == 4 * settings.steps(32)
     assert limited(settings, 10_000, 1).epochs == 1
-    assert all(math.isfinite(times) and times >= 1 for times in MOST_TIMES.values())
+    assert limited(settings, 64, MOST_TIMES * settings.steps(32)).steps(64) <= MOST_TIMES * settings.steps(32)
 
 
 def test_a_prompt_whose_examples_are_all_rows_fails_in_a_sentence(

@@ -108,7 +108,7 @@ def kill_and_compare(whole: Kept, options: run.SearchOptions, parts: Iterable[fl
 
 
 def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(options, whole, tmp_path):
-    """About halfway: the test after this one."""
+    """About halfway: test_a_row_that_was_stored_before_the_kill_is_stored_once."""
     kill_and_compare(whole, replace(options, name="the first"), (0.2, 0.87), tmp_path)
 
 

@@ -70,10 +70,14 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
 
 
 @pytest.mark.slow
-def test_fault_52_the_same_seed_gives_the_same_bits_again_and_another_seed_others(options: run.SearchOptions) -> None:
+@pytest.mark.parametrize("strategy", ["hybrid", "gradient"])
+def test_fault_52_the_same_seed_gives_the_same_bits_again_and_another_seed_others(
+    options: run.SearchOptions, strategy: str
+) -> None:
+    one = replace(options, strategy=strategy, max_evaluations=9)
     with commands.inline():
-        results = [run.search(o, Silent()).to_dict() for o in (options, options, replace(options, seed=1))]
-    first, again, other = (digest(options, result) for result in results)
+        results = [run.search(o, Silent()).to_dict() for o in (one, one, replace(one, seed=1))]
+    first, again, other = (digest(one, result) for result in results)
     assert first == again
     assert first != other
 
