@@ -57,9 +57,7 @@ class Ending:
             found[VERSIONS.get(Rung(one.rung), SINGLE)] = WinnerVersion(
                 rows=self.rows.get(one.rung, self.rows[Rung.TUNED]),
                 test=recorder.score(test) if test else None,
-                difference=paired_difference(recorder, test, single)
-                if test and single and test is not single
-                else None,
+                difference=changed,
             )
         return found
 
