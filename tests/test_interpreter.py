@@ -51,6 +51,7 @@ def searched(folder: Path, command: list[str], model: Path, **variables: str) ->
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_nothing_beside_the_data_runs(hostile: Path, model_folders: dict[str, Path], tmp_path: Path) -> None:
     script = tmp_path / "bin" / "autoprompt"  # as pip writes it

@@ -13,6 +13,8 @@ from autoprompt.evaluator import CostModel, Evaluator, ModelCheck, WorkerSpec, s
 from autoprompt.optimizer import Budget, Outcome, Search, Space, phrases
 from autoprompt.template import LabelWords, Template
 
+pytestmark = pytest.mark.slow
+
 EVALUATIONS = 20
 EPOCHS = 1
 
@@ -97,21 +99,14 @@ def test_a_gradient_points_to_it(setting: Setting) -> None:
     assert any(planted.PLANTED in template.format() for template, _ in proposals.replacements)
 
 
-@pytest.mark.parametrize(
-    ("strategy", "seed"),
-    [
-        ("hybrid", 0),
-        *(pytest.param("hybrid", seed, marks=pytest.mark.slow) for seed in (1, 2)),
-        *(pytest.param("gradient", seed, marks=pytest.mark.slow) for seed in (0, 1, 2)),
-    ],
-)
+@pytest.mark.parametrize("strategy", ["hybrid", "gradient"])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_gradients_find_the_planted_word(setting: Setting, strategy: str, seed: int) -> None:
     outcome = setting.search(strategy, seed)
     assert outcome.fitted <= EVALUATIONS
     assert found(outcome), outcome.best.candidate.template.format()
 
 
-@pytest.mark.slow
 def test_random_draws_mostly_miss_it(setting: Setting) -> None:
-    hits = [found(setting.search("random", seed)) for seed in range(10)]
-    assert sum(hits) < 5, hits
+    hits = [found(setting.search("random", seed)) for seed in range(5)]
+    assert sum(hits) < 3, hits

@@ -95,12 +95,13 @@ def test_all_is_verified_to_the_last_bit(found: Found) -> None:
         assert {("test", rung) for rung in found.tests()[row["entry"]]} <= again
 
 
-def test_killed_at_the_end_it_is_resumed_as_if_nothing_had_happened(found: Found, tmp_path: Path) -> None:
-    for left in (1, 3):  # tasks: while test rows are scored, and while the winner is trained
-        options = replace(found.options, leaderboard=tmp_path / f"{left}.sqlite")
-        reference = runs.started(options, found.tasks - left)
-        ended = run.resume(reference, options.leaderboard, Silent()).to_dict()
-        assert runs.facts(options.leaderboard, ended) == runs.facts(found.options.leaderboard, found.result)
+@pytest.mark.parametrize("left", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_killed_at_the_end_it_is_resumed_as_if_nothing_had_happened(found: Found, tmp_path: Path, left: int) -> None:
+    """So many tasks before the end: while test rows are scored, and while the winner is trained."""
+    options = replace(found.options, leaderboard=tmp_path / "lb.sqlite")
+    reference = runs.started(options, found.tasks - left)
+    ended = run.resume(reference, options.leaderboard, Silent()).to_dict()
+    assert runs.facts(options.leaderboard, ended) == runs.facts(found.options.leaderboard, found.result)
 
 
 def test_people_see_all_versions(found: Found, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -121,8 +122,10 @@ def test_people_see_all_versions(found: Found, capsys: pytest.CaptureFixture[str
     assert json.loads(done.out)["loss"] == [pytest.approx(row["test"]["loss"]) for row in (ours, manual)]
 
 
-def test_without_a_refit_the_winner_stays_as_it_was_found(found: Found, tmp_path: Path) -> None:
-    other = searched(replace(found.options, refit=False, leaderboard=tmp_path / "other.sqlite"))
+def test_without_a_refit_the_winner_stays_as_it_was_found(
+    found: Found, finished: tuple[run.SearchOptions, dict[str, Any]]
+) -> None:
+    other = Found(*finished)
     assert other.result["versions"] == {}
     assert other.result["best"]["entry"] == found.result["best"]["entry"]
     assert other.result["best"]["test"] == found.result["versions"]["single"]["test"]

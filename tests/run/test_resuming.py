@@ -107,9 +107,10 @@ def kill_and_compare(whole: Kept, options: run.SearchOptions, parts: Iterable[fl
         assert not list(folder.glob("*.lock"))
 
 
-def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(options, whole, tmp_path):
+@pytest.mark.parametrize("part", [pytest.param(0.2, marks=pytest.mark.slow), 0.87])
+def test_fault_29_a_run_killed_anywhere_ends_as_if_nothing_had_happened(options, whole, tmp_path, part):
     """About halfway: test_a_row_that_was_stored_before_the_kill_is_stored_once."""
-    kill_and_compare(whole, replace(options, name="the first"), (0.2, 0.87), tmp_path)
+    kill_and_compare(whole, replace(options, name="the first"), (part,), tmp_path)
 
 
 @pytest.mark.slow

@@ -1,0 +1,129 @@
+"""Random draws of a task, each fine-tuned once and scored on all rows: what *agreement* and *end* judge.
+
+The draws are those of ``--strategy random``, after the tuned manual prompt. They are stored task by task under
+``.bench/draws``, since they take 5 to 15 minutes a task on two idle cores.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench import SCRATCH, Options
+from numpy.typing import NDArray
+from tasks import MODEL, Task, evaluating, few_shot
+
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Corpus
+from autoprompt.errors import InputError
+from autoprompt.evaluator import Evaluation, Evaluator, Rung
+from autoprompt.evaluator.worker import Worker, perform
+from autoprompt.models import CandidateFailedError
+from autoprompt.optimizer import judged, teach
+from autoprompt.registry import STRATEGIES
+from autoprompt.run import DataOptions, ModelOptions
+from autoprompt.run.inputs import prepare
+
+DRAWS, QUICK_SEED = 36, 5
+TEST, UNLABELLED = 400, 128
+VERSIONS = ("manual", "manual, refit", "single", "refit", "taught")
+
+Stored = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a candidate says before a fine-tune: label scores of training and validation rows [rows][labels], and the
+    losses of the probes on them [rows]; None where it cannot be scored."""
+
+    candidate: Candidate
+
+    def __call__(self, worker: Worker) -> tuple[Any, Any] | None:
+        try:
+            worker.model.check(self.candidate)
+            features = worker.features(self.candidate)
+        except (CandidateFailedError, InputError):
+            return None
+        losses = worker.proxy(self.candidate).losses(features.hidden, features.label_scores)
+        return features.label_scores.tolist(), losses.tolist()
+
+
+def corpus_of(task: Task) -> Corpus:
+    """With rows without labels; where the task has none, the rest of the test rows plays them."""
+    corpus = task.load()
+    half = TEST if corpus.unlabeled else min(TEST, len(corpus.test) // 2)
+    unlabelled = corpus.unlabeled or tuple(replace(row, label="") for row in corpus.test[half:])
+    return replace(corpus, test=corpus.test[:half], unlabeled=unlabelled[:UNLABELLED])
+
+
+def drawn(task: Task, given: Options) -> Stored:
+    """The task's draws, measured where they are not stored.
+
+    ``val``, ``votes``, ``test``: log-probabilities, or probabilities on the rows without labels, [draws, rows, labels];
+    ``vgold``, ``tgold`` [rows]; ``frozen`` [draws, rows, labels], ``probed`` [draws, rows] of training and validation
+    rows, ``fgold`` [rows]; ``seconds`` [draws] of a fine-tune; ``versions`` [5, rows, labels]: test log-probabilities
+    of ``VERSIONS``, with ``version_seconds`` and ``version_bytes`` [5]; ``candidates`` [draws]: as JSON.
+    """
+    place = SCRATCH / "draws" / f"{task.name.replace('/', '-')}.npz"
+    if given.fresh or not place.is_file():
+        print("  drawing for", task.name, flush=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(place, **_measured(task))
+    with np.load(place) as stored:
+        return dict(stored)
+
+
+def _measured(task: Task) -> Stored:
+    corpus = corpus_of(task)
+    space = prepare(task.source, DataOptions(), ModelOptions(MODEL), (), None, None, task.seed).space
+    with evaluating(corpus, task.seed) as evaluator:
+        strategy = STRATEGIES["random"](space, evaluator, random.Random(task.seed))  # noqa: S311
+        chosen = [space.manual_tuned]
+        while len(chosen) <= DRAWS:
+            chosen += [p.candidate for p in strategy.ask() if p.candidate not in chosen and not p.candidate.demos]
+        chosen = chosen[: DRAWS + 1]
+        frozen = [work.value for work in evaluator.executor.map(perform, [Frozen(c) for c in chosen])]
+        fitted = evaluator.fit(chosen)
+        whole = [(seen, own) for seen, own in zip(frozen, fitted, strict=True) if seen and own.complete]
+        tested = evaluator.test([own for _, own in whole], corpus.test)
+        ended = _versions(evaluator, [own for _, own in whole], corpus)
+    return {
+        "candidates": np.array([json.dumps(own.candidate.to_dict()) for _, own in whole]),
+        "val": np.array([own.log_probs for _, own in whole], dtype=np.float32),
+        "vgold": np.array(whole[0][1].gold),
+        "votes": np.array([own.votes for _, own in whole], dtype=np.float32),
+        "test": np.array([test.log_probs for test in tested], dtype=np.float32),
+        "tgold": np.array([corpus.labels.index(row.label) for row in corpus.test]),
+        "frozen": np.array([seen[0] for seen, _ in whole], dtype=np.float32),
+        "probed": np.array([seen[1] for seen, _ in whole], dtype=np.float32),
+        "fgold": np.array([corpus.labels.index(row.label) for row in (*corpus.train, *corpus.validation)]),
+        "seconds": np.array([own.seconds for _, own in whole]),
+        **ended,
+    }
+
+
+def _versions(evaluator: Evaluator, fitted: Sequence[Evaluation], corpus: Corpus) -> Stored:
+    """What the end of a search makes of the first by the estimate, and of the manual prompt."""
+    order = sorted(judged(fitted, fitted), key=lambda evaluation: evaluation.fitness)
+    winner, manual = order[0], next(e for e in order if e.candidate == fitted[0].candidate)
+    wanted = [(winner.candidate, Rung.TAUGHT), (winner.candidate, Rung.REFITTED), (manual.candidate, Rung.REFITTED)]
+    taught, refit, manual_refit = evaluator.retrain(wanted, teach(order))
+    versions = evaluator.with_weights([manual, manual_refit, winner, refit, taught])
+    tests = evaluator.test(versions, corpus.test)
+    return {
+        "versions": np.array([test.log_probs for test in tests], dtype=np.float32),
+        "version_seconds": np.array([one.seconds for one in versions]),
+        "version_bytes": np.array([Path(str(one.weights)).stat().st_size for one in versions]),
+    }
+
+
+def tasks_of(given: Options) -> list[Task]:
+    """Without ``DATA`` a quick run takes one sample each of two embedded corpora."""
+    if given.quick:
+        return [Task(f"{name}/seed-{QUICK_SEED}", name, QUICK_SEED) for name in ("rotten-tomatoes", "tickets")]
+    return few_shot(given)
