@@ -3,133 +3,159 @@
     make bench NAME=agreement DATA=FOLDER            36 random draws a task: 10 to 20 minutes each; goes on task by task
     make bench NAME=agreement QUICK=1                film reviews and tickets, embedded, seed 5: some 15 minutes
 
-The draws of a task are those of ``--strategy random``, each fine-tuned once and scored on the validation rows and all
-test rows. Half of the test rows plays the rows without labels, whose labels are not looked at, the other half the test;
-all figures are means over 40 such halves and, for fewer candidates, draws of them. *rho* is Spearman's rank correlation
-with test accuracy, *pick* the test accuracy of the candidate that comes first. *gold* is accuracy on 128 of the rows
-without labels, with their labels. *error* is the mean probability left to wrong labels on the validation rows.
+Half of the test rows plays the rows without labels, whose labels are not looked at, the other half the test; all
+figures are means over 40 such halves and, for fewer candidates, draws of them. *rho* is Spearman's rank correlation
+with test accuracy, *pick* the test accuracy of the candidate that comes first. *error* is the mean probability left to
+wrong labels on the validation rows; *both folds* is that of both fine-tunes, with training and validation rows in each
+other's place as well (one task a data set). *gold* is accuracy on 128 of the rows without labels, with their labels.
+
+The last table is of scores before a fine-tune, on training and validation rows: *loss* and *error* of the label scores,
+the same of *calibrated* ones (less each label's mean over the rows: batch calibration, Zhou et al. 2023), and the
+*probes* of rung 0.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 import numpy as np
-from bench import SCRATCH, Options, options, table
+from bench import options, table
+from draws import Stored, drawn, swapped, tasks_of
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
-from tasks import MODEL, Task, evaluating, few_shot
+from scipy.special import log_softmax
+from scipy.stats import rankdata, spearmanr
+from tasks import Task, first_of_each
 
 from autoprompt.optimizer.panel import Panel
-from autoprompt.registry import STRATEGIES
-from autoprompt.run import DataOptions, ModelOptions
-from autoprompt.run.inputs import prepare
 
-DRAWS, SPLITS, GOLD, QUICK_SEED = 36, 40, 128, 5
+SPLITS, GOLD = 40, 128
 CANDIDATES, ROWS = (8, 16, 36), (32, 128, 200)
-RULES = ("validation loss", "validation error", "agreement", "estimate", "gold")
+RULES = ("validation loss", "validation error", "both folds", "agreement", "estimate", "gold")
+BEFORE = ("loss", "error", "calibrated loss", "calibrated error", "probes")
+RESAMPLES = 2000
 
 Floats = NDArray[np.float64]
+Split = tuple[dict[str, Floats], Floats, float]
+"""What each rule says of the candidates (the higher the better), their test accuracy, the weight of rows without
+labels."""
 
 
-def drawn(task: Task, place: Path) -> None:
-    """Fine-tune the draws, and store log-probabilities and right answers of validation and test rows."""
-    data = DataOptions(unlabeled_rows=0, test_rows=500)
-    space = prepare(task.source, data, ModelOptions(MODEL), (), None, None, task.seed).space
-    corpus = replace(task.load(500), unlabeled=())
-    with evaluating(corpus, task.seed) as evaluator:
-        strategy = STRATEGIES["random"](space, evaluator, random.Random(task.seed))  # noqa: S311
-        chosen = [space.manual_tuned]
-        while len(chosen) <= DRAWS:
-            chosen += [p.candidate for p in strategy.ask() if p.candidate not in chosen]
-        fitted = [e for e in evaluator.fit(chosen[: DRAWS + 1]) if e.complete and not e.candidate.demos]
-        tested = evaluator.test(fitted, corpus.test)
-    whole = [(own, test) for own, test in zip(fitted, tested, strict=True) if test.complete]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        place,
-        val=np.array([own.log_probs for own, _ in whole], dtype=np.float32),
-        vgold=np.array(whole[0][0].gold),
-        test=np.array([test.log_probs for _, test in whole], dtype=np.float32),
-        tgold=np.array([corpus.labels.index(row.label) for row in corpus.test]),
-    )
+def right(log_probs: Floats, gold: Floats) -> Floats:
+    """The probability of the right label [candidates, rows]."""
+    return np.exp(log_probs[:, np.arange(len(gold)), gold.astype(int)])
 
 
-def scores(
-    validation: Floats, gold: NDArray[Any], unlabelled: Floats, hidden: NDArray[Any]
-) -> tuple[dict[str, Floats], float]:
-    """What each rule says of the candidates, the higher the better, and the weight of the rows without labels."""
-    right = np.exp(validation[:, np.arange(len(gold)), gold])
-    both = np.concatenate([np.exp(validation), np.exp(unlabelled)], axis=1)
-    panel = Panel(tuple(map(str, range(len(both)))), 1 - right, gold, both)
-    agreed = (unlabelled.argmax(2) == panel.consensus[:, len(gold) :]).mean(1)
-    weight = panel.weight(len(gold))
-    votes = weight * panel.vote_errors.mean(1) if weight else 0.0
-    return {
-        "validation loss": np.log(right).mean(1),
-        "validation error": right.mean(1),
-        "agreement": agreed,
-        "estimate": -((1 - weight) * panel.labelled + votes),
-        "gold": (unlabelled[:, -GOLD:].argmax(2) == hidden[-GOLD:]).mean(1),
-    }, weight
-
-
-def measured(place: Path, candidates: int, rows: int) -> dict[str, tuple[float, float]]:
-    """Rule -> rank correlation and accuracy of the pick; "weight" -> that of the rows without labels, twice."""
-    stored = np.load(place)
+def splits(stored: Stored, other: Stored | None, candidates: int, rows: int) -> list[Split]:
+    """One a half of the test rows."""
     validation, test = stored["val"].astype(float), stored["test"].astype(float)
+    gold, hidden = stored["vgold"], stored["tgold"]
     generator = np.random.default_rng(0)
-    found: dict[str, list[tuple[float, float]]] = {rule: [] for rule in (*RULES, "weight", "mean, best")}
+    found = []
     for _ in range(SPLITS):
         order = generator.permutation(test.shape[1])
         chosen = generator.permutation(len(test))[:candidates]
         half = len(order) // 2
         played, kept = order[: min(rows, half)], order[half:]
-        truth = (test[chosen][:, kept].argmax(2) == stored["tgold"][kept]).mean(1)
-        said, weight = scores(validation[chosen], stored["vgold"], test[chosen][:, played], stored["tgold"][played])
-        for rule, values in said.items():
-            found[rule].append((float(spearmanr(values, truth)[0]), float(truth[values.argmax()])))
-        found["weight"].append((weight, weight))
-        found["mean, best"].append((float(truth.mean()), float(truth.max())))
-    return {rule: (fmean(a for a, _ in pairs), fmean(b for _, b in pairs)) for rule, pairs in found.items()}
+        own = right(validation[chosen], gold)
+        both = np.concatenate([np.exp(validation[chosen]), np.exp(test[chosen][:, played])], axis=1)
+        panel = Panel(tuple(map(str, chosen)), 1 - own, gold, both)
+        answers = test[chosen].argmax(2)
+        weight = panel.weight(len(gold))
+        said = {
+            "validation loss": np.log(own).mean(1),
+            "validation error": own.mean(1),
+            "agreement": (answers[:, played] == panel.consensus[:, len(gold) :]).mean(1),
+            "estimate": -((1 - weight) * panel.labelled + (weight * panel.vote_errors.mean(1) if weight else 0.0)),
+            "gold": (answers[:, played[-GOLD:]] == hidden[played[-GOLD:]]).mean(1),
+        }
+        if other is not None:
+            second = right(other["val"].astype(float)[chosen], other["vgold"])
+            said["both folds"] = (own.mean(1) + second.mean(1)) / 2
+        found.append((said, (answers[:, kept] == hidden[kept]).mean(1), weight))
+    return found
 
 
-def tasks_of(given: Options) -> list[Task]:
-    if given.quick:
-        return [Task(f"{name}/seed-{QUICK_SEED}", name, QUICK_SEED) for name in ("rotten-tomatoes", "tickets")]
-    return few_shot(given)
+def summary(found: Sequence[Split], rule: str) -> tuple[float, float]:
+    """Rank correlation and accuracy of the pick."""
+    each = [(spearmanr(said[rule], truth)[0], truth[said[rule].argmax()]) for said, truth, _ in found]
+    return fmean(float(rho) for rho, _ in each), fmean(float(accuracy) for _, accuracy in each)
 
 
-def lines(places: Sequence[Path]) -> list[list[str]]:
-    """A line for each number of candidates and rows, means over the tasks; and one a task with all of both."""
-    out = []
-    sizes = [(place.stem, [place], CANDIDATES[-1], ROWS[-1]) for place in places]
-    sizes += [("mean", list(places), count, rows) for count in CANDIDATES for rows in ROWS]
-    for name, own, count, rows in sizes:
-        each = [measured(place, count, rows) for place in own]
-        mean = {rule: [fmean(values[rule][part] for values in each) for part in (0, 1)] for rule in each[0]}
-        cells = [f"{mean[rule][0]:.2f}, {mean[rule][1]:.3f}" for rule in RULES]
-        out.append([name, str(count), str(rows), *cells, f"{mean['weight'][0]:.2f}",
-                    "{:.3f}, {:.3f}".format(*mean["mean, best"])])  # fmt: skip
-    return out
+def gain(found: Mapping[str, Sequence[Split]]) -> tuple[float, float, float]:
+    """By how much the estimate's rank correlation is above the validation loss's, with 95 % of a bootstrap over the
+    data sets, their samples' candidates and the halves of rows."""
+    generator = np.random.default_rng(0)
+    groups: dict[str, list[Sequence[Split]]] = {}
+    for name, own in found.items():
+        groups.setdefault(Task(name, "").group, []).append(own)
+
+    def difference(split: Split, rows: NDArray[np.int64]) -> float:
+        said, truth, _ = split
+        wanted = rankdata(truth[rows])
+        ours, theirs = (rankdata(said[rule][rows]) for rule in ("estimate", "validation loss"))
+        return float(np.corrcoef(ours, wanted)[0, 1] - np.corrcoef(theirs, wanted)[0, 1])
+
+    means = []
+    for _ in range(RESAMPLES):
+        values = []
+        for place in generator.integers(0, len(groups), len(groups)):
+            for own in list(groups.values())[place]:
+                split = own[generator.integers(0, len(own))]
+                values.append(difference(split, generator.integers(0, len(split[1]), len(split[1]))))
+        means.append(fmean(values))
+    low, high = np.nanquantile(means, [0.025, 0.975])
+    whole = [fmean(difference(split, np.arange(len(split[1]))) for split in own) for own in found.values()]
+    return fmean(whole), float(low), float(high)
+
+
+def before(stored: Stored) -> dict[str, Floats]:
+    """What scores say before a fine-tune, the lower the better."""
+    scores, gold = stored["frozen"].astype(float), stored["fgold"]
+    plain, calibrated = log_softmax(scores, 2), log_softmax(scores - scores.mean(1, keepdims=True), 2)
+    return {
+        "loss": -np.log(right(plain, gold)).mean(1),
+        "error": 1 - right(plain, gold).mean(1),
+        "calibrated loss": -np.log(right(calibrated, gold)).mean(1),
+        "calibrated error": 1 - right(calibrated, gold).mean(1),
+        "probes": stored["probed"].astype(float).mean(1),
+    }
 
 
 def main() -> None:
     given = options(__doc__)
-    places = []
-    for task in tasks_of(given):
-        place = SCRATCH / "agreement" / f"{task.name.replace('/', '-')}.npz"
-        if given.fresh or not place.is_file():
-            print("  drawing for", task.name, flush=True)
-            drawn(task, place)
-        places.append(place)
-    header = ["task", "candidates", "rows", *(f"{rule}: rho, pick" for rule in RULES), "weight", "mean, best of all"]
-    table(header, lines(places))
+    tasks = tasks_of(given)
+    stored = {task.name: drawn(task, given) for task in tasks}
+    others = {task.name: swapped(task, given) for task in first_of_each(tasks)}
+    sizes = [(name, [name], CANDIDATES[-1], ROWS[-1]) for name in stored]
+    sizes += [("mean", list(stored), count, rows) for count in CANDIDATES for rows in ROWS]
+    lines, gains = [], {}
+    for name, names, count, rows in sizes:
+        found = {one: splits(stored[one], others.get(one), count, rows) for one in names}
+        cells = []
+        for rule in RULES:
+            known = [summary(own, rule) for own in found.values() if rule in own[0][0]]
+            cells.append(f"{fmean(a for a, _ in known):.2f}, {fmean(b for _, b in known):.3f}" if known else "")
+        weight = fmean(weight for own in found.values() for *_, weight in own)
+        truths = [truth for own in found.values() for _, truth, _ in own]
+        lines.append([name, str(count), str(rows), *cells, f"{weight:.2f}",
+                      f"{fmean(map(np.mean, truths)):.3f}, {fmean(map(np.max, truths)):.3f}"])  # fmt: skip
+        if (count, rows) == (CANDIDATES[-1], ROWS[-1]):
+            gains[name] = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*gain(found))
+    table(
+        ["task", "candidates", "rows", *(f"{rule}: rho, pick" for rule in RULES), "weight", "mean, best of all"], lines
+    )
+    table(["task", "rho of the estimate - rho of the validation loss"], [list(pair) for pair in gains.items()])
+
+    ranks = {name: _foretold(own) for name, own in stored.items()}
+    ranks["mean"] = {rule: fmean(own[rule] for own in ranks.values()) for rule in BEFORE}
+    table(["task", *BEFORE], [[name, *(f"{own[rule]:.2f}" for rule in BEFORE)] for name, own in ranks.items()])
+
+
+def _foretold(stored: Stored) -> dict[str, float]:
+    """Rank correlations of the scores before a fine-tune with test accuracy after it."""
+    truth = (stored["test"].argmax(2) == stored["tgold"]).mean(1)
+    return {rule: float(spearmanr(-values, truth)[0]) for rule, values in before(stored).items()}
 
 
 if __name__ == "__main__":

@@ -122,6 +122,25 @@ def _versions(evaluator: Evaluator, fitted: Sequence[Evaluation], corpus: Corpus
     }
 
 
+def swapped(task: Task, given: Options) -> Stored:
+    """The same candidates after a fine-tune on the validation rows, scored on the training rows: ``val`` [draws, rows,
+    labels] and ``vgold`` [rows]."""
+    place = SCRATCH / "draws" / f"{task.name.replace('/', '-')}-swapped.npz"
+    if given.fresh or not place.is_file():
+        chosen = [Candidate.from_dict(json.loads(one)) for one in drawn(task, given)["candidates"]]
+        print("  the other fold of", task.name, flush=True)
+        corpus = replace(corpus_of(task), unlabeled=())
+        with evaluating(corpus, task.seed) as evaluator:
+            fitted = evaluator.fit(chosen, fold=1)
+        np.savez(
+            place,
+            val=np.array([own.log_probs for own in fitted], dtype=np.float32),
+            vgold=np.array(fitted[0].gold),
+        )
+    with np.load(place) as stored:
+        return dict(stored)
+
+
 def tasks_of(given: Options) -> list[Task]:
     """Without ``DATA`` a quick run takes one sample each of two embedded corpora."""
     if given.quick:
