@@ -48,6 +48,7 @@ def search(
     max_length: int = 128,
     test_rows: int = 400,
     shots: int = 16,
+    validation_rows: int | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
     no_header: bool = False,
@@ -92,7 +93,8 @@ def search(
     ``drop_empty``: leave out rows without text. ``drop_duplicates``: leave out texts that an earlier split has, too.
     ``max_length``: tokens that a field is cut to.
     ``test_rows``: most test rows, and ``shots``: rows of a class for training and as many for validation, of data
-    without splits.
+    without splits. ``validation_rows``: validation takes more, up to so many in all, of what is left after the test
+    rows; None: 128, and no more for texts to generate.
     ``encoding``: of a file that is not UTF-8. ``delimiter``: between its cells. ``no_header``: its first row is data.
     ``column_names``: of a file without a header, with commas.
     ``unlabeled``: a file of rows without labels; for a corpus in memory also such rows, or a list of texts.
@@ -149,6 +151,7 @@ def search(
         max_length=max_length,
         test_rows=test_rows,
         shots=shots,
+        validation_rows=validation_rows,
         encoding=encoding,
         delimiter=delimiter,
         no_header=no_header,

@@ -100,6 +100,9 @@ data_options = _options(
                  help="Maximum test rows where the data has no test file."),
     click.option("--shots", type=click.IntRange(1), default=16, show_default=True,
                  help="Training rows, and validation rows, per class where the data has no splits."),
+    click.option("--validation-rows", type=click.IntRange(0),
+                 help="Maximum validation rows in all, of what the test rows leave over.  [default: 128; for texts to "
+                      "generate none]"),
     click.option("--unlabeled", metavar="FILE", help="Data file of rows without labels, or a txt file of texts."),
     click.option("--unlabeled-rows", type=click.IntRange(0), default=128, show_default=True,
                  help="Maximum rows without labels; without a file, labelled rows that are left over count."),
@@ -188,7 +191,7 @@ def data_of(values: dict[str, Any]) -> DataOptions:
     from autoprompt.run import DataOptions
 
     names = ("text_column", "label_column", "target_column", "drop_empty", "drop_duplicates", "max_length",
-             "test_rows", "shots", "unlabeled", "unlabeled_rows", *FILE_OPTIONS)  # fmt: skip
+             "test_rows", "shots", "validation_rows", "unlabeled", "unlabeled_rows", *FILE_OPTIONS)  # fmt: skip
     return DataOptions(**{name: values[name] for name in names})
 
 

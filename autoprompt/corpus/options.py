@@ -7,6 +7,9 @@ from autoprompt.errors import UsageError, parameter
 
 UNLABELED_ROWS = 128
 """The most rows without labels that a corpus has unless told otherwise."""
+VALIDATION_ROWS = 128
+"""The most validation rows of a classification corpus without splits unless told otherwise; K a class are taken
+anyway."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +19,13 @@ class Reading:
     ``text_column``, ``label_column`` and ``target_column`` name columns. With a ``target_column`` the corpus is for
     generation, and ``Example.label`` is the target text. A source without splits gives ``shots`` rows per class to
     train and as many to validation, drawn with ``seed``; for generation it gives twice ``shots`` rows to each (with 16:
-    32 and 32), as two classes would. The rest is test, at most ``test_rows``. ``drop_empty`` drops rows with a blank
-    text or label; ``drop_duplicates`` drops rows whose text has several labels or also occurs in an earlier split.
-    Without these options such rows are errors. ``encoding``, ``delimiter``, ``no_header`` and ``column_names`` are
-    those of ``FileOptions``, for sources that are files. ``unlabeled`` is a data file of rows without labels (or whose
-    labels are not looked at); ``unlabeled_rows`` is the most such rows that a corpus has, 0 for none.
+    32 and 32), as two classes would. The rest is test, at most ``test_rows``. Of what is left then, validation takes
+    more, as many of each class, up to ``validation_rows`` in all (None: 128, and no more for generation).
+    ``drop_empty`` drops rows with a blank text or label; ``drop_duplicates`` drops rows whose text has several labels
+    or also occurs in an earlier split. Without these options such rows are errors. ``encoding``, ``delimiter``,
+    ``no_header`` and ``column_names`` are those of ``FileOptions``, for sources that are files. ``unlabeled`` is a data
+    file of rows without labels (or whose labels are not looked at); ``unlabeled_rows`` is the most such rows that a
+    corpus has, 0 for none.
     """
 
     shots: int = 16
@@ -31,6 +36,7 @@ class Reading:
     drop_empty: bool = False
     drop_duplicates: bool = False
     test_rows: int = 400
+    validation_rows: int | None = None
     encoding: str | None = None
     delimiter: str | None = None
     no_header: bool = False
@@ -57,8 +63,9 @@ class Reading:
                 f"{parameter('shots')} must be at least 1 and {parameter('test_rows')} at least 0, not {self.shots} "
                 f"and {self.test_rows}."
             )
-        if self.unlabeled_rows < 0:
-            raise UsageError(f"{parameter('unlabeled_rows')} must be at least 0, not {self.unlabeled_rows}.")
+        for name in ("unlabeled_rows", "validation_rows"):
+            if (value := getattr(self, name)) is not None and value < 0:
+                raise UsageError(f"{parameter(name)} must be at least 0, not {value}.")
         if self.label_column is not None and self.target_column is not None:
             raise UsageError(
                 f"{parameter('label_column')} and {parameter('target_column')} exclude each other; give one of them."

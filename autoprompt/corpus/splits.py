@@ -27,12 +27,18 @@ class Sampling:
     """The rows per group for train and for validation (``shots``, or K), the most test rows, and the seed.
 
     Each class is a group and gives ``--shots`` rows. All rows of a generation corpus are one group, which gives
-    twice as many, as two classes would: 32 and 32 with 16 shots.
+    twice as many, as two classes would: 32 and 32 with 16 shots. ``validation_rows``: validation takes more than K of
+    each group, up to so many in all, where the other splits leave rows over.
     """
 
     shots: int
     test_rows: int
     seed: int
+    validation_rows: int = 0
+
+    def judging(self, groups: int) -> int:
+        """The validation rows that each of so many groups may give beyond K, K among them."""
+        return self.validation_rows // groups if groups else 0
 
 
 def merge_equal_texts(rows: Sequence[Row], *, drop: bool) -> tuple[list[Row], list[str]]:
@@ -92,19 +98,26 @@ def split_pool(rows: Sequence[Row], sampling: Sampling) -> Splits:
     """Draw K rows of each group for train and K for validation, and the test rows from the rest (see ``draw_test``).
 
     A group of at most 2 K rows gives 40 % to train, 40 % to validation and the rest to test; other groups still give K.
+    What is left after the test rows goes to validation, up to ``validation_rows`` (the test rows do not depend on it).
     Raises InputError where a group has too few rows to be in both train and validation.
     """
     train, validation, rest = [], [], []
-    for group, members in _by_group(rows, sampling.seed).items():
+    groups = _by_group(rows, sampling.seed)
+    for group, members in groups.items():
         taken, judging = _shares(len(members), sampling.shots)
         _require_two(group, judging)
         train += members[:taken]
         validation += members[taken : taken + judging]
         rest += members[taken + judging :]
+    test = draw_test(rest, sampling, rows)
+    tested = set(map(id, test))
+    known = Counter(row.group for row in validation)
+    for group, members in _by_group([row for row in rest if id(row) not in tested], sampling.seed).items():
+        validation += members[: max(0, sampling.judging(len(groups)) - known[group])]
     return {
         "train": shuffled(train, sampling.seed),
         "validation": shuffled(validation, sampling.seed),
-        "test": draw_test(rest, sampling, rows),
+        "test": test,
     }
 
 
@@ -182,10 +195,11 @@ def draw_unlabelled(rows: Sequence[Row], splits: Splits, count: int, seed: int) 
     return shuffled(bare, seed)[:count]
 
 
-def take_shots(rows: Sequence[Row], sampling: Sampling) -> list[Row]:
-    """Draw at most K rows of each group."""
+def take_shots(rows: Sequence[Row], sampling: Sampling, *, judging: bool = False) -> list[Row]:
+    """Draw at most K rows of each group; for validation (``judging``) more, up to ``validation_rows`` in all."""
     groups = _by_group(rows, sampling.seed)
-    return shuffled([row for members in groups.values() for row in members[: sampling.shots]], sampling.seed)
+    most = max(sampling.shots, sampling.judging(len(groups)) if judging else 0)
+    return shuffled([row for members in groups.values() for row in members[:most]], sampling.seed)
 
 
 def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:

@@ -110,6 +110,12 @@ class CostModel:
         return settings.steps(train) * settings.batch_size * TAIL_TOKENS * STEP_PASSES * self._token_seconds
 
     @property
+    def frozen_rows(self) -> int:
+        """Rows of a frozen score: those of training, and at most as many of validation."""
+        train = len(self.corpus.train)
+        return train + min(train, len(self.corpus.validation))
+
+    @property
     def fit_spread(self) -> tuple[float, float] | None:
         """Lower and upper quartile of the last fine-tunes' seconds; None before one was timed."""
         return _quartiles(self.fit_seconds[-RECENT:]) if self.fit_seconds else None

@@ -33,7 +33,7 @@ class RetrainTask:
         from safetensors.torch import save
 
         candidate = self.evaluation.candidate
-        labelled = worker.scored_rows(candidate)
+        labelled = worker.without_demos(candidate, (*worker.splits[0], *worker.splits[1]))
         rows = (*labelled, *worker.spec.corpus.unlabeled[: len(self.answers)])
         if not labelled:
             return self.evaluation.failed("the solved examples leave no rows to train on"), b""

@@ -54,7 +54,7 @@ class PreparePrefix:
 
 @dataclass(frozen=True)
 class FrozenTask:
-    """Rung 0: proxy losses over training and validation rows, and the readability of the literal text.
+    """Rung 0: proxy losses over ``Worker.frozen_rows``, and the readability of the literal text.
 
     Target texts have no classes to probe, so the frozen loss itself is used.
     """
@@ -82,8 +82,8 @@ class FrozenTask:
         result = replace(
             self.evaluation,
             labels=worker.labels,
-            row_ids=tuple(row.row_id for row in worker.scored_rows(candidate)),
-            gold=tuple(worker.gold(worker.scored_rows(candidate))),
+            row_ids=tuple(row.row_id for row in worker.frozen_rows(candidate)),
+            gold=tuple(worker.gold(worker.frozen_rows(candidate))),
             log_probs=as_rows(log_probs),
             losses=tuple(proxy.losses(features.hidden, features.label_scores).tolist()),
         )
@@ -91,9 +91,9 @@ class FrozenTask:
 
     def _likelihoods(self, worker: Worker) -> Evaluation:
         frozen = replace(self.evaluation.candidate, settings=FROZEN)
-        parts = [worker.without_demos(frozen, split) for split in worker.splits]
+        parts = [worker.without_demos(frozen, split) for split in (worker.splits[0], worker.counterpart)]
         scores = torch.cat([worker.model.score(worker.model.prompt(frozen, rows)) for rows in parts])
-        return to_evaluation(self.evaluation, worker, worker.scored_rows(frozen), scores)
+        return to_evaluation(self.evaluation, worker, worker.frozen_rows(frozen), scores)
 
     def lost(self, reason: str) -> Evaluation:
         """A failure."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -93,9 +93,21 @@ class Worker:
         shown = {demo.row_id for demo in candidate.demos}
         return tuple(row for row in rows if row.row_id not in shown)
 
-    def scored_rows(self, candidate: Candidate) -> tuple[Example, ...]:
-        """Return training rows, then validation rows, without demonstrations: the rows of ``features``."""
-        return self.without_demos(candidate, (*self.splits[0], *self.splits[1]))
+    @cached_property
+    def counterpart(self) -> tuple[Example, ...]:
+        """The first validation rows of each label, as many as training has of it. Beside few training rows they may be
+        a small part: no fine-tune takes longer for it, and no frozen score."""
+        left = Counter(self.gold(self.splits[0]))
+        found = []
+        for row, label in zip(self.splits[1], self.gold(self.splits[1]), strict=True):
+            if left[label] > 0:
+                left[label] -= 1
+                found.append(row)
+        return tuple(found)
+
+    def frozen_rows(self, candidate: Candidate) -> tuple[Example, ...]:
+        """Return training rows, then their counterpart, without demonstrations: the rows of ``features``."""
+        return self.without_demos(candidate, (*self.splits[0], *self.counterpart))
 
     @cached_property
     def target_length(self) -> int:
@@ -103,22 +115,23 @@ class Worker:
         return self.model.target_length(self.spec.corpus.train)
 
     def fold(self, number: int) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-        """Return training and held-out rows of a fold. Fold 0 is the data's own split. Any other fold swaps the two
-        splits, or with ``folds`` holds out one stratified part of both together, assigned in the rows' order."""
+        """Return training and held-out rows of a fold. Fold 0 is the data's own split. Any other fold swaps training
+        rows and their counterpart, or with ``folds`` holds out one stratified part of both splits together, assigned in
+        the rows' order."""
         if number == 0:
             return self.splits
         if self.spec.folds is None:
-            return self.splits[1], self.splits[0]
+            return self.counterpart, self.splits[0]
         pool = (*self.splits[0], *self.splits[1])
         parts = stratified_folds(self.gold(pool), self.spec.folds).tolist()
         train = tuple(row for row, part in zip(pool, parts, strict=True) if part != number - 1)
         return train, tuple(row for row, part in zip(pool, parts, strict=True) if part == number - 1)
 
     def features(self, candidate: Candidate) -> Features:
-        """Return frozen features of training and validation rows, cached for the last few prompts."""
+        """Return frozen features of training rows and their counterpart, cached for the last few prompts."""
         frozen = replace(candidate, settings=FROZEN)
         if frozen.id not in self._features:
-            splits = (self.without_demos(candidate, rows) for rows in self.splits)
+            splits = (self.without_demos(candidate, rows) for rows in (self.splits[0], self.counterpart))
             parts = [self.model.features(self.model.prompt(frozen, rows)) for rows in splits]
             self._features[frozen.id] = Features(
                 *(torch.cat([getattr(p, name) for p in parts]) for name in ("hidden", "label_scores", "vocabulary"))
@@ -129,7 +142,7 @@ class Worker:
 
     def proxy(self, candidate: Candidate) -> Proxy:
         """Return the frozen rung's probes."""
-        return cross_fit(self.features(candidate), self.gold(self.scored_rows(candidate)), len(self.labels))
+        return cross_fit(self.features(candidate), self.gold(self.frozen_rows(candidate)), len(self.labels))
 
 
 _WORKER: Worker | None = None

@@ -62,14 +62,17 @@ def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds
     prefixes = rows * speed.prefix / workers
     voting = costs.voted * speed.prefix / workers
     # Two candidates a round, each with a pass for the loss and two for its gradient.
-    proposing = 2 * STRATEGIES[strategy].gradient_rounds * rows * 3 * (speed.prefix + speed.scored) / workers
+    proposing = (
+        2 * STRATEGIES[strategy].gradient_rounds * costs.frozen_rows * 3 * (speed.prefix + speed.scored) / workers
+    )
     written = costs.written_tokens * speed.written
     again = COMPARED * (rounds - (0 if written else 1))
     retrained = retraining_seconds(costs, fit) if refit else []
     tested = (min(heads, 1) + 1) * speed.prefix + (TESTED + len(retrained)) * (speed.scored + written)
     return Need(
         baselines=SLACK * (prefixes + validation * speed.scored),
-        proposals=SLACK * (heads * prefixes + proposing + math.ceil(scored / workers) * rows * speed.frozen),
+        proposals=SLACK
+        * (heads * prefixes + proposing + math.ceil(scored / workers) * costs.frozen_rows * speed.frozen),
         fine_tunes=SLACK * (math.ceil(COMPARED / workers) * fit + COMPARED * voting),
         finalists=SLACK * math.ceil(again / workers) * (fit + validation * written),
         test=SLACK * (test_rows * tested / workers + side_by_side(retrained, workers)),

@@ -35,6 +35,8 @@ class DataOptions:
     max_length: int = 128
     test_rows: int = 400
     shots: int = 16
+    validation_rows: int | None = None
+    """None takes as many as ``corpus.options.Reading`` says."""
     encoding: str | None = None
     delimiter: str | None = None
     no_header: bool = False

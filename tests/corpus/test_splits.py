@@ -71,12 +71,15 @@ def test_which_rows_of_a_class_are_drawn_changes_with_the_seed() -> None:
     assert len(set.union(*tests)) > 30
 
 
-@given(
-    sizes=st.dictionaries(st.sampled_from("abcdef"), st.integers(2, 90), min_size=2),
-    shots=st.integers(1, 20),
-    test_rows=st.integers(0, 120),
-    seed=st.integers(0, 99),
-)
+DRAWS = {
+    "sizes": st.dictionaries(st.sampled_from("abcdef"), st.integers(2, 90), min_size=2),
+    "shots": st.integers(1, 20),
+    "test_rows": st.integers(0, 120),
+    "seed": st.integers(0, 99),
+}
+
+
+@given(**DRAWS)
 @settings(max_examples=60, deadline=None)
 def test_no_row_is_in_two_splits_and_a_small_class_costs_the_others_nothing(
     sizes: dict[str, int], shots: int, test_rows: int, seed: int
@@ -97,8 +100,24 @@ def test_no_row_is_in_two_splits_and_a_small_class_costs_the_others_nothing(
     assert len(splits["test"]) == min(left, test_rows)
 
 
+@given(**DRAWS, more=st.integers(0, 200))
+@settings(max_examples=60, deadline=None)
+def test_validation_takes_more_of_what_the_test_rows_leave_over(
+    sizes: dict[str, int], shots: int, test_rows: int, seed: int, more: int
+) -> None:
+    rows = _rows(sizes)
+    splits, wide = (split_pool(rows, Sampling(shots, test_rows, seed, count)) for count in (0, more))
+    assert (wide["train"], wide["test"]) == (splits["train"], splits["test"])
+    for label, size in sizes.items():
+        train, before, test = (_counts(splits[name])[label] for name in ("train", "validation", "test"))
+        after = _counts(wide["validation"])[label]
+        assert after == max(before, min(size - train - test, more // len(sizes))), label
+    texts = [row.fields["text"] for members in wide.values() for row in members]
+    assert len(texts) == len(set(texts))
+
+
 def test_a_class_of_twenty_rows_leaves_the_others_their_shots() -> None:
-    corpus = _corpus({"billing": 600, "technical": 600, "praise": 20})
+    corpus = _corpus({"billing": 600, "technical": 600, "praise": 20}, validation_rows=0)
     assert _counts(corpus.train) == _counts(corpus.validation) == {"billing": 16, "technical": 16, "praise": 8}
     assert _counts(corpus.test)["praise"] == 4
     assert corpus.summary is not None
@@ -130,6 +149,6 @@ def test_a_label_that_comes_once_costs_its_row_and_names_the_closest() -> None:
 
 def test_a_sample_that_holds_other_test_rows_is_other_data() -> None:
     sizes = {"ham": 950, "spam": 50}
-    many, few = _corpus(sizes, test_rows=200), _corpus(sizes, test_rows=100)
+    many, few = (_corpus(sizes, test_rows=rows, validation_rows=0) for rows in (200, 100))
     assert (many.train, many.validation) == (few.train, few.validation)
     assert many.fingerprint != few.fingerprint

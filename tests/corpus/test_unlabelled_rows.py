@@ -100,11 +100,13 @@ def test_rows_in_memory(form: Any, tmp_path: Path) -> None:
 
 
 def test_what_a_sample_leaves_over() -> None:
-    corpus = from_rows(labelled(100), shots=8, test_rows=20, unlabeled_rows=30)
+    corpus = from_rows(labelled(100), shots=8, test_rows=20, validation_rows=0, unlabeled_rows=30)
     assert [len(getattr(corpus, s)) for s in ("train", "validation", "test", "unlabeled")] == [16, 16, 20, 30]
     assert corpus.summary is not None
     assert corpus.summary.unused == 18
     assert from_rows(labelled(100), shots=8, test_rows=68).unlabeled == ()
+    corpus = from_rows(labelled(100), shots=8, test_rows=20, validation_rows=40)
+    assert [len(getattr(corpus, s)) for s in ("train", "validation", "test", "unlabeled")] == [16, 40, 20, 24]
 
 
 # What holds for them
@@ -145,14 +147,15 @@ def test_a_text_of_another_split_is_none() -> None:
 @given(st.integers(0, 30), st.integers(0, 25), st.integers(0, 3), st.integers(1, 12))
 def test_every_row_is_accounted_for(extra: int, most: int, seed: int, shots: int) -> None:
     rows = [*labelled(60), *({**row, "label": ""} for row in bare(extra))]
-    corpus = from_rows(rows, unlabeled_rows=most, seed=seed, shots=shots, test_rows=10)
+    options = {"unlabeled_rows": most, "seed": seed, "shots": shots, "test_rows": 10, "validation_rows": 0}
+    corpus = from_rows(rows, **options)
     assert corpus.summary is not None
     told = corpus.summary
     assert sum(told.splits.values()) + told.unused + sum(told.dropped.values()) == 60 + extra == told.rows
     every = [text for split in ("train", "validation", "test", "unlabeled") for text in texts(corpus, split)]
     assert len(every) == len(set(every))
     assert len(corpus.unlabeled) == min(most, 60 + extra - 2 * 2 * shots - len(corpus.test))
-    again = from_rows(rows[::-1], unlabeled_rows=most, seed=seed, shots=shots, test_rows=10)
+    again = from_rows(rows[::-1], **options)
     assert again.unlabeled == corpus.unlabeled, "the order of the rows plays no part"
 
 
@@ -169,8 +172,9 @@ def test_they_are_part_of_the_fingerprint() -> None:
 
 def test_what_cannot_be_unlabelled_rows(tmp_path: Path) -> None:
     source = str(write(tmp_path / "rows.jsonl", labelled(40)))
-    with pytest.raises(UsageError, match="unlabeled_rows must be at least 0, not -1"):
-        load(source, unlabeled_rows=-1)
+    for name in ("unlabeled_rows", "validation_rows"):
+        with pytest.raises(UsageError, match=f"{name} must be at least 0, not -1"):
+            load(source, **{name: -1})
     other = tmp_path / "more.csv"
     other.write_text("review\nfine\nwell\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"more\.csv has no column 'text', which the training rows have"):

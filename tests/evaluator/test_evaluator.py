@@ -16,7 +16,7 @@ import tiny_families
 import torch
 
 from autoprompt.candidate import Candidate, Demo, Settings
-from autoprompt.corpus import Corpus
+from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import InputError, StorageError
 from autoprompt.evaluator import (
     TEST_BLOCK,
@@ -165,6 +165,29 @@ def test_a_known_fit_is_carried_to_the_next_rung(bench: Bench) -> None:
     (carried,) = bench.evaluator.fit([candidate], rung=Rung.REPEATED)
     assert bench.executor.count("FitTask") == 1
     assert carried == replace(done, rung=Rung.REPEATED, seconds=0.0, tokens=0)
+
+
+def test_many_validation_rows_make_neither_the_other_fold_nor_frozen_scores_longer(
+    corpus: Corpus, model_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    few = replace(corpus, train=tuple(row for label in corpus.labels for row in of_label(corpus, label)[:4]))
+    bench, candidate = Bench(few, model_folders["llama"], tmp_path), _candidate()
+    (frozen,), (own,), (swapped,) = (
+        bench.evaluator.frozen([candidate]),
+        bench.evaluator.fit([candidate]),
+        bench.evaluator.fit([candidate], rung=Rung.REPEATED, fold=1),
+    )
+    assert own.row_ids == tuple(row.row_id for row in few.validation)
+    assert swapped.row_ids == tuple(row.row_id for row in few.train)
+    assert len(few.validation) == 24
+    (scored, labels) = frozen.row_ids[8:], frozen.gold[8:]
+    assert set(scored) <= set(own.row_ids)
+    assert sorted(labels) == [0] * 4 + [1] * 4
+    assert bench.evaluator.costs.frozen_rows == 16
+
+
+def of_label(corpus: Corpus, label: str) -> list[Example]:
+    return [row for row in corpus.train if row.label == label]
 
 
 def test_fold_one_swaps_the_rows_and_a_repeat_has_other_randomness(bench: Bench) -> None:
