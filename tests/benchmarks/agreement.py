@@ -7,7 +7,8 @@ Half of the test rows plays the rows without labels, whose labels are not looked
 figures are means over 40 such halves and, for fewer candidates, draws of them. *rho* is Spearman's rank correlation
 with test accuracy, *pick* the test accuracy of the candidate that comes first. *error* is the mean probability left to
 wrong labels on the validation rows; *both folds* is that of both fine-tunes, with training and validation rows in each
-other's place as well (one task a data set). *gold* is accuracy on 128 of the rows without labels, with their labels.
+other's place as well (one task a data set). With the labels of the rows without labels, *gold* is accuracy on 128 of
+them, and *labelled* the error on them all and the validation rows: what more validation rows would be worth.
 
 The last table is of scores before a fine-tune, on training and validation rows: *loss* and *error* of the label scores,
 the same of *calibrated* ones (less each label's mean over the rows: batch calibration, Zhou et al. 2023), and the
@@ -31,7 +32,7 @@ from autoprompt.optimizer.panel import Panel
 
 SPLITS, GOLD = 40, 128
 CANDIDATES, ROWS = (8, 16, 36), (32, 128, 200)
-RULES = ("validation loss", "validation error", "both folds", "agreement", "estimate", "gold")
+RULES = ("validation loss", "validation error", "both folds", "agreement", "estimate", "gold", "labelled")
 BEFORE = ("loss", "error", "calibrated loss", "calibrated error", "probes")
 RESAMPLES = 2000
 
@@ -69,6 +70,8 @@ def splits(stored: Stored, other: Stored | None, candidates: int, rows: int) -> 
             "estimate": -((1 - weight) * panel.labelled + (weight * panel.vote_errors.mean(1) if weight else 0.0)),
             "gold": (answers[:, played[-GOLD:]] == hidden[played[-GOLD:]]).mean(1),
         }
+        more = right(test[chosen][:, played], hidden[played])
+        said["labelled"] = np.concatenate([own, more], axis=1).mean(1)
         if other is not None:
             second = right(other["val"].astype(float)[chosen], other["vgold"])
             said["both folds"] = (own.mean(1) + second.mean(1)) / 2

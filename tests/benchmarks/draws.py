@@ -87,8 +87,9 @@ def _measured(task: Task) -> Stored:
         while len(chosen) <= DRAWS:
             chosen += [p.candidate for p in strategy.ask() if p.candidate not in chosen and not p.candidate.demos]
         chosen = chosen[: DRAWS + 1]
-        frozen = [work.value for work in evaluator.executor.map(perform, [Frozen(c) for c in chosen])]
         fitted = evaluator.fit(chosen)
+        # After the fine-tunes, which keep the states of the texts.
+        frozen = [work.value for work in evaluator.executor.map(perform, [Frozen(c) for c in chosen])]
         whole = [(seen, own) for seen, own in zip(frozen, fitted, strict=True) if seen and own.complete]
         tested = evaluator.test([own for _, own in whole], corpus.test)
         ended = _versions(evaluator, [own for _, own in whole], corpus)
