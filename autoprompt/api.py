@@ -48,7 +48,7 @@ def search(
     max_length: int = 128,
     test_rows: int = 400,
     shots: int = 16,
-    validation_rows: int | None = None,
+    validation_rows: int = 0,
     encoding: str | None = None,
     delimiter: str | None = None,
     no_header: bool = False,
@@ -94,7 +94,7 @@ def search(
     ``max_length``: tokens that a field is cut to.
     ``test_rows``: most test rows, and ``shots``: rows of a class for training and as many for validation, of data
     without splits. ``validation_rows``: validation takes more, up to so many in all, of what is left after the test
-    rows; None: 128, and no more for texts to generate.
+    rows.
     ``encoding``: of a file that is not UTF-8. ``delimiter``: between its cells. ``no_header``: its first row is data.
     ``column_names``: of a file without a header, with commas.
     ``unlabeled``: a file of rows without labels; for a corpus in memory also such rows, or a list of texts.

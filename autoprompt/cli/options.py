@@ -100,9 +100,8 @@ data_options = _options(
                  help="Maximum test rows where the data has no test file."),
     click.option("--shots", type=click.IntRange(1), default=16, show_default=True,
                  help="Training rows, and validation rows, per class where the data has no splits."),
-    click.option("--validation-rows", type=click.IntRange(0),
-                 help="Maximum validation rows in all, of what the test rows leave over.  [default: 128; for texts to "
-                      "generate none]"),
+    click.option("--validation-rows", type=click.IntRange(0), default=0, show_default=True,
+                 help="Validation takes more of what the test rows leave over, up to so many rows in all."),
     click.option("--unlabeled", metavar="FILE", help="Data file of rows without labels, or a txt file of texts."),
     click.option("--unlabeled-rows", type=click.IntRange(0), default=128, show_default=True,
                  help="Maximum rows without labels; without a file, labelled rows that are left over count."),

@@ -11,7 +11,7 @@ from autoprompt.corpus.column_choice import choose_columns, leakage_warnings
 from autoprompt.corpus.columns import Columns, Row, select_rows
 from autoprompt.corpus.labels import drop_lone_labels, is_plain_number, normalise_labels
 from autoprompt.corpus.memory import splits_of, table_of
-from autoprompt.corpus.options import VALIDATION_ROWS, Reading
+from autoprompt.corpus.options import Reading
 from autoprompt.corpus.readers import Table, read_inputs
 from autoprompt.corpus.sources import Merge, Source, by_split_column, open_source, split_file, split_folder, with_chats
 from autoprompt.corpus.split_names import UNLABELED
@@ -159,10 +159,8 @@ def _prepare(found: Source, reading: Reading) -> Corpus:
 
 
 def _sampling(reading: Reading, columns: Columns) -> Sampling:
-    """How rows are drawn; for texts to be generated, which take long, validation gets more rows only on request."""
-    generates = columns.task == "generation"
-    more = reading.validation_rows if reading.validation_rows is not None else 0 if generates else VALIDATION_ROWS
-    return Sampling(reading.shots * (2 if generates else 1), reading.test_rows, reading.seed, more)
+    shots = reading.shots * (2 if columns.task == "generation" else 1)
+    return Sampling(shots, reading.test_rows, reading.seed, reading.validation_rows)
 
 
 def _unlabelled_tables(found: Source, columns: Columns, reading: Reading) -> tuple[Table, ...]:

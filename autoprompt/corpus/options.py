@@ -7,9 +7,6 @@ from autoprompt.errors import UsageError, parameter
 
 UNLABELED_ROWS = 128
 """The most rows without labels that a corpus has unless told otherwise."""
-VALIDATION_ROWS = 128
-"""The most validation rows of a classification corpus without splits unless told otherwise; K a class are taken
-anyway."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +17,7 @@ class Reading:
     generation, and ``Example.label`` is the target text. A source without splits gives ``shots`` rows per class to
     train and as many to validation, drawn with ``seed``; for generation it gives twice ``shots`` rows to each (with 16:
     32 and 32), as two classes would. The rest is test, at most ``test_rows``. Of what is left then, validation takes
-    more, as many of each class, up to ``validation_rows`` in all (None: 128, and no more for generation).
+    more, as many of each class, up to ``validation_rows`` in all.
     ``drop_empty`` drops rows with a blank text or label; ``drop_duplicates`` drops rows whose text has several labels
     or also occurs in an earlier split. Without these options such rows are errors. ``encoding``, ``delimiter``,
     ``no_header`` and ``column_names`` are those of ``FileOptions``, for sources that are files. ``unlabeled`` is a data
@@ -36,7 +33,7 @@ class Reading:
     drop_empty: bool = False
     drop_duplicates: bool = False
     test_rows: int = 400
-    validation_rows: int | None = None
+    validation_rows: int = 0
     encoding: str | None = None
     delimiter: str | None = None
     no_header: bool = False
@@ -64,8 +61,8 @@ class Reading:
                 f"and {self.test_rows}."
             )
         for name in ("unlabeled_rows", "validation_rows"):
-            if (value := getattr(self, name)) is not None and value < 0:
-                raise UsageError(f"{parameter(name)} must be at least 0, not {value}.")
+            if getattr(self, name) < 0:
+                raise UsageError(f"{parameter(name)} must be at least 0, not {getattr(self, name)}.")
         if self.label_column is not None and self.target_column is not None:
             raise UsageError(
                 f"{parameter('label_column')} and {parameter('target_column')} exclude each other; give one of them."

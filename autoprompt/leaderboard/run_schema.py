@@ -134,7 +134,7 @@ class _DataRequest(Part):
     max_length: Small = 1
     test_rows: Count = 0
     shots: Small = 1
-    validation_rows: Count | None = None
+    validation_rows: Count = 0
     unlabeled: Line | None = None
     unlabeled_rows: Count = 0
 

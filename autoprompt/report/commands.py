@@ -11,7 +11,7 @@ from autoprompt.terminal import command_line
 
 # Options of `autoprompt search` by their names in a stored run, with their defaults, which a command leaves out.
 _DATA = {"text_column": None, "label_column": None, "target_column": None, "drop_empty": False,
-         "drop_duplicates": False, "max_length": 128, "test_rows": 400, "shots": 16, "validation_rows": None,
+         "drop_duplicates": False, "max_length": 128, "test_rows": 400, "shots": 16, "validation_rows": 0,
          "unlabeled": None, "unlabeled_rows": 128, "encoding": None, "delimiter": None, "no_header": False,
          "column_names": None}  # fmt: skip
 _MODEL = {"model": "smollm2-135m", "family": None, "tuning": None, "chat": False, "device": "auto"}

@@ -35,8 +35,7 @@ class DataOptions:
     max_length: int = 128
     test_rows: int = 400
     shots: int = 16
-    validation_rows: int | None = None
-    """None takes as many as ``corpus.options.Reading`` says."""
+    validation_rows: int = 0
     encoding: str | None = None
     delimiter: str | None = None
     no_header: bool = False

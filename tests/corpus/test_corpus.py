@@ -59,7 +59,7 @@ def _texts(corpus: Corpus) -> list[str]:
 
 @pytest.mark.usefixtures("embedded")
 def test_rotten_tomatoes() -> None:
-    corpus = load("rotten-tomatoes", shots=8, test_rows=100)
+    corpus = load("rotten-tomatoes", shots=8, test_rows=100, validation_rows=128)
     assert corpus.labels == ("rotten", "fresh")
     assert _sizes(corpus.train) == {"fresh": 8, "rotten": 8}
     assert _sizes(corpus.validation) == {"fresh": 64, "rotten": 64}
@@ -235,7 +235,7 @@ def test_a_card_of_several_files_and_one_whose_rows_are_missing(
 
 def test_a_file_is_sampled_by_shots(tmp_path: Path) -> None:
     source = _reviews(tmp_path / "reviews.csv", 100)
-    corpus = load(source, shots=10, test_rows=50, validation_rows=0)
+    corpus = load(source, shots=10, test_rows=50)
     assert _sizes(corpus.train) == _sizes(corpus.validation) == {"neg": 10, "pos": 10}
     assert len(corpus.test) == corpus.test_count == 50
     assert len(set(_texts(corpus))) == 90
@@ -529,7 +529,7 @@ def test_a_hub_dataset_whose_test_has_no_labels(hubs_answers: dict[str, dict[str
 def test_a_hub_dataset_with_three_labelled_splits(hubs_answers: dict[str, dict[str, Any]]) -> None:
     corpus = hubs_answers["me/splits"]
     assert {fields["text"].split()[0] for fields, _ in corpus["validation"]} == {"validation"}
-    assert (len(corpus["train"]), len(corpus["validation"]), len(corpus["test"])) == (8, 128, 400)
+    assert (len(corpus["train"]), len(corpus["validation"]), len(corpus["test"])) == (8, 8, 400)
 
 
 def test_splits_of_a_hub_dataset_that_are_not_used_are_named(hubs_answers: dict[str, dict[str, Any]]) -> None:

@@ -121,7 +121,7 @@ def test_every_row_is_accounted_for() -> None:
     assert told["rows"] == 917
     assert sum(told["splits"].values()) + told["unused"] + sum(told["dropped"].values()) == 917
     assert told["dropped"] == {"blank or missing text": 1, "a label that no other row has": 1}
-    assert told["splits"] == {"train": 32, "validation": 128, "test": 400, "unlabeled": 128}
+    assert told["splits"] == {"train": 32, "validation": 32, "test": 400, "unlabeled": 128}
 
 
 def test_a_label_of_one_row_is_dropped_and_counted_as_such() -> None:

@@ -117,7 +117,7 @@ def test_validation_takes_more_of_what_the_test_rows_leave_over(
 
 
 def test_a_class_of_twenty_rows_leaves_the_others_their_shots() -> None:
-    corpus = _corpus({"billing": 600, "technical": 600, "praise": 20}, validation_rows=0)
+    corpus = _corpus({"billing": 600, "technical": 600, "praise": 20})
     assert _counts(corpus.train) == _counts(corpus.validation) == {"billing": 16, "technical": 16, "praise": 8}
     assert _counts(corpus.test)["praise"] == 4
     assert corpus.summary is not None
@@ -149,6 +149,6 @@ def test_a_label_that_comes_once_costs_its_row_and_names_the_closest() -> None:
 
 def test_a_sample_that_holds_other_test_rows_is_other_data() -> None:
     sizes = {"ham": 950, "spam": 50}
-    many, few = (_corpus(sizes, test_rows=rows, validation_rows=0) for rows in (200, 100))
+    many, few = (_corpus(sizes, test_rows=rows) for rows in (200, 100))
     assert (many.train, many.validation) == (few.train, few.validation)
     assert many.fingerprint != few.fingerprint

@@ -100,7 +100,7 @@ def test_rows_in_memory(form: Any, tmp_path: Path) -> None:
 
 
 def test_what_a_sample_leaves_over() -> None:
-    corpus = from_rows(labelled(100), shots=8, test_rows=20, validation_rows=0, unlabeled_rows=30)
+    corpus = from_rows(labelled(100), shots=8, test_rows=20, unlabeled_rows=30)
     assert [len(getattr(corpus, s)) for s in ("train", "validation", "test", "unlabeled")] == [16, 16, 20, 30]
     assert corpus.summary is not None
     assert corpus.summary.unused == 18
@@ -147,7 +147,7 @@ def test_a_text_of_another_split_is_none() -> None:
 @given(st.integers(0, 30), st.integers(0, 25), st.integers(0, 3), st.integers(1, 12))
 def test_every_row_is_accounted_for(extra: int, most: int, seed: int, shots: int) -> None:
     rows = [*labelled(60), *({**row, "label": ""} for row in bare(extra))]
-    options = {"unlabeled_rows": most, "seed": seed, "shots": shots, "test_rows": 10, "validation_rows": 0}
+    options = {"unlabeled_rows": most, "seed": seed, "shots": shots, "test_rows": 10}
     corpus = from_rows(rows, **options)
     assert corpus.summary is not None
     told = corpus.summary
