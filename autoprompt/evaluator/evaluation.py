@@ -55,9 +55,9 @@ class Evaluation:
     """A candidate's scores on the rows of one rung, fold and repeat.
 
     ``log_probs``: normalised log-probabilities [rows][labels]. ``losses``: one a row, in nats; their mean ranks
-    candidates. On the frozen rung of a corpus with labels, ``losses`` are the sums of the probes' cross-fitted
-    log-losses. For target texts ``labels`` is empty and ``log_probs`` are the mean log-probabilities of a target's
-    tokens [rows][1]; where texts were generated (``outputs``), each loss is 1 - the metric's value.
+    candidates. On the frozen rung of a corpus with labels, ``losses`` are the proxy's (``proxy.py``). For target texts
+    ``labels`` is empty and ``log_probs`` are the mean log-probabilities of a target's tokens [rows][1]; where texts
+    were generated (``outputs``), each loss is 1 - the metric's value.
     """
 
     candidate: Candidate

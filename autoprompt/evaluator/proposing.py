@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Example
-from autoprompt.evaluator.proxy import SCORES_STRENGTH, fit_probe, stratified_folds
+from autoprompt.evaluator.proxy import calibrated
 from autoprompt.evaluator.worker import FROZEN, Worker
 from autoprompt.models import CandidateFailedError, TokenProposals, propose_tokens
 from autoprompt.template import LabelWords
@@ -54,7 +54,7 @@ class WordsTask:
     """Rank label words for a template on its cached logits: no further pass through the model.
 
     The short list of each label holds words that are likelier under it than under the other labels (a likelihood
-    ratio); combinations are ordered by the cross-fitted loss of the label scores. Both steps use the training rows
+    ratio); combinations are ordered by the calibrated loss of the label scores. Both steps use the training rows
     alone: words that fit these few rows by chance must not look good on the rows that score a fine-tune. Empty where
     memory is too small.
     """
@@ -102,17 +102,13 @@ class WordsTask:
         gold: Sequence[int],
         shortlists: Sequence[Sequence[tuple[str, int]]],
     ) -> list[LabelWords]:
-        fold_of = stratified_folds(gold)
+        target = torch.tensor(gold)
         ranked = []
         combinations = product(*shortlists) if len(labels) <= 3 else zip(*shortlists, strict=False)
         for combination in combinations:
             if len({word.lower() for word, _ in combination}) < len(labels):
                 continue
-            scores = vocabulary[:, [token for _, token in combination]].log_softmax(-1)
-            probe = fit_probe(
-                scores.double().numpy(), torch.tensor(gold).numpy(), fold_of, len(labels), SCORES_STRENGTH
-            )
-            held_out = probe.log_probs(scores, torch.from_numpy(fold_of))
-            loss = float(torch.nn.functional.nll_loss(held_out, torch.tensor(gold)))
+            scores = vocabulary[:, [token for _, token in combination]]
+            loss = float(torch.nn.functional.nll_loss(calibrated(scores), target))
             ranked.append((loss, tuple(word for word, _ in combination)))
         return [LabelWords(tuple(zip(labels, words, strict=True))) for _, words in sorted(ranked)[: self.count]]

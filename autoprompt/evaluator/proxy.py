@@ -1,8 +1,9 @@
-"""The frozen score (rung 0): cross-fitted logistic regression on frozen features.
+"""The frozen score (rung 0): how well a candidate tells training and validation rows apart before any fine-tune.
 
-A linear probe that never saw the row it scores predicts the loss after fine-tuning better than the frozen loss does:
-the frozen loss is dominated by a bias that a few steps of fine-tuning remove. Two probes are fitted, one on the label
-words' scores and one on the hidden state at the predicted position; their log-losses are summed.
+With label words it is the log-loss of calibrated scores: each label's mean score over the rows is taken away (batch
+calibration, Zhou et al. 2023), since a few steps of a fine-tune remove such a bias. A classifier has no label words:
+there it is the log-loss of a linear probe on the hidden states, logistic regressions that never saw the row they score.
+``results/benchmarks/proxies.md`` and ``agreement.md`` have what either foretells.
 """
 
 from __future__ import annotations
@@ -19,68 +20,80 @@ from torch import Tensor
 from autoprompt.models import Features
 
 FOLDS = 4
-HIDDEN_STRENGTH = 1.0
-SCORES_STRENGTH = 10.0
-"""Inverse L2 strengths (C of scikit-learn) on standardised features."""
+STRENGTH = 1.0
+"""Inverse L2 strength (C of scikit-learn) on standardised features."""
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
+def calibrated(scores: Tensor) -> Tensor:
+    """Return log-probabilities [rows, labels] of label scores without their means over the rows."""
+    return (scores - scores.mean(0)).log_softmax(-1)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Takes each label's mean score away. ``bias``: [labels], those means."""
+
+    bias: Tensor
+
+    def log_probs(self, _hidden: Tensor, scores: Tensor, _rows: slice = slice(None)) -> Tensor:
+        """Return log-probabilities [rows, labels], differentiable in ``scores`` [rows, labels]."""
+        return (scores - self.bias).log_softmax(-1)
+
+
 @dataclass(frozen=True)
 class Probe:
-    """The cross-fitted probes of one feature, one a fold: row r is scored with the weights of fold ``fold_of[r]``.
+    """Cross-fitted logistic regressions, one a fold: row r is scored with the weights of fold ``fold_of[r]``.
 
-    ``mean``: [width], ``scale``: scalar, ``weight``: [folds, labels, width], ``bias``: [folds, labels].
+    ``mean``: [width], ``scale``: scalar, ``weight``: [folds, labels, width], ``bias``: [folds, labels], ``fold_of``:
+    [rows].
     """
 
     mean: Tensor
     scale: float
     weight: Tensor
     bias: Tensor
+    fold_of: Tensor
 
-    def log_probs(self, values: Tensor, fold_of: Tensor) -> Tensor:
-        """Return log-probabilities [rows, labels], differentiable in ``values`` [rows, width]."""
-        standard = (values - self.mean) / self.scale
-        logits = torch.einsum("rlw,rw->rl", self.weight[fold_of], standard) + self.bias[fold_of]
-        return logits.log_softmax(-1)
+    def log_probs(self, hidden: Tensor, _scores: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Return held-out log-probabilities [rows, labels], differentiable in ``hidden`` [rows, width]."""
+        fold_of = self.fold_of[rows]
+        logits = torch.einsum("rlw,rw->rl", self.weight[fold_of], (hidden - self.mean) / self.scale)
+        return (logits + self.bias[fold_of]).log_softmax(-1)
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """The two probes, fitted on the same rows and folds; ``scores`` is None without label words (a classifier)."""
+    """Scores features; it stays as it is when they change, so that its loss has a gradient in them.
 
-    hidden: Probe
-    scores: Probe | None
-    fold_of: Tensor
+    ``scorer``: gives log-probabilities of the labels. ``gold``: [rows].
+    """
+
+    scorer: Calibration | Probe
     gold: Tensor
 
-    def log_probs(self, hidden: Tensor, scores: Tensor, rows: slice = slice(None)) -> list[Tensor]:
-        """Return each probe's held-out log-probabilities [rows, labels] of the given rows."""
-        fold_of = self.fold_of[rows]
-        found = [self.hidden.log_probs(hidden, fold_of)]
-        return found + ([self.scores.log_probs(scores, fold_of)] if self.scores is not None else [])
+    def log_probs(self, hidden: Tensor, scores: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Return log-probabilities of the labels [rows, labels] of the given rows."""
+        return self.scorer.log_probs(hidden, scores, rows)
 
     def losses(self, hidden: Tensor, scores: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Return the sum of the probes' log-losses for each row [rows]."""
-        gold = self.gold[rows][:, None]
-        summed = torch.stack([part.gather(1, gold) for part in self.log_probs(hidden, scores, rows)]).sum(0)
-        return -summed[:, 0]
+        """Return the log-loss of each row [rows]."""
+        return -self.log_probs(hidden, scores, rows).gather(1, self.gold[rows][:, None])[:, 0]
 
     def training_loss(self, rows: slice) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the mean loss of some rows as a function of their features, for token gradients."""
         return lambda hidden, scores: self.losses(hidden.cpu(), scores.cpu(), rows).mean()
 
 
-def cross_fit(features: Features, gold: Sequence[int], labels: int) -> Proxy:
-    """Fit both probes; the rows of each label are assigned to the folds in turn."""
-    target = np.asarray(gold)
-    fold_of = stratified_folds(gold)
-    hidden = fit_probe(features.hidden.double().numpy(), target, fold_of, labels, HIDDEN_STRENGTH)
-    scores = None
+def proxy_of(features: Features, gold: Sequence[int], labels: int) -> Proxy:
+    """Return what scores these features; a probe's folds get the rows of each label in turn."""
     if features.label_scores.shape[1]:
-        scores = fit_probe(features.label_scores.double().numpy(), target, fold_of, labels, SCORES_STRENGTH)
-    return Proxy(hidden, scores, torch.from_numpy(fold_of), torch.from_numpy(target))
+        return Proxy(Calibration(features.label_scores.mean(0)), torch.tensor(gold))
+    hidden = features.hidden.double().numpy()
+    probe = fit_probe(hidden, np.asarray(gold), stratified_folds(gold), labels)
+    return Proxy(probe, torch.tensor(gold))
 
 
 def stratified_folds(gold: Sequence[int], folds: int = FOLDS) -> NDArray[np.int64]:
@@ -93,10 +106,8 @@ def stratified_folds(gold: Sequence[int], folds: int = FOLDS) -> NDArray[np.int6
     return np.asarray(out, dtype=np.int64)
 
 
-def fit_probe(
-    values: Array, gold: NDArray[np.int64], fold_of: NDArray[np.int64], labels: int, strength: float
-) -> Probe:
-    """Fit one probe a fold on the other folds' rows. A label absent there keeps a zero weight and a low bias."""
+def fit_probe(values: Array, gold: Labels, fold_of: Labels, labels: int) -> Probe:
+    """Fit one regression a fold on the other folds' rows. A label absent there keeps a zero weight and a low bias."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -112,7 +123,7 @@ def fit_probe(
             bias[fold, present] = 0.0
             continue
         # The strength is divided by the width, so that models of any width are penalised alike.
-        model = LogisticRegression(C=strength / values.shape[1], max_iter=300)
+        model = LogisticRegression(C=STRENGTH / values.shape[1], max_iter=300)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(standard[rest], gold[rest])
@@ -121,6 +132,5 @@ def fit_probe(
             bias[fold, present] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
         else:
             weight[fold, present], bias[fold, present] = model.coef_, model.intercept_
-    return Probe(
-        torch.from_numpy(mean).float(), scale, torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
-    )
+    centre, weights, biases = (torch.from_numpy(array).float() for array in (mean, weight, bias))
+    return Probe(centre, scale, weights, biases, torch.from_numpy(fold_of))

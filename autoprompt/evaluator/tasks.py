@@ -54,9 +54,9 @@ class PreparePrefix:
 
 @dataclass(frozen=True)
 class FrozenTask:
-    """Rung 0: proxy losses over ``Worker.frozen_rows``, and the readability of the literal text.
+    """Rung 0: the proxy's losses over ``Worker.frozen_rows``, and the readability of the literal text.
 
-    Target texts have no classes to probe, so the frozen loss itself is used.
+    Target texts have no classes; there it is the frozen loss itself.
     """
 
     evaluation: Evaluation
@@ -65,26 +65,25 @@ class FrozenTask:
         candidate = self.evaluation.candidate
         try:
             worker.model.check(candidate)
-            scored = self._probed(worker) if worker.labels else self._likelihoods(worker)
+            scored = self._classified(worker) if worker.labels else self._likelihoods(worker)
             if not scored.complete:
                 return scored
             return replace(scored, readability=worker.model.perplexity(" ".join(candidate.template.literals)))
         except (CandidateFailedError, InputError) as error:
             return self.evaluation.failed(str(error))
 
-    def _probed(self, worker: Worker) -> Evaluation:
+    def _classified(self, worker: Worker) -> Evaluation:
         candidate = self.evaluation.candidate
         features = worker.features(candidate)
         if not (torch.isfinite(features.hidden).all() and torch.isfinite(features.label_scores).all()):
             return self.evaluation.failed("a frozen feature is not finite")
         proxy = worker.proxy(candidate)
-        log_probs = torch.stack(proxy.log_probs(features.hidden, features.label_scores)).sum(0).log_softmax(-1)
         result = replace(
             self.evaluation,
             labels=worker.labels,
             row_ids=tuple(row.row_id for row in worker.frozen_rows(candidate)),
             gold=tuple(worker.gold(worker.frozen_rows(candidate))),
-            log_probs=as_rows(log_probs),
+            log_probs=as_rows(proxy.log_probs(features.hidden, features.label_scores)),
             losses=tuple(proxy.losses(features.hidden, features.label_scores).tolist()),
         )
         return failed_unless_finite(result)

@@ -16,7 +16,7 @@ import torch
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.corpus import Corpus, Example
 from autoprompt.errors import UsageError, WorkerLostError, first_line, parameter
-from autoprompt.evaluator.proxy import Proxy, cross_fit, stratified_folds
+from autoprompt.evaluator.proxy import Proxy, proxy_of, stratified_folds
 from autoprompt.models import Features, LanguageModel, is_short_memory, load_model
 
 FEATURES_KEPT = 4
@@ -141,8 +141,8 @@ class Worker:
         return self._features[frozen.id]
 
     def proxy(self, candidate: Candidate) -> Proxy:
-        """Return the frozen rung's probes."""
-        return cross_fit(self.features(candidate), self.gold(self.frozen_rows(candidate)), len(self.labels))
+        """Return what the frozen rung scores features with."""
+        return proxy_of(self.features(candidate), self.gold(self.frozen_rows(candidate)), len(self.labels))
 
 
 _WORKER: Worker | None = None

@@ -11,8 +11,8 @@ other's place as well (one task a data set). With the labels of the rows without
 them, and *labelled* the error on them all and the validation rows: what more validation rows would be worth.
 
 The last table is of scores before a fine-tune, on training and validation rows: *loss* and *error* of the label scores,
-the same of *calibrated* ones (less each label's mean over the rows: batch calibration, Zhou et al. 2023), and the
-*probes* of rung 0.
+the same of *calibrated* ones (less each label's mean over the rows: batch calibration, Zhou et al. 2023), whose loss is
+rung 0.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from autoprompt.optimizer.panel import Panel
 SPLITS, GOLD = 40, 128
 CANDIDATES, ROWS = (8, 16, 36), (32, 128, 200)
 RULES = ("validation loss", "validation error", "both folds", "agreement", "estimate", "gold", "labelled")
-BEFORE = ("loss", "error", "calibrated loss", "calibrated error", "probes")
+BEFORE = ("loss", "error", "calibrated loss", "calibrated error")
 RESAMPLES = 2000
 
 Floats = NDArray[np.float64]
@@ -121,7 +121,6 @@ def before(stored: Stored) -> dict[str, Floats]:
         "error": 1 - right(plain, gold).mean(1),
         "calibrated loss": -np.log(right(calibrated, gold)).mean(1),
         "calibrated error": 1 - right(calibrated, gold).mean(1),
-        "probes": stored["probed"].astype(float).mean(1),
     }
 
 

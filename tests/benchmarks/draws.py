@@ -38,19 +38,17 @@ Stored = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Frozen:
-    """What a candidate says before a fine-tune: label scores of training and validation rows [rows][labels], and the
-    losses of the probes on them [rows]; None where it cannot be scored."""
+    """What a candidate says before a fine-tune: label scores of training and validation rows [rows][labels]; None where
+    it cannot be scored."""
 
     candidate: Candidate
 
-    def __call__(self, worker: Worker) -> tuple[Any, Any] | None:
+    def __call__(self, worker: Worker) -> Any:
         try:
             worker.model.check(self.candidate)
-            features = worker.features(self.candidate)
+            return worker.features(self.candidate).label_scores.tolist()
         except (CandidateFailedError, InputError):
             return None
-        losses = worker.proxy(self.candidate).losses(features.hidden, features.label_scores)
-        return features.label_scores.tolist(), losses.tolist()
 
 
 def corpus_of(task: Task) -> Corpus:
@@ -65,9 +63,9 @@ def drawn(task: Task, given: Options) -> Stored:
     """The task's draws, measured where they are not stored.
 
     ``val``, ``votes``, ``test``: log-probabilities, or probabilities on the rows without labels, [draws, rows, labels];
-    ``vgold``, ``tgold`` [rows]; ``frozen`` [draws, rows, labels], ``probed`` [draws, rows] of training and validation
-    rows, ``fgold`` [rows]; ``seconds`` [draws] of a fine-tune; ``versions`` [5, rows, labels]: test log-probabilities
-    of ``VERSIONS``, with ``version_seconds`` and ``version_bytes`` [5]; ``candidates`` [draws]: as JSON.
+    ``vgold``, ``tgold`` [rows]; ``frozen`` [draws, rows, labels]: label scores of training and validation rows,
+    ``fgold`` [rows]; ``seconds`` [draws] of a fine-tune; ``versions`` [5, rows, labels]: test log-probabilities of
+    ``VERSIONS``, with ``version_seconds`` and ``version_bytes`` [5]; ``candidates`` [draws]: as JSON.
     """
     place = SCRATCH / "draws" / f"{task.name.replace('/', '-')}.npz"
     if given.fresh or not place.is_file():
@@ -100,8 +98,7 @@ def _measured(task: Task) -> Stored:
         "votes": np.array([own.votes for _, own in whole], dtype=np.float32),
         "test": np.array([test.log_probs for test in tested], dtype=np.float32),
         "tgold": np.array([corpus.labels.index(row.label) for row in corpus.test]),
-        "frozen": np.array([seen[0] for seen, _ in whole], dtype=np.float32),
-        "probed": np.array([seen[1] for seen, _ in whole], dtype=np.float32),
+        "frozen": np.array([seen for seen, _ in whole], dtype=np.float32),
         "fgold": np.array([corpus.labels.index(row.label) for row in (*corpus.train, *corpus.validation)]),
         "seconds": np.array([own.seconds for _, own in whole]),
         **ended,

@@ -23,7 +23,7 @@ from tasks import MODEL, few_shot, with_tail, words_of
 from uncached import scoring
 
 from autoprompt.corpus import Corpus
-from autoprompt.evaluator.proxy import cross_fit
+from autoprompt.evaluator.proxy import proxy_of
 from autoprompt.evaluator.worker import FROZEN
 from autoprompt.models import LanguageModel, load_model, locate_model, propose_tokens
 
@@ -36,7 +36,7 @@ WIDTH = 64
 
 
 def rounds(corpus: Corpus, model: LanguageModel, repeats: int) -> Cell:
-    """Whole rounds as a search makes them: token edits from gradients, each scored with its probes."""
+    """Whole rounds as a search makes them: token edits from gradients, each scored as on rung 0."""
     true = gold(corpus.train, corpus.labels)
     current = with_tail(corpus, START + AFTER + " ", FROZEN)
     tried = 0
@@ -44,13 +44,13 @@ def rounds(corpus: Corpus, model: LanguageModel, repeats: int) -> Cell:
     def one_round() -> None:
         nonlocal current, tried
         features = model.features(model.prompt(current, corpus.train))
-        loss = cross_fit(features, true, len(corpus.labels)).training_loss(slice(0, len(true)))
+        loss = proxy_of(features, true, len(corpus.labels)).training_loss(slice(0, len(true)))
         edits = propose_tokens(model, current, corpus.train, loss, replacements=PROPOSALS, infills=0).replacements
         scored = []
         for template, _ in edits:
             candidate = replace(current, template=template)
             found = model.features(model.prompt(candidate, corpus.train))
-            proxy = cross_fit(found, true, len(corpus.labels))
+            proxy = proxy_of(found, true, len(corpus.labels))
             scored.append((float(proxy.losses(found.hidden, found.label_scores).mean()), candidate.id, candidate))
         tried += len(scored)
         current = min(scored)[2]

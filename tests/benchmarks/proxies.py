@@ -9,9 +9,7 @@ Rank correlation (Spearman) with 95 % of a bootstrap over the candidates, and se
 what is kept of the texts not counted.
 
     frozen loss      log-loss of the frozen label scores, validation rows
-    label probe      cross-fitted logistic regression on the label scores, training and validation rows
-    hidden probe     the same on the hidden state at the predicted place
-    both probes      their sum: rung 0
+    calibrated loss  log-loss of the label scores less their means, training and validation rows: rung 0
     rung 1           validation loss after a fine-tune with the default settings, ended when the rows are learnt
     n steps          the same of at most so many steps
     half the rows    the same, of half of the validation rows
@@ -45,7 +43,6 @@ from tasks import MODEL, Task, by_length, evaluating, few_shot, first_of_each
 from autoprompt.candidate import Candidate, Settings
 from autoprompt.errors import InputError
 from autoprompt.evaluator import ModelCheck
-from autoprompt.evaluator.proxy import cross_fit
 from autoprompt.evaluator.worker import FROZEN, Worker, perform
 from autoprompt.execution import default_workers
 from autoprompt.models import CandidateFailedError
@@ -59,8 +56,8 @@ TEST_ROWS = 200
 EPOCHS = (1, 2, 4)
 """Of the shortened fine-tunes; the default has at most 20 on 32 rows."""
 ORDER = (
-    "frozen loss", "label probe", "hidden probe", "both probes", "steps", "rung 1", "half the rows", "swapped",
-    "both folds", "another seed", "both seeds", "test, that seed", "surrogate", "own settings", "test", "own test",
+    "frozen loss", "calibrated loss", "steps", "rung 1", "half the rows", "swapped", "both folds", "another seed",
+    "both seeds", "test, that seed", "surrogate", "own settings", "test", "own test",
 )  # fmt: skip
 
 Scores = dict[str, tuple[float, float]]
@@ -91,15 +88,10 @@ class Measure:
         features = worker.features(self.candidate)
         passed = time.perf_counter() - started
         own = features.label_scores[len(train) :].log_softmax(-1)
-        proxy = cross_fit(features, worker.gold((*train, *validation)), len(worker.labels))
-        parts = proxy.log_probs(features.hidden, features.label_scores)
-        hidden, words = (float(-part.gather(1, proxy.gold[:, None]).mean()) for part in parts)
-        probed = time.perf_counter() - started
+        losses = worker.proxy(self.candidate).losses(features.hidden, features.label_scores)
         return {
             "frozen loss": (_loss(own, worker.gold(validation)), passed / 2),
-            "label probe": (words, probed),
-            "hidden probe": (hidden, probed),
-            "both probes": (hidden + words, probed),
+            "calibrated loss": (float(losses.mean()), passed),
         }
 
     def _fine_tuned(self, worker: Worker) -> Scores:
@@ -201,7 +193,7 @@ def _with_surrogate(cell: Cell) -> Cell:
     values = cell["values"]
     known = [
         Known(Candidate.from_dict(candidate), frozen, None)
-        for candidate, frozen in zip(cell["candidates"], values["both probes"], strict=True)
+        for candidate, frozen in zip(cell["candidates"], values["calibrated loss"], strict=True)
     ]
     expected = [0.0] * len(known)
     for quarter in range(4):
@@ -212,7 +204,7 @@ def _with_surrogate(cell: Cell) -> Cell:
             return cell
         for place, rank in zip(new, rankdata(found), strict=True):
             expected[place] = float(rank)
-    seconds = cell["seconds"] | {"surrogate": cell["seconds"]["both probes"]}
+    seconds = cell["seconds"] | {"surrogate": cell["seconds"]["calibrated loss"]}
     return cell | {"values": values | {"surrogate": expected}, "seconds": seconds}
 
 

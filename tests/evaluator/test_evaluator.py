@@ -1,4 +1,4 @@
-"""The ladder: what is computed, what is kept, what fails, and the probes of its cheapest rung."""
+"""The ladder: what is computed, what is kept, what fails, and the score of its cheapest rung."""
 
 import math
 import random
@@ -14,6 +14,8 @@ import pytest
 import tiny
 import tiny_families
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus, Example
@@ -32,7 +34,7 @@ from autoprompt.evaluator import (
     start_worker,
     worker,
 )
-from autoprompt.evaluator.proxy import FOLDS, cross_fit, fit_probe, stratified_folds
+from autoprompt.evaluator.proxy import FOLDS, fit_probe, proxy_of, stratified_folds
 from autoprompt.models import CandidateFailedError, Features, load_model
 from autoprompt.models.families.base import LanguageModel
 from autoprompt.optimizer.racing import ranked
@@ -522,31 +524,39 @@ def test_where_no_prefix_is_kept_the_test_takes_what_scores_took(corpus: Corpus,
     assert 0 < one == pytest.approx(two / 2)
 
 
-# The probes
+# What scores frozen features
 
 
-def _features(hidden: Any, scores: Any) -> Features:
-    hidden, scores = torch.tensor(hidden).float(), torch.tensor(scores).float()
+def _features(hidden: Any, scores: Any = None) -> Features:
+    hidden = torch.tensor(hidden).float()
+    scores = torch.zeros(len(hidden), 0) if scores is None else torch.tensor(scores).float()
     return Features(hidden, scores, torch.zeros(len(hidden), 1))
 
 
+def _mean_loss(features: Features, gold: Sequence[int], labels: int) -> float:
+    return float(proxy_of(features, gold, labels).losses(features.hidden, features.label_scores).mean())
+
+
 @pytest.mark.parametrize("labels", [2, 3, 6])
-def test_separable_features_have_a_low_loss_and_noise_has_not(labels: int) -> None:
+def test_separable_states_have_a_low_loss_and_noise_has_not(labels: int) -> None:
     generator = np.random.default_rng(0)
     gold = [n % labels for n in range(96)]
-    signal = np.eye(labels)[gold]
     noise = generator.normal(size=(96, 20))
-    clear = np.concatenate([signal * 10, noise[:, :5] * 0.1], 1)
-    chance = 2 * math.log(labels)
+    clear = np.concatenate([np.eye(labels)[gold] * 10, noise[:, :5] * 0.1], 1)
+    chance = math.log(labels)
+    assert _mean_loss(_features(clear), gold, labels) < 0.25 * chance
+    assert _mean_loss(_features(noise), gold, labels) == pytest.approx(chance, rel=0.35)
 
-    def mean_loss(hidden: Any, scores: Any) -> float:
-        features = _features(hidden, scores)
-        proxy = cross_fit(features, gold, labels)
-        return float(proxy.losses(features.hidden, features.label_scores).mean())
 
-    assert mean_loss(clear, signal * 5) < 0.25 * chance
-    assert mean_loss(noise, noise[:, :labels]) == pytest.approx(chance, rel=0.35)
-    assert mean_loss(clear, signal * 5) < mean_loss(clear, noise[:, :labels]) < mean_loss(noise, noise[:, :labels])
+@given(bias=st.lists(st.floats(-50, 50), min_size=3, max_size=3), level=st.floats(-50, 50), seed=st.integers(0, 99))
+def test_neither_a_label_s_prior_nor_a_row_s_level_counts(bias: list[float], level: float, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    gold = [n % 3 for n in range(12)]
+    scores = generator.normal(size=(12, 3)) + np.eye(3)[gold]
+    moved = scores + np.array(bias) + level * generator.normal(size=(12, 1))
+    plain, other = (_mean_loss(_features(scores, values), gold, 3) for values in (scores, moved))
+    assert other == pytest.approx(plain, abs=1e-4)
+    assert plain < _mean_loss(_features(scores, -scores), gold, 3)
 
 
 def test_a_probe_never_sees_the_row_it_judges() -> None:
@@ -554,15 +564,16 @@ def test_a_probe_never_sees_the_row_it_judges() -> None:
     values = generator.normal(size=(40, 6))
     gold = np.array([n % 2 for n in range(40)])
     fold_of = stratified_folds(gold.tolist())
-    before = fit_probe(values, gold, fold_of, 2, 1.0)
+    before = fit_probe(values, gold, fold_of, 2)
     for row in range(0, 40, 7):
         changed = gold.copy()
         changed[row] = 1 - changed[row]
-        after = fit_probe(values, changed, fold_of, 2, 1.0)
-        rows, folds = torch.from_numpy(values).float(), torch.from_numpy(fold_of)
+        after = fit_probe(values, changed, fold_of, 2)
+        hidden, none = torch.from_numpy(values).float(), torch.zeros(40, 0)
         own = fold_of == fold_of[row]
-        assert torch.equal(before.log_probs(rows, folds)[own], after.log_probs(rows, folds)[own])
-        assert not torch.equal(before.log_probs(rows, folds)[~own], after.log_probs(rows, folds)[~own])
+        judged = [probe.log_probs(hidden, none) for probe in (before, after)]
+        assert torch.equal(judged[0][own], judged[1][own])
+        assert not torch.equal(judged[0][~own], judged[1][~own])
 
 
 def test_folds_are_stratified() -> None:
@@ -577,17 +588,17 @@ def test_folds_are_stratified() -> None:
 def test_a_label_that_a_fold_never_saw_keeps_finite_scores() -> None:
     values = np.random.default_rng(0).normal(size=(17, 3))
     gold = [0, 1] * 8 + [2]
-    features = _features(values, values)
-    proxy = cross_fit(features, gold, 3)
-    losses = proxy.losses(features.hidden, features.label_scores)
+    features = _features(values)
+    losses = proxy_of(features, gold, 3).losses(features.hidden, features.label_scores)
     assert torch.isfinite(losses).all()
     assert float(losses[-1]) > float(losses[:-1].max())
 
 
-def test_the_training_loss_is_that_of_its_rows() -> None:
+@pytest.mark.parametrize("worded", [True, False])
+def test_the_training_loss_is_that_of_its_rows(worded: bool) -> None:
     values = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
-    features = _features(values.tolist(), values[:, :2].tolist())
-    proxy = cross_fit(features, [n % 2 for n in range(24)], 2)
+    features = _features(values.tolist(), values[:, :2].tolist() if worded else None)
+    proxy = proxy_of(features, [n % 2 for n in range(24)], 2)
     everything = proxy.losses(features.hidden, features.label_scores)
     part = proxy.training_loss(slice(0, 10))(features.hidden[:10], features.label_scores[:10])
     assert float(part) == pytest.approx(float(everything[:10].mean()), abs=1e-6)
