@@ -44,7 +44,7 @@ def small(tmp_path_factory):
 def searched(model_folders, corpus_folder, small, tmp_path_factory):
     """A leaderboard with one named run, and what the search printed."""
     board = tmp_path_factory.mktemp("searched") / "lb.sqlite"
-    result = commands.spawn(
+    result = commands.call_for_module(
         "search", corpus_folder, "--model", model_folders["llama"], "--max-evaluations", 4, "--workers", 1,
         *small, "--leaderboard", board, "--name", "[red]first[/]", "--json",
     )  # fmt: skip

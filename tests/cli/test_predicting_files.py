@@ -63,9 +63,8 @@ def endless(best, tmp_path):
         process.kill()
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_it_says_how_many_rows_are_where(endless, tmp_path, number, code):
     endless.send_signal(number)
     _, err = endless.communicate(timeout=60)

@@ -46,7 +46,7 @@ def test_the_test_sample_has_the_shares_of_the_data(name: str) -> None:
     sizes = SHARES[name]
     rows, total = _rows(sizes), sum(sizes.values())
     drawn: Counter[str] = Counter()
-    for seed in range(20):
+    for seed in range(9):
         splits = split_pool(rows, Sampling(shots=16, test_rows=400, seed=seed))
         counts = _counts(splits["test"])
         assert counts.total() == 400
@@ -58,7 +58,7 @@ def test_the_test_sample_has_the_shares_of_the_data(name: str) -> None:
     for label, size in sizes.items():
         expected = 400 * size / total
         if size - 32 >= expected:  # a rounded count deviates by at most .5 of a row on the mean
-            assert abs(drawn[label] / 20 - expected) <= 4 * 0.5 / sqrt(20), label
+            assert abs(drawn[label] / 9 - expected) <= 4 * 0.5 / sqrt(9), label
 
 
 def test_which_rows_of_a_class_are_drawn_changes_with_the_seed() -> None:

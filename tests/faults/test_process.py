@@ -110,8 +110,9 @@ def test_fault_26_a_fine_tune_that_hangs_fails_and_the_search_goes_on(options, m
         assert min(Hanging.limits) >= 300
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_fault_31_a_second_signal_stops_at_once_and_the_run_goes_on_later(options, number):
     process = searching(options, "--workers", 1, "--max-evaluations", 8, "--name", "twice")
     wait_for(process, "generation 0")
@@ -206,6 +207,7 @@ def test_fault_35_a_clock_that_jumps_changes_nothing(finished, monkeypatch, tmp_
     assert 0 <= Budget(seconds=1.0).spent < 10**6
 
 
+@pytest.mark.slow
 def test_fault_22_a_run_goes_on_with_the_commit_that_it_began_with(tmp_path):
     """The newest one is another by then."""
     files = [

@@ -368,10 +368,12 @@ except autoprompt.AutopromptError as error:
     assert error.endswith(f"bad.ft:{len(lines) + 1} does not begin with one __label__; give each line one label.")
 
 
+@pytest.mark.slow
 def test_the_tracker_writes_a_run_s_curves(searched: Searched) -> None:
     assert {"validation/loss", "best/loss", "frozen/loss", "template"} <= {point["name"] for point in searched.curves}
 
 
+@pytest.mark.slow
 def test_the_tuning_mode_trains_the_norms_alone(searched: Searched) -> None:
     assert searched.result["best"]["settings"]["tuning"] == "norms"
     modes, names = searched.lines
@@ -380,6 +382,7 @@ def test_the_tuning_mode_trains_the_norms_alone(searched: Searched) -> None:
     assert names == str([*layers, "transformer.ln_f.weight"])
 
 
+@pytest.mark.slow
 def test_the_family_sums_what_causal_models_average(searched: Searched) -> None:
     """Its scores are compared where the run was made."""
     assert searched.result["baselines"]["manual"]["label_words"] == WORDS

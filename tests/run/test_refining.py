@@ -250,10 +250,10 @@ def moved(monkeypatch: pytest.MonkeyPatch, new: float, old: float, spread: float
     ("new", "old", "spread", "kept"),
     [
         (0.01, 0.01, 0.5, False),  # no more than noise, but on both
-        (0.01, -0.01, 0.5, True),
+        pytest.param(0.01, -0.01, 0.5, True, marks=pytest.mark.slow),
         (-0.01, 0.01, 0.5, True),
         (-0.01, 0.2, 0.1, False),  # the paired test
-        (-0.01, -0.01, 0.5, True),
+        pytest.param(-0.01, -0.01, 0.5, True, marks=pytest.mark.slow),
     ],
 )
 def test_nothing_is_kept_whose_loss_rose_on_both_old_and_new_rows(

@@ -1,12 +1,13 @@
 """The command line for tests: in this process with its worker inside, where speed counts, or as users start it."""
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,23 @@ def inline() -> Iterator[None]:
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> Result:
     """``autoprompt ARGUMENTS`` in this process, with its error messages and exit code."""
+    capsys.readouterr()
+    code = _code(arguments)
+    captured = capsys.readouterr()
+    return Result(code, captured.out, captured.err)
+
+
+def call_for_module(*arguments: object) -> Result:
+    """The same for fixtures of a module, which have no ``capsys``."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = _code(arguments)
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def _code(arguments: Sequence[object]) -> int:
     from autoprompt.cli import main
 
-    capsys.readouterr()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with pytest.MonkeyPatch.context() as patch, inline():
         patch.setattr(sys, "argv", ["autoprompt", *map(str, arguments)])
@@ -81,9 +96,8 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> Result:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-    captured = capsys.readouterr()
     assert isinstance(code, int)
-    return Result(code, captured.out, captured.err)
+    return code
 
 
 def refused(result: Result, code: int, *parts: str) -> None:

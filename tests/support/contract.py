@@ -59,6 +59,8 @@ FURTHER = (
     "roberta-head",
     "distilbert-head",
     "llama-head",
+    "gpt2-head",
+    "bart-head",
 )
 """Models of which another one of their family is tested in the same way: these are left to the slow tests."""
 

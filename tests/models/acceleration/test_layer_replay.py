@@ -71,7 +71,9 @@ def _tuned(model: LanguageModel, corpus: Corpus, words: dict[str, str], template
     ("template", "words"),
     [
         ("{text}\nSentiment: {label}", tiny.WORDS),
-        ("{text}\nSentiment: {label}", {"positive": "good and warm", "negative": "bad"}),
+        pytest.param(
+            "{text}\nSentiment: {label}", {"positive": "good and warm", "negative": "bad"}, marks=pytest.mark.slow
+        ),
         ("{label} is what I say of {text}", tiny.WORDS),
     ],
 )
