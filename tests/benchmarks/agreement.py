@@ -1,14 +1,15 @@
 """How well a candidate's scores rank it: by validation loss, by agreement with the others, by the estimate of a search.
 
-    make bench NAME=agreement DATA=FOLDER            36 random draws a task: 10 to 20 minutes each; goes on task by task
+    make bench NAME=agreement DATA=FOLDER            36 random draws a task: 10 to 30 minutes each; goes on task by task
     make bench NAME=agreement QUICK=1                film reviews and tickets, embedded, seed 5: some 15 minutes
 
 Half of the test rows plays the rows without labels, whose labels are not looked at, the other half the test; all
 figures are means over 40 such halves and, for fewer candidates, draws of them. *rho* is Spearman's rank correlation
 with test accuracy, *pick* the test accuracy of the candidate that comes first. *error* is the mean probability left to
-wrong labels on the validation rows; *both folds* is that of both fine-tunes, with training and validation rows in each
-other's place as well (one task a data set). With the labels of the rows without labels, *gold* is accuracy on 128 of
-them, and *labelled* the error on them all and the validation rows: what more validation rows would be worth.
+wrong labels on the validation rows, *sharpened* that of squared probabilities; *both folds* is that of both fine-tunes,
+with training and validation rows in each other's place as well (one task a data set). With the labels of the rows
+without labels, *gold* is accuracy on 128 of them, and *labelled* the error on them all and the validation rows: what
+more validation rows would be worth.
 
 The last table is of scores before a fine-tune, on training and validation rows: *loss* and *error* of the label scores,
 the same of *calibrated* ones (less each label's mean over the rows: batch calibration, Zhou et al. 2023), whose loss is
@@ -31,8 +32,11 @@ from tasks import Task, first_of_each
 from autoprompt.optimizer.panel import Panel
 
 SPLITS, GOLD = 40, 128
-CANDIDATES, ROWS = (8, 16, 36), (32, 128, 200)
-RULES = ("validation loss", "validation error", "both folds", "agreement", "estimate", "gold", "labelled")
+CANDIDATES, ROWS = (8, 16, 36), (32, 64, 128)
+RULES = (
+    "validation loss", "validation error", "sharpened error", "accuracy", "both folds", "agreement", "estimate", "gold",
+    "labelled",
+)  # fmt: skip
 BEFORE = ("loss", "error", "calibrated loss", "calibrated error")
 RESAMPLES = 2000
 
@@ -66,6 +70,8 @@ def splits(stored: Stored, other: Stored | None, candidates: int, rows: int) -> 
         said = {
             "validation loss": np.log(own).mean(1),
             "validation error": own.mean(1),
+            "sharpened error": right(log_softmax(2 * validation[chosen], 2), gold).mean(1),
+            "accuracy": (validation[chosen].argmax(2) == gold).mean(1),
             "agreement": (answers[:, played] == panel.consensus[:, len(gold) :]).mean(1),
             "estimate": -((1 - weight) * panel.labelled + (weight * panel.vote_errors.mean(1) if weight else 0.0)),
             "gold": (answers[:, played[-GOLD:]] == hidden[played[-GOLD:]]).mean(1),

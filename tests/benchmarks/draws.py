@@ -1,7 +1,7 @@
 """Random draws of a task, each fine-tuned once and scored on all rows: what *agreement* and *end* judge.
 
 The draws are those of ``--strategy random``, after the tuned manual prompt. They are stored task by task under
-``.bench/draws``, since they take 5 to 15 minutes a task on two idle cores.
+``.bench/draws``, since they take 10 to 30 minutes a task on two idle cores.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from autoprompt.run import DataOptions, ModelOptions
 from autoprompt.run.inputs import prepare
 
 DRAWS, QUICK_SEED = 36, 5
-TEST, UNLABELLED = 400, 128
+TEST, UNLABELLED = 256, 128
 VERSIONS = ("manual", "manual, refit", "single", "refit", "taught")
 
 Stored = dict[str, NDArray[Any]]

@@ -5,7 +5,7 @@
 
 The winner is the candidate with the lowest estimated error. *refit* trains it again on training and validation rows,
 *taught* on up to 128 rows without labels as well, with the answers of the best third. *teacher* averages the test
-probabilities of that third, *N together* those of the first N by the estimate. Cells: accuracy on at most 400 test
+probabilities of that third, *N together* those of the first N by the estimate. Cells: accuracy on at most 256 test
 rows, seconds of the fine-tune in one of two workers, MB of its weights; then differences to the winner as it is, with
 95 % of a bootstrap over data sets and rows.
 """
