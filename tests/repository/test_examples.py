@@ -19,7 +19,7 @@ SCRIPTS = {  # what each prints, and the files that it leaves behind
 }
 NOTEBOOK = EXAMPLES / "first_search.ipynb"
 FEWER = {
-    "classify_tickets.py": ("max_evaluations=4, shots=6, test_rows=48", "max_evaluations=2, shots=2, test_rows=12"),
+    "classify_tickets.py": ("max_evaluations=4, shots=6, test_rows=48", "max_evaluations=1, shots=2, test_rows=12"),
     "scikit_learn_pipeline.py": (".head(20)", ".head(6)"),
     "write_headlines.py": (
         '{"train": rows[:16], "validation": rows[16:24], "test": rows[24:32]}',
