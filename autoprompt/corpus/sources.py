@@ -152,7 +152,7 @@ def _split_hub(rows: Splits, sampling: Sampling, merge: Merge) -> tuple[Splits, 
     if "validation" in rows and "test" in rows:
         validation, notes = merge(rows["validation"])
         warnings += notes
-        splits = {"train": take_shots(train, sampling), "validation": take_shots(validation, sampling, judging=True)}
+        splits = {"train": take_shots(train, sampling), "validation": take_shots(validation, sampling, wide=True)}
     else:
         splits = split_pool(train, sampling)
     held_out = rows.get("test") or rows.get("validation")

@@ -36,8 +36,8 @@ class Sampling:
     seed: int
     validation_rows: int = 0
 
-    def judging(self, groups: int) -> int:
-        """The validation rows that each of so many groups may give beyond K, K among them."""
+    def wide_share(self, groups: int) -> int:
+        """Each group's share of ``validation_rows``, K among it."""
         return self.validation_rows // groups if groups else 0
 
 
@@ -112,8 +112,11 @@ def split_pool(rows: Sequence[Row], sampling: Sampling) -> Splits:
     test = draw_test(rest, sampling, rows)
     tested = set(map(id, test))
     known = Counter(row.group for row in validation)
-    for group, members in _by_group([row for row in rest if id(row) not in tested], sampling.seed).items():
-        validation += members[: max(0, sampling.judging(len(groups)) - known[group])]
+    share = sampling.wide_share(len(groups))
+    for row in rest:  # each group's rows are still in the order in which they are drawn
+        if known[row.group] < share and id(row) not in tested:
+            known[row.group] += 1
+            validation.append(row)
     return {
         "train": shuffled(train, sampling.seed),
         "validation": shuffled(validation, sampling.seed),
@@ -195,10 +198,10 @@ def draw_unlabelled(rows: Sequence[Row], splits: Splits, count: int, seed: int) 
     return shuffled(bare, seed)[:count]
 
 
-def take_shots(rows: Sequence[Row], sampling: Sampling, *, judging: bool = False) -> list[Row]:
-    """Draw at most K rows of each group; for validation (``judging``) more, up to ``validation_rows`` in all."""
+def take_shots(rows: Sequence[Row], sampling: Sampling, *, wide: bool = False) -> list[Row]:
+    """Draw at most K rows of each group; ``wide``, for validation: more, up to ``validation_rows`` in all."""
     groups = _by_group(rows, sampling.seed)
-    most = max(sampling.shots, sampling.judging(len(groups)) if judging else 0)
+    most = max(sampling.shots, sampling.wide_share(len(groups)) if wide else 0)
     return shuffled([row for members in groups.values() for row in members[:most]], sampling.seed)
 
 

@@ -29,7 +29,7 @@ Labels = NDArray[np.int64]
 
 def calibrated(scores: Tensor) -> Tensor:
     """Return log-probabilities [rows, labels] of label scores without their means over the rows."""
-    return (scores - scores.mean(0)).log_softmax(-1)
+    return Calibration(scores.mean(0)).log_probs(scores, scores)
 
 
 @dataclass(frozen=True)

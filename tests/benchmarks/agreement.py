@@ -8,8 +8,8 @@ figures are means over 40 such halves and, for fewer candidates, draws of them. 
 with test accuracy, *pick* the test accuracy of the candidate that comes first. *error* is the mean probability left to
 wrong labels on the validation rows, *sharpened* that of squared probabilities; *both folds* is that of both fine-tunes,
 with training and validation rows in each other's place as well (one task a data set). With the labels of the rows
-without labels, *gold* is accuracy on 128 of them, and *labelled* the error on them all and the validation rows: what
-more validation rows would be worth.
+without labels, *gold* is accuracy on at most 128 of them, and *labelled* the error on them all and the validation
+rows: what more validation rows would be worth.
 
 The last table is of scores before a fine-tune, on training and validation rows: *loss* and *error* of the label scores,
 the same of *calibrated* ones (less each label's mean over the rows: batch calibration, Zhou et al. 2023), whose loss is

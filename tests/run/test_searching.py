@@ -48,7 +48,10 @@ def digest(options: run.SearchOptions, result: dict) -> str:
         return board.digest(result["run"])
 
 
-@pytest.mark.parametrize(("strategy", "limit"), [("hybrid", 6), pytest.param("gradient", 9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("strategy", "limit"),
+    [("hybrid", 6), *(pytest.param(name, 9, marks=pytest.mark.slow) for name in ("hybrid", "gradient"))],
+)
 def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     options: run.SearchOptions, strategy: str, limit: int
 ) -> None:
