@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from autoprompt.duration import parse_duration
-from autoprompt.errors import UsageError
 from autoprompt.leaderboard import Leaderboard
-from autoprompt.progress import Callback, choose_view
+from autoprompt.progress import Callback, ProgressChoice, choose_view
 from autoprompt.results import Verification
 from autoprompt.run import (
     DEFAULT_LEADERBOARD,
@@ -21,6 +19,8 @@ from autoprompt.run import (
     PlaceOptions,
     SearchOptions,
     budget_of,
+    rows_of,
+    source_of,
 )
 from autoprompt.run import refine as run_refine
 from autoprompt.run import resume as run_resume
@@ -28,13 +28,6 @@ from autoprompt.run import search as run_search
 from autoprompt.run import verify as run_verify
 from autoprompt.search_result import SearchResult
 from autoprompt.tracking import tracked
-
-ROWS = "rows"
-"""Corpus name of rows in memory."""
-
-
-ProgressChoice = bool | Literal["auto"]
-"""True, False, or "auto": where somebody looks on, in a terminal or a notebook."""
 
 
 def search(
@@ -158,7 +151,7 @@ def search(
         column_names=column_names,
         unlabeled_rows=unlabeled_rows,
     )
-    source, data = _source(corpus, data, unlabeled)
+    source, data = source_of(corpus, data, unlabeled)
     options = SearchOptions(
         corpus=source,
         data=data,
@@ -216,7 +209,7 @@ def resume(
     model or scoring have changed, and for a run that holds no steps to continue from.
     """
     place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
-    file, rows = Path(leaderboard), _rows(corpus)
+    file, rows = Path(leaderboard), rows_of(corpus)
     with Leaderboard.open(file, read_only=True) as board:
         config = board.run(run).config
     with choose_view(progress, callback, seconds=config.budget, evaluations=config.max_evaluations) as view:
@@ -252,7 +245,7 @@ def verify(
     missing.
     """
     place = PlaceOptions(executor, ray_address, workers, workers_per_gpu, device)
-    rows = _rows(corpus)
+    rows = rows_of(corpus)
     with choose_view(progress, callback) as view:
         return run_verify(entry, Path(leaderboard), view, rows=rows, place=place)
 
@@ -305,33 +298,7 @@ def refine(
         no_header=no_header,
         column_names=column_names,
     )
-    source, data = _source(corpus, data)
+    source, data = source_of(corpus, data)
     file = Path(leaderboard)
     with choose_view(progress, callback) as view:
         return SearchResult(run_refine(entry, source, file, view, data=data, device=device, seed=seed, name=name), file)
-
-
-def _rows(corpus: Any) -> Mapping[str, Any] | None:
-    if isinstance(corpus, str | Path):
-        raise UsageError(
-            f"corpus={str(corpus)!r} is a name, and a run has stored where its data are; give corpus only the rows of "
-            "a run whose rows were in memory."
-        )
-    return None if corpus is None else _source(corpus, DataOptions())[1].rows
-
-
-def _source(corpus: Any, data: DataOptions, unlabeled: Any = None) -> tuple[str, DataOptions]:
-    """Return the corpus name and the data options, which hold rows in memory as ``corpus.from_rows`` takes them.
-
-    Raises UsageError for unlabelled rows in memory beside a corpus by name.
-    """
-    if isinstance(unlabeled, str | Path):
-        data, unlabeled = replace(data, unlabeled=str(unlabeled)), None
-    if not isinstance(corpus, str | Path):
-        return ROWS, replace(data, rows={"train": corpus, "unlabeled": unlabeled})
-    if unlabeled is not None:
-        raise UsageError(
-            f"The rows in unlabeled are in memory, and corpus is the name {str(corpus)!r}; write the rows to a file, "
-            "or give the corpus in memory too."
-        )
-    return str(corpus), data

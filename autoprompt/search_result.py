@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from autoprompt.export import Prompt
     from autoprompt.leaderboard import Entry
+    from autoprompt.progress import ProgressChoice
 
 T = TypeVar("T")
 _SHOWN = ("winner", "manual_tuned", "manual")
@@ -119,16 +120,35 @@ class SearchResult:
             write(board, [self._kept(self.run)], Path(folder))
         return Path(folder)
 
-    def export(self, path: str | Path, *, with_weights: bool | None = None) -> list[Path]:
+    def export(
+        self,
+        path: str | Path,
+        *,
+        with_weights: bool | None = None,
+        ensemble: int | None = None,
+        corpus: Any = None,
+        progress: ProgressChoice = "auto",
+    ) -> list[Path]:
         """Write the winner to a ``.json`` or ``.py`` file. Returns the files written.
 
         ``with_weights``: also what its fine-tune changed, in a folder next to the ``.json``; None: if there are any.
-        Raises InputError for a refinement that was not kept, StorageError if the files cannot be written.
+        ``ensemble``: so many prompts in one file, which predict together: the winner and the best others, whose
+        fine-tunes are repeated; for that ``corpus`` are the rows, needed again if they were in memory, and ``progress``
+        is as for ``search``.
+
+        Raises InputError for a refinement that was not kept, StorageError if the files cannot be written; for an
+        ensemble also UsageError, InputError where the run has fewer prompts, VerificationError where data or model have
+        changed.
         """
         from autoprompt.leaderboard import Leaderboard
-        from autoprompt.run import export
+        from autoprompt.progress import choose_view
+        from autoprompt.run import export, export_ensemble, rows_of
 
         out = Path(path)
+        if ensemble is not None:
+            entry = self._kept(self.winner).entry
+            with choose_view(progress, None) as view:
+                return export_ensemble(entry, self.file, out, ensemble, view, rows=rows_of(corpus))
         if with_weights is None:
             with_weights = out.suffix == ".json" and self.outcome.weights is not None
         with Leaderboard.open(self.file, read_only=True) as board:

@@ -11,7 +11,7 @@ import click
 
 from autoprompt.cli import complete
 from autoprompt.cli.options import DefaultGroup, json_option, leaderboard_option, print_json, print_json_list
-from autoprompt.cli.verbosity import say
+from autoprompt.cli.verbosity import progress_view, say
 from autoprompt.errors import StorageError, UsageError
 from autoprompt.terminal import echo
 
@@ -276,21 +276,32 @@ def print_problems(problems: Sequence[StorageError], count: int) -> None:
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="best.json or best.py")
 @click.option("--with-weights", is_flag=True, help="Also write the fine-tuned weights, of a run's winner.")
+@click.option("--ensemble", type=click.IntRange(2), metavar="N",
+              help="N prompts that predict together, with weights: ENTRY and the best of its run.")  # fmt: skip
 @click.option("--bundle", is_flag=True,
               help="Prompts and scores of all runs, without rows, for search --warm-start.")  # fmt: skip
 @leaderboard_option
 def export(
-    entry: str | None, run_name: str | None, out: Path, with_weights: bool, bundle: bool, leaderboard_file: Path
+    entry: str | None,
+    run_name: str | None,
+    out: Path,
+    with_weights: bool,
+    ensemble: int | None,
+    bundle: bool,
+    leaderboard_file: Path,
 ) -> None:
     """Write ENTRY as a file that other programs import: best.json, or best.py without any dependency.
+
+    The label probabilities of an ensemble are the mean of its prompts'. A prediction takes N times as long.
 
     \b
     autoprompt export 3f2a9c0d --out best.py
     autoprompt export --run reviews --out best.json --with-weights
+    autoprompt export --run reviews --out best.json --ensemble 5
     autoprompt export --bundle --out bundle.json
     """
-    if bundle and (entry is not None or with_weights):
-        raise UsageError("--bundle takes whole runs, without weights; leave ENTRY and --with-weights out.")
+    if bundle and (entry is not None or with_weights or ensemble):
+        raise UsageError("--bundle takes whole runs, without weights; leave ENTRY, --with-weights and --ensemble out.")
     if not bundle and (entry is None) == (run_name is None):
         raise UsageError("Export takes an ENTRY or --run RUN; give one of the two.")
     from autoprompt import run
@@ -301,6 +312,10 @@ def export(
             written = run.export_bundle(board, run_name, out)
         else:
             named = entry if entry is not None else run.winner_of(board, str(run_name))
-            written = run.export(board, named, out, with_weights=with_weights)
+            if ensemble is None:
+                written = run.export(board, named, out, with_weights=with_weights)
+            else:
+                with progress_view() as shown:
+                    written = run.export_ensemble(named, leaderboard_file, out, ensemble, shown)
     for path in written:
         say(f"Wrote {path}.")

@@ -85,7 +85,7 @@ def predict(
 
     with answering.stoppable(out) as done:
         prompt = load(prompt_file, model=model, device=device)
-        rows = _input_rows(texts, input_file, lines, rest, prompt.candidate.template.fields)
+        rows = _input_rows(texts, input_file, lines, rest, prompt.session.fields)
         done.total = rows.total
         threads.share_cores()
         predictor = prompt.session.predictor(frozen=frozen)

@@ -2,10 +2,10 @@
 
 from autoprompt.export.prompt import Prompt
 from autoprompt.export.reading import load
-from autoprompt.export.schema import FORMAT, VERSION
+from autoprompt.export.schema import FORMAT, MAX_TOGETHER, VERSION
 from autoprompt.export.weights import weights_beside
 from autoprompt.export.writing import save, written_out
 
 __all__ = [
-    "FORMAT", "VERSION", "Prompt", "load", "save", "weights_beside", "written_out",
+    "FORMAT", "MAX_TOGETHER", "VERSION", "Prompt", "load", "save", "weights_beside", "written_out",
 ]  # fmt: skip

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, NotFoundError, parameter
-from autoprompt.export.schema import PromptFile, Weights
+from autoprompt.export.schema import Member, PromptFile, Weights
 from autoprompt.hashing import canonical_json, digest
 from autoprompt.short_repr import short_repr
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autoprompt.predicting import Session
+
+
+_OWN = [field.name for field in fields(Member)]
+"""What each prompt of an ensemble has of its own."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Prompt:
     loaded; ``chat``: text of its chat format before and after the user's message, special tokens spelled out.
     ``labels``: in the order of probabilities, empty where texts of at most ``target_length`` tokens are generated;
     ``label_column``: the label column's name in the data. ``model_files``: SHA-256 by name. ``weights``: the fine-tuned
-    weights, if they were exported too.
+    weights, if they were exported too. ``ensemble``: further prompts of the same run, which predict together with this
+    one: probabilities are the mean of theirs. ``render`` and ``messages`` give this prompt's text alone.
 
     A prompt predicts with its weights, or after ``fit``, or with the pretrained model (``frozen``); the model is loaded
     once, on first use.
@@ -69,6 +74,7 @@ class Prompt:
     target_length: int
     model_files: Mapping[str, str]
     weights: Weights | None = None
+    ensemble: tuple[Member, ...] = ()
     _place: _Place = field(default=_Place(), kw_only=True)
 
     @classmethod
@@ -89,11 +95,24 @@ class Prompt:
 
     def __repr__(self) -> str:
         answers: dict[str, Any] = {"labels": self.labels} if self.labels else {"target_length": self.target_length}
-        return short_repr(self, self.template, **answers, tuning=self.settings.get("tuning"), model=self.model)
+        together: dict[str, Any] = {"together": len(self.members)} if self.ensemble else {}
+        return short_repr(
+            self, self.template, **answers, tuning=self.settings.get("tuning"), model=self.model, **together
+        )
 
     def with_weights(self, folder: str, files: Mapping[str, str]) -> Prompt:
         """Return the prompt with fine-tuned weights: the folder's name beside its file, and SHA-256 by file name."""
         return replace(self, weights=Weights(folder, dict(files), self.binding(files)))
+
+    def with_ensemble(self, others: Sequence[Prompt]) -> Prompt:
+        """Return the prompt with others of its run, which predict together with it."""
+        return replace(self, ensemble=tuple(Member(**{name: getattr(o, name) for name in _OWN}) for o in others))
+
+    @property
+    def members(self) -> tuple[Prompt, ...]:
+        """The prompts that predict together, each as a prompt of its own: this one, then those of ``ensemble``."""
+        others = [replace(self, ensemble=(), **{name: getattr(m, name) for name in _OWN}) for m in self.ensemble]
+        return (replace(self, ensemble=()), *others)
 
     def binding(self, files: Mapping[str, str]) -> str:
         """Return a SHA-256 over weights (SHA-256 by file name) and all that they were trained with."""
@@ -202,8 +221,11 @@ class Prompt:
             device=self._place.device,
         )
         home = self._place.home or Path()
-        weights = StoredWeights(home / self.weights.folder, self.weights.files) if self.weights else None
-        return Session(loading, self.candidate, self.labels, self.label_column, self.target_length, weights)
+        tuned = [
+            (one.candidate, StoredWeights(home / one.weights.folder, one.weights.files) if one.weights else None)
+            for one in self.members
+        ]
+        return Session(loading, tuned, self.labels, self.label_column, self.target_length)
 
     @property
     def model_place(self) -> str:

@@ -41,12 +41,15 @@ def checked(values: Any, where: str) -> Prompt:
         prompt = Prompt.from_dict(values)
     except ValidationError as error:
         raise InputError(f"The prompt file {where} is damaged {schema_error_text(error)}; export it again.") from error
-    _check_parts(prompt, where)
-    if prompt.weights is not None and prompt.weights.binding != prompt.binding(prompt.weights.files):
-        raise InputError(
-            f"In {where} the labels, the template, the settings or the model are not those that its weights were "
-            "trained with; export it again, or remove its weights."
-        )
+    if prompt.ensemble and not prompt.labels:
+        raise InputError(f"{where} has several prompts but no labels to average probabilities of; export it again.")
+    for one in prompt.members:
+        _check_parts(one, where)
+        if one.weights is not None and one.weights.binding != one.binding(one.weights.files):
+            raise InputError(
+                f"In {where} the labels, the template, the settings or the model are not those that its weights were "
+                "trained with; export it again, or remove its weights."
+            )
     return prompt
 
 

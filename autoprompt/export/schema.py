@@ -19,6 +19,8 @@ MAX_LABELS = 10_000
 _MAX_FILES = 10_000
 _MAX_TOKENS = 1_000_000
 _MAX_WRITTEN = 100_000
+MAX_TOGETHER = 64
+"""Most prompts of one file."""
 
 
 def _printable(text: str) -> str:
@@ -88,6 +90,23 @@ class Weights:
         return short_repr(self, self.folder, files=list(self.files))
 
 
+@dataclass(frozen=True)
+class Member:
+    """A further prompt of an ensemble: what it does not share with the file's own. ``Prompt`` says what values mean."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    template: Text
+    label_words: LabelWordsMap
+    settings: SettingsMap
+    entry: Id
+    scores: Scores
+    weights: Weights | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.template, tuning=self.settings.get("tuning"))
+
+
 class PromptFile(BaseModel):
     """The content of a prompt file; ``Prompt`` says what the values mean."""
 
@@ -113,3 +132,4 @@ class PromptFile(BaseModel):
     target_length: Written
     model_files: ModelFiles
     weights: Weights | None = None
+    ensemble: Annotated[tuple[Member, ...], Field(max_length=MAX_TOGETHER - 1)] = ()

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,24 +38,25 @@ class Stored:
 
 
 @contextmanager
-def weights_beside(path: Path, write: Callable[[Path], list[Path]]) -> Iterator[Stored]:
+def weights_beside(path: Path, writers: Sequence[Callable[[Path], list[Path]]]) -> Iterator[list[Stored]]:
     """Write the weights of the prompt file ``path``; the prompt file itself must be written inside the block.
 
-    ``write`` puts files into a folder and returns them. Older weights are removed if the block ends without an error.
-    Raises StorageError.
+    ``writers``: one for each prompt that has weights: it puts files into a folder and returns them. Older weights are
+    removed if the block ends without an error. Raises StorageError.
     """
     shelf = path.with_suffix(".weights")
     with _as_storage_error(shelf):
         shelf.mkdir(exist_ok=True)
     with _alone(shelf):
-        stored = _stored(shelf, write)
+        stored: list[Stored] = []
         try:
+            for write in writers:
+                stored.append(_stored(shelf, write))  # noqa: PERF401 - if one fails, the earlier ones are removed
             yield stored
         except BaseException:
-            if stored.fresh:
-                _take_back(shelf, Path(stored.folder).name)
+            _take_back(shelf, [Path(one.folder).name for one in stored if one.fresh])
             raise
-        _remove_others(shelf, Path(stored.folder).name)
+        _remove_others(shelf, {Path(one.folder).name for one in stored})
 
 
 def _stored(shelf: Path, write: Callable[[Path], list[Path]]) -> Stored:
@@ -89,18 +90,19 @@ def _whole(place: Path, digests: Mapping[str, str]) -> bool:
         return False
 
 
-def _take_back(shelf: Path, name: str) -> None:
+def _take_back(shelf: Path, names: Sequence[str]) -> None:
     """Remove weights that no prompt file names, and the folder that holds them if it is then empty."""
-    shutil.rmtree(shelf / name, ignore_errors=True)
+    for name in names:
+        shutil.rmtree(shelf / name, ignore_errors=True)
     with contextlib.suppress(OSError):  # it holds other weights
         shelf.rmdir()
 
 
-def _remove_others(shelf: Path, name: str) -> None:
+def _remove_others(shelf: Path, names: set[str]) -> None:
     """Remove folders of older and of killed exports; those that cannot be removed stay."""
     with contextlib.suppress(OSError):
         for other in list(shelf.iterdir()):
-            if other.name != name and not other.is_symlink() and other.is_dir() and _is_ours(other):
+            if other.name not in names and not other.is_symlink() and other.is_dir() and _is_ours(other):
                 shutil.rmtree(other, ignore_errors=True)
 
 

@@ -118,6 +118,18 @@ class Predictor:
                 return scores if empty is None else calibrated(scores, self.model.score(empty))
 
 
+@dataclass(frozen=True, repr=False)
+class Ensemble(Predictor):
+    """A predictor with ``others`` of the same labels and model; probabilities are the mean over all of them."""
+
+    others: tuple[Predictor, ...] = ()
+
+    def scores(self, rows: Sequence[Example]) -> list[list[float]]:
+        """Return log-probabilities [rows][labels]."""
+        each = [super().scores(rows), *(other.scores(rows) for other in self.others)]
+        return list((np.logaddexp.reduce(each, axis=0) - math.log(len(each))).tolist()) if rows else []
+
+
 @contextmanager
 def failures(what: str) -> Iterator[None]:
     """Turn a model's failure inside into NothingSucceededError; ``what``: the beginning of its message."""

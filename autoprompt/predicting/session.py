@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from autoprompt.models import (
     locate_model,
     read_delta,
 )
-from autoprompt.predicting.predictor import Predictor
+from autoprompt.predicting.predictor import Ensemble, Predictor
 from autoprompt.predicting.training import labelled, tuned
 
 MOST_WEIGHTS = 64 << 20
@@ -70,37 +70,38 @@ class StoredWeights:
 
 
 class Session:
-    """A prompt with its model and weights, which are loaded by the first call that needs them.
+    """A prompt, or several that predict together, with its model and weights, which are loaded by the first call that
+    needs them.
 
     Threads may share a session: the model is loaded once, and each predictor has the weights of one fit.
 
-    ``labels``: in the order of the scores; empty where texts of at most ``written`` tokens are generated.
+    ``prompts``: each with its weights, where there are any; several have labels. ``labels``: in the order of the
+    scores; empty where texts of at most ``written`` tokens are generated.
     """
 
     def __init__(
         self,
         loading: Loading,
-        candidate: Candidate,
+        prompts: Sequence[tuple[Candidate, StoredWeights | None]],
         labels: tuple[str, ...],
         label_column: str,
         written: int,
-        weights: StoredWeights | None,
     ) -> None:
         self.loading = loading
-        self.candidate = candidate
+        self.candidates = tuple(candidate for candidate, _ in prompts)
         self.labels = labels
         self.label_column = label_column
         self.written = written
-        self._weights = weights
+        self._weights = tuple(weights for _, weights in prompts)
         self._lock = ReentrantLock()
         self._located: ModelSource | None = None
         self._loaded: LanguageModel | None = None
-        self._delta: Delta | None = {} if candidate.settings.tuning == "none" else None
+        self._deltas: tuple[Delta, ...] | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that each row must have."""
-        return self.candidate.template.fields
+        return tuple(dict.fromkeys(name for candidate in self.candidates for name in candidate.template.fields))
 
     def predictor(self, *, frozen: bool = False) -> Predictor:
         """Return the predictor; ``frozen``: with the pretrained model, without a fine-tune.
@@ -108,14 +109,20 @@ class Session:
         Raises InputError for a fine-tuned prompt that has no weights and was not fitted, and for a frozen classifier.
         """
         with self._lock:
-            candidate, delta = self.candidate, self._delta
+            candidates, deltas = self.candidates, self._deltas
             if frozen:
                 self._check_frozen()
-                candidate = replace(candidate, settings=Settings("none", calibration=candidate.settings.calibration))
-                delta = {}
-            elif delta is None:
-                delta = self._delta = self._read()
-            return Predictor(self._model, candidate, self.labels, self.fields, delta, self.written)
+                candidates = tuple(
+                    replace(one, settings=Settings("none", calibration=one.settings.calibration)) for one in candidates
+                )
+                deltas = ({},) * len(candidates)
+            elif deltas is None:
+                deltas = self._deltas = self._read()
+            made = [
+                Predictor(self._model, candidate, self.labels, self.fields, delta, self.written)
+                for candidate, delta in zip(candidates, deltas, strict=True)
+            ]
+        return made[0] if len(made) == 1 else Ensemble(**vars(made[0]), others=tuple(made[1:]))
 
     def fit(self, rows: Any, label_column: str | None, seed: int) -> None:
         """Fine-tune on all rows, from the pretrained weights. Raises as ``PromptModel.fit`` does."""
@@ -124,10 +131,13 @@ class Session:
         )
         model = self._model
         with model.exclusive():
-            delta = tuned(model, self.candidate, corpus.train, self.labels, self.fields, int(seed))
+            deltas = tuple(
+                tuned(model, candidate, corpus.train, self.labels, self.fields, int(seed))
+                for candidate in self.candidates
+            )
             written = self.written if self.labels else model.target_length(corpus.train)
         with self._lock:
-            self._delta, self.written = delta, written
+            self._deltas, self.written = deltas, written
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle, which belongs to one fit even if another thread fits meanwhile."""
@@ -139,8 +149,12 @@ class Session:
         corpus = labelled(rows, self.fields, label_column or self.label_column, self.labels, name="test", trains=False)
         return self.predictor(frozen=frozen).evaluate(corpus.train)
 
-    def _read(self) -> Delta:
-        if self._weights is None:
+    def _read(self) -> tuple[Delta, ...]:
+        """What the fine-tunes changed, one for each prompt."""
+        tuned = [candidate.settings.tuning != "none" for candidate in self.candidates]
+        if not any(tuned):
+            return ({},) * len(tuned)
+        if any(fitted and weights is None for fitted, weights in zip(tuned, self._weights, strict=True)):
             raise InputError(
                 "The prompt was found with a fine-tune, and its file comes without the weights; export the winner of a "
                 f"run with {parameter('with_weights', True)}, call fit with labelled rows, or ask for the "
@@ -154,7 +168,10 @@ class Session:
                 f"The model {self.loading.model!r} is not the one that the weights were trained with ({changed[0]} is "
                 "another); use that one, or call fit."
             )
-        return self._weights.read(self.candidate.settings, self._source.folder)
+        return tuple(
+            weights.read(candidate.settings, self._source.folder) if weights and fitted else {}
+            for candidate, weights, fitted in zip(self.candidates, self._weights, tuned, strict=True)
+        )
 
     def _check_frozen(self) -> None:
         families = (self._source.family, self.loading.family or self._source.family)

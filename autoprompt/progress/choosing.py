@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # loading torch would take seconds
     from autoprompt.run import Progress
 
 
+ProgressChoice = bool | Literal["auto"]
+"""True, False, or "auto": where somebody looks on, in a terminal or a notebook."""
+
+
 @contextmanager
 def view(
     started: float,
@@ -50,7 +54,7 @@ def view(
 
 @contextmanager
 def choose_view(
-    progress: bool | Literal["auto"],
+    progress: ProgressChoice,
     callback: Callback | None = None,
     *,
     seconds: float | None = None,

@@ -1,8 +1,10 @@
 """Composition root: search, evaluation, verification, refinement and export, each from options to result."""
 
 from autoprompt.corpus import UNLABELED_ROWS
+from autoprompt.run.ensemble import export_ensemble
 from autoprompt.run.evaluating import evaluate, transfer
 from autoprompt.run.exporting import export, load_entry, prompt_of, winner_of
+from autoprompt.run.in_memory import rows_of, source_of
 from autoprompt.run.inputs import check_options, given_words, with_drawn_demos, words_for
 from autoprompt.run.options import (
     DEFAULT_BUDGET,
@@ -35,12 +37,15 @@ __all__ = [
     "evaluate",
     "export",
     "export_bundle",
+    "export_ensemble",
     "given_words",
     "load_entry",
     "prompt_of",
     "refine",
     "resume",
+    "rows_of",
     "search",
+    "source_of",
     "transfer",
     "verify",
     "verify_run",

@@ -21,14 +21,14 @@ from autoprompt.terminal import command_line
 from autoprompt.untrusted import schema_error_text
 
 
-def prompt_of(board: Leaderboard, entry: str) -> Prompt:
-    """A leaderboard entry as a prompt to export, from the newest run that has it.
+def prompt_of(board: Leaderboard, entry: str, of: str | None = None) -> Prompt:
+    """A leaderboard entry as a prompt to export, from the run with the id ``of``, or else the newest that has it.
 
     The model's tokenizer is loaded for a chat format, and for solved examples, which are cut as the run cut them.
     Raises NotFoundError, and InputError for trainable vectors and where the tokenizer is not available.
     """
     evaluations = board.entry(entry)
-    having = {evaluation.run for evaluation in evaluations}
+    having = {evaluation.run for evaluation in evaluations} if of is None else {of}
     run = next(run for run in board.runs() if run.id in having)
     name, candidate = evaluations[0].entry, evaluations[0].candidate
     text = _TokenizerText.of(run, candidate)
@@ -74,11 +74,23 @@ def export(board: Leaderboard, entry: str, out: Path, *, with_weights: bool = Fa
         raise UsageError(
             f"{parameter('with_weights')} goes with a prompt file that predicts, not with {out}; name it best.json."
         )
+    return save_together([(prompt, _stored_weights(board, prompt))], out)
+
+
+def save_together(prompts: Sequence[tuple[Prompt, Path | None]], out: Path) -> list[Path]:
+    """Write prompts that predict together as one ``best.json``, with their weights beside it. Returns the paths.
+
+    Each prompt comes with its stored weights, if it has any. Raises as ``save`` does.
+    """
     target = Path(os.path.realpath(out))  # weights go next to the target of a symbolic link
-    with weights_beside(target, _writer(_stored_weights(board, prompt), prompt)) as stored:
-        named = {file.name: digest for file, digest in stored.files.items()}
-        save(prompt.with_weights(stored.folder, named), out)
-    return [out, *stored.files]
+    tuned = [(place, prompt, weights) for place, (prompt, weights) in enumerate(prompts) if weights is not None]
+    with weights_beside(target, [_writer(weights, prompt) for _, prompt, weights in tuned]) as stored:
+        whole = [prompt for prompt, _ in prompts]
+        for (place, prompt, _), one in zip(tuned, stored, strict=True):
+            named = {file.name: digest for file, digest in one.files.items()}
+            whole[place] = prompt.with_weights(one.folder, named)
+        save(whole[0].with_ensemble(whole[1:]), out)
+    return [out, *dict.fromkeys(file for one in stored for file in one.files)]
 
 
 def load_entry(board: Leaderboard, entry: str, *, with_weights: bool) -> Prompt:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +17,9 @@ from autoprompt.optimizer import judged, teach
 from autoprompt.results import EntryCheck, RepeatedEvaluation, RunVerification, Verification
 from autoprompt.run.backends import Backend, open_backend
 from autoprompt.run.inputs import Task, prepare_search
-from autoprompt.run.options import ModelOptions, PlaceOptions, Progress, SearchOptions, config_of
-from autoprompt.run.ownership import is_own
+from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, config_of
 from autoprompt.run.refining import repeat_refinement
-from autoprompt.run.request import stored_options
+from autoprompt.run.repeating import options_here, stored_fine_tunes
 from autoprompt.run.resuming import manifest_of
 from autoprompt.run.worker_pool import check_model, start_workers
 
@@ -113,7 +111,7 @@ def verify(
     records = [record for record in found if record.run == run.id and _verifiable(record)]
     if not records:
         raise InputError(f"The entry {entry!r} has nothing to verify: {found[0].reason}; name one that was scored.")
-    options = _options_for(run, leaderboard, rows, started, place, progress)
+    options = options_here(run, leaderboard, rows, started, place, progress)
     checked, changed = _repeat(run, records, options, progress)
     return Verification(
         **vars(_entry_check(checked, changed)), run=run.id, changed=changed, evaluations=[one.result for one in checked]
@@ -138,7 +136,7 @@ def verify_run(
         records = [record for record in board.evaluations(run.id) if _verifiable(record)]
     if not records:
         raise InputError(f"The run {reference!r} has nothing to verify; name one that scored a prompt.")
-    options = _options_for(run, leaderboard, rows, started, place, progress)
+    options = options_here(run, leaderboard, rows, started, place, progress)
     checked, changed = _repeat(run, records, options, progress)
     of_entry: dict[str, list[_Repetition]] = {}
     for one in checked:
@@ -152,25 +150,6 @@ def verify_run(
         changed=changed,
         entries=entries,
     )
-
-
-def _options_for(
-    run: RunRecord,
-    leaderboard: Path,
-    rows: Mapping[str, Any] | None,
-    started: float | None,
-    place: PlaceOptions,
-    progress: Progress,
-) -> SearchOptions:
-    """The run's options with the default workers of this machine. For a run that refined an entry, only leaderboard and
-    device are needed."""
-    if run.strategy == REFINE:
-        device = place.device or (run.environment["device"] if is_own(run) else "auto")
-        return SearchOptions(run.corpus, model=ModelOptions(device=device), leaderboard=leaderboard)
-    here = {"executor": "local", "ray_address": None, "workers": None, "workers_per_gpu": None}
-    began = time.monotonic() if started is None else started
-    options = stored_options(run, leaderboard, rows, began, place, progress.note)
-    return replace(options, model=replace(options.model, **here | place.named))
 
 
 def _verifiable(record: EvaluationRecord) -> bool:
@@ -271,25 +250,7 @@ def _repeat_kind(
 def _answers(run: RunRecord, options: SearchOptions, task: Task) -> list[tuple[float, ...]]:
     """The answers to the unlabelled rows that the run's winner was taught, from its stored votes."""
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
-        records = board.evaluations(run.id)
-    index = {label: place for place, label in enumerate(task.corpus.labels)}
-    gold = {row.row_id: index[row.label] for row in task.corpus.validation}
-    voting = [
-        Evaluation(
-            record.candidate,
-            record.rung,
-            labels=task.corpus.labels,
-            row_ids=tuple(record.row_ids),
-            gold=tuple(gold[row] for row in record.row_ids),
-            log_probs=tuple(map(tuple, record.log_probs)),
-            losses=tuple(record.losses),
-            votes=tuple(map(tuple, record.votes)),
-        )
-        for record in records
-        if (record.split, record.rung, record.fold, record.repeat) == ("validation", Rung.TUNED, 0, 0)
-        and record.status == "complete"
-        and record.candidate.settings.tuning != "none"
-    ]
+        voting = stored_fine_tunes(board, run, task.corpus)
     return teach(judged(voting, voting))
 
 

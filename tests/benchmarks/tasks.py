@@ -102,12 +102,15 @@ def evaluating(
     workers: int | None = None,
     start: Callable[[WorkerSpec], None] = start_worker,
     variables: Mapping[str, str] | None = None,
+    metric: str = "accuracy",
 ) -> Iterator[Evaluator]:
     """An evaluator over the rows but those of the test split; as many workers as a search has, and each with the
-    environment variables."""
+    environment variables. ``metric``: of generated texts."""
     rows = corpus.without_test()
     with tempfile.TemporaryDirectory() as scratch:
-        spec = WorkerSpec(locate_model(MODEL).folder, rows, seed, "cpu", max_length, Path(scratch), Path(scratch))
+        spec = WorkerSpec(
+            locate_model(MODEL).folder, rows, seed, "cpu", max_length, Path(scratch), Path(scratch), metric=metric
+        )
         count = workers or default_workers()
         executor = LocalExecutor(count, start, (spec,), environments=[variables or {}] * count)
         try:

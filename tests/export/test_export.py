@@ -298,7 +298,7 @@ def test_fault_16_a_tampered_file_is_refused(tmp_path, change):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", sorted(prompt().to_dict().keys() - {"format", "version", "weights"}))
+@pytest.mark.parametrize("key", sorted(prompt().to_dict().keys() - {"format", "version", "weights", "ensemble"}))
 def test_a_missing_key_is_named(tmp_path, key):
     values = prompt().to_dict()
     del values[key]
@@ -326,8 +326,8 @@ def test_a_prompt_shows_its_own_names_only_and_holds_what_the_file_format_has():
     values = set(PromptFile.model_fields)
     assert values == {field.name for field in fields(Prompt)} - {"_place"}
     assert {name for name in dir(found) if not name.startswith("_")} == values | {
-        "binding", "candidate", "evaluate", "fit", "found_at", "from_dict", "messages", "model_place", "pinned_model",
-        "predict", "predict_proba", "render", "session", "to_dict", "with_weights",
+        "binding", "candidate", "evaluate", "fit", "found_at", "from_dict", "members", "messages", "model_place",
+        "pinned_model", "predict", "predict_proba", "render", "session", "to_dict", "with_ensemble", "with_weights",
     }  # fmt: skip
     assert {name for name in dir(found.with_weights("w", {"a": "b" * 64}).weights) if not name.startswith("_")} == {
         "binding", "files", "folder",

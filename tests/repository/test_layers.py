@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "export": {"models", "candidate", "template", "files", "untrusted", "predicting"},
     "run": ABOVE_RUN,
     "api": ABOVE_RUN | {"run", "estimators", "tracking", "search_result", "progress"},
-    "search_result": ABOVE_RUN | {"run"},
+    "search_result": ABOVE_RUN | {"run", "progress"},
     "estimators": ABOVE_RUN | {"run", "predicting"},
     "cli": ABOVE_RUN | {"run", "api", "progress", "stage_times", "predicting", "files", "tracking", "interpreter"},
     "trackers": set(),

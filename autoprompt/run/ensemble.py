@@ -1,0 +1,113 @@
+"""Export of an ensemble: an entry and the best others of its run, whose label probabilities are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autoprompt.candidate import Candidate
+from autoprompt.corpus import Corpus
+from autoprompt.errors import InputError, NothingSucceededError, UsageError, VerificationError, parameter
+from autoprompt.evaluator import Evaluation, Rung
+from autoprompt.export import MAX_TOGETHER
+from autoprompt.leaderboard import REFINE, Leaderboard, RunRecord
+from autoprompt.manifest import INPUTS, Manifest
+from autoprompt.optimizer import judged
+from autoprompt.run.backends import open_backend
+from autoprompt.run.exporting import prompt_of, save_together
+from autoprompt.run.inputs import prepare_search
+from autoprompt.run.options import PlaceOptions, Progress, config_of
+from autoprompt.run.repeating import options_here, stored_fine_tunes
+from autoprompt.run.resuming import manifest_of
+from autoprompt.run.worker_pool import check_model, start_workers
+
+
+def export_ensemble(
+    entry: str,
+    leaderboard: Path,
+    out: Path,
+    count: int,
+    progress: Progress,
+    *,
+    rows: Mapping[str, Any] | None = None,
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008 - frozen
+) -> list[Path]:
+    """Write an entry and the ``count - 1`` best others of the newest run that has it as one ``best.json``, with their
+    weights beside it. Returns the paths of all files.
+
+    The best are those with the lowest estimated error (``optimizer/panel.py``). A search keeps the weights of its
+    winner alone, so their fine-tunes are repeated, as ``verify`` does. ``rows``: splits in memory, for a run whose data
+    were in memory. ``place``: as for ``verify``.
+
+    Raises as ``prompt_of`` does, UsageError for a number out of range and a file that does not predict, InputError for
+    a run with target texts, for a refined entry and where the run has fewer prompts, VerificationError where data or
+    model have changed, NothingSucceededError for a fine-tune that fails now.
+    """
+    if not 2 <= count <= MAX_TOGETHER:
+        raise UsageError(f"{parameter('ensemble', count)} is not between 2 and {MAX_TOGETHER}; give another number.")
+    if out.suffix != ".json":
+        raise UsageError(
+            f"{parameter('ensemble')} goes with a prompt file that predicts, not with {out}; name it best.json."
+        )
+    with Leaderboard.open(leaderboard, read_only=True) as board:
+        run = board.run(prompt_of(board, entry).run)
+        _check(run, entry)
+        options = options_here(run, leaderboard, rows, None, place, progress)
+        task = prepare_search(options, config_of(options), progress)
+        chosen = _chosen(board, run, task.corpus, entry, count)
+        prompts = [prompt_of(board, name, run.id) for name in chosen]
+        with open_backend(options.model, progress) as backend:
+            now = Manifest.of(task.corpus, task.source.folder, task.source.revision, backend.device)
+            changed = manifest_of(run).differences(now, INPUTS)
+            if changed:
+                raise VerificationError(
+                    f"The prompts of run {run.id} cannot be trained again: {'; '.join(changed)}; restore what it "
+                    "worked with."
+                )
+            alone = replace(task, corpus=replace(task.corpus, unlabeled=()))  # nobody votes any more
+            with start_workers(alone, options, backend) as pool:
+                check_model(pool, task, options.model, progress)
+                progress.stage("fine-tune")
+                trained = pool.evaluator(progress).with_weights(
+                    [Evaluation(one, Rung.TUNED) for one in chosen.values()]
+                )
+                return save_together(list(zip(prompts, _weights(trained), strict=True)), out)
+
+
+def _check(run: RunRecord, entry: str) -> None:
+    if not run.config.labels:
+        raise InputError(
+            f"Target texts have no probabilities to average; export {entry!r} without {parameter('ensemble')}."
+        )
+    if run.strategy == REFINE:
+        raise InputError(
+            f"The entry {entry!r} was refined, and there are no others in its run; export it without "
+            f"{parameter('ensemble')}."
+        )
+
+
+def _chosen(board: Leaderboard, run: RunRecord, corpus: Corpus, entry: str, count: int) -> dict[str, Candidate]:
+    """The entry, then the best others of the run: candidates by entry id. Raises InputError where there are too few."""
+    first = next(record for record in board.entry(entry) if record.run == run.id)
+    names = {record.candidate: record.entry for record in board.evaluations(run.id)}
+    fitted = stored_fine_tunes(board, run, corpus)
+    order = [e.candidate for e in sorted(judged(fitted, fitted), key=lambda e: e.fitness)]
+    found = {names[candidate]: candidate for candidate in (first.candidate, *order)}
+    if len(found) < count:
+        raise InputError(
+            f"The run {run.id} has {len(found)} prompts that can predict together; ask for {parameter('ensemble')} of "
+            "at most as many."
+        )
+    return dict(list(found.items())[:count])
+
+
+def _weights(trained: Sequence[Evaluation]) -> list[Path | None]:
+    """Each fine-tune's weights; None where nothing is tuned. Raises NothingSucceededError."""
+    failed = next((one for one in trained if not one.complete), None)
+    if failed is not None:
+        raise NothingSucceededError(
+            f"A fine-tune failed this time ({failed.reason}); ask for another number of prompts."
+        )
+    return [Path(one.weights) if one.weights else None for one in trained]
