@@ -13,6 +13,8 @@ import tiny
 import autoprompt
 from autoprompt import interpreter
 
+pytestmark = pytest.mark.alone
+
 MODULES = (
     *("socket", "signal", "struct", "pickle", "json", "random", "select", "selectors", "multiprocessing", "threading"),
     *("torch", "numpy", "transformers", "tokenizers", "peft", "accelerate", "sklearn", "scipy", "click", "rich"),

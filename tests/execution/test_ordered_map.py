@@ -19,6 +19,8 @@ from autoprompt.errors import InputError, UsageError, WorkerLostError
 from autoprompt.execution import Executor, LocalExecutor, default_workers, environments, worker_count
 from autoprompt.execution.heap import EVERY
 
+pytestmark = pytest.mark.alone
+
 _STARTED: list[str] = []
 
 

@@ -30,6 +30,8 @@ from autoprompt.run import ModelOptions
 from autoprompt.run.backends import open_backend
 from autoprompt.run.backends.ray import check_node, node_facts
 
+pytestmark = pytest.mark.alone
+
 Process = subprocess.Popen[str]
 EVALUATIONS = 12
 MINUTE = 60.0

@@ -17,6 +17,7 @@ from autoprompt.leaderboard import Leaderboard, Step
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount a file system"),
 ]
 

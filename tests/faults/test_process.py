@@ -25,6 +25,8 @@ from autoprompt.optimizer import Budget
 from autoprompt.progress import Silent
 from autoprompt.run.request import stored_options
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path) -> run.SearchOptions:

@@ -1,5 +1,5 @@
-"""The scripts and the notebook of docs/examples: on fewer rows they run as they stand there, and leave behind what they
-promise."""
+"""The scripts and the notebook of docs/examples: on fewer rows and with a tiny model they run as they stand there, and
+leave behind what they promise."""
 
 import os
 import subprocess
@@ -11,6 +11,8 @@ import pytest
 from nbclient import NotebookClient
 from paths import DOCS, ROOT
 
+pytestmark = pytest.mark.alone
+
 EXAMPLES = DOCS / "examples"
 SCRIPTS = {  # what each prints, and the files that it leaves behind
     "classify_tickets.py": (["manual_tuned:", ": Please close my account."], ["tickets.csv", "tickets.json"]),
@@ -18,21 +20,19 @@ SCRIPTS = {  # what each prints, and the files that it leaves behind
     "write_headlines.py": (["manual_tuned:", "written: ", "by hand: "], ["headlines.sqlite"]),
 }
 NOTEBOOK = EXAMPLES / "first_search.ipynb"
-FEWER = {
-    "classify_tickets.py": ("max_evaluations=4, shots=6, test_rows=48", "max_evaluations=1, shots=2, test_rows=12"),
-    "scikit_learn_pipeline.py": (".head(20)", ".head(6)"),
-    "write_headlines.py": (
-        '{"train": rows[:16], "validation": rows[16:24], "test": rows[24:32]}',
-        '{"train": rows[:6], "validation": rows[6:9], "test": rows[9:12]}',
-    ),
-    NOTEBOOK.name: ("max_evaluations=4, test_rows=40", "max_evaluations=2, shots=4, test_rows=10"),
+LESS = {  # of each, texts and what takes their place
+    "classify_tickets.py": {"test_rows=48": "test_rows=12, unlabeled_rows=12, model=TINY"},
+    "scikit_learn_pipeline.py": {"max_length=64": "max_length=64, model=TINY", ".head(20)": ".head(6)"},
+    "write_headlines.py": {"max_length=64": "max_length=64, model=TINY"},
+    NOTEBOOK.name: {"test_rows=40": "test_rows=40, unlabeled_rows=12, model=TINY"},
 }
 
 
-def with_fewer(name: str, text: str) -> str:
-    whole, part = FEWER[name]
-    assert text.count(whole) == 1
-    return text.replace(whole, part)
+def with_less(name: str, text: str, model: Path) -> str:
+    for whole, part in LESS[name].items():
+        assert text.count(whole) == 1
+        text = text.replace(whole, part.replace("TINY", f"'{model}'"))  # within JSON, as a notebook is
+    return text
 
 
 def test_every_example_is_run_and_stands_in_the_guide():
@@ -51,11 +51,12 @@ def test_the_notebook_is_valid_and_has_no_outputs():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SCRIPTS))
-def test_the_script_runs(tmp_path, name):
+def test_the_script_runs(tmp_path, model_folders, name):
     place = tmp_path / "docs" / "examples" / name  # which the script finds the corpora from
     place.parent.mkdir(parents=True)
     (tmp_path / "corpora").symlink_to(ROOT / "corpora")
-    place.write_text(with_fewer(name, (EXAMPLES / name).read_text(encoding="utf-8")), encoding="utf-8")
+    script = with_less(name, (EXAMPLES / name).read_text(encoding="utf-8"), model_folders["llama"])
+    place.write_text(script, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(place)], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8",
         timeout=480,
@@ -67,10 +68,11 @@ def test_the_script_runs(tmp_path, name):
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(tmp_path, monkeypatch):
+def test_the_notebook_runs(tmp_path, model_folders, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", os.pathsep.join([str(Path(sys.prefix) / "share" / "jupyter")]))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
-    notebook = nbformat.reads(with_fewer(NOTEBOOK.name, NOTEBOOK.read_text(encoding="utf-8")), as_version=4)
+    text = with_less(NOTEBOOK.name, NOTEBOOK.read_text(encoding="utf-8"), model_folders["llama"])
+    notebook = nbformat.reads(text, as_version=4)
     NotebookClient(
         notebook, timeout=480, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()

@@ -20,6 +20,8 @@ import autoprompt
 from autoprompt.models.families import registry
 from autoprompt.optimizer import SearchConfig
 
+pytestmark = pytest.mark.alone
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FIGURES = (ROOT / "results" / "benchmarks" / "search.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -150,17 +152,24 @@ def reviews_of_films() -> list[dict]:
     ]
 
 
+FEWER = {"--test-rows": "40", "--unlabeled-rows": "12"}
+"""Of the rows that a search takes unless told otherwise."""
+
+
 def shortened(words: list[str], entries: list[str]) -> list[str]:
     """The same command on less: a few fine-tunes in place of minutes, entries and runs that there are."""
     second = entries[0] if words[0] == "refine" else entries[1]  # a refinement of random weights may not be kept
     there = {"1f2e3d4c": entries[0], "5a6b7c8d": second, "wide": "first"}
     words = [there.get(word, word) if words[0] != "search" else word for word in words]
+    if "--ensemble" in words:
+        words[words.index("--ensemble") + 1] = "2"
     if words[0] == "search":
         for limit in ("--budget", "--max-evaluations"):
             if limit in words:
                 place = words.index(limit)
                 del words[place : place + 2]
-        return [*words, "--max-evaluations", "3"]
+        fewer = [part for name, count in FEWER.items() if name not in words for part in (name, count)]
+        return [*words, "--max-evaluations", "3", *fewer]
     return words
 
 

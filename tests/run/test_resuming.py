@@ -22,6 +22,8 @@ from autoprompt.optimizer import Budget, phrases
 from autoprompt.progress import Silent
 from autoprompt.run.resuming import StoredJournal
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path) -> run.SearchOptions:

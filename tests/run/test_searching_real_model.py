@@ -5,13 +5,15 @@ import json
 import commands
 import pytest
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.slow
 def test_a_short_search_on_film_reviews(tmp_path):
     board = tmp_path / "lb.sqlite"
     result = commands.spawn(
         "search", "rotten-tomatoes", "--model", "smollm2-135m", "--max-evaluations", 3, "--shots", 8, "--test-rows", 40,
-        "--leaderboard", board, "--json", timeout=480,
+        "--unlabeled-rows", 16, "--leaderboard", board, "--json", timeout=480,
     )  # fmt: skip
     assert result.code == 0, result.err
     values = json.loads(result.out)
