@@ -96,7 +96,7 @@ class SearchResult:
         """The entries as a pandas frame, one row each, best first within each group of rows.
 
         Losses compare within a ``group`` only. ``loss`` (nats), ``accuracy``, ``metric``, ``value`` and ``n`` are those
-        of the validation rows.
+        of the validation rows. ``error`` is the estimated share of wrong answers, which orders fine-tuned entries.
         """
         import pandas as pd
 
@@ -104,8 +104,10 @@ class SearchResult:
         for entry in self.entries:
             row = entry.to_dict()
             score = row.pop("validation") or {}
+            error = (row.pop("estimate") or {}).get("error")
             names = ("loss", "accuracy", "metric", "value", "n")
-            rows.append({"entry": row.pop("entry")} | {name: score.get(name) for name in names} | row)
+            scores = {"error": error} | {name: score.get(name) for name in names}
+            rows.append({"entry": row.pop("entry")} | scores | row)
         return pd.DataFrame(rows)
 
     def report(self, folder: str | Path) -> Path:

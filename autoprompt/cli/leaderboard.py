@@ -29,8 +29,8 @@ def leaderboard() -> None:
 @leaderboard_option
 @json_option
 def leaderboard_list(run_name: str | None, limit: int, leaderboard_file: Path, as_json: bool) -> None:
-    """List entries, best first in each group. A group's entries were evaluated on the same rows of the same data;
-    losses of different groups cannot be compared.
+    """List entries, best first in each group: by estimated error, or by validation loss where there is no estimate. A
+    group's entries were evaluated on the same rows of the same data; losses of different groups cannot be compared.
 
     Each candidate of a run is listed once, at its highest rung: 0 is a score without training, 1 a short fine-tune, 2
     the repeated fine-tunes of a finalist; n is the number of evaluated rows. A refined entry is listed under its

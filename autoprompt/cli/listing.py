@@ -81,9 +81,9 @@ def _print_group(console: Console, entries: Sequence[Entry], own: Sequence[str],
     tops = [entry.row.validation for entry in entries if not entry.depth]
     metric = cells.metric_column(tops)
     columns = [
-        Column(""), Column("entry"), Column("run", most=14), Column("rung", right=True), Column("loss", right=True),
-        Column("acc", right=True), metric, Column("n", right=True), Column("prompt", wraps=True),
-        Column("settings", WIDE, wraps=True),
+        Column(""), Column("entry"), Column("run", most=14), Column("rung", right=True), Column("error", right=True),
+        Column("loss", right=True), Column("acc", right=True), metric, Column("n", right=True),
+        Column("prompt", wraps=True), Column("settings", WIDE, wraps=True),
     ]  # fmt: skip
     rows: list[Mapping[str, str | Text]] = []
     for entry, settings in zip(entries, own, strict=True):
@@ -98,6 +98,7 @@ def _print_group(console: Console, entries: Sequence[Entry], own: Sequence[str],
         rows.append(name | {
             "": "*" if entry.wins else "",
             "rung": str(row.rung),
+            "error": f"{row.estimate.error:.3f}" if row.estimate else "",
             "loss": f"{score.loss:.3f}" if score else row.status,
             "acc": cells.accuracy(score),
             metric.name: cells.metric_cell(score, metric),
@@ -116,6 +117,8 @@ def _explain(console: Console, shown: Sequence[Entry], more: int, *, hidden: boo
         console.print(
             "Compare losses only within a group; `autoprompt leaderboard compare` uses the rows that two entries share."
         )
+    if any(entry.row.estimate for entry in shown):
+        console.print("error: the estimated share of wrong answers, which orders entries and chose the winners")
     if any(entry.wins for entry in shown):
         console.print("* the winner of its run: of what a test cannot tell from the best, the shortest template")
     if more > 0:

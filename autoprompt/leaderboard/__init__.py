@@ -25,7 +25,7 @@ from autoprompt.leaderboard.run_config import (
     StoredTransfer,
     StoredWarmStart,
 )
-from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
+from autoprompt.leaderboard.run_tables import DataRow, EntryEstimate, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.leaderboard.summary import Summary
 from autoprompt.leaderboard.weights import keep_weights, kept_weights
@@ -37,6 +37,7 @@ __all__ = [
     "DataRow",
     "Entry",
     "EntryComparison",
+    "EntryEstimate",
     "EntryRow",
     "EvaluationRecord",
     "Group",

@@ -17,6 +17,7 @@ from autoprompt.leaderboard.listings import Guard, Listing, snapshot
 from autoprompt.leaderboard.ranking import UNKNOWN, RunData, data_of, leaderboard_line, sort_key
 from autoprompt.leaderboard.records import EntryRow, RunRecord, parent_of
 from autoprompt.leaderboard.rows import SMALL_LEADERBOARD, Rows
+from autoprompt.leaderboard.run_tables import EntryEstimate
 from autoprompt.leaderboard.summary import Summary
 from autoprompt.results import refinement_verdict
 from autoprompt.short_repr import short_repr
@@ -113,11 +114,15 @@ class _Entries:
         self.listing = listing
         self._runs: dict[str, RunRecord | None] = {}
         self._data: dict[str, RunData] = {}
+        self._errors: dict[Name, float] = {}
+        self._estimates: dict[str, dict[str, EntryEstimate]] = {}
         self._parents: dict[str, Name] = {}
 
     def ranked(self, run: str | None, limit: int | None) -> Iterator[Entry]:
         """Yield entries, best first within each group; a refined entry follows its parent if that is listed."""
         self._data = self._data_of_runs()
+        found = self.rows.connection.execute(*((queries.ERRORS,) if run is None else (queries.ERRORS_OF_RUN, (run,))))
+        self._errors = {(of_run, entry): error for of_run, entry, error in found}
         self._parents = self._parents_of(run)
         wanted = set(self._parents.values())
         there: set[Name] = set()
@@ -179,7 +184,8 @@ class _Entries:
                 members.sort()
             self.listing.total += 1
             data = self._data.get(members[0].run, UNKNOWN)
-            yield _SortedEntry(sort_key(members, data), [row.number for row in members])
+            error = self._errors.get((members[0].run, members[0].entry))
+            yield _SortedEntry(sort_key(members, data, error), [row.number for row in members])
 
     def _fault(self, number: int) -> StorageError:
         """The error in an evaluation that cannot be sorted or found."""
@@ -226,7 +232,7 @@ class _Entries:
         run = self._run(good[0].run)
         if run is None:
             return None
-        row = leaderboard_line(good, self._data.get(run.id, UNKNOWN))
+        row = leaderboard_line(good, self._data.get(run.id, UNKNOWN), self._estimates_of(run.id).get(good[0].entry))
         parent = self._parents.get(run.id)
         verdict = refinement_verdict(run.result.refine) if parent and run.result else None
         return Entry(row, run, depth, parent[1] if parent else None, verdict)
@@ -240,6 +246,18 @@ class _Entries:
         except InputError as error:
             return checks.refusal(self.rows.path, "evaluations", row[0], error)
         return summary
+
+    def _estimates_of(self, run: str) -> dict[str, EntryEstimate]:
+        """The run's estimates by entry, cached; none where they cannot be read."""
+        if run not in self._estimates:
+            if len(self._estimates) >= _CACHED_RUNS:
+                self._estimates.clear()
+            try:
+                self._estimates[run] = {each.entry: each for each in self.rows.attached(EntryEstimate, run)}
+            except StorageError as error:
+                self._estimates[run] = {}
+                self.listing.problem(error)
+        return self._estimates[run]
 
     def _run(self, run: str) -> RunRecord | None:
         """The run with this id, cached; None where it cannot be read."""

@@ -10,14 +10,14 @@ from typing import Any
 from autoprompt.errors import AutopromptError
 from autoprompt.leaderboard import checks, queries, weights
 from autoprompt.leaderboard.rows import Rows
-from autoprompt.leaderboard.run_tables import DataRow, Origin, Step
+from autoprompt.leaderboard.run_tables import DataRow, EntryEstimate, Origin, Step
 from autoprompt.short_repr import ShortRepr
 
 _MOST_PROBLEMS = 100
 _MOST_LINES = 10
 """Lines of SQLite's integrity check, which can report the same problem for every row."""
 _BATCH = 500
-_KINDS: dict[Any, str] = {Step: "steps", Origin: "origins", DataRow: "data_rows"}
+_KINDS: dict[Any, str] = {Step: "steps", Origin: "origins", EntryEstimate: "estimates", DataRow: "data_rows"}
 
 
 @dataclass(repr=False)
@@ -28,6 +28,7 @@ class Inspection(ShortRepr):
     evaluations: int = 0
     steps: int = 0
     origins: int = 0
+    estimates: int = 0
     data_rows: int = 0
     weights: int = 0
     problems: list[str] = field(default_factory=list)

@@ -10,7 +10,7 @@ from autoprompt.errors import StorageError
 from autoprompt.leaderboard.checks import DamagedError, RefusedError
 from autoprompt.leaderboard.locks import is_held
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
-from autoprompt.leaderboard.run_tables import Attached, DataRow, Origin, Step
+from autoprompt.leaderboard.run_tables import Attached, DataRow, EntryEstimate, Origin, Step
 from autoprompt.leaderboard.store import Leaderboard
 from autoprompt.leaderboard.weights import copy_all, weights_of
 from autoprompt.short_repr import ShortRepr
@@ -120,7 +120,8 @@ def _join_run(
 
 
 def _attached_rows(board: Leaderboard, run: str) -> list[Attached]:
-    return [*board.attached(DataRow, run), *board.attached(Origin, run), *board.attached(Step, run)]
+    origins, estimates = board.attached(Origin, run), board.attached(EntryEstimate, run)
+    return [*board.attached(DataRow, run), *origins, *estimates, *board.attached(Step, run)]
 
 
 def _as_stopped(run: RunRecord) -> RunRecord:

@@ -38,11 +38,15 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             """CREATE TABLE origins (
                 number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), entry TEXT NOT NULL,
                 operator TEXT NOT NULL, parents TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE (run, entry))""",
+            """CREATE TABLE estimates (
+                number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), entry TEXT NOT NULL,
+                error REAL NOT NULL, deviation REAL NOT NULL, unlabeled_weight REAL NOT NULL, checksum TEXT NOT NULL,
+                UNIQUE (run, entry))""",
             """CREATE TABLE data_rows (
                 number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), split TEXT NOT NULL,
                 row_id TEXT NOT NULL, fields TEXT NOT NULL, label TEXT NOT NULL, checksum TEXT NOT NULL,
                 UNIQUE (run, split, row_id))""",
-            # Number of steps, origins and data rows of each run: a damaged index hides rows without changing any.
+            # Number of rows in these tables for each run: a damaged index hides rows without changing any.
             """CREATE TABLE counts (
                 run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL, n INTEGER NOT NULL, checksum TEXT NOT NULL,
                 PRIMARY KEY (run, kind)) WITHOUT ROWID""",

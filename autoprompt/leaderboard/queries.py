@@ -70,6 +70,12 @@ RANKED = (
 """Columns that ``ranking.place`` needs, and whether they can be sorted; one index covers all of them."""
 RANKED_OF_RUN = f"{RANKED} WHERE run = ? AND split != 'test' ORDER BY entry, run"
 RANKED_OF_ALL = f"{RANKED} WHERE split != 'test' ORDER BY entry, run"
+ERRORS = (
+    "SELECT run, entry, error FROM estimates WHERE typeof(run) = 'text' AND typeof(entry) = 'text' "
+    "AND error BETWEEN -1e150 AND 1e150"
+)
+"""Estimated errors, where they can be sorted."""
+ERRORS_OF_RUN = f"{ERRORS} AND run = ?"
 DATA_OF_RUNS = "SELECT number, id, fingerprint, strategy FROM runs"
 """Columns that ``ranking.data_of`` needs; one index covers all of them."""
 COUNT_OF_RUN = "SELECT count(*) FROM evaluations WHERE run = ?"

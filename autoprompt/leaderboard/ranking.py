@@ -1,4 +1,4 @@
-"""Ranking of the leaderboard: from evaluations to groups of comparable entries, best first in each group.
+"""Ranking of the leaderboard: from evaluations and estimates to groups of comparable entries, best first in each.
 
 Entries are comparable, and form a group, when they were evaluated on the same rows of the same data at the same rung,
 whatever the model. Losses of different groups cannot be compared. The data, the rung, and the folds with their numbers
@@ -21,9 +21,11 @@ from autoprompt.leaderboard.records import (
     RunRecord,
     ordered_json,
 )
+from autoprompt.leaderboard.run_tables import EntryEstimate
 from autoprompt.leaderboard.summary import Summary
 from autoprompt.metrics import Score
 from autoprompt.registry import CLASSIFICATION_METRICS
+from autoprompt.results import ErrorEstimate
 
 ONE_FOLD = 1
 """The rung that evaluates all candidates on the validation rows alone."""
@@ -81,26 +83,36 @@ def data_of(runs: Iterable[tuple[str, str, str]]) -> dict[str, RunData]:
     return found
 
 
-def rank(summaries: Iterable[Summary], runs: Iterable[RunRecord] = ()) -> list[EntryRow]:
+def rank(
+    summaries: Iterable[Summary], runs: Iterable[RunRecord] = (), estimates: Iterable[EntryEstimate] = ()
+) -> list[EntryRow]:
     """One row for each run and entry at its highest rung, by group, best first. Test evaluations are ignored.
 
-    ``runs``: the runs of the summaries, newest first; they identify the data. Order of groups: complete before pruned
-    before failed, highest rung, newest data, most rows. Within a group: lowest validation loss, shortest literal text,
-    lowest perplexity, entry id, run id.
+    ``runs``: the runs of the summaries, newest first; they identify the data. ``estimates``: those of the entries.
+    Order of groups: complete before pruned before failed, highest rung, newest data, most rows. Within a group: lowest
+    estimated error, then, for entries without an estimate, lowest validation loss; shortest literal text, lowest
+    perplexity, entry id, run id.
     """
     found: dict[tuple[str, str], list[Summary]] = {}
     for summary in summaries:
         if summary.split != "test":
             found.setdefault((summary.run, summary.entry), []).append(summary)
     data = data_of((run.id, run.fingerprint, run.strategy) for run in runs)
-    groups = [(group, data.get(group[0].run, UNKNOWN)) for group in found.values()]
-    return [leaderboard_line(group, of_run) for group, of_run in sorted(groups, key=lambda each: sort_key(*each))]
+    known = {(each.run, each.entry): each for each in estimates}
+    groups = [(group, data.get(group[0].run, UNKNOWN), known.get(name)) for name, group in found.items()]
+    return [
+        leaderboard_line(group, of_run, estimate)
+        for group, of_run, estimate in sorted(
+            groups, key=lambda each: sort_key(each[0], each[1], each[2].error if each[2] else None)
+        )
+    ]
 
 
-def sort_key(group: Sequence[Rankable], data: RunData) -> tuple[Any, ...]:
-    """Sort key of one entry of one run. ``group``: its evaluations in the order of insertion."""
+def sort_key(group: Sequence[Rankable], data: RunData, error: float | None = None) -> tuple[Any, ...]:
+    """Sort key of one entry of one run. ``group``: its evaluations in the order of insertion; ``error``: its estimated
+    error, if it has one."""
     if len(group) == 1:  # a fast path: true for most of many thousands of entries
-        return _sort_key_of_one(group[0], data)
+        return _sort_key_of_one(group[0], data, error)
     top = _ranking_evaluations(group, data)
     scored = [each for each in top if each.loss is not None]
     weights = _weights([each.n or 0 for each in scored])
@@ -111,11 +123,12 @@ def sort_key(group: Sequence[Rankable], data: RunData) -> tuple[Any, ...]:
     first = top[0]
     return (
         *(status, -first.rung, data.newness, -judged, _rows_key(top, status, data)),
-        *(loss, first.length, perplexity, first.entry, first.run),
+        *(error is None, loss if error is None else error),
+        *(first.length, perplexity, first.entry, first.run),
     )
 
 
-def _sort_key_of_one(only: Rankable, data: RunData) -> tuple[Any, ...]:
+def _sort_key_of_one(only: Rankable, data: RunData, error: float | None) -> tuple[Any, ...]:
     status = STATUSES.index(only.status)
     scored = only.loss is not None
     return (
@@ -124,7 +137,8 @@ def _sort_key_of_one(only: Rankable, data: RunData) -> tuple[Any, ...]:
         data.newness,
         -(only.n or 0) if scored else 0,
         _rows_key((only,), status, data),
-        only.loss if scored else math.inf,
+        error is None,
+        (only.loss if scored else math.inf) if error is None else error,
         only.length,
         math.inf if only.readability is None else only.readability,
         only.entry,
@@ -132,8 +146,9 @@ def _sort_key_of_one(only: Rankable, data: RunData) -> tuple[Any, ...]:
     )
 
 
-def leaderboard_line(group: Sequence[Summary], data: RunData) -> EntryRow:
-    """Leaderboard line of one entry of one run. ``group``: its evaluations in the order of insertion."""
+def leaderboard_line(group: Sequence[Summary], data: RunData, estimate: EntryEstimate | None = None) -> EntryRow:
+    """Leaderboard line of one entry of one run. ``group``: its evaluations in the order of insertion; ``estimate``: its
+    own, if it has one."""
     top = _ranking_evaluations(group, data)
     # The worst status counts: a mean over fewer folds than other entries have is no fair comparison.
     worst = max(top, key=lambda summary: STATUSES.index(summary.status))
@@ -152,6 +167,7 @@ def leaderboard_line(group: Sequence[Summary], data: RunData) -> EntryRow:
         settings=prompt.settings,
         demos=prompt.demos,
         validation=_mean([summary.score for summary in top]),
+        estimate=ErrorEstimate(*estimate[2:]) if estimate else None,
         readability=next((s.readability for s in reversed(group) if s.readability is not None), None),
         evaluations=len(group),
         seconds=math.fsum(summary.seconds for summary in group),

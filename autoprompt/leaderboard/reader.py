@@ -21,7 +21,8 @@ from autoprompt.leaderboard import (
 )
 from autoprompt.leaderboard.ranking import rank
 from autoprompt.leaderboard.records import EntryRow, EvaluationRecord, RunRecord
-from autoprompt.leaderboard.rows import A, Rows, RunRow
+from autoprompt.leaderboard.rows import Rows, RunRow
+from autoprompt.leaderboard.run_tables import A, EntryEstimate
 from autoprompt.leaderboard.summary import Summary
 from autoprompt.short_repr import short_repr
 
@@ -172,7 +173,9 @@ class Reader:
 
         Raises NotFoundError for an unknown run.
         """
-        return rank(self.summaries(run), self.runs() if run is None else [self.run(run)])
+        runs = self.runs() if run is None else [self.run(run)]
+        estimates = [estimate for each in runs for estimate in self.attached(EntryEstimate, each.id)]
+        return rank(self.summaries(run), runs, estimates)
 
     def entry(self, prefix: str) -> list[EvaluationRecord]:
         """All evaluations of the entry with this unique prefix of at least 8 characters. Raises NotFoundError."""
@@ -188,7 +191,7 @@ class Reader:
             return self._rows.evaluation(rows[0]) if rows else None
 
     def attached(self, kind: type[A], run: str) -> list[A]:
-        """Steps, origins or data rows of a run (its exact id), in order.
+        """Steps, origins, estimates or data rows of a run (its exact id), in order.
 
         Raises NotFoundError for an unknown run.
         """

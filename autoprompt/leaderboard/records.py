@@ -16,7 +16,7 @@ from autoprompt.leaderboard.run_config import RunConfig
 from autoprompt.leaderboard.stored_json import parsed
 from autoprompt.leaderboard.summary import Summary
 from autoprompt.metrics import Score
-from autoprompt.results import RunResult
+from autoprompt.results import ErrorEstimate, RunResult
 from autoprompt.short_repr import short_repr
 
 RUN_STATUSES = ("running", "finished", "stopped", "failed")
@@ -131,7 +131,8 @@ def kept_tests(records: Iterable[EvaluationRecord]) -> dict[str, EvaluationRecor
 class EntryRow:
     """A line of the leaderboard: one candidate of one run at its highest rung.
 
-    ``group``: id of its group (see ``ranking``); losses are comparable only within a group.
+    ``group``: id of its group (see ``ranking``); losses are comparable only within a group. ``estimate``: what its run
+    came to think of it, if it was fine-tuned, the search has ended, and the data has labels.
     """
 
     entry: str
@@ -145,6 +146,7 @@ class EntryRow:
     settings: Mapping[str, Any]
     demos: Sequence[Mapping[str, Any]]
     validation: Score | None
+    estimate: ErrorEstimate | None
     readability: float | None
     evaluations: int
     seconds: float
@@ -159,7 +161,10 @@ class EntryRow:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; no deep copies, since a listing makes tens of thousands of them."""
-        return vars(self) | {"validation": self.validation.to_dict() if self.validation else None}
+        return vars(self) | {
+            "validation": self.validation.to_dict() if self.validation else None,
+            "estimate": self.estimate.to_dict() if self.estimate else None,
+        }
 
 
 # Column order of the rows' payloads, which the checksums cover.

@@ -127,6 +127,16 @@ class Origin(Part):
     parents: Annotated[list[Id], Field(max_length=1_000)]
 
 
+class EntryEstimate(Part):
+    """A row of ``estimates``. The error is an unbiased estimate, which may lie outside 0 and 1."""
+
+    run: Id
+    entry: Id
+    error: Real
+    deviation: Annotated[Real, Field(ge=0)]
+    unlabeled_weight: Share
+
+
 class DataRow(Part):
     """A row of ``data_rows``."""
 

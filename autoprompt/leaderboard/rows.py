@@ -5,15 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from autoprompt.errors import InputError, StorageError
 from autoprompt.leaderboard import checks, queries, records, run_tables, schema
 from autoprompt.leaderboard.limits import Meter
 from autoprompt.leaderboard.records import EvaluationRecord, RunRecord
+from autoprompt.leaderboard.run_tables import A
 from autoprompt.leaderboard.summary import Summary
 
-A = TypeVar("A", run_tables.Step, run_tables.Origin, run_tables.DataRow)
 _SUGGESTED = 1_000
 """Newest runs whose ids and names are searched for the one closest to an unknown name."""
 SMALL_LEADERBOARD = 2_000
@@ -176,7 +176,7 @@ class Rows:
         return bool(self.value(queries.COUNT_UP_TO, (SMALL_LEADERBOARD + 1,)) <= SMALL_LEADERBOARD)
 
     def attached(self, kind: type[A], run: str) -> list[A]:
-        """Steps, origins or data rows of a run (its exact id), in order."""
+        """Steps, origins, estimates or data rows of a run (its exact id), in order."""
         return run_tables.rows_of_run(self.connection, self.meter, self.path, kind, run)
 
 

@@ -1,4 +1,4 @@
-"""Tables for a run's steps, origins and data rows, each row with a checksum."""
+"""Tables for a run's steps, origins, estimates and data rows, each row with a checksum."""
 
 from __future__ import annotations
 
@@ -42,6 +42,19 @@ class Origin(NamedTuple):
     parents: list[str]
 
 
+class EntryEstimate(NamedTuple):
+    """What a run came to think of an entry: the share of rows that it gets wrong (see ``results.ErrorEstimate``).
+
+    Stored when the search has ended, for each fine-tuned entry of data with labels.
+    """
+
+    run: str
+    entry: str
+    error: float
+    deviation: float
+    unlabeled_weight: float
+
+
 class DataRow(NamedTuple):
     """A row of the data that a run works on. ``label``: the class, or the target text."""
 
@@ -55,21 +68,22 @@ class DataRow(NamedTuple):
         return short_repr(self, self.fields, label=self.label, run=self.run, split=self.split)
 
 
-Attached = Step | Origin | DataRow
-A = TypeVar("A", Step, Origin, DataRow)
+Attached = Step | Origin | EntryEstimate | DataRow
+A = TypeVar("A", Step, Origin, EntryEstimate, DataRow)
 
 
 @dataclass(frozen=True)
 class _Table:
-    """``json``: the column that holds JSON."""
+    """``json``: the column that holds JSON, where one does."""
 
     name: str
-    json: str
+    json: str | None = None
 
 
 _TABLES: dict[type[Any], _Table] = {
     Step: _Table("steps", "value"),
     Origin: _Table("origins", "parents"),
+    EntryEstimate: _Table("estimates"),
     DataRow: _Table("data_rows", "fields"),
 }
 
@@ -77,8 +91,8 @@ _TABLES: dict[type[Any], _Table] = {
 def add(connection: sqlite3.Connection, path: Path, items: Iterable[Attached]) -> None:
     """Store rows, and update each run's row counts.
 
-    An entry's origin or a data row that is already stored is not changed. Raises InputError for a value that JSON
-    cannot hold or the schema refuses.
+    An entry's origin or estimate and a data row that is already stored are not changed. Raises InputError for a value
+    that JSON cannot hold or the schema refuses.
     """
     added: Counter[tuple[str, str]] = Counter()
     for item in items:
@@ -137,7 +151,7 @@ def delete_steps(connection: sqlite3.Connection, run: str) -> None:
 
 
 def delete_all(connection: sqlite3.Connection, run: Any) -> None:
-    """Delete all steps, origins, data rows and counts of a run."""
+    """Delete all steps, origins, estimates, data rows and counts of a run."""
     for name in (*(table.name for table in _TABLES.values()), "counts"):
         connection.execute(f"DELETE FROM {name} WHERE run = ?", (run,))  # noqa: S608
 

@@ -23,7 +23,7 @@ class Leaderboard(Reader):
     """Runs and evaluations in one file. Every row read is checked; a damaged one raises StorageError."""
 
     def start_run(self, record: RunRecord, attached: Sequence[Attached] = ()) -> None:
-        """Store a new run, and its first steps, origins and data rows (``attached``).
+        """Store a new run, and its first steps, origins, estimates and data rows (``attached``).
 
         Raises UsageError for a name that is invalid or in use, StorageError for an id in use.
         """
@@ -61,7 +61,7 @@ class Leaderboard(Reader):
                 run_tables.delete_steps(self._connection, run_id)
 
     def attach(self, items: Sequence[Attached]) -> None:
-        """Store steps, origins or data rows of runs. When this returns, they survive a power cut.
+        """Store steps, origins, estimates or data rows of runs. When this returns, they survive a power cut.
 
         Raises StorageError for an unknown run.
         """
@@ -70,7 +70,7 @@ class Leaderboard(Reader):
             run_tables.add(self._connection, self.path, items)
 
     def add(self, evaluations: Sequence[EvaluationRecord], attached: Sequence[Attached] = ()) -> None:
-        """Store evaluations, and steps, origins or data rows (``attached``), all or none.
+        """Store evaluations, and steps, origins, estimates or data rows (``attached``), all or none.
 
         When this returns, they survive a power cut. Raises StorageError for a key that the run already has,
         NotFoundError for an unknown run, InputError for a record that must not be stored (a score that is not finite, a

@@ -72,6 +72,8 @@ class Outcome:
     """Of the winner: each fold and repeat, where there were finalists."""
     baselines: dict[str, Evaluation]
     """At the highest rung that each reached, so that ``manual_tuned`` compares with the winner."""
+    judged: list[Evaluation]
+    """All complete fine-tunes, at the highest rung that each reached, with the last estimates of their errors."""
     finalists: int
     """Candidates that were re-scored; 0 where time was too short."""
     rounds: int
@@ -153,6 +155,7 @@ class Search:
             answers=teach(self.tuned),
             parts=self.parts.get(winner.candidate.id, []),
             baselines={name: self._highest(e) for name, e in found.items()},
+            judged=[self._highest(e) for e in self.tuned if e.complete],
             finalists=len(self.parts),
             rounds=self.rounds,
             history=self.history,

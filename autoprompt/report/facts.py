@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, RunRecord, rank
+from autoprompt.leaderboard import DataRow, EntryEstimate, Leaderboard, Origin, RunRecord, rank
 from autoprompt.report import commands, history, outcome
 from autoprompt.results import RunResult, refinement_verdict, verdict
 
@@ -65,6 +65,11 @@ class Facts:
         ]
 
     @property
+    def estimated(self) -> bool:
+        """Whether entries have an estimated error, which then orders them."""
+        return any(line.entry.estimate for line in self.lines)
+
+    @property
     def refined(self) -> str | None:
         """One line on what refining changed, if the run refined an entry; else None."""
         return refinement_verdict(self.result.refine) if self.result else None
@@ -79,7 +84,7 @@ def facts_of(board: Leaderboard, reference: str) -> Facts:
     """The facts of a run (id or name). Raises NotFoundError for an unknown run, StorageError for a damaged row."""
     run = board.run(reference)
     summaries = board.summaries(run.id)
-    entries = rank(summaries, [run])
+    entries = rank(summaries, [run], board.attached(EntryEstimate, run.id))
     origins = board.attached(Origin, run.id)
     data = board.attached(DataRow, run.id)
     tuned_prompts = history.tuned_prompts(summaries)

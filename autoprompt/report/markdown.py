@@ -138,12 +138,16 @@ def _leaderboard(facts: Facts) -> str:
         entry, score = line.entry, line.entry.validation
         role = "" if entry.role in ("search", "finalist") else f" ({markdown(entry.role)})"
         rows.append(["★" if line.winner else "≈" if line.tied else "", markdown_code(entry.template) + role,
+                     *([_real(entry.estimate.error) if entry.estimate else ""] if facts.estimated else []),
                      _real(score.loss) if score else markdown(entry.status), _real(score.accuracy) if score else "",
                      score.n if score else "", entry.rung, *([] if words else [_words(entry.label_words)]),
                      markdown(other_settings(entry, settings)), markdown(entry.entry[:8])])  # fmt: skip
-    head = ["", "prompt", "loss", "accuracy", "n", "rung", *([] if words else ["label words"]), "settings", "entry"]
+    estimated = ["est. error"] if facts.estimated else []
+    label_words = [] if words else ["label words"]
+    head = ["", "prompt", *estimated, "loss", "accuracy", "n", "rung", *label_words, "settings", "entry"]
     notes = [
         "★ the winner; ≈ what a paired test (95 %) on their validation rows cannot tell from it.",
+        *(["The estimated error orders them and chose the winner."] if estimated else []),
         "Losses of the same rung and n compare, others do not.",
     ]
     if settings or words:

@@ -14,7 +14,16 @@ from autoprompt.candidate import entry_of
 from autoprompt.corpus import SPLITS, UNLABELED, Corpus
 from autoprompt.evaluator import Evaluation, Readiness
 from autoprompt.hashing import canonical_json
-from autoprompt.leaderboard import DataRow, EvaluationRecord, Leaderboard, Origin, RunConfig, RunRecord, StoredManifest
+from autoprompt.leaderboard import (
+    DataRow,
+    EntryEstimate,
+    EvaluationRecord,
+    Leaderboard,
+    Origin,
+    RunConfig,
+    RunRecord,
+    StoredManifest,
+)
 from autoprompt.manifest import Manifest
 from autoprompt.metrics import Score, example_values, generation_score, mean_and_deviation, paired_bootstrap, score
 from autoprompt.optimizer import Outcome, Proposal
@@ -132,6 +141,13 @@ class Recorder:
         if self._waiting:
             self.known |= {record.key: record for record in self.board.evaluations(self.run.id)}
             self.store_all()
+
+    def store_estimates(self, judged: Sequence[Evaluation]) -> None:
+        """Store the estimated errors of a search that has ended. Raises StorageError."""
+        found = [(self.entry(e.candidate.id), e.estimate) for e in judged if e.estimate is not None]
+        values = [(entry, [one.error, one.deviation, one.weight]) for entry, one in found]
+        # Adding 0.0 removes the sign of -0.0, which SQLite would lose.
+        self.board.attach([EntryEstimate(self.run.id, entry, *(v + 0.0 for v in own)) for entry, own in values])
 
     def score(self, evaluation: Evaluation) -> Score:
         """The score to show. Its loss is the one that ranks, which on the frozen rung is the proxy's.

@@ -177,6 +177,7 @@ class _Run:
             outcome = score_transfer(evaluator, task, options.transfer, options.seed, recorder)
         test = options.transfer is None or options.transfer.split == "test"
         ending = end_search(task, evaluator, outcome, recorder, progress, refit=options.refit, test=test)
+        recorder.store_estimates(outcome.judged)
         kept = ending.keep_winner(board.path, outcome.best.candidate)
         return _result(options, recorder, outcome, ending, self.budget, kept)
 

@@ -69,6 +69,7 @@ def score_transfer(
         answers=[],
         parts=[],
         baselines={"manual_tuned": found[0]},
+        judged=[],
         finalists=0,
         rounds=0,
         history=[],

@@ -1,6 +1,6 @@
 """Whether outputs on inputs without targets help to rank prompts that write texts (minimum Bayes risk).
 
-    make bench NAME=texts DATA=FOLDER     16 prompts a task: the embedded headlines, and the tasks of FOLDER with targets
+    make bench NAME=texts DATA=FOLDER     16 prompts a task: the embedded headlines, and tasks of FOLDER with targets
     make bench NAME=texts QUICK=1         six prompts for headlines
 
 The prompts are the tuned manual one and draws of ``--strategy random``, each fine-tuned once. Half of the test rows

@@ -12,7 +12,16 @@ import pytest
 from boards import RUN, a_run, an_evaluation
 
 from autoprompt.errors import NotFoundError, StorageError
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, holding, keep_weights, kept_weights
+from autoprompt.leaderboard import (
+    DataRow,
+    EntryEstimate,
+    Leaderboard,
+    Origin,
+    Step,
+    holding,
+    keep_weights,
+    kept_weights,
+)
 from autoprompt.results import RunResult
 
 OTHER = "fedcba9876543210"
@@ -25,7 +34,8 @@ def board(tmp_path):
     with Leaderboard.open(path) as opened:
         opened.start_run(a_run(name="mine"), ROWS)
         opened.add([an_evaluation(f"k{n}", f"T{n} {{text}}{{label}}", loss=n / 9) for n in range(30)])
-        opened.attach([Step(RUN, "task", "a", {}, 0.5), Origin(RUN, "e1", "words", ["e0"])])
+        attached = [Origin(RUN, "e1", "words", ["e0"]), EntryEstimate(RUN, "e1", 0.25, 0.05, 0.5)]
+        opened.attach([Step(RUN, "task", "a", {}, 0.5), *attached])
     return path
 
 
@@ -38,10 +48,11 @@ def weights(board, content):
 def test_a_whole_leaderboard_is_said_to_be_whole(board, capsys):
     done = commands.call(capsys, "leaderboard", "check", board)
     assert (done.code, done.err) == (0, "")
-    assert done.out == "OK: 1 runs, 30 evaluations, 1 steps, 1 origins, 300 data rows, 0 weights.\n"
+    assert done.out == "OK: 1 runs, 30 evaluations, 1 steps, 1 origins, 1 estimates, 300 data rows, 0 weights.\n"
     shown = commands.call(capsys, "leaderboard", "check", "--leaderboard", board, "--json")
     assert json.loads(shown.out) == {
-        "runs": 1, "evaluations": 30, "steps": 1, "origins": 1, "data_rows": 300, "weights": 0, "problems": [],
+        "runs": 1, "evaluations": 30, "steps": 1, "origins": 1, "estimates": 1, "data_rows": 300, "weights": 0,
+        "problems": [],
     }  # fmt: skip
 
 
@@ -60,9 +71,9 @@ def spoil_an_index(path, key):
     raise AssertionError("no page of an index has the key")
 
 
-@pytest.mark.parametrize("kind", [DataRow, Origin, Step])
+@pytest.mark.parametrize("kind", [DataRow, EntryEstimate, Origin, Step])
 def test_rows_that_an_index_hides_are_missed(board, kind, capsys):
-    table = {DataRow: "data_rows", Origin: "origins", Step: "steps"}[kind]
+    table = {DataRow: "data_rows", EntryEstimate: "estimates", Origin: "origins", Step: "steps"}[kind]
     with closing(sqlite3.connect(board, isolation_level=None)) as connection:
         connection.execute(f"DELETE FROM {table} WHERE number = (SELECT max(number) FROM {table})")  # noqa: S608
     with Leaderboard.open(board, read_only=True) as opened, pytest.raises(StorageError, match="damaged") as caught:

@@ -11,6 +11,7 @@ from boards import a_run, an_evaluation
 from autoprompt.errors import StorageError
 from autoprompt.leaderboard import (
     DataRow,
+    EntryEstimate,
     Leaderboard,
     Origin,
     Step,
@@ -108,6 +109,7 @@ def test_steps_of_a_run_come_with_it_and_it_counts_as_stopped(tmp_path):
     with Leaderboard.open(there) as board:
         board.attach([step, Origin(a_run().id, "e1", "gradient", ["e0"])])
         board.attach([DataRow(a_run().id, "train", "r1", {"text": "a"}, "pos")])
+        board.attach([EntryEstimate(a_run().id, "e1", 0.25, 0.05, 0.5)])
     merged(tmp_path / "new.sqlite", there)
     runs, _, steps = content(tmp_path / "new.sqlite")
     assert [run.status for run in runs] == ["stopped"]
@@ -115,6 +117,7 @@ def test_steps_of_a_run_come_with_it_and_it_counts_as_stopped(tmp_path):
     with Leaderboard.open(tmp_path / "new.sqlite") as board:
         assert [origin.parents for origin in board.attached(Origin, a_run().id)] == [["e0"]]
         assert [row.fields for row in board.attached(DataRow, a_run().id)] == [{"text": "a"}]
+        assert [estimate.error for estimate in board.attached(EntryEstimate, a_run().id)] == [0.25]
 
 
 def test_conflicts_are_told_and_ours_stays(tmp_path):

@@ -15,7 +15,7 @@ from boards import RUN, a_run, an_evaluation
 from paths import ROOT
 
 from autoprompt.errors import StorageError
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, migrations
+from autoprompt.leaderboard import DataRow, EntryEstimate, Leaderboard, Origin, Step, migrations
 from autoprompt.leaderboard.records import checksum
 
 # Word by word what version 1 writes, its checksums included: no later program may make these rows invalid.
@@ -50,6 +50,10 @@ STATEMENTS = (
     """CREATE TABLE origins (
         number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), entry TEXT NOT NULL,
         operator TEXT NOT NULL, parents TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE (run, entry))""",
+    """CREATE TABLE estimates (
+        number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), entry TEXT NOT NULL,
+        error REAL NOT NULL, deviation REAL NOT NULL, unlabeled_weight REAL NOT NULL, checksum TEXT NOT NULL,
+        UNIQUE (run, entry))""",
     """CREATE TABLE data_rows (
         number INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), split TEXT NOT NULL,
         row_id TEXT NOT NULL, fields TEXT NOT NULL, label TEXT NOT NULL, checksum TEXT NOT NULL,
@@ -93,9 +97,11 @@ ROWS = {
     "losses": [(1, "[0.25,2.0]", "ebb5798f42c7dab2"), (2, "[]", "4496fde0743030b1")],
     "steps": [(1, RUN, "task", "FitTask 1", '{"losses":[0.5]}', 1.5, "df727b9787a70771")],
     "origins": [(1, RUN, "e1", "words", '["e0"]', "3ec470324f5fc347")],
+    "estimates": [(1, RUN, "e1", 0.25, 0.05, 0.5, "b4a058db1ef42a75")],
     "data_rows": [(1, RUN, "train", "r3", '{"text":"so"}', "pos", "42244112ddd4c732")],
     "counts": [
         (RUN, "data_rows", 1, "bb3285beb7eeb1b0"),
+        (RUN, "estimates", 1, "2916707f327c71d3"),
         (RUN, "origins", 1, "7b526159cf95de54"),
         (RUN, "steps", 1, "df2f09c1b7913243"),
     ],
@@ -162,6 +168,7 @@ def check_old_rows(board):
     assert board.digest(RUN) == DIGEST
     assert board.attached(Step, RUN) == [Step(RUN, "task", "FitTask 1", {"losses": [0.5]}, 1.5)]
     assert board.attached(Origin, RUN) == [Origin(RUN, "e1", "words", ["e0"])]
+    assert board.attached(EntryEstimate, RUN) == [EntryEstimate(RUN, "e1", 0.25, 0.05, 0.5)]
     assert board.attached(DataRow, RUN) == [DataRow(RUN, "train", "r3", {"text": "so"}, "pos")]
     assert board.inspect().problems == []
 
@@ -237,10 +244,10 @@ def test_what_stands_in_the_wal_alone_is_read_and_backed_up_too(old):
     with closing(sqlite3.connect(old, isolation_level=None)) as writer:
         writer.execute("INSERT INTO counts VALUES (?, 'in the wal', 1, '')", (RUN,))
         with Leaderboard.open(old, read_only=True) as reader:
-            assert reader._connection.execute("SELECT count(*) FROM counts").fetchone() == (4,)
+            assert reader._connection.execute("SELECT count(*) FROM counts").fetchone() == (5,)
         Leaderboard.open(old).close()
     with closing(sqlite3.connect(backup_of(old))) as backup:
-        assert backup.execute("SELECT count(*) FROM counts").fetchone() == (4,)
+        assert backup.execute("SELECT count(*) FROM counts").fetchone() == (5,)
 
 
 def test_open_readers_go_on_while_the_file_is_migrated(old):

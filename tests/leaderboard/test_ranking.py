@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from autoprompt.candidate import Candidate, Demo, Settings
-from autoprompt.leaderboard import EvaluationRecord, Groups, Leaderboard, RunConfig, RunRecord
+from autoprompt.leaderboard import EntryEstimate, EvaluationRecord, Groups, Leaderboard, RunConfig, RunRecord
 from autoprompt.metrics import Score
 from autoprompt.report.facts import facts_of
 from autoprompt.results import RunResult, refinement_verdict
@@ -189,6 +189,29 @@ def test_models_compare_but_other_rows_folds_and_shown_examples_do_not(tmp_path)
         [("A", "one"), ("A", "other"), ("R", "one")], [("A", "parts")], [("H", "one")],
         [("{", "one")], [("{", "other")],
     ]  # fmt: skip
+
+
+def test_the_estimated_error_orders_entries_before_the_loss_does(capsys, tmp_path):
+    path, run, other = tmp_path / "lb.sqlite", a_run("run"), a_run("other")
+    texts = {"A {text}{label}": 0.3, "B {text}{label}": 0.2, "C {text}{label}": 0.1, "D {text}{label}": None}
+    with Leaderboard.open(path) as board:
+        for each in (run, other):
+            board.start_run(each)
+        board.add([scored(run, text, 1, place / 10) for place, text in enumerate(texts)])
+        board.add([scored(other, "E {text}{label}", 1, 0.9)])
+        made = {text: scored(run, text, 1, 0.5).entry for text in texts}
+        board.attach([EntryEstimate(run.id, made[text], e, 0.05, 0.25) for text, e in texts.items() if e is not None])
+        board.attach([EntryEstimate(other.id, scored(other, "E {text}{label}", 1, 0.5).entry, 0.15, 0.05, 0.0)])
+        rows = board.entries()
+        assert [entry.row for entry in board.listed_entries()] == rows
+        assert [entry.row for entry in board.listed_entries(run.id, 2)] == board.entries(run.id)[:2]
+    assert [row.template[0] for row in rows] == ["C", "E", "B", "A", "D"]
+    assert len({row.group for row in rows}) == 1
+    assert rows[0].to_dict()["estimate"] == {"error": 0.1, "deviation": 0.05, "unlabeled_weight": 0.25}
+    assert rows[-1].to_dict()["estimate"] is None
+    shown = commands.call(capsys, "leaderboard", "list", "--leaderboard", path)
+    assert "0.100" in shown.out
+    assert "error: the estimated share of wrong answers" in shown.out
 
 
 def test_pruned_and_failed_entries_are_groups_of_their_own_at_the_end(tmp_path):

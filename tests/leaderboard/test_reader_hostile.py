@@ -38,7 +38,7 @@ def test_the_honest_leaderboard_is_used_by_every_command(honest, capsys, tmp_pat
 def test_there_are_thousands_of_variants(variants):
     assert len(variants) > 4_000
     assert {variant.name.split(".")[0] for variant in variants if "." in variant.name} >= {
-        "runs", "evaluations", "examples", "losses", "steps", "origins", "data_rows",
+        "runs", "evaluations", "examples", "losses", "steps", "origins", "estimates", "data_rows",
     }  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def test_an_evaluation_without_its_losses_is_refused(honest, tmp_path, capsys, l
 def test_a_run_id_that_is_a_path_locks_nothing(honest, tmp_path, capsys):
     path = shutil.copy(honest[0], tmp_path / "lb.sqlite")
     with closing(sqlite3.connect(path)) as connection, connection:
-        for table in ("evaluations", "steps", "origins", "data_rows", "counts"):
+        for table in ("evaluations", "steps", "origins", "estimates", "data_rows", "counts"):
             connection.execute(f"UPDATE {table} SET run = '../../x' WHERE run = ?", (hostile.STOPPED,))  # noqa: S608
     hostile.forged("runs", "id", "../../x", 1)(path)
     assert commands.call(capsys, "leaderboard", "remove", "../../x", "--yes", "--leaderboard", path).code == 0

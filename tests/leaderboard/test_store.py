@@ -12,7 +12,7 @@ from paths import ROOT, TESTS
 
 from autoprompt.candidate import Demo
 from autoprompt.errors import InputError, NotFoundError, StorageError, UsageError
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step
+from autoprompt.leaderboard import DataRow, EntryEstimate, Leaderboard, Origin, Step
 from autoprompt.metrics import Score
 from autoprompt.results import RunResult
 from autoprompt.template import LabelWords
@@ -363,6 +363,7 @@ ATTACHED = (
     Step(RUN, "task", "FitTask 1", {"value": [1.5, None]}, 2.5),
     Origin(RUN, "e1", "gradient", ["e0"]),
     DataRow(RUN, "train", "r1", {"text": "größe\n{label}", "tags": ["a", 1]}, "pos"),
+    EntryEstimate(RUN, "e1", -0.125, 0.0, 1.0),
 )
 
 
@@ -379,23 +380,28 @@ def test_what_is_attached_to_a_run_is_read_back(board, item):
         board.attached(type(item), "another")
 
 
-def test_an_origin_and_a_row_of_a_split_are_stored_once(board):
+def test_an_origin_an_estimate_and_a_row_of_a_split_are_stored_once(board):
     board.add([an_evaluation("k")], ATTACHED)
     board.attach([ATTACHED[1]._replace(operator="words"), ATTACHED[2]._replace(label="neg")])
+    board.attach([ATTACHED[3]._replace(error=0.5)])
     board.attach([ATTACHED[2]._replace(split="test")])
     assert board.attached(Origin, RUN) == [ATTACHED[1]]
+    assert board.attached(EntryEstimate, RUN) == [ATTACHED[3]]
     assert board.attached(DataRow, RUN) == [ATTACHED[2], ATTACHED[2]._replace(split="test")]
 
 
 @pytest.mark.parametrize(
     "damage",
-    ["UPDATE origins SET operator = 'words'", "UPDATE data_rows SET fields = '{}'", "UPDATE steps SET spent = 1"],
+    [
+        *("UPDATE origins SET operator = 'words'", "UPDATE data_rows SET fields = '{}'", "UPDATE steps SET spent = 1"),
+        "UPDATE estimates SET error = 0.1",
+    ],
 )
 def test_what_is_attached_is_checked(board, damage):
     board.attach(ATTACHED)
     with closing(sqlite3.connect(board.path)) as connection, connection:
         connection.execute(damage)
-    (kind,) = [type(item) for item, table in zip(ATTACHED, ("steps", "origins", "data_rows"), strict=True)
+    (kind,) = [type(item) for item, table in zip(ATTACHED, ("steps", "origins", "data_rows", "estimates"), strict=True)
                if table in damage]  # fmt: skip
     with pytest.raises(StorageError, match="damaged"):
         board.attached(kind, RUN)

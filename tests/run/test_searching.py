@@ -16,10 +16,12 @@ from autoprompt.corpus import load
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import InputError, NothingSucceededError, UsageError
 from autoprompt.evaluator import Evaluation, Evaluator
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, kept_weights
+from autoprompt.leaderboard import DataRow, EntryEstimate, Leaderboard, Origin, kept_weights
 from autoprompt.optimizer import Budget
 from autoprompt.progress import Silent
 from autoprompt.registry import OPERATORS
+
+pytestmark = pytest.mark.alone
 
 LIMIT = 6
 
@@ -118,6 +120,13 @@ def test_where_entries_came_from_the_rows_and_the_weights_are_kept(
         origins = {origin.entry: origin for origin in board.attached(Origin, result["run"])}
         rows = board.attached(DataRow, result["run"])
         stored = board.evaluations(result["run"])
+        estimates = {one.entry: one.error for one in board.attached(EntryEstimate, result["run"])}
+        listed = [entry.row for entry in board.listed_entries(result["run"])]
+    assert estimates.keys() == {e.entry for e in stored if e.split == "validation" and e.rung and e.status == "complete"
+                                and e.role != "manual"}  # fmt: skip
+    assert estimates[result["best"]["entry"]] == result["best"]["estimate"]["error"]
+    finalists = [row.estimate.error for row in listed if row.rung == 2]
+    assert finalists == sorted(finalists)
     assert kept_weights(options.leaderboard, result["weights"]).stat().st_size > 1000, "the winner's weights"
     searched = {e.entry for e in stored if e.role == "search" and e.rung == 1}
     assert searched <= origins.keys()

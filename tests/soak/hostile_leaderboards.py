@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from memory import peak
 from synthetic import write
 
-from autoprompt.leaderboard import DataRow, Leaderboard, Origin, Step, records
+from autoprompt.leaderboard import DataRow, EntryEstimate, Leaderboard, Origin, Step, records
 from autoprompt.results import RunResult
 
 FINISHED, STOPPED = "0123456789ab", "ba9876543210"
@@ -95,7 +95,7 @@ VALUES: tuple[Any, ...] = (
 _JSON = {
     "runs": ("config", "result", "environment"), "evaluations": ("candidate",), "losses": ("losses",),
     "examples": ("log_probs", "predictions", "row_ids"), "steps": ("value",), "origins": ("parents",),
-    "data_rows": ("fields",),
+    "data_rows": ("fields",), "estimates": (),
 }  # fmt: skip
 _KEYS = {"examples": "evaluation", "losses": "evaluation"}
 OBJECTS = (
@@ -172,6 +172,7 @@ def write_stopped(board: Leaderboard) -> None:
         Step(STOPPED, "task", "FitTask 1", {"status": "complete", "losses": [0.5]}, 1.5),
         Step(STOPPED, "decision", "go", {"more": True}, 2.0),
         Origin(STOPPED, "e" * 64, "words", ["d" * 64]),
+        EntryEstimate(STOPPED, "e" * 64, 0.25, 0.05, 0.5),
         DataRow(STOPPED, "train", "train1", {"text": "so"}, "positive"),
     ])  # fmt: skip
     board.add([records.EvaluationRecord(**{**vars(board.evaluations(FINISHED)[0]), "run": STOPPED})])
