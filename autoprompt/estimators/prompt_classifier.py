@@ -32,7 +32,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Grid search may vary all parameters; numbers may be NumPy scalars. None takes the value of ``prompt``, without one
     the default of ``PromptModel``.
 
-    ``prompt``: a ``Prompt``, or the path of a ``best.json``: its model, template, label words and settings are used.
+    ``prompt``: a ``Prompt``, or the path of a ``best.json``: its model, template, label words and settings are used, of
+    an ensemble those of its first prompt.
     ``model``: an embedded model, a folder (as a path: ``./my-model``) or a Hub name.
     ``template``: with the slots ``{text}``, or the columns of the rows, and ``{label}``.
     ``label_words``: label -> word or phrase; labels as in ``y``, or as texts.

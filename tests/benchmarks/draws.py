@@ -38,15 +38,16 @@ Stored = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Frozen:
-    """What a candidate says before a fine-tune: label scores of training and validation rows [rows][labels]; None where
-    it cannot be scored."""
+    """What a candidate says before a fine-tune: label scores of the rows of rung 0 [rows][labels], and their labels'
+    indices [rows]; None where it cannot be scored."""
 
     candidate: Candidate
 
     def __call__(self, worker: Worker) -> Any:
         try:
             worker.model.check(self.candidate)
-            return worker.features(self.candidate).label_scores.tolist()
+            scores = worker.features(self.candidate).label_scores.tolist()
+            return scores, worker.gold(worker.frozen_rows(self.candidate))
         except (CandidateFailedError, InputError):
             return None
 
@@ -98,8 +99,8 @@ def _measured(task: Task) -> Stored:
         "votes": np.array([own.votes for _, own in whole], dtype=np.float32),
         "test": np.array([test.log_probs for test in tested], dtype=np.float32),
         "tgold": np.array([corpus.labels.index(row.label) for row in corpus.test]),
-        "frozen": np.array([seen for seen, _ in whole], dtype=np.float32),
-        "fgold": np.array([corpus.labels.index(row.label) for row in (*corpus.train, *corpus.validation)]),
+        "frozen": np.array([scores for (scores, _), _ in whole], dtype=np.float32),
+        "fgold": np.array(whole[0][0][1]),
         "seconds": np.array([own.seconds for _, own in whole]),
         **ended,
     }
