@@ -74,7 +74,7 @@ def _check(found, folder):
     assert (best.entry, best.template) == (found.winner.entry, found.winner.template)
     assert set(best.predict(["The soup was good.", "The film was bad."])) <= {"positive", "negative"}
     frame = found.leaderboard()
-    assert list(frame.columns[:6]) == ["entry", "loss", "accuracy", "metric", "value", "n"]
+    assert list(frame.columns[:7]) == ["entry", "error", "loss", "accuracy", "metric", "value", "n"]
     assert found.winner.entry in set(frame["entry"])
     assert len(frame) == len(found.entries) > 3
     assert {path.name for path in found.report(folder / "report").iterdir()} >= {"report.html", "report.md"}

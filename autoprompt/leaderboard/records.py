@@ -146,12 +146,12 @@ class EntryRow:
     settings: Mapping[str, Any]
     demos: Sequence[Mapping[str, Any]]
     validation: Score | None
-    estimate: ErrorEstimate | None
     readability: float | None
     evaluations: int
     seconds: float
     tokens: int
     group: str
+    estimate: ErrorEstimate | None = None
 
     def __repr__(self) -> str:
         loss = self.validation and self.validation.loss
