@@ -35,10 +35,12 @@ setup: $(STAMP) ## make .venv and pull the default models and corpora
 	$(BIN)/autoprompt corpora pull rotten-tomatoes
 	$(BIN)/autoprompt corpora pull bbc-news
 
-demo: $(STAMP) ## search a prompt for film reviews in four minutes and list the best
+demo: $(STAMP) ## search a prompt for film reviews in four minutes (slow machines: eight) and list the best
 	$(BIN)/autoprompt models pull smollm2-135m
 	$(BIN)/autoprompt corpora pull rotten-tomatoes
-	$(BIN)/autoprompt search rotten-tomatoes --budget 4m --leaderboard demo.sqlite
+	@# a search refuses (2) a budget that it could not keep: on a slow machine four minutes are too few
+	$(BIN)/autoprompt search rotten-tomatoes --budget 4m --leaderboard demo.sqlite || \
+		{ test $$? = 2 && $(BIN)/autoprompt search rotten-tomatoes --budget 8m --leaderboard demo.sqlite; }
 	$(BIN)/autoprompt leaderboard list --leaderboard demo.sqlite --limit 10
 
 test: $(STAMP) ## the tests, without those that take minutes
