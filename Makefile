@@ -48,7 +48,7 @@ test: $(STAMP) ## the tests, without those that take minutes
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(STAMP) ## the tests with real models, long runs and further combinations
-	$(BIN)/python -m pytest -m "slow and not alone" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m "slow and not alone" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m "slow and alone"
 
 browser: ## Chromium (by apt, where there is none) and axe-core (by npm), for the tests of the report's page
