@@ -149,7 +149,7 @@ class SearchResult:
         out = Path(path)
         if ensemble is not None:
             entry = self._kept(self.winner).entry
-            with choose_view(progress, None) as view:
+            with choose_view(progress) as view:
                 return export_ensemble(entry, self.file, out, ensemble, view, rows=rows_of(corpus))
         if with_weights is None:
             with_weights = out.suffix == ".json" and self.outcome.weights is not None

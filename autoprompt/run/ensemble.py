@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.candidate import Candidate
-from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError, NothingSucceededError, UsageError, VerificationError, parameter
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.export import MAX_TOGETHER
-from autoprompt.leaderboard import REFINE, Leaderboard, RunRecord
+from autoprompt.leaderboard import REFINE, EntryEstimate, Leaderboard, RunRecord
 from autoprompt.manifest import INPUTS, Manifest
-from autoprompt.optimizer import judged
 from autoprompt.run.backends import open_backend
 from autoprompt.run.exporting import prompt_of, save_together
 from autoprompt.run.inputs import prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, config_of
-from autoprompt.run.repeating import options_here, stored_fine_tunes
+from autoprompt.run.repeating import options_here
 from autoprompt.run.resuming import manifest_of
 from autoprompt.run.worker_pool import check_model, start_workers
 
@@ -37,13 +35,13 @@ def export_ensemble(
     """Write an entry and the ``count - 1`` best others of the newest run that has it as one ``best.json``, with their
     weights beside it. Returns the paths of all files.
 
-    The best are those with the lowest estimated error (``optimizer/panel.py``). A search keeps the weights of its
+    The best are those with the lowest estimated error, as the run stored it. A search keeps the weights of its
     winner alone, so their fine-tunes are repeated, as ``verify`` does. ``rows``: splits in memory, for a run whose data
     were in memory. ``place``: as for ``verify``.
 
     Raises as ``prompt_of`` does, UsageError for a number out of range and a file that does not predict, InputError for
-    a run with target texts, for a refined entry and where the run has fewer prompts, VerificationError where data or
-    model have changed, NothingSucceededError for a fine-tune that fails now.
+    a run with target texts or that has not ended, for a refined entry and where the run has fewer prompts,
+    VerificationError where data or model have changed, NothingSucceededError for a fine-tune that fails now.
     """
     if not 2 <= count <= MAX_TOGETHER:
         raise UsageError(f"{parameter('ensemble', count)} is not between 2 and {MAX_TOGETHER}; give another number.")
@@ -56,7 +54,7 @@ def export_ensemble(
         _check(run, entry)
         options = options_here(run, leaderboard, rows, None, place, progress)
         task = prepare_search(options, config_of(options), progress)
-        chosen = _chosen(board, run, task.corpus, entry, count)
+        chosen = _chosen(board, run, entry, count)
         prompts = [prompt_of(board, name, run.id) for name in chosen]
         with open_backend(options.model, progress) as backend:
             now = Manifest.of(task.corpus, task.source.folder, task.source.revision, backend.device)
@@ -77,6 +75,11 @@ def export_ensemble(
 
 
 def _check(run: RunRecord, entry: str) -> None:
+    if run.status != "finished":
+        raise InputError(
+            f"The run {run.id} is {run.status}, and prompts are ranked when it ends; resume it, or export {entry!r} "
+            f"without {parameter('ensemble')}."
+        )
     if not run.config.labels:
         raise InputError(
             f"Target texts have no probabilities to average; export {entry!r} without {parameter('ensemble')}."
@@ -88,19 +91,18 @@ def _check(run: RunRecord, entry: str) -> None:
         )
 
 
-def _chosen(board: Leaderboard, run: RunRecord, corpus: Corpus, entry: str, count: int) -> dict[str, Candidate]:
+def _chosen(board: Leaderboard, run: RunRecord, entry: str, count: int) -> dict[str, Candidate]:
     """The entry, then the best others of the run: candidates by entry id. Raises InputError where there are too few."""
-    first = next(record for record in board.entry(entry) if record.run == run.id)
-    names = {record.candidate: record.entry for record in board.evaluations(run.id)}
-    fitted = stored_fine_tunes(board, run, corpus)
-    order = [e.candidate for e in sorted(judged(fitted, fitted), key=lambda e: e.fitness)]
-    found = {names[candidate]: candidate for candidate in (first.candidate, *order)}
+    candidates = {record.entry: record.candidate for record in board.evaluations(run.id)}
+    first = next(record.entry for record in board.entry(entry) if record.run == run.id)
+    judged = sorted(board.attached(EntryEstimate, run.id), key=lambda estimate: estimate.error)
+    found = list(dict.fromkeys([first, *(estimate.entry for estimate in judged)]))
     if len(found) < count:
         raise InputError(
             f"The run {run.id} has {len(found)} prompts that can predict together; ask for {parameter('ensemble')} of "
             "at most as many."
         )
-    return dict(list(found.items())[:count])
+    return {name: candidates[name] for name in found[:count]}
 
 
 def _weights(trained: Sequence[Evaluation]) -> list[Path | None]:

@@ -19,7 +19,7 @@ from autoprompt.run.backends import Backend, open_backend
 from autoprompt.run.inputs import Task, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, config_of
 from autoprompt.run.refining import repeat_refinement
-from autoprompt.run.repeating import options_here, stored_fine_tunes
+from autoprompt.run.repeating import options_here
 from autoprompt.run.resuming import manifest_of
 from autoprompt.run.worker_pool import check_model, start_workers
 
@@ -250,7 +250,25 @@ def _repeat_kind(
 def _answers(run: RunRecord, options: SearchOptions, task: Task) -> list[tuple[float, ...]]:
     """The answers to the unlabelled rows that the run's winner was taught, from its stored votes."""
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
-        voting = stored_fine_tunes(board, run, task.corpus)
+        records = board.evaluations(run.id)
+    index = {label: place for place, label in enumerate(task.corpus.labels)}
+    gold = {row.row_id: index[row.label] for row in task.corpus.validation}
+    voting = [
+        Evaluation(
+            record.candidate,
+            record.rung,
+            labels=task.corpus.labels,
+            row_ids=tuple(record.row_ids),
+            gold=tuple(gold[row] for row in record.row_ids),
+            log_probs=tuple(map(tuple, record.log_probs)),
+            losses=tuple(record.losses),
+            votes=tuple(map(tuple, record.votes)),
+        )
+        for record in records
+        if (record.split, record.rung, record.fold, record.repeat) == ("validation", Rung.TUNED, 0, 0)
+        and record.status == "complete"
+        and record.candidate.settings.tuning != "none"
+    ]
     return teach(judged(voting, voting))
 
 

@@ -149,6 +149,15 @@ def test_an_unknown_entry_and_changed_rows_are_refused(together, corpus_folder, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_has_not_ended_has_not_ranked_its_prompts(together, tmp_path):
+    board = runs.copied(together[0], tmp_path)
+    result = together[1]
+    with Leaderboard.open(board) as opened:
+        opened.finish_run(result["run"], "stopped")
+    with pytest.raises(InputError, match="is stopped, and prompts are ranked when it ends; resume it"):
+        run.export_ensemble(result["best"]["entry"], board, tmp_path / "best.json", 2, Silent())
+
+
 def test_what_cannot_be_stored_leaves_nothing(together, tmp_path):
     board, result, _ = together
     out = tmp_path / "best.json"
