@@ -52,6 +52,10 @@ ENTRIES = "SELECT DISTINCT entry FROM evaluations WHERE entry >= ? AND entry < ?
 UNINDEXED_ENTRY = "SELECT count(*) FROM evaluations NOT INDEXED WHERE entry = ?"
 COUNT_UP_TO = "SELECT count(*) FROM (SELECT 1 FROM evaluations LIMIT ?)"
 TESTED = "SELECT count(*) FROM evaluations WHERE split = 'test' AND run IN (SELECT id FROM runs WHERE fingerprint = ?)"
+UNINDEXED_TESTED = (
+    "SELECT count(*) FROM evaluations NOT INDEXED WHERE split = 'test' "
+    "AND run IN (SELECT id FROM runs NOT INDEXED WHERE fingerprint = ?)"
+)
 OF_KEY = " WHERE e.key = ? AND e.status = 'complete' ORDER BY e.number LIMIT 1"
 IN_ORDER = " ORDER BY e.number"
 OF_RUN = f" WHERE e.run = ?{IN_ORDER}"

@@ -221,7 +221,7 @@ class Reader:
         """Number of evaluations on the test split of this data, over all runs."""
         with self._guard("read"), self._connection:
             self._begin_reading()
-            return int(self._rows.value(queries.TESTED, (fingerprint,)))
+            return self._rows.tested(fingerprint)
 
     # Transactions. Each is a ``with`` block of the connection itself, which commits at its end and rolls back on any
     # exception. A context manager written in Python would not be safe: a signal can interrupt it between its own

@@ -100,11 +100,7 @@ class Rows:
     def unknown_run(self, reference: str, matches: int) -> StorageError | InputError:
         """The error for a reference that names no run; DamagedError if the table has the run and its index does not."""
         if _is_text(reference) and self.value(queries.UNINDEXED_RUN, (reference, reference)):
-            why = checks.integrity_problem(self.connection)
-            return checks.DamagedError(
-                f"The leaderboard {self.path} is damaged: an index lacks the run {reference!r}"
-                f"{f' ({why})' if why else ''}; restore a backup."
-            )
+            return self._index_differs(f"the run {reference!r}")
         named = self.all(queries.NAMES, (_SUGGESTED,))
         names = [text for row in named for text in row if isinstance(text, str) and text]
         return checks.not_found("run", reference, matches, self.path, "leaderboard runs", names)
@@ -152,15 +148,16 @@ class Rows:
         if len(prefix) < checks.PREFIX_LENGTH or len(names) != 1:
             raise checks.not_found("entry", prefix, len(names), self.path, "leaderboard list")
         rows = self.all(queries.FULL + queries.OF_ENTRY, names)
-        if self.is_small() and self.value(queries.UNINDEXED_ENTRY, names) != len(rows):
-            why = checks.integrity_problem(self.connection)
-            raise checks.DamagedError(
-                f"The leaderboard {self.path} is damaged: an index lacks evaluations of the entry {names[0][:12]!r}"
-                f"{f' ({why})' if why else ''}; restore a backup."
-            )
+        self._check_index(len(rows), queries.UNINDEXED_ENTRY, names[0], f"evaluations of the entry {names[0][:12]!r}")
         found = [self.evaluation(row) for row in rows]
         for run in {record.run for record in found}:
             self.check_known(run)
+        return found
+
+    def tested(self, fingerprint: str) -> int:
+        """Number of evaluations on the test split of this data, over all runs."""
+        found = int(self.value(queries.TESTED, (fingerprint,)))
+        self._check_index(found, queries.UNINDEXED_TESTED, fingerprint, "evaluations on test rows")
         return found
 
     def check_known(self, run: str) -> None:
@@ -170,6 +167,18 @@ class Rows:
                 f"The leaderboard {self.path} is damaged: it has evaluations of the run {run}, which is gone; "
                 "restore a backup."
             )
+
+    def _check_index(self, found: int, unindexed: str, value: str, what: str) -> None:
+        """Raise DamagedError where a small leaderboard's table has another number of such rows than its index."""
+        if self.is_small() and self.value(unindexed, (value,)) != found:
+            raise self._index_differs(what)
+
+    def _index_differs(self, what: str) -> checks.DamagedError:
+        why = checks.integrity_problem(self.connection)
+        return checks.DamagedError(
+            f"The leaderboard {self.path} is damaged: an index and its table differ in {what}"
+            f"{f' ({why})' if why else ''}; restore a backup."
+        )
 
     def is_small(self) -> bool:
         """Whether there are so few evaluations that any command can check all of them."""

@@ -1,5 +1,6 @@
 """Damaged, foreign, empty and unwritable leaderboard files: refused in one sentence, and never harmed."""
 
+import re
 import shutil
 import sqlite3
 import struct
@@ -84,6 +85,24 @@ def test_fault_38_flipped_bytes_are_noticed_or_change_nothing(whole, copy, read_
             noticed.append(str(error))
     assert all(str(copy) in message for message in noticed)
     assert len(noticed) > len(places) / 5
+
+
+@BOTH
+@pytest.mark.parametrize("word", [b"f" * 64, b"another-run"])
+def test_fault_38_test_rows_are_not_counted_by_a_damaged_index(whole, copy, word, read_only):
+    content = whole.read_bytes()
+    noticed = []
+    for found in re.finditer(re.escape(word), content):
+        copy.write_bytes(
+            content[: found.start()] + bytes([content[found.start()] ^ 0xA5]) + content[found.start() + 1 :]
+        )
+        try:
+            with Leaderboard.open(copy, read_only=read_only) as board:
+                assert board.count_test_evaluations("f" * 64) == 1, found.start()
+        except StorageError as error:
+            noticed.append(str(error))
+    assert len(noticed) >= 2
+    assert all(str(copy) in message for message in noticed)
 
 
 @pytest.mark.parametrize(

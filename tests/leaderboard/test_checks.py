@@ -98,7 +98,7 @@ def test_a_flipped_bit_in_a_page_of_an_index_is_noticed_and_explained(board, cap
 def test_a_run_that_its_index_hides_is_damage_and_not_unknown(board):
     spoil_an_index(board, RUN.encode())
     with Leaderboard.open(board, read_only=True) as opened:
-        with pytest.raises(StorageError, match="an index lacks the run"):
+        with pytest.raises(StorageError, match="an index and its table differ in the run"):
             opened.run(RUN)
         with pytest.raises(NotFoundError):
             opened.run("0" * 16)
