@@ -66,7 +66,8 @@ def drawn(task: Task, given: Options) -> Stored:
     ``val``, ``votes``, ``test``: log-probabilities, or probabilities on the rows without labels, [draws, rows, labels];
     ``vgold``, ``tgold`` [rows]; ``frozen`` [draws, rows, labels]: label scores of training and validation rows,
     ``fgold`` [rows]; ``seconds`` [draws] of a fine-tune; ``versions`` [5, rows, labels]: test log-probabilities of
-    ``VERSIONS``, with ``version_seconds`` and ``version_bytes`` [5]; ``candidates`` [draws]: as JSON.
+    ``VERSIONS``, ``version_votes`` the same on the rows without labels, with ``version_seconds`` and ``version_bytes``
+    [5]; ``candidates`` [draws]: as JSON.
     """
     place = SCRATCH / "draws" / f"{task.name.replace('/', '-')}.npz"
     if given.fresh or not place.is_file():
@@ -114,8 +115,11 @@ def _versions(evaluator: Evaluator, fitted: Sequence[Evaluation], corpus: Corpus
     taught, refit, manual_refit = evaluator.retrain(wanted, teach(order))
     versions = evaluator.with_weights([manual, manual_refit, winner, refit, taught])
     tests = evaluator.test(versions, corpus.test)
+    # Scoring wants a label of each row: any, since probabilities alone are stored.
+    votes = evaluator.test(versions, [replace(row, label=corpus.labels[0]) for row in corpus.unlabeled])
     return {
         "versions": np.array([test.log_probs for test in tests], dtype=np.float32),
+        "version_votes": np.array([own.log_probs for own in votes], dtype=np.float32),
         "version_seconds": np.array([one.seconds for one in versions]),
         "version_bytes": np.array([Path(str(one.weights)).stat().st_size for one in versions]),
     }
