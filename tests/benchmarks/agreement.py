@@ -11,10 +11,10 @@ with training and validation rows in each other's place as well (one task a data
 without labels, *gold* is accuracy on at most 128 of them, and *labelled* the error on them all and the validation
 rows: what more validation rows would be worth.
 
-The last table is of scores before a fine-tune, on training and validation rows: *loss* and *error* of the label scores,
-the same of *calibrated* ones (less each label's mean over the rows: batch calibration, Zhou et al. 2023), whose loss is
-rung 0; and the test accuracy of the pick by the estimate where so many draws are fine-tuned, chosen by rung 0 among four
-times as many, or as they come.
+The last tables are of scores before a fine-tune, on training and validation rows: *loss* and *error* of the label
+scores, the same of *calibrated* ones (less each label's mean over the rows: batch calibration, Zhou et al. 2023), whose
+loss is rung 0; and of the test accuracy of the pick by the estimate where so many draws are fine-tuned, chosen by rung
+0 among four times as many, or as they come.
 """
 
 from __future__ import annotations

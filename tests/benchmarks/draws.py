@@ -31,7 +31,9 @@ from autoprompt.run.inputs import prepare
 
 DRAWS, QUICK_SEED = 36, 5
 TEST, UNLABELLED = 256, 128
-VERSIONS = ("manual", "manual, refit", "single", "refit", "taught")
+VERSIONS = (
+    "manual", "manual, refit", "manual, taught", "single", "refit", "taught", "second", "second, taught",
+)  # fmt: skip
 
 Stored = dict[str, NDArray[Any]]
 
@@ -65,9 +67,9 @@ def drawn(task: Task, given: Options) -> Stored:
 
     ``val``, ``votes``, ``test``: log-probabilities, or probabilities on the rows without labels, [draws, rows, labels];
     ``vgold``, ``tgold`` [rows]; ``frozen`` [draws, rows, labels]: label scores of training and validation rows,
-    ``fgold`` [rows]; ``seconds`` [draws] of a fine-tune; ``versions`` [5, rows, labels]: test log-probabilities of
+    ``fgold`` [rows]; ``seconds`` [draws] of a fine-tune; ``versions`` [8, rows, labels]: test log-probabilities of
     ``VERSIONS``, ``version_votes`` the same on the rows without labels, with ``version_seconds`` and ``version_bytes``
-    [5]; ``candidates`` [draws]: as JSON.
+    [8]; ``candidates`` [draws]: as JSON.
     """
     place = SCRATCH / "draws" / f"{task.name.replace('/', '-')}.npz"
     if given.fresh or not place.is_file():
@@ -108,12 +110,16 @@ def _measured(task: Task) -> Stored:
 
 
 def _versions(evaluator: Evaluator, fitted: Sequence[Evaluation], corpus: Corpus) -> Stored:
-    """What the end of a search makes of the first by the estimate, and of the manual prompt."""
+    """What the end of a search makes of the first two by the estimate, and of the manual prompt."""
     order = sorted(judged(fitted, fitted), key=lambda evaluation: evaluation.fitness)
-    winner, manual = order[0], next(e for e in order if e.candidate == fitted[0].candidate)
-    wanted = [(winner.candidate, Rung.TAUGHT), (winner.candidate, Rung.REFITTED), (manual.candidate, Rung.REFITTED)]
-    taught, refit, manual_refit = evaluator.retrain(wanted, teach(order))
-    versions = evaluator.with_weights([manual, manual_refit, winner, refit, taught])
+    manual = next(e for e in order if e.candidate == fitted[0].candidate)
+    winner, second, *_ = (e for e in order if e is not manual)
+    wanted = [(e.candidate, Rung.TAUGHT) for e in (manual, winner, second)]
+    wanted += [(e.candidate, Rung.REFITTED) for e in (manual, winner)]
+    manual_taught, taught, second_taught, manual_refit, refit = evaluator.retrain(wanted, teach(order))
+    versions = evaluator.with_weights(
+        [manual, manual_refit, manual_taught, winner, refit, taught, second, second_taught]
+    )
     tests = evaluator.test(versions, corpus.test)
     # Scoring wants a label of each row: any, since probabilities alone are stored.
     votes = evaluator.test(versions, [replace(row, label=corpus.labels[0]) for row in corpus.unlabeled])
