@@ -3,12 +3,12 @@
     make bench NAME=end DATA=FOLDER            36 random draws a task, those of *agreement*; goes on task by task
     make bench NAME=end QUICK=1                film reviews and tickets, embedded, seed 5
 
-The winner is the candidate with the lowest estimated error beside the manual prompt. *refit* trains it again on training
-and validation rows, *taught* on up to 128 rows without labels as well, with the answers of the best third. *second* is
-the next one. *teacher* averages the test probabilities of that third, *N together* those of the first N by the
-estimate. *checked* is the version, single, refit or taught, that agrees most with the other teachers on the rows without
-labels. Cells: accuracy on at most 256 test rows, seconds of the fine-tune in one of two workers, MB of its weights; then
-differences, with 95 % of a bootstrap over data sets and rows.
+The winner is the candidate with the lowest estimated error beside the manual prompt. *refit* trains it again on
+training and validation rows, *taught* on up to 128 rows without labels as well, with the answers of the best third.
+*second* is the next one. *teacher* averages the test probabilities of that third, *N together* those of the first N
+by the estimate. *checked* is the version, single, refit or taught, that agrees most with the other teachers on the
+rows without labels. Cells: accuracy on at most 256 test rows, seconds of the fine-tune in one of two workers, MB of
+its weights; then differences, with 95 % of a bootstrap over data sets and rows.
 """
 
 from __future__ import annotations
