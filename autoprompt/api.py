@@ -58,7 +58,7 @@ def search(
     metric: str | None = None,
     folds: int | None = None,
     repeats: int = 1,
-    refit: bool = False,
+    refit: bool = True,
     budget: float | str | None = None,
     max_evaluations: int | None = None,
     seed: int = 0,
@@ -104,8 +104,9 @@ def search(
     texts, unless its card names another).
     ``folds``: parts of the finalists' cross-validation, at least 2; None swaps training and validation rows.
     ``repeats``: seeds that each finalist is fine-tuned with.
-    ``refit``: train the winner and the tuned manual template once more before the test, on validation rows as well, and
-    the winner on rows without labels, too, with the answers that the best prompts give together.
+    ``refit``: train the winner once more before the test, on validation rows and rows without labels as well, with the
+    answers that the best prompts give together. It is left out without rows without labels, with fewer than four
+    fine-tuned prompts, and where no time is left for it.
     ``budget``: time from start to result, in seconds or as ``"5m"``. ``max_evaluations``: number of fine-tunes. Give at
     most one of the two; the default is a budget of 300 seconds.
     ``seed``: of everything that is drawn at random.

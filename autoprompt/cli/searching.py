@@ -67,8 +67,8 @@ class SearchCommand(click.Command):
 @click.option("--folds", type=click.IntRange(2), metavar="K",
               help="K-fold cross-validation of finalists.  [default: swap train and validation]")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Seeds for each finalist.")
-@click.option("--refit/--no-refit", default=False, show_default=True,
-              help="Train the winner once more, on validation rows and rows without labels.")  # fmt: skip
+@click.option("--refit/--no-refit", default=True, show_default=True,
+              help="Train the winner once more, where there are rows without labels and time.")  # fmt: skip
 @click.option("--warm-start", multiple=True, metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
               help="Leaderboard or bundle of other data; the search starts with its prompts.")  # fmt: skip
 @click.option("--name", metavar="TEXT", help="A name for the run.")

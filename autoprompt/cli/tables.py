@@ -56,7 +56,7 @@ def show_result(result: RunResult, leaderboard: Path) -> None:
     if result.best and result.best.estimate:
         console.print(plain(f"winner's estimated error: {result.best.estimate}"))
     if result.versions:
-        console.print(plain("winner by its training rows: " + "; ".join(_versions(result.versions))))
+        console.print(plain("winner by the rows that it was trained on: " + "; ".join(_versions(result.versions))))
     for text in result.left_out:
         console.print(plain(f"Note: {text}"))
     console.print(plain(result.verdict or verdict(result)))

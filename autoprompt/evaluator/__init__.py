@@ -10,13 +10,11 @@ from autoprompt.evaluator.measuring import Speed
 from autoprompt.evaluator.model_check import ModelCheck
 from autoprompt.evaluator.protocol import CandidateEvaluator
 from autoprompt.evaluator.refining import REFINING_VERSION, RefineResult, RefineTask
-from autoprompt.evaluator.retraining import MOST_TIMES
 from autoprompt.evaluator.scoring import calibrated, content_free
 from autoprompt.evaluator.tasks import Readiness
 from autoprompt.evaluator.worker import WorkerSpec, start_worker
 
 __all__ = [
-    "MOST_TIMES",
     "REFINING_VERSION",
     "TEST_BLOCK",
     "CandidateEvaluator",

@@ -8,6 +8,7 @@ from statistics import median, quantiles
 from autoprompt.candidate import Candidate, Demo, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator.measuring import Speed
+from autoprompt.evaluator.refitting import MOST_TIMES
 from autoprompt.template import Template
 
 TAIL_TOKENS = 6
@@ -108,6 +109,14 @@ class CostModel:
             scored = train + 2 * validation + self.voted
             return settings.epochs * train * self.speed.trained + scored * self.speed.scored
         return settings.steps(train) * settings.batch_size * TAIL_TOKENS * STEP_PASSES * self._token_seconds
+
+    def refit_seconds(self, settings: Settings) -> float:
+        """Return the seconds of training the winner once more, which takes all its steps: answers that are
+        probabilities are never learnt."""
+        if self.speed is None:
+            return MOST_TIMES * self.fit_estimate(settings)
+        train, rows = len(self.corpus.train), len(self.corpus.train) + len(self.corpus.validation) + self.voted
+        return MOST_TIMES * settings.epochs * train * self.speed.trained + rows * self.speed.scored
 
     @property
     def frozen_rows(self) -> int:

@@ -17,14 +17,13 @@ VOTE_DIGITS = 4
 
 
 class Rung(IntEnum):
-    """Rungs of the ladder, each more expensive and more reliable than the one before. The last two are for the winner:
-    they train it on further rows, so that only test rows are left to score it."""
+    """Rungs of the ladder, each more expensive and more reliable than the one before. The last is for the winner: it is
+    trained on all rows but those of the test, which alone are left to score it."""
 
     FROZEN = 0
     TUNED = 1
     REPEATED = 2
     REFITTED = 3
-    TAUGHT = 4
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from autoprompt.evaluator.dispatch import FIRST_LIMIT, TaskMap, dispatch
 from autoprompt.evaluator.evaluation import Evaluation, Rung
 from autoprompt.evaluator.journal import Journal, task_key, work_from_json, work_to_json
 from autoprompt.evaluator.proposing import ProposeTask, WordsTask
-from autoprompt.evaluator.retraining import RetrainTask
+from autoprompt.evaluator.refitting import RefitTask
 from autoprompt.evaluator.scoring import flag_constant
 from autoprompt.evaluator.tasks import (
     FitTask,
@@ -203,19 +203,16 @@ class Evaluator:
         again = {id(one): self._keep(*work.value) for one, work in zip(gone, works, strict=True)}
         return [again.get(id(e), e) for e in evaluations]
 
-    def retrain(
-        self, wanted: Sequence[tuple[Candidate, Rung]], answers: Sequence[tuple[float, ...]] = ()
-    ) -> list[Evaluation]:
-        """Fine-tune candidates on training and validation rows, on rung ``TAUGHT`` also on unlabelled rows with a
-        teacher's ``answers``: probabilities of the labels [rows][labels].
+    def refit(self, candidates: Sequence[Candidate], answers: Sequence[tuple[float, ...]]) -> list[Evaluation]:
+        """Fine-tune candidates on training and validation rows, and on unlabelled rows with a teacher's ``answers``:
+        probabilities of the labels [rows][labels].
 
         Returns evaluations without scores: no rows are left for those but test rows. Raises StorageError where the
         weights cannot be written.
         """
-        cached = [c for c, _ in wanted if c.settings.mode.caches_prefixes]
-        self._prepare([_frozen(c) for c in cached])
-        self.prepare_votes([c for c, rung in wanted if rung == Rung.TAUGHT])
-        tasks = [RetrainTask(Evaluation(c, rung), tuple(answers) if rung == Rung.TAUGHT else ()) for c, rung in wanted]
+        self._prepare([_frozen(c) for c in candidates if c.settings.mode.caches_prefixes])
+        self.prepare_votes(candidates)
+        tasks = [RefitTask(Evaluation(c, Rung.REFITTED), tuple(answers)) for c in candidates]
         # Not through the journal, as in ``with_weights``.
         return [replace(self._keep(*work.value), seconds=work.seconds) for work in self._dispatch(tasks)]
 

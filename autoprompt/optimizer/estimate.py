@@ -10,7 +10,7 @@ from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import CostModel
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK, retraining_seconds, side_by_side
+from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK
 from autoprompt.registry import STRATEGIES
 
 TESTED = 3
@@ -47,10 +47,10 @@ class Need:
         return ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items() if seconds)
 
 
-def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds: int, *, refit: bool = False) -> Need:
+def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds: int) -> Need:
     """What the shortest search takes. Zeros where nothing was measured.
 
-    ``rounds``: evaluations of each finalist. ``refit``: whether the winner is trained on more rows at the end.
+    ``rounds``: evaluations of each finalist.
     """
     speed, workers = costs.speed, costs.workers
     if speed is None:
@@ -67,15 +67,14 @@ def needed(costs: CostModel, space: Space, strategy: str, test_rows: int, rounds
     )
     written = costs.written_tokens * speed.written
     again = COMPARED * (rounds - (0 if written else 1))
-    retrained = retraining_seconds(costs, fit) if refit else []
-    tested = (min(heads, 1) + 1) * speed.prefix + (TESTED + len(retrained)) * (speed.scored + written)
+    tested = (min(heads, 1) + 1) * speed.prefix + TESTED * (speed.scored + written)
     return Need(
         baselines=SLACK * (prefixes + validation * speed.scored),
         proposals=SLACK
         * (heads * prefixes + proposing + math.ceil(scored / workers) * costs.frozen_rows * speed.frozen),
         fine_tunes=SLACK * (math.ceil(COMPARED / workers) * fit + COMPARED * voting),
         finalists=SLACK * math.ceil(again / workers) * (fit + validation * written),
-        test=SLACK * (test_rows * tested / workers + side_by_side(retrained, workers)),
+        test=SLACK * test_rows * tested / workers,
         test_rows=test_rows,
         computing=costs.computing if costs.crowded else None,
     )

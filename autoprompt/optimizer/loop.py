@@ -67,7 +67,8 @@ class Outcome:
     trained: list[Evaluation]
     """What the test rows are for: the winner, ``manual`` and ``manual_tuned``, each as trained on the training rows."""
     answers: list[tuple[float, ...]]
-    """The best candidates' mean probabilities for the unlabelled rows [rows][labels]; empty where too few voted."""
+    """What the winner is to learn of the unlabelled rows [rows][labels]: the best candidates' mean probabilities. Empty
+    where it is not trained once more: where that was not asked for, too few candidates voted, or time was too short."""
     parts: list[Evaluation]
     """Of the winner: each fold and repeat, where there were finalists."""
     baselines: dict[str, Evaluation]
@@ -101,7 +102,7 @@ class Search:
     repeats: int = 1
     """Seeds that the finalists are trained with."""
     refit: bool = False
-    """Whether the winner and the tuned manual template are trained on more rows at the end."""
+    """Whether the winner is trained once more at the end, where there is time."""
     restart: float = 0.0
     """Seconds until a worker that was ended works again."""
     forecast: Forecast = field(default_factory=Forecast)
@@ -152,7 +153,7 @@ class Search:
         return Outcome(
             best=winner,
             trained=list({e.candidate.id: e for e in trained}.values()),
-            answers=teach(self.tuned),
+            answers=teach(self.tuned) if self.pace.may_refit(winner, self.tuned) else [],
             parts=self.parts.get(winner.candidate.id, []),
             baselines={name: self._highest(e) for name, e in found.items()},
             judged=[self._highest(e) for e in self.tuned if e.complete],

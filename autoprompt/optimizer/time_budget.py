@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from autoprompt.evaluator import MOST_TIMES, CandidateEvaluator, CostModel, Evaluation, Journal
+from autoprompt.candidate import Candidate
+from autoprompt.evaluator import CandidateEvaluator, CostModel, Evaluation, Journal
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.racing import finalists, ranked
 from autoprompt.optimizer.space import Space
@@ -22,6 +23,9 @@ COMPARED = 2
 """Fine-tunes that a result needs: the tuned manual template and one proposal."""
 OVERRUN = 0.1
 """Share by which a budget may be overrun."""
+REFIT_SHARE = 0.2
+"""Largest share of the budget that is kept for training the winner once more: where that takes longer, more candidates
+are worth more."""
 SLACK = 1.1
 """Finalists may be a little slower than what was measured: their settings differ."""
 
@@ -41,7 +45,7 @@ class TimePlan:
     restart: float = 0.0
     """Seconds until a worker that was ended works again."""
     refit: bool = False
-    """Whether the winner and the tuned manual template are trained on more rows at the end."""
+    """Whether the winner is trained once more at the end, where there is time."""
     asked: int = field(default=0, init=False)
     over: bool = field(default=False, init=False)
     _begun: float = field(default=0.0, init=False)
@@ -89,6 +93,18 @@ class TimePlan:
         there is none for two."""
         chosen = self._journal.decision("finalists", lambda: [e.candidate.id for e in self._in_time(tuned)])
         return [e for id_ in chosen for e in tuned if e.complete and e.candidate.id == id_]
+
+    def may_refit(self, winner: Evaluation, tuned: Sequence[Evaluation]) -> bool:
+        """Whether the winner is trained once more: where it can be, was asked for, and there is time for that and for
+        scoring the test rows with it, too."""
+        if not self.refit or winner.candidate.settings.tuning == "none":
+            return False
+
+        def fits() -> bool:
+            coming = self._costs.refit_seconds(winner.candidate.settings) + self._testing(tuned, [winner.candidate] * 2)
+            return self.budget.room(coming * LATE)
+
+        return bool(self._journal.decision("refit", fits))
 
     @property
     def _costs(self) -> CostModel:
@@ -160,28 +176,26 @@ class TimePlan:
 
     def test_seconds(self, tuned: Sequence[Evaluation]) -> float:
         """Of the finalist that costs most, since any may win; weights that are on another machine, or were lost, are
-        trained once more, and before the test some are trained on more rows."""
+        trained once more, and so is the winner before the test, where that is planned."""
+        leaders = [e.candidate for e in ranked(tuned)[: self.most_finalists(self.evaluator.fitted + 1)]]
+        leaders = leaders or [self.space.manual_tuned]
+        refit = max(map(self._planned_refit, leaders))
+        return refit + max(self._testing(tuned, [leader] * (2 if refit else 1)) for leader in leaders)
+
+    def _planned_refit(self, candidate: Candidate) -> float:
+        """Seconds that are kept for training this winner once more."""
+        if not (self.refit and self._costs.voted) or self.budget.seconds is None:
+            return 0.0
+        seconds = self._costs.refit_seconds(candidate.settings)
+        return seconds if seconds <= REFIT_SHARE * self.budget.seconds else 0.0
+
+    def _testing(self, tuned: Sequence[Evaluation], winners: Sequence[Candidate]) -> float:
+        """Seconds of the test rows, with these versions of the winner and both manual baselines."""
         manual, costs = self.space.manual_tuned, self._costs
-        count = self.most_finalists(self.evaluator.fitted + 1)
-        leaders = ranked(tuned)[:count]
-        again = self.evaluator.without_weights([*leaders[:1], *(e for e in tuned if e.candidate == manual)])
-        turns = math.ceil(len(again) / self._costs.workers)
-        fit = costs.fit_estimate(manual.settings)
-        retrained = retraining_seconds(costs, fit) if self.refit else []
-        rows = max(
-            costs.test_seconds([manual, manual, leader, *[leader] * len(retrained)], self.test_rows)
-            for leader in [e.candidate for e in leaders] or [manual]
-        )
-        return FINISH_SECONDS + turns * fit + side_by_side(retrained, costs.workers) + rows
-
-
-def retraining_seconds(costs: CostModel, fit: float) -> list[float]:
-    """At most so many seconds takes each fine-tune on more rows at the end of a search: of the winner and of the tuned
-    manual template with all labelled rows, and of the winner with unlabelled rows, where there are any.
-
-    ``fit``: those of a short fine-tune.
-    """
-    return [MOST_TIMES * fit] * (3 if costs.voted else 2)
+        again = self.evaluator.without_weights([*ranked(tuned)[:1], *(e for e in tuned if e.candidate == manual)])
+        turns = math.ceil(len(again) / costs.workers)
+        rows = costs.test_seconds([manual, manual, *winners], self.test_rows)
+        return FINISH_SECONDS + turns * costs.fit_estimate(manual.settings) + rows
 
 
 def side_by_side(seconds: Sequence[float], workers: int) -> float:

@@ -184,9 +184,9 @@ class Refinement(Result):
 class RunResult(Result):
     """What a run came to.
 
-    ``best``: the winner. ``versions``: the winner as it was trained on training rows alone ("single"), on validation
-    rows as well ("refit"), and on rows without labels as well ("taught"); the last is kept, and has the scores of
-    ``best`` on the test rows; the tuned manual template is refitted, too. ``data``: what was read of the data.
+    ``best``: the winner. ``versions``: the winner as it was trained on training rows alone ("single"), and on
+    validation rows and rows without labels as well ("refit"), which is kept and has the scores of ``best`` on the test
+    rows; empty where it was not trained once more. ``data``: what was read of the data.
     ``evaluations``: fine-tunes of the search; ``frozen``: frozen scores. ``weights``: the stored weights of the winner,
     None for a frozen model. ``baselines``: manual, manual_tuned, null and random, as far as they were scored.
     ``history``: statistics of each generation. ``left_out``: what the budget left no time for. ``verdict``: whether the

@@ -110,7 +110,7 @@ class SearchOptions:
     """Folds of the finalists' cross-validation; None swaps training and validation rows."""
     repeats: int = 1
     """Number of seeds that each finalist is fine-tuned with."""
-    refit: bool = False
+    refit: bool = True
     """Whether the winner is trained once more, on validation rows and rows without labels as well."""
     seed: int = 0
     name: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -206,10 +206,9 @@ def _outcome(record: EvaluationRecord) -> tuple[Any, ...]:
     return record.entry, record.role, record.status, record.losses, record.predictions, record.votes
 
 
-def scored_prompt(recorder: Recorder, evaluation: Evaluation, tests: Mapping[str, Evaluation]) -> ScoredPrompt:
-    """One candidate of a run's JSON result, with its scores."""
+def scored_prompt(recorder: Recorder, evaluation: Evaluation, tested: Evaluation | None) -> ScoredPrompt:
+    """One candidate of a run's JSON result, with its scores. ``tested``: its evaluation of the test rows."""
     candidate = evaluation.candidate
-    tested = tests.get(candidate.id)
     return ScoredPrompt(
         entry=recorder.entry(candidate.id),
         **candidate.to_dict(),
@@ -231,14 +230,6 @@ def spread(recorder: Recorder, outcome: Outcome) -> Spread | None:
         return None
     mean, deviation = mean_and_deviation(values)
     return Spread(recorder.metric, values, mean, deviation)
-
-
-def difference(recorder: Recorder, outcome: Outcome, tests: Mapping[str, Evaluation]) -> Difference | None:
-    """The winner's ``paired_difference`` from ``manual_tuned``; None where one of them is missing."""
-    tuned = outcome.baselines.get("manual_tuned")
-    ours = tests.get(outcome.best.candidate.id)
-    theirs = tests.get(tuned.candidate.id) if tuned else None
-    return None if ours is None or theirs is None else paired_difference(recorder, ours, theirs)
 
 
 def paired_difference(recorder: Recorder, ours: Evaluation, theirs: Evaluation) -> Difference:

@@ -89,7 +89,7 @@ def refine(
                 refine=change,
             )
             if change.kept:
-                best = scored_prompt(recorder, done.after[0], {})
+                best = scored_prompt(recorder, done.after[0], None)
                 result = replace(result, run=run.id, best=best, weights=keep_weights(board.path, weights))
                 board.start_run(run, data_rows(run, corpus))
                 recorder(done.after, "search")

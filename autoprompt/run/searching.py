@@ -20,7 +20,7 @@ from autoprompt.run.backends import open_backend
 from autoprompt.run.ending import Ending, end_search
 from autoprompt.run.inputs import Task, prepare_search
 from autoprompt.run.options import PlaceOptions, Progress, SearchOptions, budget_of, config_of
-from autoprompt.run.recording import Recorder, data_rows, difference, new_run, scored_prompt, spread
+from autoprompt.run.recording import Recorder, data_rows, new_run, paired_difference, scored_prompt, spread
 from autoprompt.run.request import stored_options
 from autoprompt.run.resuming import StoredJournal, check_unchanged
 from autoprompt.run.transfer import adapted_prompt, score_transfer
@@ -127,7 +127,7 @@ class _Run:
         self.progress.stage("measuring")
         pool.model_check.measure(task.space.manual_tuned)
         rounds = options.repeats * (options.folds or 2)
-        self.need = needed(pool.costs, task.space, options.strategy, len(task.corpus.test), rounds, refit=options.refit)
+        self.need = needed(pool.costs, task.space, options.strategy, len(task.corpus.test), rounds)
         if self.known is None:
             left_out = check_budget(self.budget, self.need, default=options.budget is None)
             if left_out:
@@ -176,9 +176,9 @@ class _Run:
             progress.stage("fine-tune")
             outcome = score_transfer(evaluator, task, options.transfer, options.seed, recorder)
         test = options.transfer is None or options.transfer.split == "test"
-        ending = end_search(task, evaluator, outcome, recorder, progress, refit=options.refit, test=test)
+        ending = end_search(task, evaluator, outcome, recorder, progress, test=test)
         recorder.store_estimates(outcome.judged)
-        kept = ending.keep_winner(board.path, outcome.best.candidate)
+        kept = ending.keep_winner(board.path)
         return _result(options, recorder, outcome, ending, self.budget, kept)
 
     def _search(
@@ -243,8 +243,11 @@ def _result(
 ) -> RunResult:
     run = recorder.run
     reading = run.config.manifest.reading
-    tests = ending.kept
-    compared = tests or {e.candidate.id: e for e in outcome.trained if options.transfer is not None}
+    tests = ending.tests
+    manual = outcome.baselines.get("manual_tuned")
+    ours, theirs = ending.test, tests.get(manual.candidate.id) if manual else None
+    if options.transfer is not None and not tests:
+        ours, theirs = outcome.best, manual
     result = RunResult(
         run=run.id,
         corpus=options.corpus,
@@ -255,15 +258,15 @@ def _result(
         generations=outcome.generations,
         finalists=outcome.finalists,
         seconds=round(budget.spent, 3),
-        best=scored_prompt(recorder, outcome.best, tests),
+        best=scored_prompt(recorder, outcome.best, ending.test),
         weights=weights,
-        versions=ending.versions(outcome.best.candidate, recorder),
+        versions=ending.compared(recorder),
         spread=spread(recorder, outcome),
         baselines={
-            name: scored_prompt(recorder, outcome.baselines[name], tests) if name in outcome.baselines else None
-            for name in BASELINES
+            name: scored_prompt(recorder, own, tests.get(own.candidate.id)) if own else None
+            for name, own in ((name, outcome.baselines.get(name)) for name in BASELINES)
         },
-        difference=difference(recorder, outcome, compared),
+        difference=paired_difference(recorder, ours, theirs) if ours and theirs else None,
         transfer=_origin(options.transfer),
         warm_start=options.warm_start_data.runs if options.warm_start_data else [],
         warnings=run.config.warnings or (),

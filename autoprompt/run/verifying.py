@@ -189,7 +189,7 @@ def _repeat_search(
         again: dict[str, Evaluation] = {}
         for kind, group in _kinds(records).items():
             candidates = [record.candidate for record in group]
-            answers = _answers(run, options, task) if kind.rung == Rung.TAUGHT else []
+            answers = _answers(run, options, task) if kind.rung == Rung.REFITTED else []
             done = _repeat_kind(evaluator, task, kind, candidates, answers)
             again |= {record.key: evaluation for record, evaluation in zip(group, done, strict=True)}
     return [_Repetition(record, again[record.key]) for record in records], then.differences(now, CLASS)
@@ -231,12 +231,12 @@ def _repeat_kind(
     candidates: Sequence[Candidate],
     answers: Sequence[tuple[float, ...]],
 ) -> list[Evaluation]:
-    """``answers``: those to the unlabelled rows that candidates of rung ``TAUGHT`` were trained with."""
+    """``answers``: those to the unlabelled rows that the winner was trained with once more."""
     if kind.split == "frozen":
         return evaluator.frozen(candidates)
     if kind.split == "test":
-        if kind.rung > Rung.REPEATED:
-            trained = evaluator.retrain([(one, Rung(kind.rung)) for one in candidates], answers)
+        if kind.rung == Rung.REFITTED:
+            trained = evaluator.refit(candidates, answers)
         else:
             trained = evaluator.fit(candidates, counted=False)
         complete = [one for one in trained if one.complete]

@@ -91,7 +91,7 @@ def started(nodes: Nodes, model: Path, corpus: Path, *more: object) -> Process:
     (folder / "small.toml").write_text(runs.SMALL)
     return commands.start(
         "search", corpus, "--model", model, "--max-evaluations", EVALUATIONS, "--config", folder / "small.toml",
-        "--fix", "epochs=1", "--unlabeled", runs.more_rows(folder), "--leaderboard", folder / "lb.sqlite",
+        "--fix", "epochs=1", "--no-refit", "--unlabeled", runs.more_rows(folder), "--leaderboard", folder / "lb.sqlite",
         "--name", "there", "--json",
         "--executor", "ray", "--ray-address", nodes.address, *more,
     )  # fmt: skip

@@ -36,7 +36,8 @@ def options(model_folders: dict[str, Path], corpus_folder: Path, tmp_path: Path)
 def searching(options: run.SearchOptions, *more: object) -> Any:
     return commands.start(
         "search", options.corpus, "--model", options.model.model, "--workers", 2, "--config", options.config,
-        "--fix", "epochs=1", "--unlabeled", options.data.unlabeled, "--leaderboard", options.leaderboard, "--json",
+        "--fix", "epochs=1", "--no-refit", "--unlabeled", options.data.unlabeled,
+        "--leaderboard", options.leaderboard, "--json",
         *more,
     )  # fmt: skip
 

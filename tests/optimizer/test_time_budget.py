@@ -58,3 +58,49 @@ def test_a_paired_test_leaves_out_who_is_worse_unless_there_is_no_racing() -> No
     far = [tuned("t0", 0.1, 1.0), *(tuned(f"x{n}", 0.9, 1.0) for n in range(11)), tuned("manual", 0.9, 1.0)]
     assert [e.candidate for e in pace(90.0).finalists(far)] == [candidate("t0"), candidate("manual")]
     assert len(pace(90.0, rules={"racing": False}).finalists(far)) == 5 + 1
+
+
+class Refitting(fakes.FakeCosts):
+    """Training the winner once more takes so many seconds, where there are rows without labels."""
+
+    def __init__(self, seconds: float, voted: int = 12) -> None:
+        super().__init__(2)
+        self.seconds, self.rows = seconds, voted
+
+    @property
+    def voted(self) -> int:
+        return self.rows
+
+    def refit_seconds(self, settings: Settings) -> float:
+        assert settings.tuning == "tail"
+        return self.seconds
+
+
+def refitting(left: float, costs: Refitting, *, refit: bool = True) -> TimePlan:
+    plan = pace(left)
+    return replace(plan, evaluator=fakes.FakeEvaluator(costs), refit=refit)
+
+
+@pytest.mark.parametrize(
+    ("costs", "refit", "kept"),
+    [
+        (Refitting(20.0), True, 20.0),
+        (Refitting(20.1), True, 0.0),
+        (Refitting(20.0, voted=0), True, 0.0),
+        (Refitting(20.0), False, 0.0),
+    ],
+)
+def test_up_to_a_fifth_of_the_budget_is_kept_for_training_the_winner_once_more(
+    costs: Refitting, refit: bool, kept: float
+) -> None:
+    assert refitting(90.0, costs, refit=refit).test_seconds(RANKED) == FINISH_SECONDS + kept
+
+
+@pytest.mark.parametrize(("left", "expected"), [(44.0, True), (37.0, True), (36.0, False), (0.0, False)])
+def test_the_winner_is_trained_once_more_where_there_is_time_whatever_was_kept(left: float, expected: bool) -> None:
+    assert refitting(left, Refitting(40.0)).may_refit(RANKED[0], RANKED) is expected
+    unlimited = replace(refitting(left, Refitting(40.0)), budget=Budget(evaluations=3))
+    assert unlimited.may_refit(RANKED[0], RANKED)
+    assert not replace(unlimited, refit=False).may_refit(RANKED[0], RANKED)
+    frozen = replace(RANKED[0], candidate=replace(RANKED[0].candidate, settings=Settings("none")))
+    assert not unlimited.may_refit(frozen, RANKED)

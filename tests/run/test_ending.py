@@ -15,7 +15,7 @@ from autoprompt import run
 from autoprompt.candidate import Demo, Settings
 from autoprompt.corpus import Corpus
 from autoprompt.evaluator import Evaluation, Rung
-from autoprompt.evaluator.retraining import MOST_TIMES, RetrainTask, limited
+from autoprompt.evaluator.refitting import MOST_TIMES, RefitTask, limited
 from autoprompt.evaluator.worker import Worker, WorkerSpec
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.progress import Silent
@@ -61,19 +61,19 @@ def found(model_folders: dict[str, Path], corpus_folder: Path, tmp_path_factory:
 
 def test_the_winner_is_kept_as_the_last_of_its_versions(found: Found) -> None:
     versions, best = found.result["versions"], found.result["best"]
-    assert list(versions) == ["single", "refit", "taught"]
-    assert [one["rows"] for one in versions.values()] == [24, 48, 60]
-    assert versions["taught"]["test"] == best["test"]
+    assert list(versions) == ["single", "refit"]
+    assert [one["rows"] for one in versions.values()] == [24, 60]
+    assert versions["refit"]["test"] == best["test"]
     assert versions["single"]["difference"] is None
-    assert {one["difference"]["n"] for name, one in versions.items() if name != "single"} == {best["test"]["n"]}
+    assert versions["refit"]["difference"]["n"] == best["test"]["n"]
     of_winner, of_manual = (found.tests()[row["entry"]] for row in (best, found.result["baselines"]["manual_tuned"]))
-    assert sorted(of_winner) == [Rung.TUNED, Rung.REFITTED, Rung.TAUGHT]
-    assert sorted(of_manual) == [Rung.TUNED, Rung.REFITTED]
-    assert len({tuple(one.losses) for one in of_winner.values()}) == 3, "they are three fine-tunes"
-    for name, rung in (("single", 1), ("refit", 3), ("taught", 4)):
+    assert sorted(of_winner) == [Rung.TUNED, Rung.REFITTED]
+    assert sorted(of_manual) == [Rung.TUNED]
+    assert len({tuple(one.losses) for one in of_winner.values()}) == 2, "they are two fine-tunes"
+    for name, rung in (("single", 1), ("refit", 3)):
         assert versions[name]["test"]["accuracy"] == of_winner[rung].score.accuracy
-    assert found.result["baselines"]["manual_tuned"]["test"]["loss"] == of_manual[Rung.REFITTED].score.loss
-    gain = of_winner[Rung.TAUGHT].score.accuracy - of_manual[Rung.REFITTED].score.accuracy
+    assert found.result["baselines"]["manual_tuned"]["test"]["loss"] == of_manual[Rung.TUNED].score.loss
+    gain = of_winner[Rung.REFITTED].score.accuracy - of_manual[Rung.TUNED].score.accuracy
     assert found.result["difference"]["value"] == pytest.approx(gain)
 
 
@@ -81,10 +81,10 @@ def test_the_weights_that_are_kept_give_its_scores(found: Found, corpus: Corpus,
     with Leaderboard.open(found.options.leaderboard, read_only=True) as board:
         run.export(board, found.result["best"]["entry"], tmp_path / "best.json", with_weights=True)
     prompt = autoprompt.load(tmp_path / "best.json")
-    taught = found.tests()[found.result["best"]["entry"]][Rung.TAUGHT]
+    refit = found.tests()[found.result["best"]["entry"]][Rung.REFITTED]
     texts = {row.row_id: row.fields["text"] for row in corpus.test}
-    assert prompt.predict([texts[row] for row in taught.row_ids]) == taught.predictions
-    assert json.loads((tmp_path / "best.json").read_text())["scores"]["test"]["accuracy"] == taught.score.accuracy
+    assert prompt.predict([texts[row] for row in refit.row_ids]) == refit.predictions
+    assert json.loads((tmp_path / "best.json").read_text())["scores"]["test"]["accuracy"] == refit.score.accuracy
 
 
 def test_all_is_verified_to_the_last_bit(found: Found) -> None:
@@ -109,12 +109,11 @@ def test_people_see_all_versions(found: Found, capsys: pytest.CaptureFixture[str
     said = "; ".join(f"{n} ({v['rows']} rows) {100 * v['test']['accuracy']:.1f} %" for n, v in versions.items())
     board = ("--leaderboard", found.options.leaderboard)
     shown = commands.call(capsys, "resume", found.result["run"], *board)
-    assert f"winner by its training rows: {said}" in " ".join(shown.out.split())
+    assert f"winner by the rows that it was trained on: {said}" in " ".join(shown.out.split())
     assert commands.call(capsys, "report", found.result["run"], *board, "--out", tmp_path / "r").code == 0
     for page in ("report.md", "report.html"):
         text = (tmp_path / "r" / page).read_text(encoding="utf-8")
         assert "winner, single" in text
-        assert "winner, refit" in text
     ours, manual = found.result["best"], found.result["baselines"]["manual_tuned"]
     done = commands.call(
         capsys, "leaderboard", "compare", ours["entry"], manual["entry"], "--split", "test", "--json", *board
@@ -135,23 +134,30 @@ def test_without_a_refit_the_winner_stays_as_it_was_found(
 
 def test_the_command_and_the_function_take_it(found: Found, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     options = found.options
-    given = ("search", options.corpus, "--model", options.model.model, "--max-evaluations", 1, "--fix", "epochs=1",
+    given = ("search", options.corpus, "--model", options.model.model, "--max-evaluations", 7, "--fix", "epochs=1",
              "--config", options.config, "--device", "cpu", "--workers", 1, "--json")  # fmt: skip
-    done = commands.call(capsys, *given, "--refit", "--leaderboard", tmp_path / "a.sqlite")
-    assert done.code == 0, done.err
+    theirs = commands.call(
+        capsys, *given, "--unlabeled", options.data.unlabeled, "--leaderboard", tmp_path / "a.sqlite"
+    )
+    assert theirs.code == 0, theirs.err
+    assert json.loads(theirs.out)["versions"] == found.result["versions"], "it is the default"
     ours = autoprompt.search(
-        options.corpus, model=options.model.model, device="cpu", workers=1, max_evaluations=1, fix={"epochs": 1},
-        config=options.config, refit=True, progress=False, leaderboard=tmp_path / "b.sqlite",
-    ).to_dict()  # fmt: skip
-    theirs = json.loads(done.out)
-    assert list(theirs["versions"]) == list(ours["versions"]) == ["single", "refit"], "fewer than four have voted"
-    assert theirs["best"] == ours["best"]
+        options.corpus, model=options.model.model, device="cpu", workers=1, max_evaluations=7, fix={"epochs": 1},
+        config=options.config, unlabeled=options.data.unlabeled, refit=False, progress=False,
+        leaderboard=tmp_path / "b.sqlite",
+    )  # fmt: skip
+    assert ours.to_dict()["versions"] == {}
 
 
-def test_without_rows_without_labels_it_is_refitted(found: Found, tmp_path: Path) -> None:
-    data = replace(found.options.data, unlabeled=None, unlabeled_rows=0)
-    other = searched(replace(found.options, data=data, max_evaluations=2, leaderboard=tmp_path / "other.sqlite"))
-    assert list(other.result["versions"]) == ["single", "refit"]
+@pytest.mark.parametrize("case", ["no rows without labels", "fewer than four votes"])
+def test_where_nobody_can_teach_it_the_winner_stays_as_it_was_found(found: Found, tmp_path: Path, case: str) -> None:
+    options = replace(found.options, max_evaluations=2, leaderboard=tmp_path / "other.sqlite")
+    if case == "no rows without labels":
+        data = replace(options.data, unlabeled=None, unlabeled_rows=0)
+        options = replace(options, data=data, max_evaluations=5)
+    other = searched(options)
+    assert other.result["versions"] == {}
+    assert all(list(rungs) == [Rung.TUNED] for rungs in other.tests().values())
 
 
 def test_a_frozen_winner_has_nothing_to_refit(found: Found, tmp_path: Path) -> None:
@@ -180,6 +186,6 @@ def test_a_prompt_whose_examples_are_all_rows_fails_in_a_sentence(
     words = LabelWords(tuple(tiny.WORDS.items()))
     shots = tuple(Demo.of(row.row_id, row.fields, row.label) for row in (*shown.train, *shown.validation))
     candidate = replace(tiny.prompt_of(Template.parse(tiny.MANUAL), words, "tail"), demos=shots)
-    done, content = RetrainTask(Evaluation(candidate, Rung.REFITTED))(worker)
+    done, content = RefitTask(Evaluation(candidate, Rung.REFITTED), ())(worker)
     assert (done.status, content) == ("failed", b"")
     assert done.reason == "the solved examples leave no rows to train on"

@@ -318,7 +318,8 @@ def test_fault_29_a_killed_command_is_resumed_at_once(options, tmp_path, monkeyp
     monkeypatch.setenv("TMPDIR", str(temporary))
     process = commands.start(
         "search", options.corpus, "--model", options.model.model, "--max-evaluations", 12, "--workers", 2,
-        "--config", options.config, "--fix", "epochs=1", "--unlabeled", options.data.unlabeled, "--name", "killed",
+        "--config", options.config, "--fix", "epochs=1", "--no-refit", "--unlabeled", options.data.unlabeled,
+        "--name", "killed",
         *arguments,
     )  # fmt: skip
     assert process.stderr is not None

@@ -18,7 +18,7 @@ SMALL = "[search]\npool = 6\nsurvivors = 3\nfinalists = 2\n"
 
 
 def small(model: Path, corpus: Path, folder: Path) -> SearchOptions:
-    """Seven fine-tunes of one pass each, one after the other, with votes on a few rows without labels."""
+    """Seven fine-tunes of one pass each, one after the other, with votes on a few rows without labels; no refit."""
     (folder / "small.toml").write_text(SMALL)
     return SearchOptions(
         corpus=str(corpus),
@@ -28,6 +28,7 @@ def small(model: Path, corpus: Path, folder: Path) -> SearchOptions:
         leaderboard=folder / "lb.sqlite",
         config=folder / "small.toml",
         fix={"epochs": 1},
+        refit=False,
     )
 
 
