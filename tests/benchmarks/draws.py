@@ -21,7 +21,7 @@ from tasks import MODEL, Task, evaluating, few_shot
 from autoprompt.candidate import Candidate
 from autoprompt.corpus import Corpus
 from autoprompt.errors import InputError
-from autoprompt.evaluator import Evaluation, Evaluator, Rung
+from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.evaluator.worker import Worker, perform
 from autoprompt.models import CandidateFailedError
 from autoprompt.optimizer import judged, teach
@@ -31,9 +31,7 @@ from autoprompt.run.inputs import prepare
 
 DRAWS, QUICK_SEED = 36, 5
 TEST, UNLABELLED = 256, 128
-VERSIONS = (
-    "manual", "manual, refit", "manual, taught", "single", "refit", "taught", "second", "second, taught",
-)  # fmt: skip
+VERSIONS = ("manual", "manual, refit", "single", "refit", "second", "second, refit")
 
 Stored = dict[str, NDArray[Any]]
 
@@ -67,9 +65,9 @@ def drawn(task: Task, given: Options) -> Stored:
 
     ``val``, ``votes``, ``test``: log-probabilities, or probabilities on the rows without labels, [draws, rows, labels];
     ``vgold``, ``tgold`` [rows]; ``frozen`` [draws, rows, labels]: label scores of training and validation rows,
-    ``fgold`` [rows]; ``seconds`` [draws] of a fine-tune; ``versions`` [8, rows, labels]: test log-probabilities of
-    ``VERSIONS``, ``version_votes`` the same on the rows without labels, with ``version_seconds`` and ``version_bytes``
-    [8]; ``candidates`` [draws]: as JSON.
+    ``fgold`` [rows]; ``seconds`` [draws] of a fine-tune; ``versions`` [6, rows, labels]: test log-probabilities of
+    ``VERSIONS``, with ``version_seconds`` and ``version_bytes``
+    [6]; ``candidates`` [draws]: as JSON.
     """
     place = SCRATCH / "draws" / f"{task.name.replace('/', '-')}.npz"
     if given.fresh or not place.is_file():
@@ -114,18 +112,12 @@ def _versions(evaluator: Evaluator, fitted: Sequence[Evaluation], corpus: Corpus
     order = sorted(judged(fitted, fitted), key=lambda evaluation: evaluation.fitness)
     manual = next(e for e in order if e.candidate == fitted[0].candidate)
     winner, second, *_ = (e for e in order if e is not manual)
-    wanted = [(e.candidate, Rung.TAUGHT) for e in (manual, winner, second)]
-    wanted += [(e.candidate, Rung.REFITTED) for e in (manual, winner)]
-    manual_taught, taught, second_taught, manual_refit, refit = evaluator.retrain(wanted, teach(order))
-    versions = evaluator.with_weights(
-        [manual, manual_refit, manual_taught, winner, refit, taught, second, second_taught]
-    )
+    found = [manual, winner, second]
+    again = evaluator.refit([e.candidate for e in found], teach(order))
+    versions = evaluator.with_weights([one for pair in zip(found, again, strict=True) for one in pair])
     tests = evaluator.test(versions, corpus.test)
-    # Scoring wants a label of each row: any, since probabilities alone are stored.
-    votes = evaluator.test(versions, [replace(row, label=corpus.labels[0]) for row in corpus.unlabeled])
     return {
         "versions": np.array([test.log_probs for test in tests], dtype=np.float32),
-        "version_votes": np.array([own.log_probs for own in votes], dtype=np.float32),
         "version_seconds": np.array([one.seconds for one in versions]),
         "version_bytes": np.array([Path(str(one.weights)).stat().st_size for one in versions]),
     }

@@ -1,14 +1,13 @@
-"""What the end of a search can make of its candidates: the winner as it is, refitted, taught; ensembles.
+"""What the end of a search can make of its candidates: the winner as it is, trained once more; ensembles.
 
     make bench NAME=end DATA=FOLDER            36 random draws a task, those of *agreement*; goes on task by task
     make bench NAME=end QUICK=1                film reviews and tickets, embedded, seed 5
 
-The winner is the candidate with the lowest estimated error beside the manual prompt. *refit* trains it again on
-training and validation rows, *taught* on up to 128 rows without labels as well, with the answers of the best third.
-*second* is the next one. *teacher* averages the test probabilities of that third, *N together* those of the first N
-by the estimate. *checked* is the version, single, refit or taught, that agrees most with the other teachers on the
-rows without labels. Cells: accuracy on at most 256 test rows, seconds of the fine-tune in one of two workers, MB of
-its weights; then differences, with 95 % of a bootstrap over data sets and rows.
+The winner is the candidate with the lowest estimated error beside the manual prompt, *second* the next one. *refit*
+trains a prompt again on training and validation rows, and on up to 128 rows without labels with the answers of the
+best third. *teacher* averages the test probabilities of that third, *N together* those of the first N by the
+estimate. Cells: accuracy on at most 256 test rows, seconds of the fine-tune in one of two workers, MB of its weights;
+then differences, with 95 % of a bootstrap over data sets and rows.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from autoprompt.candidate import Candidate
 from autoprompt.optimizer.panel import MIN_TEACHERS, Panel
 
 TOGETHER = (3, 5, 10)
-WINNERS = ("single", "refit", "taught")
 MB = 2**20
 
 
@@ -47,9 +45,6 @@ def outcomes(stored: Stored) -> dict[str, list[float]]:
     found = dict(zip(VERSIONS, stored["versions"], strict=True))
     found["teacher"] = test[order[:best]].mean(0)
     found |= {f"{count} together": test[order[:count]].mean(0) for count in TOGETHER}
-    consensus = stored["votes"][order[1:best]].mean(0).argmax(1)
-    agreement = [(votes.argmax(1) == consensus).mean() for votes in stored["version_votes"]]
-    found["checked"] = found[max(WINNERS, key=lambda name: agreement[VERSIONS.index(name)])]
     return {name: (values.argmax(1) == gold).astype(float).tolist() for name, values in found.items()}
 
 
@@ -76,8 +71,8 @@ def main() -> None:
         return str(interval(by_group(apart)))
 
     pairs = [(name, "single") for name in names if name != "single" and not name.startswith(("manual", "second"))]
-    pairs += [(name, "manual") for name in ("manual, refit", "manual, taught", "single", "taught")]
-    pairs += [("second, taught", "second"), ("taught", "manual, taught")]
+    pairs += [("second, refit", "second")]
+    pairs += [(name, "manual") for name in ("manual, refit", "single", "refit")] + [("refit", "manual, refit")]
     table(["difference", "mean [95 % interval]"], [[f"{a} - {b}", difference(a, b)] for a, b in pairs])
 
 

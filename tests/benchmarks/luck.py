@@ -26,7 +26,7 @@ from tasks import Task, evaluating
 from autoprompt.candidate import Candidate, derived_seed
 from autoprompt.corpus import Example
 from autoprompt.evaluator import Evaluation, Rung
-from autoprompt.evaluator.retraining import limited
+from autoprompt.evaluator.refitting import limited
 from autoprompt.evaluator.scoring import score_rows
 from autoprompt.evaluator.worker import Worker, perform
 
