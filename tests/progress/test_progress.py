@@ -55,7 +55,7 @@ def searched(options, board, callback, **more):
     return autoprompt.search(
         options.corpus, model=options.model.model, device="cpu", workers=1, max_evaluations=options.max_evaluations,
         unlabeled=options.data.unlabeled, leaderboard=board, config=options.config, fix=options.fix,
-        callback=callback, **more,
+        refit=False, callback=callback, **more,
     )  # fmt: skip
 
 
