@@ -16,6 +16,11 @@ def verdict(result: RunResult) -> str:
     name, split = _judged(result)
     rows = _rows(result)
     if result.best and manual and result.best.entry == manual.entry:
+        if result.versions and found:
+            return (
+                f"{NONE_BETTER}, which is the {name} itself; trained once more it differs from that by "
+                f"{_said(found, rows)} on the {split} rows."
+            )
         judged = f" ({_said(found, rows)} on the {split} rows)" if found else ""
         return f"{NONE_BETTER}, which is the {name} itself{judged}; {KEEP}."
     if not found:

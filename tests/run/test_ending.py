@@ -18,6 +18,7 @@ from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.evaluator.refitting import MOST_TIMES, RefitTask, limited
 from autoprompt.evaluator.worker import Worker, WorkerSpec
 from autoprompt.leaderboard import Leaderboard
+from autoprompt.optimizer.loop import Search
 from autoprompt.progress import Silent
 from autoprompt.template import LabelWords, Template
 
@@ -147,6 +148,21 @@ def test_the_command_and_the_function_take_it(found: Found, capsys: pytest.Captu
         leaderboard=tmp_path / "b.sqlite",
     )  # fmt: skip
     assert ours.to_dict()["versions"] == {}
+
+
+def test_a_manual_template_that_wins_is_compared_with_itself_as_it_was_tuned(
+    found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Search, "_final", lambda self: next(e for e in self.tuned if e.candidate == self.space.manual_tuned)
+    )
+    other = searched(replace(found.options, leaderboard=tmp_path / "other.sqlite")).result
+    best, manual = other["best"], other["baselines"]["manual_tuned"]
+    assert best["entry"] == manual["entry"]
+    assert best["test"] == other["versions"]["refit"]["test"] != manual["test"]
+    assert manual["test"] == other["versions"]["single"]["test"] == found.result["baselines"]["manual_tuned"]["test"]
+    assert other["difference"] == other["versions"]["refit"]["difference"]
+    assert "which is the winner itself; trained once more it differs from that by " in other["verdict"]
 
 
 @pytest.mark.parametrize("case", ["no rows without labels", "fewer than four votes"])
