@@ -38,6 +38,9 @@ def repeat(run: RunRecord) -> str | None:
         words += ["--entry", transfer.entry[:12], *split, *_options(asked.to_dict(), {"seed": 0})]
         return command_line("evaluate", corpus, options=words)
     words += _options(asked.to_dict(), _SEARCH)
+    # Where the clock left no time to train the winner once more, a number of fine-tunes would leave it.
+    if not (asked.refit if run.result is None else run.result.versions):
+        words.append("--no-refit")
     for template in asked.templates:
         words += ["--template", template.replace("\n", "\\n")]
     if asked.label_words:

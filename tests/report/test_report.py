@@ -78,16 +78,19 @@ def test_the_facts_fit_the_result(searched):
     assert sum(row.tuned for row in facts.operators) + 3 == result["evaluations"], "all but the baselines"
 
 
-def test_the_command_that_a_report_names_repeats_the_run(searched, tmp_path, capsys):
+@pytest.mark.parametrize("refit", [True, False])
+def test_the_command_that_a_report_names_repeats_the_run(searched, tmp_path, capsys, refit):
     options, result = searched
     with Leaderboard.open(options.leaderboard, read_only=True) as board:
         assert facts_of(board, result["run"]).repeat is None, "a configuration file gave its ranges"
-    plain = replace(options, config=None, max_evaluations=2, name=None, fix={"epochs": 1, "rank": 4}, seed=3,
-                    templates=("It was\n{text}: {label}",), leaderboard=tmp_path / "one.sqlite")  # fmt: skip
+    plain = replace(options, config=None, max_evaluations=4, name=None, fix={"epochs": 1, "rank": 4}, seed=3,
+                    refit=refit, templates=("It was\n{text}: {label}",),
+                    leaderboard=tmp_path / "one.sqlite")  # fmt: skip
     with commands.inline():
         first = run.search(plain, Silent()).to_dict()
     with Leaderboard.open(plain.leaderboard, read_only=True) as board:
         command, digest = facts_of(board, first["run"]).repeat, board.digest(first["run"])
+    assert bool(first["versions"]) is refit
     words = shlex.split(command)
     assert words[:2] == ["autoprompt", "search"]
     again = commands.call(capsys, *words[1:], "--leaderboard", tmp_path / "two.sqlite", "--json")
