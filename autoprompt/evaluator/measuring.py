@@ -66,7 +66,7 @@ class MeasureTask:
             prefix = _seconds(lambda: model.prompt(frozen, rows), again=False)
             tokens = model.tokens_processed - before
             prompted = model.prompt(frozen, rows)
-            seen = scored = _seconds(lambda: look(prompted))
+            untuned = scored = _seconds(lambda: look(prompted))
             trained = 0.0
             if self.candidate.settings.tuning != "none":
                 own = model.prompt(self.candidate, rows)
@@ -77,7 +77,7 @@ class MeasureTask:
                 prefix = min(prefix, _seconds(lambda: model.prompt(frozen, rows), again=False))
         written = 0.0 if worker.labels else TimeWriting(self.candidate)(worker)
         count = len(rows)
-        return Speed(prefix / count, tokens / count, seen / count, scored / count, trained / count, written)
+        return Speed(prefix / count, tokens / count, untuned / count, scored / count, trained / count, written)
 
     def _trained(self, worker: Worker, prompted: EncodedPrompt, rows: Sequence[Example]) -> float:
         """Return the seconds of one epoch: the faster of two, or the first where it is slow or ends the fine-tune."""

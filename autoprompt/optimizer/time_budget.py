@@ -101,7 +101,8 @@ class TimePlan:
             return False
 
         def fits() -> bool:
-            coming = self._costs.refit_seconds(winner.candidate.settings) + self._testing(tuned, [winner.candidate] * 2)
+            refit = self._costs.refit_seconds(winner.candidate.settings)
+            coming = refit + self._repeating(tuned) + self._scoring([winner.candidate] * 2)
             return self.budget.room(coming * LATE)
 
         return bool(self._journal.decision("refit", fits))
@@ -180,7 +181,8 @@ class TimePlan:
         leaders = [e.candidate for e in ranked(tuned)[: self.most_finalists(self.evaluator.fitted + 1)]]
         leaders = leaders or [self.space.manual_tuned]
         refit = max(map(self._planned_refit, leaders))
-        return refit + max(self._testing(tuned, [leader] * (2 if refit else 1)) for leader in leaders)
+        versions = 2 if refit else 1
+        return refit + self._repeating(tuned) + max(self._scoring([leader] * versions) for leader in leaders)
 
     def _planned_refit(self, candidate: Candidate) -> float:
         """Seconds that are kept for training this winner once more."""
@@ -189,13 +191,17 @@ class TimePlan:
         seconds = self._costs.refit_seconds(candidate.settings)
         return seconds if seconds <= REFIT_SHARE * self.budget.seconds else 0.0
 
-    def _testing(self, tuned: Sequence[Evaluation], winners: Sequence[Candidate]) -> float:
-        """Seconds of the test rows, with these versions of the winner and both manual baselines."""
-        manual, costs = self.space.manual_tuned, self._costs
+    def _repeating(self, tuned: Sequence[Evaluation]) -> float:
+        """Seconds of the fine-tunes that are trained again for their weights, and of writing the results."""
+        manual = self.space.manual_tuned
         again = self.evaluator.without_weights([*ranked(tuned)[:1], *(e for e in tuned if e.candidate == manual)])
-        turns = math.ceil(len(again) / costs.workers)
-        rows = costs.test_seconds([manual, manual, *winners], self.test_rows)
-        return FINISH_SECONDS + turns * costs.fit_estimate(manual.settings) + rows
+        turns = math.ceil(len(again) / self._costs.workers)
+        return FINISH_SECONDS + turns * self._costs.fit_estimate(manual.settings)
+
+    def _scoring(self, winners: Sequence[Candidate]) -> float:
+        """Seconds of the test rows, with these versions of the winner and both manual baselines."""
+        manual = self.space.manual_tuned
+        return self._costs.test_seconds([manual, manual, *winners], self.test_rows)
 
 
 def side_by_side(seconds: Sequence[float], workers: int) -> float:

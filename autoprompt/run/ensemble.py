@@ -11,7 +11,7 @@ from autoprompt.candidate import Candidate
 from autoprompt.errors import InputError, NothingSucceededError, UsageError, VerificationError, parameter
 from autoprompt.evaluator import Evaluation, Rung
 from autoprompt.export import MAX_TOGETHER
-from autoprompt.leaderboard import REFINE, EntryEstimate, Leaderboard, RunRecord
+from autoprompt.leaderboard import REFINE, EntryEstimate, Leaderboard, RunRecord, kept_weights
 from autoprompt.manifest import INPUTS, Manifest
 from autoprompt.run.backends import open_backend
 from autoprompt.run.exporting import prompt_of, save_together
@@ -36,8 +36,8 @@ def export_ensemble(
     weights beside it. Returns the paths of all files.
 
     The best are those with the lowest estimated error, as the run stored it. A search keeps the weights of its
-    winner alone, so their fine-tunes are repeated, as ``verify`` does. ``rows``: splits in memory, for a run whose data
-    were in memory. ``place``: as for ``verify``.
+    winner alone, so the others' fine-tunes are repeated, as ``verify`` does. ``rows``: splits in memory, for a run
+    whose data were in memory. ``place``: as for ``verify``.
 
     Raises as ``prompt_of`` does, UsageError for a number out of range and a file that does not predict, InputError for
     a run with target texts or that has not ended, for a refined entry and where the run has fewer prompts,
@@ -56,6 +56,9 @@ def export_ensemble(
         task = prepare_search(options, config_of(options), progress)
         chosen = _chosen(board, run, entry, count)
         prompts = [prompt_of(board, name, run.id) for name in chosen]
+        # Of the winner, which may have been trained once more: its scores are those of these weights.
+        stored = run.result.weights if run.result and run.winner in chosen else None
+        kept: dict[str, Path | None] = {str(run.winner): kept_weights(board.path, stored)} if stored else {}
         with open_backend(options.model, progress) as backend:
             now = Manifest.of(task.corpus, task.source.folder, task.source.revision, backend.device)
             changed = manifest_of(run).differences(now, INPUTS)
@@ -68,10 +71,12 @@ def export_ensemble(
             with start_workers(alone, options, backend) as pool:
                 check_model(pool, task, options.model, progress)
                 progress.stage("fine-tune")
+                others = [name for name in chosen if name not in kept]
                 trained = pool.evaluator(progress).with_weights(
-                    [Evaluation(one, Rung.TUNED) for one in chosen.values()]
+                    [Evaluation(chosen[name], Rung.TUNED) for name in others]
                 )
-                return save_together(list(zip(prompts, _weights(trained), strict=True)), out)
+                weights = kept | dict(zip(others, _weights(trained), strict=True))
+                return save_together([(prompt, weights[prompt.entry]) for prompt in prompts], out)
 
 
 def _check(run: RunRecord, entry: str) -> None:

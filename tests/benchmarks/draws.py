@@ -66,8 +66,7 @@ def drawn(task: Task, given: Options) -> Stored:
     ``val``, ``votes``, ``test``: log-probabilities, or probabilities on the rows without labels, [draws, rows, labels];
     ``vgold``, ``tgold`` [rows]; ``frozen`` [draws, rows, labels]: label scores of training and validation rows,
     ``fgold`` [rows]; ``seconds`` [draws] of a fine-tune; ``versions`` [6, rows, labels]: test log-probabilities of
-    ``VERSIONS``, with ``version_seconds`` and ``version_bytes``
-    [6]; ``candidates`` [draws]: as JSON.
+    ``VERSIONS``, with ``version_seconds`` and ``version_bytes`` [6]; ``candidates`` [draws]: as JSON.
     """
     place = SCRATCH / "draws" / f"{task.name.replace('/', '-')}.npz"
     if given.fresh or not place.is_file():

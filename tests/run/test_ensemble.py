@@ -40,14 +40,23 @@ def test_the_winner_comes_first_then_the_best_others_as_they_were_trained(togeth
     with Leaderboard.open(board, read_only=True) as opened:
         run.export(opened, first.entry, tmp_path / "best.json", with_weights=True)
         stored = {e.entry: e for e in opened.evaluations(result["run"]) if (e.split, e.rung) == ("validation", 1)}
-    assert load(tmp_path / "best.json").weights.files == first.weights.files, (
-        "the fine-tune is repeated to the last bit"
-    )
+    assert load(tmp_path / "best.json").weights.files == first.weights.files
     rows = [dict(row.fields) for row in load_corpus(str(corpus_folder)).validation]
     for member in (first, *others):
         assert member.scores["validation"]["n"] >= len(rows)
         found = np.log(member.predict_proba(rows))
         assert found == pytest.approx(np.array(stored[member.entry].log_probs), abs=1e-4)
+
+
+def test_a_winner_that_was_trained_once_more_predicts_as_its_scores_say(model_folders, corpus_folder, tmp_path):
+    options = replace(runs.small(model_folders["llama"], corpus_folder, tmp_path), refit=True)
+    result = run.search(options, Silent()).to_dict()
+    run.export_ensemble(result["best"]["entry"], options.leaderboard, tmp_path / "best.json", 2, Silent())
+    first = load(tmp_path / "best.json").members[0]
+    rows = [{**row.fields, "label": row.label} for row in load_corpus(str(corpus_folder)).test]
+    assert first.scores["test"]["accuracy"] == result["versions"]["refit"]["test"]["accuracy"]
+    assert first.evaluate(rows)["loss"] == pytest.approx(result["versions"]["refit"]["test"]["loss"], abs=1e-4)
+    assert result["versions"]["single"]["test"]["loss"] != pytest.approx(first.evaluate(rows)["loss"], abs=1e-4)
 
 
 def test_probabilities_are_the_mean_and_labels_the_most_probable(together):
