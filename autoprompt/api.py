@@ -273,7 +273,8 @@ def refine(
     """Continue the fine-tune of a run's winner with new labelled rows, as ``autoprompt refine`` does.
 
     The result is a new entry, unless a paired test says that it got worse, or its loss rose on both the old validation
-    rows and the new rows.
+    rows and the new rows. A winner that was trained once more (``refit``) has learnt the validation rows: its
+    refinement is judged by the new rows alone, two or more, and has the scores of these.
 
     ``entry``: the id of the winner, or its first 8 characters or more. ``corpus``: the new rows, as for ``search``; of
     a corpus with splits the training rows. Rows that the entry's run already holds are left out. ``leaderboard``: the

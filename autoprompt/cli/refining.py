@@ -41,7 +41,8 @@ def refine(
 
     The result is a new entry, unless a paired test over the old validation rows and the new rows shows that it got
     worse, or its mean loss rose on both. Each half of the new rows is scored by a fine-tune that was trained on the
-    other half only.
+    other half only. A winner that was trained once more has learnt the validation rows, and is judged by the new rows
+    alone.
 
     \b
     autoprompt refine 3f2a9c0d monday.csv

@@ -150,7 +150,7 @@ def show_refinement(result: RunResult) -> None:
     console = Console()
     change = result.refine or Refinement()
     rows, found = change.rows, change.difference
-    judged = change.validation.before
+    judged = change.validation.before or change.new.before
     metric = judged.metric if judged else "metric"
     table = Table("rows (n)", "loss before", "after", visible(f"{metric} before"), "after", show_edge=False)
     for part, label in ((change.validation, "old validation"), (change.new, "new, unseen")):
@@ -165,7 +165,8 @@ def show_refinement(result: RunResult) -> None:
     console.print(plain(str(refinement_verdict(change))))
     parent = f"entry {change.entry[:12]}, trained on {rows['old']} rows"
     if not change.kept or result.best is None:
-        why = "its loss rose on both old and new rows" if change.worse_on_both else "it got worse"
+        where = "both old and new rows" if change.validation.after else "the new rows"
+        why = f"its loss rose on {where}" if change.worse_on_all else "it got worse"
         console.print(plain(f"Not kept: {parent}; with {rows['new']} more {why}, so it stays as it is."))
         return
     console.print(

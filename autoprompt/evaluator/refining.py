@@ -27,14 +27,15 @@ RATE = 0.5
 REPLAYED = 32
 """Most earlier training rows that are shown again, so that what they taught is not forgotten (experience replay,
 Robins 1995) and the time does not grow with the number of earlier rows."""
-VALIDATION, FIRST_HALF, SECOND_HALF = 0, 1, 2
-"""Folds: train on all new rows and score the validation rows, or hold out one half of the new rows and score it."""
+VALIDATION, FIRST_HALF = 0, 1
+"""Folds: train on all new rows and score the validation rows, or hold out one half of the new rows (1, 2) and score
+it."""
 
 
 @dataclass(frozen=True)
 class Refined:
     """Evaluations by fold, on the same rows with the new weights (``after``) and the old ones (``before``), and the
-    ``weights`` of the validation fold, which was trained on all rows."""
+    ``weights`` of the fine-tune on all rows."""
 
     after: list[Evaluation]
     before: list[Evaluation]
@@ -49,17 +50,25 @@ class RefineResult:
     before: list[Evaluation]
     weights: Path | None
 
+    def on(self, *, new: bool) -> RefineResult:
+        """What the new rows judge, or what the validation rows do."""
+        after, before = ([e for e in side if (e.fold != VALIDATION) == new] for side in (self.after, self.before))
+        return RefineResult(after, before, self.weights)
+
 
 @dataclass(frozen=True)
 class RefineTask:
-    """Refine a candidate from its stored weights. ``new``: ids of the training rows that these were not trained on."""
+    """Refine a candidate from its stored weights. ``new``: ids of the training rows that these were not trained on.
+    ``validation_learnt``: whether they were trained on the validation rows."""
 
     candidate: Candidate
     weights: PathLike[str]
     new: tuple[str, ...]
+    validation_learnt: bool = False
 
     def __call__(self, worker: Worker) -> RefineResult:
-        done = refined(worker, self.candidate, load_delta(Path(self.weights)), self.new)
+        start = load_delta(Path(self.weights))
+        done = refined(worker, self.candidate, start, self.new, validation_learnt=self.validation_learnt)
         if not all(evaluation.complete for evaluation in (*done.after, *done.before)):
             return RefineResult(done.after, done.before, None)
         path = worker.spec.weights / weights_name(self.candidate)
@@ -71,36 +80,44 @@ class RefineTask:
         raise WorkerLostError(f"The fine-tune was lost with its worker process ({reason}); refine again.")
 
 
-def refined(worker: Worker, candidate: Candidate, weights: Delta, new: Collection[str]) -> Refined:
+def refined(
+    worker: Worker, candidate: Candidate, weights: Delta, new: Collection[str], *, validation_learnt: bool = False
+) -> Refined:
     """Continue the fine-tune ``weights``; ``new``: ids of the worker's training rows that it was not trained on.
 
     New rows are scored in two halves, each by a fine-tune on the other half, since a score on a row that was trained
-    on says nothing; a single new row is only trained on. A failed fine-tune gives a failed evaluation. Raises
-    InputError where the demonstrations leave no rows to train on or to score.
+    on says nothing; a single new row is only trained on. Validation rows that the weights have learnt
+    (``validation_learnt``) are not scored for the same reason, and count among the earlier rows. A failed fine-tune
+    gives a failed evaluation. Raises InputError where the demonstrations leave no rows to train on or to score.
     """
     rows, validation = (worker.without_demos(candidate, split) for split in worker.splits)
     if not rows or not validation:
         raise InputError("The solved examples leave no rows to train on or to validate on.")
-    replayed = _replayed([row for row in rows if row.row_id not in new], worker)
+    known = [row for row in rows if row.row_id not in new] + (list(validation) if validation_learnt else [])
+    replayed = _replayed(known, worker)
     train = (*replayed, *(row for row in rows if row.row_id in new))
     # All folds share the prompted rows, since computing their prefixes is most of the work.
     train_prompts = worker.model.prompt(candidate, train)
-    validation_prompts = worker.model.prompt(candidate, validation)
     empty = content_free_prompts(candidate, worker, validation)
-    cases = [(list(range(len(train))), validation, validation_prompts)]
-    for half in _halves(range(len(replayed), len(train)), train):
-        rest = [place for place in range(len(train)) if place not in half]
-        cases.append((rest, tuple(train[place] for place in half), train_prompts.select(half)))
+    halves = _halves(range(len(replayed), len(train)), train)
     after, before, final = [], [], weights
-    for fold, (places, rows, prompted) in enumerate(cases):
+    for fold, held_out in enumerate([[], *halves], VALIDATION):
         task = Evaluation(candidate, Rung.REPEATED if fold else Rung.TUNED, fold)
-        delta, reason = _continued(
-            worker, task, weights, train_prompts.select(places), [train[place] for place in places]
-        )
-        prompts = (prompted, empty)
-        after.append(task.failed(reason) if reason else _scored(worker, task, delta, rows, prompts))
-        before.append(_scored(worker, task, weights, rows, prompts))
-        final = final if fold else delta
+        places = [place for place in range(len(train)) if place not in held_out]
+        taught = [train[place] for place in places]
+        delta, reason = _continued(worker, task, weights, train_prompts.select(places), taught)
+        final = delta if fold == VALIDATION else final
+        if reason:
+            after.append(task.failed(reason))
+        elif fold >= FIRST_HALF:
+            judges = [train[place] for place in held_out]
+            prompts = train_prompts.select(held_out), empty
+            after.append(_scored(worker, task, delta, judges, prompts))
+            before.append(_scored(worker, task, weights, judges, prompts))
+        elif not validation_learnt:
+            prompts = worker.model.prompt(candidate, validation), empty
+            after.append(_scored(worker, task, delta, validation, prompts))
+            before.append(_scored(worker, task, weights, validation, prompts))
     return Refined(after, before, final)
 
 

@@ -176,7 +176,8 @@ class StoredTransfer(StoredPart):
 class RefineInputs(StoredPart):
     """The run, the entry and the weights that a refinement began with. ``new``: ids of the new rows.
 
-    ``candidate``: as ``Candidate.to_dict`` has it.
+    ``candidate``: as ``Candidate.to_dict`` has it. ``validation_learnt``: whether the weights had been trained on the
+    validation rows.
     """
 
     entry: str
@@ -184,6 +185,7 @@ class RefineInputs(StoredPart):
     weights: str
     candidate: Mapping[str, Any]
     new: Sequence[str]
+    validation_learnt: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -83,6 +83,7 @@ class _Refinement(Part):
     weights: Hash = "0" * 64
     candidate: PlainCandidate = ABSENT
     new: list[Text] | _Scores = ABSENT
+    validation_learnt: bool = False
     kept: bool = True
     rows: dict[Word, Count] = ABSENT
     validation: _Scores | None = None

@@ -6,6 +6,7 @@ from autoprompt.optimizer.estimate import Need, check_budget, needed
 from autoprompt.optimizer.forecast import Expected, Forecast
 from autoprompt.optimizer.loop import Generation, Outcome, Search
 from autoprompt.optimizer.panel import judged, teach
+from autoprompt.optimizer.racing import join_parts
 from autoprompt.optimizer.space import Space, demos_of, draw_demos, flaw, make_space
 from autoprompt.optimizer.strategy import Proposal
 
@@ -24,6 +25,7 @@ __all__ = [
     "demos_of",
     "draw_demos",
     "flaw",
+    "join_parts",
     "judged",
     "make_space",
     "needed",

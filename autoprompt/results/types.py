@@ -162,8 +162,8 @@ class Refinement(Result):
     """How an entry changed when it was trained further with new rows.
 
     ``entry``, ``run``: the entry that it began with. ``rows``: numbers of old, new and judged rows. ``validation``: the
-    scores on the old validation rows; ``new``: on the new ones. ``difference``: over all judged rows. ``kept``: whether
-    there is a new entry.
+    scores on the old validation rows, none where the entry has learnt these; ``new``: on the new ones. ``difference``:
+    over all judged rows. ``kept``: whether there is a new entry.
     """
 
     entry: str = ""
@@ -175,9 +175,9 @@ class Refinement(Result):
     kept: bool = True
 
     @property
-    def worse_on_both(self) -> bool:
-        """Whether the mean loss rose on the new rows and on the old validation rows."""
-        return self.new.worse and self.validation.worse
+    def worse_on_all(self) -> bool:
+        """Whether the mean loss rose on the new rows and, where they judge, on the old validation rows."""
+        return self.new.worse and (self.validation.worse or self.validation.after is None)
 
 
 @dataclass(frozen=True, repr=False)

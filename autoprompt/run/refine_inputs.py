@@ -50,6 +50,12 @@ class Parent:
         """The labels of the data, in the order of the scores; empty for target texts."""
         return tuple(self.run.config.labels)
 
+    @property
+    def validation_learnt(self) -> bool:
+        """Whether the weights were trained on the validation rows: by a refit, or before an earlier refinement."""
+        refitted = self.run.result is not None and bool(self.run.result.versions)
+        return refitted or (self.run.config.refine is not None and self.run.config.refine.validation_learnt)
+
 
 def examples_of(rows: Sequence[DataRow], split: str) -> tuple[Example, ...]:
     return tuple(Example(row.row_id, row.fields, row.label) for row in rows if row.split == split)
@@ -84,7 +90,7 @@ def new_rows(parent: Parent, source: str, data: DataOptions, progress: Progress)
 def add_new_rows(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list[str]]:
     """The entry's data with the new rows added to its training rows, the new rows' ids, and notes on those left out.
 
-    Raises InputError where no row is new.
+    Raises InputError where no row is new, or one alone where only new rows can judge.
     """
     known, tested = (
         {normalised(row.fields) for split in splits for row in parent.rows[split]}
@@ -111,6 +117,11 @@ def add_new_rows(parent: Parent, found: Corpus) -> tuple[Corpus, list[str], list
     if not new:
         raise InputError(
             f"No row of {found.name!r} is new to the entry {parent.entry[:12]}; give rows that its run does not have."
+        )
+    if len(new) == 1 and parent.validation_learnt:
+        raise InputError(
+            f"One new row of {found.name!r} cannot be judged: the entry {parent.entry[:12]} has learnt the validation "
+            "rows, and a row judges only what it did not teach; give two or more."
         )
     # A text that had no label and has one now is no longer without.
     left = tuple(row for row in parent.rows[UNLABELED] if normalised(row.fields) not in known)

@@ -32,6 +32,7 @@ from autoprompt.leaderboard import (
 from autoprompt.manifest import Manifest
 from autoprompt.metrics import Interval, Score, paired_bootstrap
 from autoprompt.models import locate_model
+from autoprompt.optimizer import join_parts
 from autoprompt.results import Change, LossDifference, Refinement, RunResult
 from autoprompt.run.backends import open_backend
 from autoprompt.run.inputs import report_downloads
@@ -57,8 +58,8 @@ def refine(
     """Fine-tune an entry's weights further on its own rows and new ones, and store the result as a new entry.
 
     The result is not stored where a paired test says that it got worse, or where its loss rose on both the old
-    validation rows and the new rows. Its ``refine`` says what changed; ``run`` and ``best`` are
-    None if it was not stored.
+    validation rows and the new rows; a winner that was trained once more has learnt the former, and is judged by the
+    latter alone. Its ``refine`` says what changed; ``run`` and ``best`` are None if it was not stored.
 
     ``source``: new labelled rows, read as a search reads a corpus. All are used; of a corpus with splits, the training
     rows. Columns that are not named have the names of the entry's run. Rows that the entry's run already has are left
@@ -74,12 +75,13 @@ def refine(
         corpus, new, notes = add_new_rows(parent, found)
         for note in notes:
             progress.note(note)
-        task = RefineTask(parent.candidate, kept_weights(board.path, parent.weights), tuple(new))
+        start = kept_weights(board.path, parent.weights)
+        task = RefineTask(parent.candidate, start, tuple(new), parent.validation_learnt)
         with _refined(parent.run, corpus, task, "fine-tune", device, seed, progress) as (done, manifest):
             weights = _complete(done)
             run = _record(parent, corpus, new, seed, name, manifest, notes)
             recorder = Recorder(board, run, run.config.metric)
-            change = _change(parent, done, recorder, len(corpus.train) - len(new), len(new))
+            change = _change(parent, done, recorder, len(new))
             result = RunResult(
                 corpus=run.corpus,
                 model=run.model,
@@ -89,7 +91,8 @@ def refine(
                 refine=change,
             )
             if change.kept:
-                best = scored_prompt(recorder, done.after[0], None)
+                judges = done.on(new=parent.validation_learnt).after
+                best = scored_prompt(recorder, join_parts(judges), None)
                 result = replace(result, run=run.id, best=best, weights=keep_weights(board.path, weights))
                 board.start_run(run, data_rows(run, corpus))
                 recorder(done.after, "search")
@@ -111,7 +114,7 @@ def repeat_refinement(
     rows = board.attached(DataRow, run.id)
     corpus = corpus_of(run, run.corpus, {split: examples_of(rows, split) for split in (*SPLITS, UNLABELED)})
     weights = kept_weights(board.path, stored.weights)
-    task = RefineTask(Candidate.from_dict(stored.candidate), weights, tuple(stored.new))
+    task = RefineTask(Candidate.from_dict(stored.candidate), weights, tuple(stored.new), stored.validation_learnt)
     with _refined(run, corpus, task, "verify", device, run.seed, progress) as (done, manifest):
         return done.after, manifest_of(run).differences(manifest, ("code.scoring", "code.refining", "environment"))
 
@@ -184,6 +187,7 @@ def _record(
         weights=parent.weights,
         candidate=parent.candidate.to_dict(),
         new=list(new),
+        validation_learnt=parent.validation_learnt,
     )
     id_ = uuid.uuid4().hex[:12]
     return replace(
@@ -215,38 +219,39 @@ def _record(
     )
 
 
-def _change(parent: Parent, done: RefineResult, recorder: Recorder, old: int, new: int) -> Refinement:
+def _change(parent: Parent, done: RefineResult, recorder: Recorder, new: int) -> Refinement:
     """The outcome: scores before and after on the validation rows and on the new ones, and the paired test over both.
 
-    The test compares losses (in nats), after minus before.
+    The test compares losses (in nats), after minus before. Validation rows that the entry has learnt judge nothing.
 
-    ``kept`` is False where the test says that the loss rose, and where the loss rose on both the old and the new rows,
-    even if only by noise. Where the rows are too few for a test, it is False where the mean loss over all rows rose.
+    ``kept`` is False where the test says that the loss rose, and where the loss rose on all rows that judge, even if
+    only by noise. Where the rows are too few for a test, it is False where the mean loss over all rows rose.
     """
-    interval = _interval(done, slice(None))
+    interval = _interval(done)
+    known = (*parent.rows["train"], *(parent.rows["validation"] if parent.validation_learnt else ()))
     change = Refinement(
         entry=parent.entry,
         run=parent.run.id,
-        rows={"old": old, "new": new, "judged": sum(len(one.losses) for one in done.after)},
-        validation=_part(done, slice(1), recorder),
-        new=_part(done, slice(1, None), recorder),
+        rows={"old": len(known), "new": new, "judged": sum(len(one.losses) for one in done.after)},
+        validation=_part(done.on(new=False), recorder),
+        new=_part(done.on(new=True), recorder),
         difference=LossDifference(interval.mean, interval.low, interval.high),
     )
     worse = interval.mean > 0 if interval.low is None else interval.low > 0
-    return replace(change, kept=not worse and not change.worse_on_both)
+    return replace(change, kept=not worse and not change.worse_on_all)
 
 
-def _interval(done: RefineResult, folds: slice) -> Interval:
-    """The paired test of losses, after minus before, over the rows of some folds."""
-    after, before = ([loss for one in side[folds] for loss in one.losses] for side in (done.after, done.before))
+def _interval(done: RefineResult) -> Interval:
+    """The paired test of losses, after minus before."""
+    after, before = ([loss for one in side for loss in one.losses] for side in (done.after, done.before))
     return paired_bootstrap(after, before)
 
 
-def _part(done: RefineResult, folds: slice, recorder: Recorder) -> Change:
-    """Scores before and after over some folds, and whether the paired test tells them apart."""
-    ends = _interval(done, folds).ends if done.after[folds] else None
+def _part(done: RefineResult, recorder: Recorder) -> Change:
+    """Scores before and after, and whether the paired test tells them apart."""
+    ends = _interval(done).ends if done.after else None
     clear = None if ends is None else not ends[0] <= 0 <= ends[1]
-    return Change(_score(done.before[folds], recorder), _score(done.after[folds], recorder), clear)
+    return Change(_score(done.before, recorder), _score(done.after, recorder), clear)
 
 
 def _score(parts: Sequence[Evaluation], recorder: Recorder) -> Score | None:

@@ -132,6 +132,15 @@ def test_nobody_is_judged_by_rows_that_taught_it(
     assert done.weights.keys() == weights.keys()
     assert not all(torch.equal(done.weights[name], weights[name]) for name in weights)
     assert [e.fold for e in refined(worker, candidate, weights, {corpus.train[6].row_id}).after] == [0]
+    taught.clear()
+    done = refined(worker, candidate, weights, new, validation_learnt=True)
+    assert [evaluation.fold for evaluation in (*done.after, *done.before)] == [1, 2, 1, 2]
+    assert judged[1:] == [set(evaluation.row_ids) for evaluation in done.after]
+    known = {row.row_id for row in (*corpus.train, *corpus.validation)}
+    assert new < taught[0] <= known
+    assert len(taught[0] - new) == min(REPLAYED, len(known) - len(new))
+    assert taught[0] & judged[0], "validation rows are shown again like other rows that it has learnt"
+    assert taught[1:] == [taught[0] - judged[1], taught[0] - judged[2]]
 
 
 def test_no_more_old_rows_are_shown_again_for_all_that_came_before(
@@ -214,9 +223,59 @@ def test_it_is_refined_again(searched, board, monday, tmp_path):
         refine(searched, monday, board, entry=second["best"]["entry"])
 
 
+@pytest.fixture(scope="module")
+def refitted(
+    finished: tuple[run.SearchOptions, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """The same search, whose winner was trained once more, on the validation rows too."""
+    board = tmp_path_factory.mktemp("refitted") / "board.sqlite"
+    return run.search(replace(finished[0], refit=True, leaderboard=board), Silent()).to_dict() | {"board": board}
+
+
+def test_new_rows_alone_judge_what_has_learnt_the_validation_rows(capsys, refitted, tmp_path, monday):
+    board = runs.copied(refitted["board"], tmp_path)
+    first = refine(refitted, monday, board)
+    told = first["refine"]
+    assert told["kept"]
+    assert told["validation"] == {"before": None, "after": None, "clear": None}
+    with Leaderboard.open(board, read_only=True) as opened:
+        splits = [row.split for row in opened.attached(DataRow, refitted["run"])]
+    learnt = splits.count("train") + splits.count("validation")
+    assert told["rows"] == {"old": learnt, "new": 4, "judged": 4}
+    assert first["best"]["validation"] == told["new"]["after"]
+    shown = succeed(capsys, "leaderboard", "list", board=board)
+    assert "new rows (loss" in shown
+    assert "on old" not in shown
+    checked = json.loads(succeed(capsys, "verify", "--run", first["run"], "--json", board=board))
+    assert (checked["verdict"], checked["flipped"]) == ("exact", 0)
+    tuesday = [("a lovely bridge", "positive"), ("a dull bridge", "negative")]
+    second = refine(refitted, write(tmp_path / "2.csv", tuesday), board, entry=first["best"]["entry"])
+    assert (second["refine"]["rows"]["judged"], second["refine"]["validation"]["after"]) == (2, None)
+    with pytest.raises(InputError, match=r"One new row of '1' cannot be judged: .*; give two or more\."):
+        refine(refitted, write(tmp_path / "1.csv", [("a warm rug", "positive")]), board)
+
+
+def test_a_rise_on_the_new_rows_is_enough_where_only_they_judge(capsys, refitted, tmp_path, monday, monkeypatch):
+    def worse(*given: Any, **more: Any) -> Any:
+        done = real(*given, **more)
+        return replace(done, after=[
+            replace(one, losses=tuple(loss + 0.01 + 0.5 * (-1) ** row for row, loss in enumerate(one.losses)))
+            for one in done.before
+        ])  # fmt: skip
+
+    real = refining.refined
+    monkeypatch.setattr(refining, "refined", worse)
+    board = runs.copied(refitted["board"], tmp_path)
+    told = refine(refitted, monday, board)["refine"]
+    assert told["difference"]["low"] < 0 < told["difference"]["high"]
+    assert not told["kept"]
+    shown = " ".join(succeed(capsys, "refine", refitted["best"]["entry"], monday, board=board).split())
+    assert "with 4 more its loss rose on the new rows, so it stays as it is" in shown
+
+
 def test_what_got_worse_is_not_kept(capsys, searched, board, monday, monkeypatch):
-    def worse(*given: Any) -> Any:
-        done = real(*given)
+    def worse(*given: Any, **more: Any) -> Any:
+        done = real(*given, **more)
         return replace(done, after=[replace(one, losses=tuple(x + 1 for x in one.losses)) for one in done.before])
 
     real = refining.refined
@@ -234,8 +293,8 @@ def test_what_got_worse_is_not_kept(capsys, searched, board, monday, monkeypatch
 def moved(monkeypatch: pytest.MonkeyPatch, new: float, old: float, spread: float) -> None:
     """Refining changes the mean loss by so much on new and old rows, and single losses up and down by ``spread``."""
 
-    def changed(*given: Any) -> Any:
-        done = real(*given)
+    def changed(*given: Any, **more: Any) -> Any:
+        done = real(*given, **more)
         after = [
             replace(one, losses=tuple(loss + change + spread * (-1) ** row for row, loss in enumerate(one.losses)))
             for one, change in zip(done.before, (old, new, new), strict=False)
