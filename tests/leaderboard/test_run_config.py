@@ -60,4 +60,4 @@ def test_a_changed_configuration_keeps_the_rest_as_it_was_stored():
 
 def test_a_new_configuration_is_stored_in_the_order_of_its_values():
     told = RefineInputs(new=[], candidate={}, weights="w", run="r", entry="e")
-    assert list(told.to_dict()) == ["entry", "run", "weights", "candidate", "new"]
+    assert list(told.to_dict()) == ["entry", "run", "weights", "candidate", "new", "validation_learnt"]
