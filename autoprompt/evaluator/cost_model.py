@@ -49,6 +49,8 @@ class CostModel:
         """Seconds to generate one token for one row; 0 before it is timed."""
         self.prefix_speeds: list[float] = []
         """Seconds a token of each task that computed a share of the prefix cache."""
+        self.prefix_seconds = 0.0
+        """Seconds of all these tasks, over all workers."""
         self.row_seconds: list[float] = []
         """Seconds a row of each frozen score."""
         self.busy, self.computed = 0.0, 0.0
@@ -79,6 +81,7 @@ class CostModel:
 
     def record_prefix_speed(self, tokens: int, seconds: float) -> None:
         """Record how long a worker took for the prefix passes of some tokens."""
+        self.prefix_seconds += seconds
         if tokens:
             self.prefix_speeds.append(seconds / tokens)
 

@@ -3,8 +3,9 @@
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.config import SearchConfig, parse_fix
 from autoprompt.optimizer.estimate import Need, check_budget, needed
-from autoprompt.optimizer.forecast import Expected, Forecast
-from autoprompt.optimizer.loop import Generation, Outcome, Search
+from autoprompt.optimizer.forecast import Expected, Forecast, blocks_of
+from autoprompt.optimizer.loop import Search
+from autoprompt.optimizer.outcome import Generation, Outcome
 from autoprompt.optimizer.panel import judged, teach
 from autoprompt.optimizer.racing import join_parts
 from autoprompt.optimizer.space import Space, demos_of, draw_demos, flaw, make_space
@@ -21,6 +22,7 @@ __all__ = [
     "Search",
     "SearchConfig",
     "Space",
+    "blocks_of",
     "check_budget",
     "demos_of",
     "draw_demos",

@@ -12,7 +12,7 @@ from autoprompt.evaluator import TEST_BLOCK, Evaluation
 from autoprompt.optimizer.estimate import Need
 from autoprompt.optimizer.time_budget import TimePlan
 
-STAGES = ("baselines", "search", "finalists", "test")
+STAGES = ("baselines", "search", "finalists", "refit", "test")
 APART = 1.0
 """Seconds between two forecasts within a stage."""
 
@@ -26,6 +26,9 @@ class Expected(NamedTuple):
 
     stage: str
     seconds: Span | None
+
+
+NO_REFIT = Expected("refit", (0.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,16 @@ class _Estimates:
                 return self._search()
             case "finalists":
                 return self._finalists()
+            case "refit":
+                return self._refit()
         return self._test()
+
+    def _refit(self) -> Span | None:
+        pace, costs = self.pace, self.pace.evaluator.costs
+        if pace.refit and costs.voted and costs.fit_spread is None and costs.speed is None:
+            return None
+        seconds = pace.refit_seconds(self.tuned)
+        return seconds, seconds
 
     def _test(self) -> Span | None:
         costs = self.pace.evaluator.costs
@@ -65,11 +77,13 @@ class _Estimates:
     def _search(self) -> Span | None:
         pace, budget = self.pace, self.pace.budget
         if budget.seconds is not None:  # it goes on for as long as the stages after it leave time for it
-            finalists, test = self._finalists(), self._test()
-            if finalists is None or test is None:
+            later = [self._finalists(), self._refit(), self._test()]
+            known = [span for span in later if span is not None]
+            if len(known) < len(later):
                 return None
             left = budget.seconds - budget.spent
-            return max(0.0, left - finalists[1] - test[1]), max(0.0, left - finalists[0] - test[0])
+            least, most = (sum(ends) for ends in zip(*known, strict=True))
+            return max(0.0, left - most), max(0.0, left - least)
         costs = pace.evaluator.costs
         fit = costs.fit_spread
         if fit is None:
@@ -105,10 +119,13 @@ class Forecast:
     _estimates: _Estimates | None = field(default=None, init=False)
     _shown: float = field(default=0.0, init=False)
 
-    def begin(self, stage: str, pace: TimePlan, tuned: Sequence[Evaluation], units: int = 0) -> None:
+    def begin(self, stage: str, units: int = 0, pace: TimePlan | None = None, tuned: Sequence[Evaluation] = ()) -> None:
         """A stage begins, or its next part; ``units``: pieces of work that it has, where their number is known.
-        ``tuned``: the search's list of fine-tunes, which it goes on filling."""
-        self._estimates = _Estimates(pace, self.need, tuned)
+        ``pace``, ``tuned``: the search's plan and its fine-tunes so far; None: those of the stage before."""
+        if pace is not None:
+            self._estimates = _Estimates(pace, self.need, tuned)
+        if self._estimates is None:  # a run without a search
+            return
         if self._stage is None or stage != self._stage.name:
             self._stage = _Stage(stage, self.clock(), units, self._estimates.of(stage))
         self._tell(self._stage, self._estimates)
@@ -123,9 +140,9 @@ class Forecast:
 
     def _tell(self, stage: _Stage, estimates: _Estimates) -> None:
         self._shown = self.clock()
-        later = STAGES[STAGES.index(stage.name) + 1 :]
         own = estimates.of("search") if stage.name == "search" else self._rest(stage, estimates)
-        self.show([Expected(stage.name, own), *(Expected(name, estimates.of(name)) for name in later)])
+        later = [Expected(name, estimates.of(name)) for name in STAGES[STAGES.index(stage.name) + 1 :]]
+        self.show([Expected(stage.name, own), *(one for one in later if one != NO_REFIT)])
 
     def _rest(self, stage: _Stage, estimates: _Estimates) -> Span | None:
         """Of the stage under way: at the pace of its own pieces, once one is done."""

@@ -16,7 +16,8 @@ from autoprompt.evaluator import CandidateEvaluator, Evaluation, Rung, bar
 from autoprompt.optimizer import phrases
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.draws import random_tail
-from autoprompt.optimizer.forecast import Forecast, blocks_of
+from autoprompt.optimizer.forecast import Forecast
+from autoprompt.optimizer.outcome import Generation, Outcome
 from autoprompt.optimizer.panel import judged, teach
 from autoprompt.optimizer.racing import best, finalists, in_race, join_parts, ranked
 from autoprompt.optimizer.screening import Screening
@@ -37,52 +38,6 @@ class Record(Protocol):
 
     def __call__(self, evaluations: Sequence[Evaluation], role: str, proposals: Sequence[Proposal] = ()) -> None:
         """``proposals``: those of a generation, which say where its candidates came from."""
-
-
-@dataclass(frozen=True)
-class Generation:
-    """Statistics of one generation."""
-
-    generation: int
-    tuned: int
-    """Its fine-tunes."""
-    evaluations: int
-    """Fine-tunes of the search so far."""
-    frozen: int
-    """Frozen scores so far."""
-    min: float | None
-    """Lowest loss of its fine-tunes; None where none was complete."""
-    mean: float | None
-
-    def to_dict(self) -> dict[str, int | float]:
-        """Plain JSON values, without those that are None."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-
-@dataclass
-class Outcome:
-    """What a search found."""
-
-    best: Evaluation
-    trained: list[Evaluation]
-    """What the test rows are for: the winner, ``manual`` and ``manual_tuned``, each as trained on the training rows."""
-    answers: list[tuple[float, ...]]
-    """What the winner is to learn of the unlabelled rows [rows][labels]: the best candidates' mean probabilities. Empty
-    where it is not trained once more: where that was not asked for, too few candidates voted, or time was too short."""
-    parts: list[Evaluation]
-    """Of the winner: each fold and repeat, where there were finalists."""
-    baselines: dict[str, Evaluation]
-    """At the highest rung that each reached, so that ``manual_tuned`` compares with the winner."""
-    judged: list[Evaluation]
-    """All complete fine-tunes, at the highest rung that each reached, with the last estimates of their errors."""
-    finalists: int
-    """Candidates that were re-scored; 0 where time was too short."""
-    rounds: int
-    """Folds and repeats that each finalist was asked for; fewer where time was too short."""
-    history: list[Generation]
-    generations: int
-    fitted: int
-    frozen: int
 
 
 @dataclass
@@ -144,7 +99,8 @@ class Search:
                 f"No candidate could be evaluated ({self._reasons()}); check the model, the label words and the limits."
             )
         winner = self._final()
-        self._begin("test", blocks_of(self.test_rows))
+        answers = teach(self.tuned) if self.refit else []
+        may_refit = self.pace.may_refit(winner, self.tuned)
         short = {e.candidate.id: e for e in self.tuned if e.complete}
         names = {"manual_tuned": self.space.manual_tuned} | baselines
         found = {"manual": manual[0]} if manual[0].complete else {}
@@ -153,7 +109,8 @@ class Search:
         return Outcome(
             best=winner,
             trained=list({e.candidate.id: e for e in trained}.values()),
-            answers=teach(self.tuned) if self.pace.may_refit(winner, self.tuned) else [],
+            answers=answers if may_refit else [],
+            no_time_to_refit=bool(answers) and not may_refit and winner.candidate.settings.tuning != "none",
             parts=self.parts.get(winner.candidate.id, []),
             baselines={name: self._highest(e) for name, e in found.items()},
             judged=[self._highest(e) for e in self.tuned if e.complete],
@@ -192,7 +149,7 @@ class Search:
             )
             refused, strategy.refused = _refusals(strategy.refused), []
             self.evaluator.prepare_votes(chosen[: self.budget.left(self.evaluator.fitted)])
-            self.pace.proposed()
+            self.pace.proposed(strategy.later_openings)
             if number == 0:
                 chosen = _mixed(list(baselines.values()), chosen)
             promoted = {c.id for c in chosen}
@@ -212,7 +169,7 @@ class Search:
         return [tuned] if self.space.has_text(tuned.template) else []
 
     def _begin(self, stage: str, units: int = 0) -> None:
-        self.forecast.begin(stage, self.pace, self.tuned, units)
+        self.forecast.begin(stage, units, self.pace, self.tuned)
 
     def _log(self, generation: int, evaluations: Sequence[Evaluation]) -> None:
         losses = [e.loss for e in evaluations if e.complete]

@@ -51,6 +51,9 @@ class Strategy(ABC):
     """Whether fine-tunes have a say in what is tried next."""
     breeds = False
     """Whether it can begin with candidates of earlier runs (``--warm-start``)."""
+    later_openings: int | None = None
+    """Most openings of a generation after the first, each of which takes a pass over all rows; None: as many as the
+    first may have."""
     gradient_rounds = 0
     """Rounds of a generation that take the token gradients of two candidates over all rows."""
 

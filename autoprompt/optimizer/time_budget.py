@@ -51,18 +51,32 @@ class TimePlan:
     _begun: float = field(default=0.0, init=False)
     _first: float = field(default=0.0, init=False)
     """When the first fine-tune was allowed."""
+    _opened: tuple[int, float] = field(default=(0, 0.0), init=False)
+    """When the generation began: openings that were known, and seconds of the passes over the rows for them."""
     overhead: float = field(default=0.0, init=False)
-    """Seconds of the last generation's proposals, their frozen scores, and what their votes need beforehand."""
+    """Seconds that the next generation's proposals take, with their frozen scores and what their votes need."""
 
     def begin_generation(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether another generation fits: its proposals, with their frozen scores, and one fine-tune."""
         allowed = self._final("begin", lambda: self._allowed(tuned, self.overhead))
         self._begun = self.budget.spent
+        self._opened = len(self._costs.prefix_sizes), self._costs.prefix_seconds
         return allowed
 
-    def proposed(self) -> None:
-        """Record the time of the generation's proposals and frozen scores: the next one's will take about as long."""
-        self.overhead = self._journal.decision("proposed", lambda: self.budget.spent - self._begun)
+    def proposed(self, openings: int | None) -> None:
+        """Record the time of the generation's proposals and frozen scores: the next one's will take about as long, but
+        for the openings that this one had beyond those that a later one may have (``openings``; None: as many)."""
+
+        def expected() -> float:
+            opened, seconds = (now - then for now, then in zip(
+                (len(self._costs.prefix_sizes), self._costs.prefix_seconds), self._opened, strict=True
+            ))  # fmt: skip
+            spent = self.budget.spent - self._begun
+            if openings is None or opened <= openings:
+                return spent
+            return max(0.0, spent - (1 - openings / opened) * seconds / self._costs.workers)
+
+        self.overhead = self._journal.decision("proposed", expected)
 
     def may_fit(self, tuned: Sequence[Evaluation]) -> bool:
         """Whether one more fine-tune fits. The first round always does: it gives a result at all, and the speed."""
@@ -76,14 +90,14 @@ class TimePlan:
         if self.budget.seconds is None or self.asked <= max(COMPARED, self._costs.workers):
             return None
         left = self.budget.seconds * (1 + OVERRUN) - self.budget.spent
-        return max(0.0, left - self.test_seconds(tuned) - self.restart)
+        return max(0.0, left - self.ending_seconds(tuned) - self.restart)
 
     def another_round(self, finalists: int, tuned: Sequence[Evaluation]) -> bool:
         """Whether a further round of so many finalists fits; without it their race ends as it stands."""
 
         def fits() -> bool:
             turns = math.ceil(finalists / self._costs.workers)
-            coming = SLACK * turns * (self._fit_seconds() + self._writing_seconds) + self.test_seconds(tuned)
+            coming = SLACK * turns * (self._fit_seconds() + self._writing_seconds) + self.ending_seconds(tuned)
             return self.budget.room(coming * LATE)
 
         return bool(self._journal.decision("round", fits))
@@ -125,7 +139,7 @@ class TimePlan:
         for count in range(len(leaders), 0, -1):
             chosen = leaders[:count]
             chosen += [e for e in tuned if e.candidate == self.space.manual_tuned and e.complete and e not in chosen]
-            seconds = self.finalist_seconds([e.seconds for e in chosen]) + self.test_seconds(tuned)
+            seconds = self.finalist_seconds([e.seconds for e in chosen]) + self.ending_seconds(tuned)
             if len(chosen) > 1 and self.budget.room(seconds * LATE):
                 return chosen
         return []
@@ -137,7 +151,7 @@ class TimePlan:
         if self.asked > self._costs.workers and not self.over:
             fit = self._fit_seconds()
             again = self.finalist_seconds([fit] * self._expected(tuned)) if self.asked > COMPARED else 0.0
-            return self.budget.room(before + fit + again + self.test_seconds(tuned))
+            return self.budget.room(before + fit + again + self.ending_seconds(tuned))
         return not self.over
 
     def most_finalists(self, fitted: int) -> int:
@@ -175,21 +189,29 @@ class TimePlan:
         again = [fit + self._writing_seconds for fit in list(fits) * self.unknown_rounds]
         return side_by_side(again, self._costs.workers) * SLACK
 
-    def test_seconds(self, tuned: Sequence[Evaluation]) -> float:
-        """Of the finalist that costs most, since any may win; weights that are on another machine, or were lost, are
-        trained once more, and so is the winner before the test, where that is planned."""
-        leaders = [e.candidate for e in ranked(tuned)[: self.most_finalists(self.evaluator.fitted + 1)]]
-        leaders = leaders or [self.space.manual_tuned]
-        refit = max(map(self._planned_refit, leaders))
-        versions = 2 if refit else 1
-        return refit + self._repeating(tuned) + max(self._scoring([leader] * versions) for leader in leaders)
+    def ending_seconds(self, tuned: Sequence[Evaluation]) -> float:
+        """Of all that comes after the finalists: the winner trained once more, where that is planned, and the test."""
+        return self.refit_seconds(tuned) + self.test_seconds(tuned)
 
-    def _planned_refit(self, candidate: Candidate) -> float:
-        """Seconds that are kept for training this winner once more."""
-        if not (self.refit and self._costs.voted) or self.budget.seconds is None:
+    def refit_seconds(self, tuned: Sequence[Evaluation]) -> float:
+        """That are kept for training the winner once more: of the leader that costs most, since any may win. 0 where
+        that would take more than its share of the budget."""
+        if not (self.refit and self._costs.voted):
             return 0.0
-        seconds = self._costs.refit_seconds(candidate.settings)
-        return seconds if seconds <= REFIT_SHARE * self.budget.seconds else 0.0
+        seconds = max(self._costs.refit_seconds(leader.settings) for leader in self._winners(tuned))
+        most = math.inf if self.budget.seconds is None else REFIT_SHARE * self.budget.seconds
+        return seconds if seconds <= most else 0.0
+
+    def test_seconds(self, tuned: Sequence[Evaluation]) -> float:
+        """Of the leader that costs most, with both of its versions where it is trained once more; weights that are on
+        another machine, or were lost, are trained again."""
+        versions = 2 if self.refit_seconds(tuned) else 1
+        return self._repeating(tuned) + max(self._scoring([leader] * versions) for leader in self._winners(tuned))
+
+    def _winners(self, tuned: Sequence[Evaluation]) -> list[Candidate]:
+        """Who may win."""
+        leaders = [e.candidate for e in ranked(tuned)[: self.most_finalists(self.evaluator.fitted + 1)]]
+        return leaders or [self.space.manual_tuned]
 
     def _repeating(self, tuned: Sequence[Evaluation]) -> float:
         """Seconds of the fine-tunes that are trained again for their weights, and of writing the results."""

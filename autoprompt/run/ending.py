@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autoprompt.evaluator import Evaluation, Evaluator
 from autoprompt.leaderboard import keep_weights
-from autoprompt.optimizer import Outcome
+from autoprompt.optimizer import Forecast, Outcome, blocks_of
 from autoprompt.results import WinnerVersion
 from autoprompt.run.inputs import Task
 from autoprompt.run.options import Progress
@@ -51,10 +51,17 @@ class Ending:
 
 
 def end_search(
-    task: Task, evaluator: Evaluator, outcome: Outcome, recorder: Recorder, progress: Progress, *, test: bool
+    task: Task,
+    evaluator: Evaluator,
+    outcome: Outcome,
+    recorder: Recorder,
+    progress: Progress,
+    forecast: Forecast,
+    *,
+    test: bool,
 ) -> Ending:
     """Train the winner once more, where the outcome has answers for that, then score the test rows (``test``) with both
-    of its versions, and with the manual baselines.
+    of its versions, and with the manual baselines. ``forecast`` is told which of these begins.
 
     A fine-tune that fails is left out, with a note. Raises StorageError where weights cannot be written.
     """
@@ -62,6 +69,7 @@ def end_search(
     trained = evaluator.with_weights(outcome.trained)
     ending = Ending([e for e in trained if e.candidate == outcome.best.candidate], [len(corpus.train)])
     if outcome.answers:
+        forecast.begin("refit")
         progress.stage("refit")
         (again,) = evaluator.refit([outcome.best.candidate], outcome.answers)
         if again.complete:
@@ -70,6 +78,7 @@ def end_search(
         else:
             progress.note(f"The winner was not trained once more: {again.reason}.")
     if test and corpus.test:
+        forecast.begin("test", blocks_of(len(corpus.test)))
         progress.stage("test")
         refit = ending.versions[1:]
         tested = evaluator.test([*trained, *refit], corpus.test)

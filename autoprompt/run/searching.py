@@ -176,7 +176,7 @@ class _Run:
             progress.stage("fine-tune")
             outcome = score_transfer(evaluator, task, options.transfer, options.seed, recorder)
         test = options.transfer is None or options.transfer.split == "test"
-        ending = end_search(task, evaluator, outcome, recorder, progress, test=test)
+        ending = end_search(task, evaluator, outcome, recorder, progress, forecast, test=test)
         recorder.store_estimates(outcome.judged)
         kept = ending.keep_winner(board.path)
         return _result(options, recorder, outcome, ending, self.budget, kept)
@@ -280,16 +280,19 @@ def _left_out(options: SearchOptions, outcome: Outcome) -> list[str]:
     """Sentences on what was left out at the end, mostly for lack of time."""
     if options.transfer is not None:
         return []
-    if not outcome.finalists and options.max_evaluations is not None:
-        return ["The winner was not scored a second time: there was no other finalist."]
-    if not outcome.finalists:
-        return ["The winner was not scored a second time: no time was left for finalists."]
     asked = options.repeats * (options.folds or 2)
-    if outcome.rounds < asked:
-        return [
+    said = []
+    if not outcome.finalists and options.max_evaluations is not None:
+        said.append("The winner was not scored a second time: there was no other finalist.")
+    elif not outcome.finalists:
+        said.append("The winner was not scored a second time: no time was left for finalists.")
+    elif outcome.rounds < asked:
+        said.append(
             f"The finalists were scored on {outcome.rounds} of {asked} folds and repeats: no time was left for more."
-        ]
-    return []
+        )
+    if outcome.no_time_to_refit:
+        said.append("The winner was not trained once more: no time was left for that.")
+    return said
 
 
 def _origin(transfer: StoredTransfer | None) -> Transferred | None:

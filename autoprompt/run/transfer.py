@@ -67,6 +67,7 @@ def score_transfer(
         best=found[-1],
         trained=found[::-1],
         answers=[],
+        no_time_to_refit=False,
         parts=[],
         baselines={"manual_tuned": found[0]},
         judged=[],

@@ -1,5 +1,6 @@
 """What a search needs at least, and what it is likely to take, from measured speeds."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,8 +40,9 @@ def space(**rules: Any) -> Space:
     return Space(manual, "label", ("word",), SearchConfig.model_validate({"search": rules}))
 
 
-def cost_model(speed: Speed | None = SPEED, *, workers: int = 2) -> CostModel:
-    rows: Any = SimpleNamespace(train=range(32), validation=range(32), unlabeled=(), labels=())
+def cost_model(speed: Speed | None = SPEED, *, workers: int = 2, voted: int = 0) -> CostModel:
+    labels = ("a", "b") if voted else ()
+    rows: Any = SimpleNamespace(train=range(32), validation=range(32), unlabeled=range(voted), labels=labels)
     costs = CostModel(rows, workers)
     costs.speed = speed
     return costs
@@ -186,11 +188,11 @@ def forecast(limits: Budget, costs: CostModel, need: Any = None) -> tuple[Foreca
 def test_nothing_is_foretold_that_was_not_measured() -> None:
     costs = cost_model(None)
     told_of, told, pace = forecast(Budget(evaluations=20), costs)
-    told_of.begin("baselines", pace, [])
+    told_of.begin("baselines", pace=pace)
     assert told == [[Expected(name, None) for name in ("baselines", "search", "finalists", "test")]]
     costs.prefix_speeds += [0.001] * 20
     costs.prefix_sizes[prefix_key(space().manual)] = 1920
-    told_of.begin("search", pace, [])
+    told_of.begin("search", pace=pace)
     assert [stage.seconds is None for stage in told[-1]] == [True, True, False]
     costs.fit_seconds += [4.0, 6.0]
     told_of.clock.now = 5.0  # type: ignore[attr-defined]
@@ -204,7 +206,7 @@ def test_a_limit_of_evaluations_takes_as_long_as_its_fine_tunes() -> None:
     told_of, told, pace = forecast(Budget(evaluations=20), costs)
     pace.evaluator.fitted = 8  # type: ignore[misc]
     pace.overhead = 3.0
-    told_of.begin("search", pace, [])
+    told_of.begin("search", pace=pace)
     low, high = told[-1][0].seconds or (0, 0)
     assert low == pytest.approx(6 * 4.0 + 2 * 3.0)
     assert high == pytest.approx(6 * 8.0 + 3 * 3.0)
@@ -214,7 +216,7 @@ def test_a_search_by_the_clock_goes_on_until_finalists_and_test() -> None:
     costs = cost_model()
     need = needed(costs, space(), "hybrid", 400, 2)
     told_of, told, pace = forecast(budget(200.0, spent=50.0), costs, need)
-    told_of.begin("baselines", pace, [])
+    told_of.begin("baselines", pace=pace)
     assert dict(told[-1]) == {
         "baselines": (need.baselines,) * 2,
         "search": (pytest.approx(150 - need.finalists - need.test),) * 2,
@@ -223,10 +225,33 @@ def test_a_search_by_the_clock_goes_on_until_finalists_and_test() -> None:
     }
 
 
+def test_a_refit_is_a_stage_of_its_own_where_one_is_planned() -> None:
+    costs = cost_model(voted=12)
+    costs.prefix_speeds += [0.001] * 20
+    costs.fit_seconds += [4.0, 6.0]
+    told_of, told, pace = forecast(budget(500.0, spent=50.0), costs, needed(costs, space(), "hybrid", 400, 2))
+    told_of.begin("search", pace=replace(pace, refit=True))
+    search, *later = told[-1]
+    assert [stage.stage for stage in (search, *later)] == ["search", "finalists", "refit", "test"]
+    again = costs.refit_seconds(space().manual_tuned.settings)
+    assert later[1].seconds == (again, again)
+    least, most = (sum(stage.seconds[end] for stage in later if stage.seconds) for end in (0, 1))
+    assert search.seconds == (pytest.approx(450 - most), pytest.approx(450 - least))
+    told_of.begin("refit")
+    told_of.begin("test", 4)
+    assert [[stage.stage for stage in one] for one in told[1:]] == [["refit", "test"], ["test"]]
+
+
+def test_a_run_without_a_search_foretells_nothing() -> None:
+    told: list[object] = []
+    Forecast(None, told.append).begin("test", 8)
+    assert told == []
+
+
 def test_a_stage_of_known_pieces_goes_by_its_own_pace() -> None:
     costs = cost_model()
     told_of, told, pace = forecast(budget(500.0), costs, needed(costs, space(), "hybrid", 400, 2))
-    told_of.begin("test", pace, [], units=8)
+    told_of.begin("test", 8, pace)
     clock = told_of.clock
     for _ in range(2):  # each takes thirty seconds on a machine that got busy
         clock.now += 30.0  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""How many finalists there is time for."""
+"""What there is time for: generations, finalists, a refit."""
 
 from dataclasses import replace
 
@@ -93,7 +93,7 @@ def refitting(left: float, costs: Refitting, *, refit: bool = True) -> TimePlan:
 def test_up_to_a_fifth_of_the_budget_is_kept_for_training_the_winner_once_more(
     costs: Refitting, refit: bool, kept: float
 ) -> None:
-    assert refitting(90.0, costs, refit=refit).test_seconds(RANKED) == FINISH_SECONDS + kept
+    assert refitting(90.0, costs, refit=refit).ending_seconds(RANKED) == FINISH_SECONDS + kept
 
 
 @pytest.mark.parametrize(("left", "expected"), [(44.0, True), (37.0, True), (36.0, False), (0.0, False)])
@@ -104,3 +104,20 @@ def test_the_winner_is_trained_once_more_where_there_is_time_whatever_was_kept(l
     assert not replace(unlimited, refit=False).may_refit(RANKED[0], RANKED)
     frozen = replace(RANKED[0], candidate=replace(RANKED[0].candidate, settings=Settings("none")))
     assert not unlimited.may_refit(frozen, RANKED)
+
+
+@pytest.mark.parametrize(
+    ("openings", "expected"),
+    [(None, 30.0), (4, 30.0), (9, 30.0), (2, 20.0), (0, 10.0)],
+)
+def test_a_later_generation_takes_less_where_it_opens_less(openings: int | None, expected: float) -> None:
+    """The first took 30 seconds, 20 of them for four openings by two workers."""
+    spent = [0.0]
+    plan = replace(pace(90.0), budget=Budget(seconds=100.0, clock=lambda: spent[0]))
+    plan.budget.started = 0.0
+    assert plan.begin_generation([])
+    for number in range(4):
+        plan.evaluator.costs.record_prefix((Template.parse(f"{number} {{text}}"), ()), 100, 10.0)
+    spent[0] = 30.0
+    plan.proposed(openings)
+    assert plan.overhead == pytest.approx(expected)

@@ -19,6 +19,7 @@ from autoprompt.evaluator.refitting import MOST_TIMES, RefitTask, limited
 from autoprompt.evaluator.worker import Worker, WorkerSpec
 from autoprompt.leaderboard import Leaderboard
 from autoprompt.optimizer.loop import Search
+from autoprompt.optimizer.time_budget import TimePlan
 from autoprompt.progress import Silent
 from autoprompt.template import LabelWords, Template
 
@@ -131,6 +132,18 @@ def test_without_a_refit_the_winner_stays_as_it_was_found(
     assert other.result["best"]["test"] == found.result["versions"]["single"]["test"]
     assert all(list(rungs) == [Rung.TUNED] for rungs in other.tests().values())
     assert run.verify(other.result["best"]["entry"], other.options.leaderboard, Silent()).verdict == "exact"
+
+
+def test_a_refit_that_was_left_out_for_time_is_said(
+    finished: tuple[run.SearchOptions, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TimePlan, "may_refit", lambda *_: False)
+    options = replace(finished[0], refit=True, leaderboard=tmp_path / "board.sqlite", max_evaluations=5)
+    said = "The winner was not trained once more: no time was left for that."
+    late = run.search(options, Silent()).to_dict()
+    assert said in late["left_out"]
+    assert late["versions"] == {}
+    assert said not in finished[1]["left_out"], "it was not asked for"
 
 
 def test_the_command_and_the_function_take_it(found: Found, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ class GeneticStrategy(Strategy):
 
     name = "genetic"
     breeds = True
+    later_openings = 2 * OPENINGS
     gradients = False
     """Whether operators that need token gradients are used."""
 
