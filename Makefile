@@ -68,7 +68,7 @@ lint: $(STAMP) ## formatting, style and types
 	$(BIN)/mypy
 
 bench: $(STAMP) ## a benchmark: NAME=cost, or another of tests/benchmarks; QUICK=1 for a part of it
-	$(BIN)/python tests/benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick) $(if $(FRESH),--fresh)
+	$(BIN)/python tests/benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick) $(if $(FRESH),--fresh) $(if $(STORED),--stored)
 
 clean: ## remove .venv, caches, the site and the demo's leaderboard
 	rm -rf .venv .browser demo.sqlite.weights build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -42,6 +42,7 @@ class Options:
     data: Path | None
     quick: bool
     fresh: bool
+    stored: bool = False
 
 
 def options(doc: str | None) -> Options:
@@ -50,8 +51,9 @@ def options(doc: str | None) -> Options:
     parser.add_argument("--data", type=Path, help="a folder of few-shot folders; default: the embedded corpora")
     parser.add_argument("--quick", action="store_true", help="a part of it, within 8 minutes")
     parser.add_argument("--fresh", action="store_true", help="measure again what is stored")
+    parser.add_argument("--stored", action="store_true", help="show what is stored, measure nothing (search)")
     given = parser.parse_args()
-    return Options(given.data, given.quick, given.fresh)
+    return Options(given.data, given.quick, given.fresh, given.stored)
 
 
 class Cells:
@@ -80,13 +82,10 @@ class Cells:
         of_machine: bool = True,
     ) -> Cell:
         """The stored cell, else a new one. Where it is not ``of_engine`` or ``of_machine``, another's will do."""
-        depends = ({"engine": engine(self.modules)} if of_engine else {}) | (
-            {"machine": machine()} if of_machine else {}
-        )
-        key = json.dumps({**what, **depends}, sort_keys=True)
-        known = [cell for cell in self._stored() if cell["key"] == key]
-        if known and (key in self._done or not self.fresh):
-            return dict(known[-1]["values"])
+        key = self._key(what, of_engine=of_engine, of_machine=of_machine)
+        known = self.known(what, of_engine=of_engine, of_machine=of_machine)
+        if known is not None and (key in self._done or not self.fresh):
+            return known
         print("  measuring", ", ".join(map(str, what.values())), flush=True)
         values = measure()
         cell = {"key": key, "engine": engine(self.modules), "machine": described(), "values": values}
@@ -94,6 +93,18 @@ class Cells:
             file.write(json.dumps(cell, sort_keys=True) + "\n")
         self._done.add(key)
         return dict(values)
+
+    def known(self, what: Mapping[str, Any], *, of_engine: bool = True, of_machine: bool = True) -> Cell | None:
+        """The stored cell, or None."""
+        key = self._key(what, of_engine=of_engine, of_machine=of_machine)
+        known = [cell for cell in self._stored() if cell["key"] == key]
+        return dict(known[-1]["values"]) if known else None
+
+    def _key(self, what: Mapping[str, Any], *, of_engine: bool, of_machine: bool) -> str:
+        depends = ({"engine": engine(self.modules)} if of_engine else {}) | (
+            {"machine": machine()} if of_machine else {}
+        )
+        return json.dumps({**what, **depends}, sort_keys=True)
 
     def _stored(self) -> list[Cell]:
         if not self.path.is_file():

@@ -28,7 +28,7 @@ def searched(
     with tempfile.TemporaryDirectory() as name:
         board = Path(name) / "board.sqlite"
         result = searched_into(board, task, corpus, view, rules, **options)
-        return result, {who: tested(board, _entry_of(result, who), corpus) for who in shown}
+        return result, {who: tested(board, _entry_of(result, who), corpus, first=False) for who in shown}
 
 
 def searched_into(
@@ -51,14 +51,16 @@ def searched_into(
         return run_search(given, view or Silent())
 
 
-def tested(board: Path, entry: str, corpus: Corpus) -> tuple[str, list[float]]:
-    """An entry's outcome and log-loss on each test row, in the corpus's order."""
+def tested(board: Path, entry: str, corpus: Corpus, *, first: bool) -> tuple[str, list[float]]:
+    """An entry's outcome and log-loss on each test row, in the corpus's order; of one that was trained once more as it
+    is then, or as it was before (``first``)."""
     with sqlite3.connect(board) as connection:
-        ((predictions, log_probs, row_ids),) = connection.execute(
+        found = connection.execute(
             "SELECT predictions, log_probs, row_ids FROM examples JOIN evaluations ON number = evaluation "
-            "WHERE split = 'test' AND entry = ?",
+            "WHERE split = 'test' AND entry = ? ORDER BY rung",
             (entry,),
         ).fetchall()
+    predictions, log_probs, row_ids = found[0 if first else -1]
     predicted = dict(zip(json.loads(row_ids), json.loads(predictions), strict=True))
     found = dict(zip(json.loads(row_ids), json.loads(log_probs), strict=True))
     gold = [row.label for row in corpus.test]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,15 +28,20 @@ PACKAGES = {
 
 def ask(peer: str, question: dict[str, Any]) -> dict[str, Any]:
     """What ``peer_NAME.py`` answers: one JSON object in, one out."""
-    run = subprocess.run(
-        [str(_python(peer)), str(HERE / f"peer_{peer}.py")],
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return _answer(peer, [str(_python(peer)), str(HERE / f"peer_{peer}.py")], question)
+
+
+def ask_checkout(folder: Path, question: dict[str, Any]) -> dict[str, Any]:
+    """What another checkout of this project finds, in this environment: see ``peer_checkout.py``."""
+    # Not in the current folder: a checkout there would be found first.
+    command = [sys.executable, str(HERE / "peer_checkout.py")]
+    return _answer(str(folder), command, question, cwd="/", env={**os.environ, "PYTHONPATH": str(folder.resolve())})
+
+
+def _answer(name: str, command: list[str], question: dict[str, Any], **where: Any) -> dict[str, Any]:
+    run = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True, check=False, **where)
     if run.returncode:
-        raise SystemExit(f"{peer} failed:\n{run.stderr[-3000:]}")
+        raise SystemExit(f"{name} failed:\n{run.stderr[-3000:]}")
     answer: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return answer
 

@@ -1,13 +1,14 @@
 """Test accuracy at equal time on the same cores: the engine's strategies and what people would use instead.
 
-    make bench NAME=search DATA=FOLDER            not quite four hours; goes on cell by cell
-    make bench NAME=search DATA=FOLDER QUICK=1    one task, 90 seconds a run: 2.7 minutes
+    make bench NAME=search DATA=FOLDER            some seven hours; goes on cell by cell, the most telling first
+    make bench NAME=search DATA=FOLDER STORED=1   the tables of what was measured so far
+    make bench NAME=search DATA=FOLDER QUICK=1    one task, 90 seconds a run: five minutes
 
-A cell is one run of 10 minutes on one few-shot task, test rows included, with all cores. Snapshots at 2 and 5 minutes:
-what had the lowest validation loss among the fine-tunes done by then, tested afterwards. Hybrid and random run on all
-tasks; genetic, gradient, the manual template with full tuning, and SetFit (PyPI, its own environment, with minilm-l6)
-on one task a data set. SetFit sees the training rows (``setfit``), or those and the validation rows (``setfit, all
-rows``), which the searches select by.
+A cell is one run of 2, 5 or 10 minutes on one few-shot task, test rows included, with all cores. *before* is the
+default strategy of another checkout of this project, whose folder stands in BEFORE; without that it is left out.
+Hybrid, before and random run on all tasks; genetic, gradient, the manual template with full tuning, and SetFit (PyPI,
+its own environment, with minilm-l6) on one task a data set. SetFit sees the training rows (``setfit``), or those and the
+validation rows (``setfit, all rows``), which the searches select by.
 
 Differences are paired by task and test row, and averaged over the samples of one data set, which share their test rows;
 intervals (95 %) draw data sets again, and rows within them. Of three data sets that tells little about a fourth. Cells
@@ -16,88 +17,89 @@ of several machines may stand in one table: each task's cells should come from o
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boards
-from bench import SEARCHES, Cell, Cells, Interval, described, finish, interval, options, outcomes, right, table
-from peers import ask
+from bench import SCRATCH, SEARCHES, Cell, Cells, Interval, described, finish, interval, options, outcomes, right, table
+from peers import ask, ask_checkout
 from tasks import MODEL, Task, by_group, by_length, evaluating, few_shot, first_of_each
 
-from autoprompt.candidate import Candidate, Settings
+from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus
-from autoprompt.evaluator import Evaluation, Evaluator, Rung
 from autoprompt.execution import default_workers
 from autoprompt.models import locate_model
-from autoprompt.optimizer.racing import best, finalists
 from autoprompt.progress import Silent
 from autoprompt.run import ModelOptions
 from autoprompt.run.inputs import prepare
 
-EVERYWHERE = ("hybrid", "random")
+Way = tuple[str, float]
+"""A method, and its minutes; 0 where it takes as long as it takes."""
+BEFORE = "before"
+EVERYWHERE: tuple[tuple[Way, ...], ...] = (
+    (("hybrid", 5), (BEFORE, 5)),
+    (("hybrid", 2),),
+    (("random", 5),),
+    ((BEFORE, 2), ("random", 2)),
+    (("hybrid", 10), (BEFORE, 10), ("random", 10)),
+)
+"""In turn on all tasks."""
+ON_ONE: tuple[Way, ...] = (
+    ("genetic", 10), ("gradient", 10), ("manual, full tuning", 0), ("setfit", 0), ("setfit, all rows", 0),
+)  # fmt: skip
+QUICK: tuple[tuple[Way, ...], ...] = ((("hybrid", 1.5), ("random", 1.5)),)
 
 
-@dataclass
-class Watch(Silent):
-    """A view that keeps every short fine-tune with the second it was done."""
-
-    started: float = field(default_factory=time.monotonic)
-    seen: list[tuple[float, Evaluation]] = field(default_factory=list)
-
-    def evaluated(self, evaluation: Evaluation | None, _evaluator: Evaluator) -> None:
-        if evaluation is None or not evaluation.complete or evaluation.rung != Rung.TUNED:
-            return
-        if evaluation.candidate.settings.tuning != "none":
-            self.seen.append((time.monotonic() - self.started, evaluation))
-
-    def leader(self, second: float) -> Evaluation | None:
-        """What would have been named best then."""
-        done = finalists([e for at, e in self.seen if at <= second], 1)
-        return best(done) if done else None
-
-
-def searched(task: Task, corpus: Corpus, strategy: str, minutes: tuple[float, ...]) -> Cell:
-    """One run; each row's outcome for the winner, ``manual_tuned``, and the snapshots."""
-    watch = Watch()
-    result, found = boards.searched(
-        task,
-        corpus,
-        watch,
-        ("best", "manual_tuned"),
-        strategy=strategy,
-        budget=60 * minutes[-1],
-        started=watch.started,
+def searched(task: Task, corpus: Corpus, strategy: str, minutes: float) -> Cell:
+    """One run; each row's outcome for the winner, the winner as it was before it was trained once more (``single``),
+    and ``manual_tuned``. The leaderboard is kept among what need not be kept."""
+    board = _board(task, strategy, minutes)
+    result = boards.searched_into(
+        board, task, corpus, Silent(), strategy=strategy, budget=60 * minutes, started=time.monotonic()
     )
-    leaders = {f"{m:g}": leader for m in minutes[:-1] if (leader := watch.leader(60 * m)) is not None}
-    later = tested(corpus, [e.candidate for e in leaders.values()], task.seed)
+    return _cell(board, corpus, result)
+
+
+def before(task: Task, corpus: Corpus, minutes: float) -> Cell:
+    """The same with the default strategy of the other checkout."""
+    board = _board(task, BEFORE, minutes)
+    with tempfile.TemporaryDirectory() as name:
+        source, data = task.options(corpus, Path(name))
+        question = {
+            "corpus": source, "test_rows": data.test_rows if source == task.source else None, "model": MODEL,
+            "seed": task.seed, "budget": 60 * minutes, "leaderboard": str(board),
+        }  # fmt: skip
+        return _cell(board, corpus, ask_checkout(Path(os.environ["BEFORE"]), question))
+
+
+def _board(task: Task, name: str, minutes: float) -> Path:
+    place = SCRATCH / "search" / f"{task.name.replace('/', '-')}-{name}-{minutes:g}.sqlite"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    return place
+
+
+def _cell(board: Path, corpus: Corpus, result: Mapping[str, Any]) -> Cell:
+    best, manual = (result["best"]["entry"], result["baselines"]["manual_tuned"]["entry"])
     return {
         "right": {
-            **{who: outcome for who, (outcome, _) in found.items()},
-            **dict(zip((f"at {m}" for m in leaders), later, strict=True)),
+            "best": boards.tested(board, best, corpus, first=False)[0],
+            "single": boards.tested(board, best, corpus, first=True)[0],
+            "manual_tuned": boards.tested(board, manual, corpus, first=True)[0],
         },
         "template": result["best"]["template"],
         "settings": result["best"]["settings"],
         "evaluations": result["evaluations"],
+        "left_out": result["left_out"],
         "seconds": result["seconds"],
         "machine": described(),
     }
-
-
-def tested(corpus: Corpus, candidates: Sequence[Candidate], seed: int) -> list[str]:
-    """Each candidate trained on the training rows as a search trains it."""
-    if not candidates:
-        return []
-    with evaluating(corpus, seed) as evaluator:
-        trained = evaluator.fit(list(dict.fromkeys(candidates)))
-        done = dict(zip(dict.fromkeys(candidates), evaluator.test(trained, corpus.test), strict=True))
-    gold = [row.label for row in corpus.test]
-    return [outcomes(done[c].predictions, gold) for c in candidates]
 
 
 def manual_full(task: Task, corpus: Corpus) -> Cell:
@@ -108,8 +110,10 @@ def manual_full(task: Task, corpus: Corpus) -> Cell:
         prepared = prepare(source, data, ModelOptions(MODEL, tuning="full"), (), None, None, task.seed)
     candidate = prepared.manual
     assert candidate.settings == Settings.default("full", len(corpus.train))
-    (right,) = tested(corpus, [candidate], task.seed)
-    return {"right": {"best": right}, "seconds": time.monotonic() - started, "machine": described()}
+    with evaluating(corpus, task.seed) as evaluator:
+        (done,) = evaluator.test(evaluator.fit([candidate]), corpus.test)
+    hits = outcomes(done.predictions, [row.label for row in corpus.test])
+    return {"right": {"best": hits}, "seconds": time.monotonic() - started, "machine": described()}
 
 
 def setfit(_: Task, corpus: Corpus, *, everything: bool = False) -> Cell:
@@ -124,8 +128,8 @@ def setfit(_: Task, corpus: Corpus, *, everything: bool = False) -> Cell:
             "seed": 0,
         },
     )
-    right = outcomes(answer["predictions"], [row.label for row in corpus.test])
-    return {"right": {"best": right}, "seconds": answer["seconds"], "machine": described()}
+    hits = outcomes(answer["predictions"], [row.label for row in corpus.test])
+    return {"right": {"best": hits}, "seconds": answer["seconds"], "machine": described()}
 
 
 OTHERS: dict[str, Callable[[Task, Corpus], Cell]] = {
@@ -133,99 +137,115 @@ OTHERS: dict[str, Callable[[Task, Corpus], Cell]] = {
     "setfit": setfit,
     "setfit, all rows": partial(setfit, everything=True),
 }
-PEERS = ("genetic", "gradient", *OTHERS)
 
-Found = dict[tuple[str, str], Cell]
-"""By task and method."""
+Found = dict[Way, dict[str, Cell]]
+"""Cells by way and task."""
 
 
-def measured(cells: Cells, tasks: Sequence[Task], minutes: tuple[float, ...], rows: int | None, quick: bool) -> Found:
-    """Cells of another day's machine will do: these are hours of runs. A task's cells follow one another."""
-    asked: list[tuple[Task, str]] = []
-    for task in tasks:
-        compared = task in first_of_each(tasks) and not quick
-        asked += [(task, way) for way in (*EVERYWHERE, *(PEERS if compared else ()))]
+def measured(cells: Cells, tasks: Sequence[Task], rows: int | None, *, quick: bool, stored: bool) -> Found:
+    """Cells of another day's machine will do: these are hours of runs. ``stored``: those that are, and no others."""
+    asked = [(task, way) for ways in (QUICK if quick else EVERYWHERE) for task in tasks for way in ways]
+    asked += [] if quick else [(task, way) for task in first_of_each(tasks) for way in ON_ONE]
     found: Found = {}
-    for task, way in asked:
+    for task, (name, minutes) in asked:
         corpus = task.load(rows)
-        what = {"task": task.name, "rows": len(corpus.test), "way": way}
-        if way in OTHERS:
-            run, ours = partial(OTHERS[way], task, corpus), not way.startswith("setfit")
+        what: dict[str, Any] = {"task": task.name, "rows": len(corpus.test), "way": name}
+        what |= {"minutes": minutes} if minutes else {}
+        run: Callable[[], Cell]
+        if name in OTHERS:
+            run, ours = partial(OTHERS[name], task, corpus), not name.startswith("setfit")
+        elif name == BEFORE:
+            run, ours = partial(before, task, corpus, minutes), False
         else:
-            run, ours = partial(searched, task, corpus, way, minutes), True
-            what |= {"minutes": list(minutes)}
-        found[task.name, way] = cells.get(what, run, of_engine=ours, of_machine=False)
+            run, ours = partial(searched, task, corpus, name, minutes), True
+        if stored or (name == BEFORE and BEFORE.upper() not in os.environ):
+            cell = cells.known(what, of_engine=ours, of_machine=False)
+        else:
+            cell = cells.get(what, run, of_engine=ours, of_machine=False)
+        if cell is not None:
+            found.setdefault((name, minutes), {})[task.name] = cell
     return found
 
 
-def rows_right(cell: Cell, who: str = "best") -> list[int]:
+def difference(found: Found, one: tuple[Way, str], other: tuple[Way, str]) -> tuple[Interval, int] | None:
+    """Of two (way, who), over the tasks that both have: their number stands beside."""
+    ours, theirs = found.get(one[0], {}), found.get(other[0], {})
+    values = {
+        task: [a - b for a, b in zip(_right(ours[task], one[1]), _right(theirs[task], other[1]), strict=True)]
+        for task in ours
+        if task in theirs
+    }
+    return (interval(by_group(values)), len(values)) if values else None
+
+
+def _right(cell: Cell, who: str) -> list[int]:
     return right(cell["right"][who])
 
 
-def difference(found: Found, one: tuple[str, str], other: tuple[str, str]) -> tuple[Interval, int] | None:
-    """Of two (method, who), over the tasks that both have: their number stands beside. None where there are none: a
-    snapshot may come before the first fine-tune's end."""
-    values = {}
-    for task, method in found:
-        if method != one[0] or (task, other[0]) not in found:
-            continue
-        a, b = found[task, one[0]], found[task, other[0]]
-        if one[1] in a["right"] and other[1] in b["right"]:
-            values[task] = [x - y for x, y in zip(rows_right(a, one[1]), rows_right(b, other[1]), strict=True)]
-    return (interval(by_group(values)), len(values)) if values else None
+def _named(way: Way) -> str:
+    return f"{way[0]}, {way[1]:g} min" if way[1] else way[0]
+
+
+def _accuracy(cell: Cell, who: str) -> str:
+    return f"{statistics.fmean(_right(cell, who)):.3f}"
 
 
 def _cost(cell: Cell) -> str:
     return f"{cell['seconds']:.0f}" + (f" ({cell['evaluations']})" if "evaluations" in cell else "")
 
 
-def report(found: Found, minutes: tuple[float, ...]) -> dict[str, Any]:
-    methods = list(dict.fromkeys(method for _, method in found))
-    shown = ["manual_tuned", *methods]
-    lines, costs = [], []
-    for task in dict.fromkeys(task for task, _ in found):
-        cells = {method: found[task, method] for method in methods if (task, method) in found}
-        values: list[Any] = [statistics.fmean(rows_right(cells["hybrid"], "manual_tuned"))]
-        values += [statistics.fmean(rows_right(cells[m])) if m in cells else "" for m in methods]
-        lines.append([task, len(rows_right(cells["hybrid"])), *values])
-        costs.append([task, *(_cost(cells[m]) if m in cells else "" for m in methods)])
-    print(f"Test accuracy after {minutes[-1]:g} minutes\n")
-    table(["task", "n", *shown], lines)
+def report(found: Found) -> dict[str, Any]:
+    ways = sorted(found, key=lambda way: (-way[1], way[0]))
+    names = list(dict.fromkeys(task for cells in found.values() for task in cells))
+    manual = {task: _accuracy(c, "manual_tuned") for w in ways if w[0] == "hybrid" for task, c in found[w].items()}
+    shown = [[t, manual.get(t, ""), *(_accuracy(found[w][t], "best") if t in found[w] else "" for w in ways)]
+             for t in names]  # fmt: skip
+    rows = {len(next(iter(cell["right"].values()))) for cells in found.values() for cell in cells.values()}
+    print(f"Test accuracy, n = {', '.join(map(str, sorted(rows)))}\n")
+    table(["task", "manual_tuned", *map(_named, ways)], shown)
     print("Seconds, and fine-tunes of the search\n")
-    table(["task", *methods], costs)
+    table(["task", *map(_named, ways)], [[t, *(_cost(found[w][t]) if t in found[w] else "" for w in ways)]
+                                         for t in names])  # fmt: skip
     result: dict[str, Any] = {}
-    rows = []
-    pairs = [(("hybrid", "best"), ("hybrid", "manual_tuned"))]
-    pairs += [(("hybrid", "best"), (method, "best")) for method in methods if method != "hybrid"]
-    pairs += [(("hybrid", "best"), ("hybrid", f"at {m:g}")) for m in minutes[:-1]]
-    pairs += [(("hybrid", f"at {m:g}"), ("random", f"at {m:g}")) for m in minutes[:-1]]
-    pairs += [(("random", "best"), ("random", "manual_tuned"))]
-    for one, other in pairs:
+    lines = []
+    for one, other in _pairs(ways):
         compared = difference(found, one, other)
         if compared is None:
             continue
         value, count = compared
-        name = " - ".join(who[0] if who[1] == "best" else " ".join(who) for who in (one, other))
-        rows.append([name, str(value), count])
+        name = " - ".join(_named(way) if who == "best" else f"{_named(way)}: {who}" for way, who in (one, other))
+        lines.append([name, str(value), count])
         result[name] = [value.mean, value.low, value.high]
-    table(["difference in accuracy", "mean [95 %]", "tasks"], rows)
+    table(["difference in accuracy", "mean [95 %]", "tasks"], lines)
     return result
+
+
+def _pairs(ways: Sequence[Way]) -> list[tuple[tuple[Way, str], tuple[Way, str]]]:
+    """What is compared: each length of hybrid with all others of that length, with its parts, and with its lengths."""
+    hybrid = [way for way in ways if way[0] == "hybrid"]
+    out: list[tuple[tuple[Way, str], tuple[Way, str]]] = []
+    for way in hybrid:
+        out += [((way, "best"), (way, who)) for who in ("manual_tuned", "single")]
+        out += [((way, "best"), (other, "best")) for other in ways if other[1] in {way[1], 0} and other != way]
+        out += [((way, "best"), (shorter, "best")) for shorter in hybrid if shorter[1] < way[1]]
+    others = [way for way in ways if way[0] in {BEFORE, "random"}]
+    return out + [((way, "best"), (way, "manual_tuned")) for way in others]
 
 
 def main() -> None:
     """Measure, print the tables, then one line of JSON."""
     given = options(__doc__)
-    minutes: tuple[float, ...] = (1.0, 1.5) if given.quick else (2.0, 5.0, 10.0)
     tasks = few_shot(given)
     found = measured(
         Cells("search", given, SEARCHES),
         by_length(tasks)[:1] if given.quick else tasks,
-        minutes,
         200 if given.quick else None,
-        given.quick,
+        quick=given.quick,
+        stored=given.stored,
     )
-    print("\n" + "; ".join(sorted({cell["machine"] for cell in found.values()})) + f"; {default_workers()} workers\n")
-    finish(report(found, minutes))
+    machines = sorted({cell["machine"] for cells in found.values() for cell in cells.values()})
+    print("\n" + "; ".join(machines) + f"; {default_workers()} workers\n")
+    finish(report(found))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from bench import Options
 
 from autoprompt import corpus as corpora
 from autoprompt.candidate import Candidate, Settings
-from autoprompt.corpus import Corpus
+from autoprompt.corpus import UNLABELED, Corpus
 from autoprompt.corpus.types import SPLITS
 from autoprompt.errors import AutopromptError
 from autoprompt.evaluator import CostModel, Evaluator, WorkerSpec, start_worker
@@ -141,8 +141,12 @@ def _usable(task: Task) -> bool:
 
 def _written(corpus: Corpus, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        rows = [{**row.fields, corpus.label_column: row.label} for row in getattr(corpus, split)]
+    rows: list[dict[str, str]]
+    for split in (*SPLITS, UNLABELED):
+        if split == UNLABELED:
+            rows = [dict(row.fields) for row in corpus.unlabeled]
+        else:
+            rows = [{**row.fields, corpus.label_column: row.label} for row in getattr(corpus, split)]
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{split}.jsonl").write_text(lines, encoding="utf-8")
     return folder
