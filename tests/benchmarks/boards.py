@@ -48,7 +48,7 @@ def searched_into(
             leaderboard=board,
             **options,
         )
-        return run_search(given, view or Silent())
+        return run_search(given, view or Silent()).to_dict()
 
 
 def tested(board: Path, entry: str, corpus: Corpus, *, first: bool) -> tuple[str, list[float]]:

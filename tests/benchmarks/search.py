@@ -7,8 +7,8 @@
 A cell is one run of 2, 5 or 10 minutes on one few-shot task, test rows included, with all cores. *before* is the
 default strategy of another checkout of this project, whose folder stands in BEFORE; without that it is left out.
 Hybrid, before and random run on all tasks; genetic, gradient, the manual template with full tuning, and SetFit (PyPI,
-its own environment, with minilm-l6) on one task a data set. SetFit sees the training rows (``setfit``), or those and the
-validation rows (``setfit, all rows``), which the searches select by.
+its own environment, with minilm-l6) on one task a data set. SetFit sees the training rows (``setfit``), or those and
+the validation rows (``setfit, all rows``), which the searches select by.
 
 Differences are paired by task and test row, and averaged over the samples of one data set, which share their test rows;
 intervals (95 %) draw data sets again, and rows within them. Of three data sets that tells little about a fourth. Cells
