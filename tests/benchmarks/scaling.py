@@ -105,7 +105,7 @@ def _search(evaluations: int, workers: int, view: Silent | None = None) -> tuple
             SearchOptions(CORPUS, max_evaluations=evaluations, config=rules, leaderboard=Path(name) / "board.sqlite"),
             view or Silent(),
         )
-        return result, time.monotonic() - started
+        return result.to_dict(), time.monotonic() - started
 
 
 def scaled(workers: int) -> str:
