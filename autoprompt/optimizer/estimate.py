@@ -10,7 +10,7 @@ from autoprompt.errors import UsageError, parameter
 from autoprompt.evaluator import CostModel
 from autoprompt.optimizer.budget import Budget
 from autoprompt.optimizer.space import Space
-from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, SLACK
+from autoprompt.optimizer.time_budget import COMPARED, FINISH_SECONDS, OVERRUN, SLACK
 from autoprompt.registry import STRATEGIES
 
 TESTED = 3
@@ -84,14 +84,15 @@ def check_budget(budget: Budget, need: Need, *, default: bool) -> str | None:
     """What a budget leaves out, as a note; None where it leaves out nothing, and for one that is no time limit.
 
     ``budget``: as spent on data and model so far; ``default``: nobody gave it. Raises UsageError, with what is needed,
-    for one that does not suffice for a result.
+    for one that does not suffice for a result, even with the tenth by which it may be overrun: what is needed counts
+    fine-tunes with all their epochs, and most end early.
     """
     if budget.seconds is None:
         return None
     spent = budget.spent
     given = f"The {'default ' if default else ''}budget of {duration_text(budget.seconds)}"
     whole = spent + need.least + need.finalists
-    if not budget.room(need.least):
+    if spent + need.least > (1 + OVERRUN) * budget.seconds:
         free = (
             f"free the machine, which is busy (its workers computed in {100 * need.computing:.0f} % of their time), or "
             if need.computing is not None

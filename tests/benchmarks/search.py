@@ -33,6 +33,7 @@ from tasks import MODEL, Task, by_group, by_length, evaluating, few_shot, first_
 
 from autoprompt.candidate import Settings
 from autoprompt.corpus import Corpus
+from autoprompt.errors import UsageError
 from autoprompt.execution import default_workers
 from autoprompt.models import locate_model
 from autoprompt.progress import Silent
@@ -58,11 +59,15 @@ QUICK: tuple[tuple[Way, ...], ...] = ((("hybrid", 1.5), ("random", 1.5)),)
 
 def searched(task: Task, corpus: Corpus, strategy: str, minutes: float) -> Cell:
     """One run; each row's outcome for the winner, the winner as it was before it was trained once more (``single``),
-    and ``manual_tuned``. The leaderboard is kept among what need not be kept."""
+    and ``manual_tuned``. The leaderboard is kept among what need not be kept. A short budget may be ``refused``."""
     board = _board(task, strategy, minutes)
-    result = boards.searched_into(
-        board, task, corpus, Silent(), strategy=strategy, budget=60 * minutes, started=time.monotonic()
-    )
+    try:
+        result = boards.searched_into(
+            board, task, corpus, Silent(), strategy=strategy, budget=60 * minutes, started=time.monotonic()
+        )
+    except UsageError as error:
+        print(f"  refused: {error}", flush=True)
+        return {"refused": str(error), "machine": described()}
     return _cell(board, corpus, result)
 
 
@@ -162,7 +167,7 @@ def measured(cells: Cells, tasks: Sequence[Task], rows: int | None, *, quick: bo
             cell = cells.known(what, of_engine=ours, of_machine=False)
         else:
             cell = cells.get(what, run, of_engine=ours, of_machine=False)
-        if cell is not None:
+        if cell is not None and "refused" not in cell:
             found.setdefault((name, minutes), {})[task.name] = cell
     return found
 

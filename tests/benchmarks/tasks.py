@@ -141,12 +141,12 @@ def _usable(task: Task) -> bool:
 
 def _written(corpus: Corpus, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, str]]
-    for split in (*SPLITS, UNLABELED):
-        if split == UNLABELED:
-            rows = [dict(row.fields) for row in corpus.unlabeled]
-        else:
-            rows = [{**row.fields, corpus.label_column: row.label} for row in getattr(corpus, split)]
+    splits: dict[str, list[dict[str, str]]] = {
+        split: [{**row.fields, corpus.label_column: row.label} for row in getattr(corpus, split)] for split in SPLITS
+    }
+    if corpus.unlabeled:
+        splits[UNLABELED] = [dict(row.fields) for row in corpus.unlabeled]
+    for split, rows in splits.items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{split}.jsonl").write_text(lines, encoding="utf-8")
     return folder

@@ -118,6 +118,15 @@ def test_a_budget_without_room_for_finalists_says_so_before_it_starts() -> None:
     assert "leaves no time for finalists, which need about 3s more" in said
 
 
+def test_a_budget_that_falls_short_by_less_than_it_may_be_overrun_is_taken() -> None:
+    need = needed(cost_model(), space(), "hybrid", 400, 2)
+    said = check_budget(budget(need.least / 1.09), need, default=False)
+    assert said is not None
+    assert "leaves no time for finalists" in said
+    with pytest.raises(UsageError, match="too short"):
+        check_budget(budget(need.least / 1.11), need, default=False)
+
+
 def test_a_limit_of_evaluations_is_no_budget_of_time() -> None:
     need = needed(cost_model(), space(), "hybrid", 400, 2)
     assert check_budget(Budget(evaluations=3), need, default=False) is None

@@ -105,11 +105,19 @@ def test_few_shot_folders_are_taken_in_turn(tmp_path: Path, capsys: pytest.Captu
 def test_a_cut_task_is_read_back_by_a_command(tmp_path: Path) -> None:
     folder(tmp_path, "a/seed-1")
     (task,) = tasks.few_shot(bench.Options(tmp_path, quick=False, fresh=False))
-    corpus = task.load(4)
-    source, _ = task.options(corpus, tmp_path / "cut")
-    again = tasks.Task("again", source).load()
-    assert len(again.test) == 4
-    assert (again.train, again.validation, again.test) == (corpus.train, corpus.validation, corpus.test)
+    for unlabelled in (0, 3):
+        if unlabelled:
+            rows = "".join(
+                json.dumps({task.load().fields[0]: f"without a label {n}"}) + "\n" for n in range(unlabelled)
+            )
+            (tmp_path / "a/seed-1/unlabeled.jsonl").write_text(rows, encoding="utf-8")
+        corpus = task.load(4)
+        source, _ = task.options(corpus, tmp_path / f"cut {unlabelled}")
+        again = tasks.Task("again", source).load()
+        assert len(again.test) == 4
+        assert (again.train, again.validation, again.test) == (corpus.train, corpus.validation, corpus.test)
+        assert [row.fields for row in again.unlabeled] == [row.fields for row in corpus.unlabeled]
+        assert len(again.unlabeled) == unlabelled
 
 
 def test_a_folder_without_tasks_is_told(tmp_path: Path) -> None:
