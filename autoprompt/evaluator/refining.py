@@ -27,9 +27,9 @@ RATE = 0.5
 REPLAYED = 32
 """Most earlier training rows that are shown again, so that what they taught is not forgotten (experience replay,
 Robins 1995) and the time does not grow with the number of earlier rows."""
-VALIDATION, FIRST_HALF = 0, 1
-"""Folds: train on all new rows and score the validation rows, or hold out one half of the new rows (1, 2) and score
-it."""
+VALIDATION = 0
+"""The fold that trains on all new rows and scores the validation rows; 1 and 2 hold out one half of the new rows, and
+score that."""
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,15 @@ def refined(
         final = delta if fold == VALIDATION else final
         if reason:
             after.append(task.failed(reason))
-        elif fold >= FIRST_HALF:
-            judges = [train[place] for place in held_out]
-            prompts = train_prompts.select(held_out), empty
-            after.append(_scored(worker, task, delta, judges, prompts))
-            before.append(_scored(worker, task, weights, judges, prompts))
+            continue
+        if fold != VALIDATION:
+            judges, prompted = [train[place] for place in held_out], train_prompts.select(held_out)
         elif not validation_learnt:
-            prompts = worker.model.prompt(candidate, validation), empty
-            after.append(_scored(worker, task, delta, validation, prompts))
-            before.append(_scored(worker, task, weights, validation, prompts))
+            judges, prompted = list(validation), worker.model.prompt(candidate, validation)
+        else:
+            continue
+        after.append(_scored(worker, task, delta, judges, (prompted, empty)))
+        before.append(_scored(worker, task, weights, judges, (prompted, empty)))
     return Refined(after, before, final)
 
 
