@@ -149,6 +149,7 @@ def test_the_folder_that_this_package_is_in_is_searched_even_where_it_is_the_cur
     assert interpreter.search_path() == ["/somewhere", str(home)]
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_searches(model_folders: dict[str, Path], tmp_path: Path) -> None:
     """And says what it found once: its workers do not run it again."""
     (tmp_path / "signal_of_mine.py").write_text(CANARY)

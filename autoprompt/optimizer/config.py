@@ -32,7 +32,7 @@ _WANTED = {
 }
 GENES = tuple(_WANTED)
 """What ``--fix`` can name."""
-_FLAGS = ("positions", "immigrants", "ladder", "halving", "surrogate", "racing")
+_FLAGS = ("positions", "label_words", "immigrants", "ladder", "halving", "surrogate", "racing")
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -91,6 +91,9 @@ class TemplateRanges(_Section):
     """Characters of literal text."""
     positions: _Flag = True
     """Whether fields change places, and, where the model allows it, the label stands before the text."""
+    label_words: _Flag | None = None
+    """Whether label words vary. None: where nothing is tuned, or the operators name them: a fine-tune learns the words
+    it is given, and lost accuracy with those that the model favours (``results/benchmarks/heredity.md``)."""
     soft: Annotated[tuple[_Soft, ...], _SOME[0], _SOME[1]] | None = None
     """How many trainable vectors; None: as the templates given have them."""
     demos: Annotated[tuple[_Demos, ...], _SOME[0], _SOME[1]] | None = None
@@ -222,8 +225,10 @@ def _refusal(where: str, values: Mapping[str, Any], place: Sequence[int | str]) 
         return f"{where} has the unknown key {name!r} in [{section}]; use {known}."
     if name == "time_limit":
         wanted = 'a duration with its unit, such as "90s" or "5m"'
+    elif name in _FLAGS:
+        wanted = "true or false"
     elif name in _WANTED or name == "operators":
         wanted = f"a list of values, none twice, each {_WANTED.get(name) or 'one of ' + ', '.join(OPERATORS)}"
     else:
-        wanted = "true or false" if name in _FLAGS else f"a whole number from 1 to {MAX_SIZE}"
+        wanted = f"a whole number from 1 to {MAX_SIZE}"
     return f"{where} has {name} = {reprlib.repr(values[section][name])} in [{section}]; give {wanted}."

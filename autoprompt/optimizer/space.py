@@ -90,13 +90,20 @@ class Space:
             case "positions":
                 return self.template is None and self.label_anywhere and self.config.template.positions
             case "label_words":
-                return self.label_words is None and bool(self.manual.label_words.pairs)
+                return self.label_words is None and bool(self.manual.label_words.pairs) and self._words_vary
             case "demos":
                 return bool(self.demos_pool) and any((*self.demo_counts, *(t.demos for t in shown)))
             case "soft":
                 moves = self.free("template") and self._used("soft") and any(t.soft for t in shown)
                 return moves or len(self.soft_counts) > 1
         return self._used(gene) and len(set(self.ranges[gene])) > 1
+
+    @property
+    def _words_vary(self) -> bool:
+        if self.config.template.label_words is not None:
+            return self.config.template.label_words
+        named = self.config.search.operators or ()
+        return self.manual.settings.tuning == "none" or "label_words" in named
 
     @property
     def text_varies(self) -> bool:

@@ -13,6 +13,7 @@ def _files(hidden: int, **more: object) -> dict[str, str]:
     return {"config.json": json.dumps(config), "tokenizer.json": "{}", "model.safetensors": hub.NO_TENSORS}
 
 
+@pytest.mark.slow
 def test_a_revision_is_pinned_recorded_and_found_again_offline(tmp_path):
     tiny = hub.repository(_files(8), _files(16), v1=0)
     first, second = list(tiny.commits)

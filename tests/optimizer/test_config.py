@@ -87,7 +87,7 @@ def test_an_empty_file_is_the_default(place: Path) -> None:
         ("settings = 3", ["settings = 3", "[settings]", "batch_size"]),
         ("[[settings]]\nrank = [4]", ["[settings]"]),
         ("[settings]\nlearning_rates = [1e-4]", ["'learning_rates'", "[settings]", "learning_rate, batch_size"]),
-        ("[template]\nlength = 3", ["'length'", "max_length, positions, soft, demos"]),
+        ("[template]\nlength = 3", ["'length'", "max_length, positions, label_words, soft, demos"]),
         ("[search]\npools = 3", ["'pools'", "pool, survivors, population, finalists"]),
         *((f"[settings]\nlearning_rate = {v}", ["learning_rate", "a number above 0"]) for v in (
             "[]", "1e-4", "[0]", "[-1.0]", "[inf]", "[nan]", '["1e-4"]', "[true]", "[1e-4, 1e-4]", "{a = 1}")),

@@ -53,7 +53,8 @@ def _mating(parent: Candidate, seed: int, mate: Candidate | None = None, hints: 
 
 
 def _space(settings: Settings = TAIL) -> Space:
-    return Space(_candidate("{text}\nLabel: {label}", settings=settings), "sentiment", VOCABULARY)
+    config = SearchConfig.model_validate({"template": {"label_words": True}})
+    return Space(_candidate("{text}\nLabel: {label}", settings=settings), "sentiment", VOCABULARY, config)
 
 
 EVERY = all_operators(gradients=True)

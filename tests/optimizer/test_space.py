@@ -203,15 +203,33 @@ def test_everything_fixed_leaves_nothing_to_do() -> None:
 
 def test_by_default_nothing_is_put_into_a_template_or_calibrated() -> None:
     over = space()
-    assert [o.name for o in EVERY if o not in usable(EVERY, over)] == ["demos", "soft", "label"]
+    assert {o.name for o in EVERY if o not in usable(EVERY, over)} == {"label_words", "demos", "soft", "label"}
     assert over.manual_tuned == over.start == over.manual
     assert over.ranges["learning_rate"] == TUNING_MODES["tail"].rates
     assert over.ranges["calibration"] == (False,)
     assert space(tuning="none").ranges == {"calibration": (False, True)}
     for name in ("hybrid", "random"):
         _, found = fakes.run_search(over, name)
+        assert {e.candidate.label_words for _, e in found} == {WORDS}
         assert not any(e.candidate.template.soft or e.candidate.demos for _, e in found)
         assert not any(e.candidate.settings.calibration for _, e in found)
+
+
+@pytest.mark.parametrize(
+    ("given", "vary"),
+    [
+        ({}, False), ({"tuning": "none"}, True), ({"tuning": "full"}, False),
+        ({"template": {"label_words": True}}, True), ({"tuning": "none", "template": {"label_words": False}}, False),
+        ({"search": {"operators": ["words", "label_words"]}}, True), ({"search": {"operators": ["words"]}}, False),
+        ({"template": {"label_words": True}, "fix": {"label_words": WORDS.mapping()}}, False),
+    ],
+)  # fmt: skip
+def test_label_words_vary_where_nothing_learns_them_or_when_told(given: dict[str, Any], vary: bool) -> None:
+    over = space(**given)
+    assert over.free("label_words") == vary
+    for name in ("hybrid", "random", "grid"):
+        _, found = fakes.run_search(over, name, 40)
+        assert (len({e.candidate.label_words for _, e in found}) > 1) == vary, name
 
 
 @pytest.mark.parametrize("tuning", sorted(set(TUNING_MODES) - {"none"}))
@@ -480,7 +498,8 @@ def test_a_grid_has_label_words_orders_of_fields_and_places_of_the_label() -> No
 
 
 def test_random_draws_vary_every_free_gene() -> None:
-    over = space("{a} and {b} {label}", label_anywhere=True, template={"demos": [0, 2], "soft": [0, 4]})
+    over = space("{a} and {b} {label}", label_anywhere=True,
+                 template={"demos": [0, 2], "soft": [0, 4], "label_words": True})  # fmt: skip
     _, found = fakes.run_search(over, "random", 120)
     drawn = [e.candidate for role, e in found if role == "search" and e.rung == 1]
     slots = {tuple(s for s in c.template.slots if s in ("a", "b", LABEL)) for c in drawn}

@@ -78,7 +78,7 @@ def test_the_facts_fit_the_result(searched):
     assert sum(row.tuned for row in facts.operators) + 3 == result["evaluations"], "all but the baselines"
 
 
-@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("refit", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_command_that_a_report_names_repeats_the_run(searched, tmp_path, capsys, refit):
     options, result = searched
     with Leaderboard.open(options.leaderboard, read_only=True) as board:

@@ -24,7 +24,7 @@ MANUAL = Candidate(Template.parse("{text} manual {label}"), WORDS, Settings("tai
 
 
 def strategy(**rules: object) -> HybridStrategy:
-    config = SearchConfig.model_validate({"search": rules})
+    config = SearchConfig.model_validate({"search": rules, "template": {"label_words": True}})
     over = Space(MANUAL, "mood", ("word",), config)
     return HybridStrategy(over, fakes.FakeEvaluator(), random.Random(0))  # noqa: S311
 
