@@ -87,6 +87,7 @@ def test_an_empty_file_is_the_default(place: Path) -> None:
         ("settings = 3", ["settings = 3", "[settings]", "batch_size"]),
         ("[[settings]]\nrank = [4]", ["[settings]"]),
         ("[settings]\nlearning_rates = [1e-4]", ["'learning_rates'", "[settings]", "learning_rate, batch_size"]),
+        ("[template]\nlabel_words = {neg = \"bad\"}", ["label_words", "[template]", "true or false"]),
         ("[template]\nlength = 3", ["'length'", "max_length, positions, label_words, soft, demos"]),
         ("[search]\npools = 3", ["'pools'", "pool, survivors, population, finalists"]),
         *((f"[settings]\nlearning_rate = {v}", ["learning_rate", "a number above 0"]) for v in (

@@ -203,7 +203,7 @@ def test_everything_fixed_leaves_nothing_to_do() -> None:
 
 def test_by_default_nothing_is_put_into_a_template_or_calibrated() -> None:
     over = space()
-    assert {o.name for o in EVERY if o not in usable(EVERY, over)} == {"label_words", "demos", "soft", "label"}
+    assert [o.name for o in EVERY if o not in usable(EVERY, over)] == ["label_words", "demos", "soft", "label"]
     assert over.manual_tuned == over.start == over.manual
     assert over.ranges["learning_rate"] == TUNING_MODES["tail"].rates
     assert over.ranges["calibration"] == (False,)

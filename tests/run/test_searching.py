@@ -60,7 +60,7 @@ def test_fault_52_the_same_seed_gives_the_same_bits_whatever_the_workers(
     """Over several small generations: selection, breeding, the model's proposals and label words take part."""
     data = run.DataOptions(test_rows=0, unlabeled=str(runs.more_rows(options.config.parent)))
     options.config.write_text(f"{options.config.read_text()}[template]\nlabel_words = true\n")
-    one = replace(options, strategy=strategy, max_evaluations=limit, data=data, fix={"epochs": 2})
+    one = replace(options, strategy=strategy, max_evaluations=limit, data=data)
     two = replace(one, model=replace(options.model, workers=2))
     results = [run.search(two, Silent()).to_dict()]
     with commands.inline():
